@@ -1,0 +1,69 @@
+# Everything runs from a fresh checkout; all that is made lies in .venv and .cache.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help venv demo lab-up lab-down lab-status lint test-unit test-py38 test-integration test clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+LINE ?=
+LAB = $(BIN)/python lab/lab.py
+LAB_OPTIONS = $(if $(LINE),--line $(LINE))
+UTILS := plugins/module_utils
+# Tests of module_utils need no Ansible: they run under the oldest Python that a target may have.
+UTILS_TESTS = $(firstword $(wildcard tests/unit/plugins/module_utils tests/unit/module_utils) tests/unit)
+PYTEST_OPTIONS ?=
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+venv: ## Ansible and the test tools, pinned, in .venv
+	@python=$$(.ci/find-python 3.11 3.12 3.13) || { \
+	  echo "no Python 3.11, 3.12 or 3.13 found (python3 is $$(python3 --version 2>&1)); ansible-core 2.19 needs one" >&2; exit 1; }; \
+	.ci/venv "$$python" $(VENV) requirements.txt
+
+demo: venv ## backup, disaster and restore of a real cluster on loopback, proven key by key (KEEP=1: leave it up)
+	@$(BIN)/python lab/demo.py $(LAB_OPTIONS)
+
+lab-up: venv ## start the lab: three etcd members on loopback (LINE=3.7: that line of etcd)
+	@$(LAB) up $(LAB_OPTIONS)
+
+lab-down: venv ## stop the lab; its data stay
+	@$(LAB) down
+
+lab-status: venv ## what the lab's members say
+	@$(LAB) status
+
+lint: venv ## ruff, yamllint, vermin and ansible-lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/yamllint --strict .
+	$(BIN)/vermin --quiet --no-tips --violations --eval-annotations --target=3.8- $(UTILS)
+	$(BIN)/ansible-lint --offline --profile production
+
+test-unit: venv ## unit tests
+	$(BIN)/python -m pytest tests/unit -n 2 $(PYTEST_OPTIONS)
+
+test-py38: ## unit tests of module_utils under the oldest Python found, without Ansible
+	@if python=$$(.ci/find-python 3.8 3.9 3.10); then \
+	  .ci/venv "$$python" .cache/venv-oldest requirements-py38.txt; \
+	  .cache/venv-oldest/bin/python -m pytest $(UTILS_TESTS) -n 2 $(PYTEST_OPTIONS); \
+	elif [ "$${CI:-}" = true ]; then \
+	  echo "no Python 3.8, 3.9 or 3.10 here: module_utils cannot be tested on an old one" >&2; exit 1; \
+	fi
+
+test-integration: venv ## tests against real etcd members
+	@# Made once before the workers ask for it.
+	@$(BIN)/python lab/etcd_binaries.py >/dev/null
+	$(BIN)/python -m pytest tests/integration -n 2 $(PYTEST_OPTIONS)
+
+test: lint test-unit test-py38 test-integration ## all of the above
+	@.ci/find-python 3.8 3.9 3.10 >/dev/null || \
+	  echo "NOT DONE: module_utils under Python 3.8 to 3.10, as none is installed here"
+
+clean: ## stop the lab, remove .venv and all of .cache but the etcd binaries
+	@python3 lab/lab.py destroy
+	rm -rf $(VENV) .ansible .pytest_cache .ruff_cache
+	test ! -d .cache || find .cache -mindepth 1 -maxdepth 1 ! -name etcd -exec rm -rf {} +
