@@ -1,0 +1,305 @@
+# Copyright: (c) 2026, the quorum.etcd authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""etcd's settings in a systemd unit or drop-in: flags of ``ExecStart=`` and variables of ``Environment=``."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Dict, List, Mapping, Optional, Tuple
+
+from ._names import flags, is_variable, setting_of, variable_of
+from .errors import EtcdError
+
+_SAFE = re.compile(r"[A-Za-z0-9_./:,=@+\[\]-]*\Z")
+_ESCAPES = {"n": "\n", "t": "\t", "s": " ", "\\": "\\", '"': '"', "'": "'", "r": "\r"}
+
+
+@dataclass
+class Word:
+    """A word of a directive, unquoted, and its place in the text as it is written, quotes included."""
+
+    value: str
+    start: int
+    end: int
+
+
+@dataclass
+class Directive:
+    """``Key=words``; ``start`` and ``end`` enclose all its lines, without the last line end."""
+
+    section: str
+    key: str
+    words: List[Word]
+    start: int
+    end: int
+    raw: str = ""
+
+
+@dataclass
+class Unit:
+    """What one file says, or several merged in systemd's order."""
+
+    exec_start: Optional[Directive] = None
+    environment: List[Directive] = field(default_factory=list)
+    environment_files: List[str] = field(default_factory=list)
+
+
+def parse(text: str) -> Unit:
+    """The [Service] directives of one file that matter here; an empty assignment resets, as in systemd."""
+    return merge(directives(text))
+
+
+def merge(found: List[Directive]) -> Unit:
+    unit = Unit()
+    for directive in found:
+        if directive.section != "Service":
+            continue
+        if directive.key == "ExecStart":
+            unit.exec_start = directive if directive.words else None
+        elif directive.key == "Environment":
+            unit.environment = [*unit.environment, directive] if directive.words else []
+        elif directive.key == "EnvironmentFile":
+            files = [directive.raw.strip()]
+            unit.environment_files = [*unit.environment_files, *files] if files[0] else []
+    return unit
+
+
+def variables(unit: Unit) -> Dict[str, str]:
+    """Every variable of ``Environment=``; the last one wins. Specifiers stay as they are, but for ``%%``."""
+    pairs = (word.value.partition("=") for directive in unit.environment for word in directive.words)
+    return {name: value for name, equals, value in pairs if equals}
+
+
+def exec_flags(unit: Unit) -> Dict[str, str]:
+    """Flags of etcd on the command line; none where a wrapper such as ``sh -c`` starts it, which nothing here can read."""
+    if unit.exec_start is None or not runs_etcd(unit.exec_start):
+        return {}
+    return {name: found[0] for name, found in flags(_values(unit.exec_start)).items()}
+
+
+def runs_etcd(command: Directive) -> bool:
+    return bool(command.words) and command.words[0].value.lstrip("-@:+!|").rpartition("/")[2] == "etcd"
+
+
+def read(text: str) -> Dict[str, str]:
+    """Settings of one file; as etcd itself does it, a flag goes before a variable."""
+    unit = parse(text)
+    from_variables = {setting_of(name): value for name, value in variables(unit).items() if is_variable(name)}
+    return {**from_variables, **exec_flags(unit)}
+
+
+def edit(text: str, wanted: Mapping[str, str]) -> str:
+    for setting, value in wanted.items():
+        text = _set(text, setting, value)
+    return text
+
+
+def _set(text: str, setting: str, value: str) -> str:
+    if re.search(r"[\x00-\x1f\x7f]", value):
+        raise EtcdError(f"the value {value!r} of {setting} holds a control character.", "give a value on one line.")
+    unit = parse(text)
+    command = unit.exec_start
+    if setting in exec_flags(unit):
+        return _set_flag(text, command, setting, value)
+    if variable_of(setting) in variables(unit):
+        return _set_variable(text, unit, variable_of(setting), value)
+    if command is not None and runs_etcd(command) and (len(command.words) > 1 or not unit.environment):
+        return _add_flag(text, command, setting, value)
+    return _add_variable(text, unit, variable_of(setting), value)
+
+
+def _set_flag(text: str, command: Directive, setting: str, value: str) -> str:
+    before, flag_at, value_at = flags(_values(command))[setting]
+    if before == value:
+        return text
+    if "$" in before:
+        raise EtcdError(
+            f"the flag --{setting} takes its value from {before} in the unit.", f"set it where {before} is defined."
+        )
+    if value_at < 0:
+        word = command.words[flag_at]
+        return text[: word.end] + "=" + _quote_value(value) + text[word.end :]
+    word = command.words[value_at]
+    prefix = "" if value_at > flag_at else word.value[: word.value.index("=") + 1]
+    return text[: word.start] + _rewritten(text[word.start : word.end], prefix, value) + text[word.end :]
+
+
+def _rewritten(raw: str, prefix: str, value: str) -> str:
+    """A word of ``prefix`` and a new value, quoted as the old word was where that is possible."""
+    marks = raw[0] if raw[0] in "'\"" else ""
+    if marks and raw.endswith(marks):
+        return marks + _escape(prefix + value, marks) + marks
+    inner = raw[len(prefix) : len(prefix) + 1]
+    if prefix and inner in ("'", '"'):
+        return prefix + inner + _escape(value, inner) + inner
+    if value and _SAFE.match(value):
+        return prefix + value
+    return '"' + _escape(prefix + value, '"') + '"'
+
+
+def _quote_value(value: str) -> str:
+    return value if value and _SAFE.match(value) else '"' + _escape(value, '"') + '"'
+
+
+def _escape(value: str, marks: str, dollar: bool = True) -> str:
+    """Specifiers (%) always, variables ($) on command lines only: Environment= knows none."""
+    value = value.replace("\\", "\\\\").replace(marks, "\\" + marks).replace("%", "%%")
+    return value.replace("$", "$$") if dollar else value
+
+
+def _set_variable(text: str, unit: Unit, name: str, value: str) -> str:
+    words = [word for directive in unit.environment for word in directive.words if word.value.startswith(name + "=")]
+    word = words[-1]
+    if word.value == f"{name}={value}":
+        return text
+    return text[: word.start] + _assignment(text[word.start : word.end], name, value) + text[word.end :]
+
+
+def _assignment(raw: str, name: str, value: str) -> str:
+    marks = raw[0] if raw[:1] in ("'", '"') else ""
+    if not marks and _SAFE.match(value):
+        inner = raw[len(name) + 1 : len(name) + 2]
+        return f"{name}={inner}{value}{inner}" if inner in ("'", '"') else f"{name}={value}"
+    marks = marks or '"'
+    return marks + _escape(f"{name}={value}", marks, dollar=False) + marks
+
+
+def _add_flag(text: str, command: Directive, setting: str, value: str) -> str:
+    """Behind the last word, on a line of its own where the command has one a line."""
+    last = command.words[-1]
+    spaced = any(word.value.startswith("-") and "=" not in word.value for word in command.words[1:])
+    joined = any(word.value.startswith("-") and "=" in word.value for word in command.words[1:])
+    dashes = "-" if any(re.match(r"-[^-]", word.value) for word in command.words[1:]) else "--"
+    word = _rewritten("x", f"{dashes}{setting}=", value)
+    if spaced and not joined:
+        word = f"{dashes}{setting} {_quote_value(value)}"
+    newline = "\r\n" if "\r\n" in text else "\n"
+    indent = re.search(r"\\\r?\n([ \t]*)[^\n]*\Z", text[command.start : last.start])
+    glue = f" \\{newline}{indent.group(1)}" if indent else " "
+    return text[: last.end] + glue + word + text[last.end :]
+
+
+def _add_variable(text: str, unit: Unit, name: str, value: str) -> str:
+    newline = "\r\n" if "\r\n" in text else "\n"
+    service = re.search(r"^\[Service\][ \t]*\r?(?:\n|\Z)", text, re.MULTILINE)
+    if unit.environment:
+        at = unit.environment[-1].end
+        marks = '"' if text[unit.environment[-1].words[-1].start] == '"' else ""
+        return text[:at] + newline + "Environment=" + _assignment(marks, name, value) + text[at:]
+    line = "Environment=" + _assignment('"', name, value)
+    if service is None:
+        glue = newline if text and not text.endswith("\n") else ""
+        return text + glue + ("" if not text else newline) + "[Service]" + newline + line + newline
+    at = service.end()
+    if not text[:at].endswith("\n"):
+        return text[:at] + newline + line
+    return text[:at] + line + newline + text[at:]
+
+
+# ---- reading ---------------------------------------------------------------------------------------------------------
+
+
+def directives(text: str) -> List[Directive]:
+    """Every directive of a unit file, with the words of those whose words matter."""
+    found: List[Directive] = []
+    section, pos = "", 0
+    while pos < len(text):
+        end = _line_end(text, pos)
+        line = text[pos:end].strip()
+        title = re.match(r"\[([^\]]+)\]\Z", line)
+        if title:
+            section = title.group(1)
+        elif line and line[0] not in "#;":
+            end = _logical_end(text, pos)
+            _add_directive(found, text, section, pos, end)
+        pos = end + 1
+    return found
+
+
+def _add_directive(found: List[Directive], text: str, section: str, start: int, end: int) -> None:
+    equals = text.find("=", start, end)
+    if equals < 0:
+        return
+    key = text[start:equals].strip()
+    stop = end - 1 if text[start:end].endswith("\r") else end
+    words: List[Word] = []
+    if section == "Service" and key in ("ExecStart", "Environment"):
+        words = _words(text, equals + 1, stop, command=key == "ExecStart")
+    found.append(Directive(section, key, words, start, stop, text[equals + 1 : stop]))
+
+
+def _line_end(text: str, pos: int) -> int:
+    end = text.find("\n", pos)
+    return len(text) if end < 0 else end
+
+
+def _logical_end(text: str, pos: int) -> int:
+    """The end of a directive that may go on over lines; comment lines in between do not end it."""
+    end = _line_end(text, pos)
+    while text[pos:end].rstrip("\r").endswith("\\") and end < len(text):
+        pos = end + 1
+        end = _line_end(text, pos)
+        while text[pos:end].lstrip().startswith(("#", ";")) and end < len(text):
+            pos = end + 1
+            end = _line_end(text, pos)
+    return end
+
+
+_GAP = re.compile(r"(?:[ \t]|\\\r?\n(?:[ \t]*[#;][^\n]*(?:\n|\Z))*)+")
+
+
+def _words(text: str, pos: int, end: int, command: bool) -> List[Word]:
+    found = []
+    while True:
+        gap = _GAP.match(text, pos, end)
+        pos = gap.end() if gap else pos
+        if pos >= end or (text[pos] == "\\" and pos + 1 >= end):
+            return found
+        value, after = _word(text, pos, end)
+        value = value.replace("%%", "%")
+        found.append(Word(value.replace("$$", "$") if command else value, pos, after))
+        pos = after
+
+
+def _word(text: str, pos: int, end: int) -> Tuple[str, int]:
+    parts: List[str] = []
+    marks = ""
+    while pos < end:
+        char = text[pos]
+        if char == "\\":
+            if re.compile(r"\\\r?(?:\n|\Z)").match(text, pos, end) and not marks:
+                break
+            part, pos = _unescape(text, pos, end)
+            parts.append(part)
+            continue
+        if not marks and char in " \t":
+            break
+        if char == marks:
+            marks = ""
+        elif not marks and char in "'\"":
+            marks = char
+        else:
+            parts.append(char)
+        pos += 1
+    if marks:
+        raise EtcdError(f"line {text.count(chr(10), 0, pos) + 1} of the unit: a quote is never closed.", "close it.")
+    return "".join(parts), pos
+
+
+def _unescape(text: str, pos: int, end: int) -> Tuple[str, int]:
+    code = text[pos + 1 : min(pos + 2, end)]
+    if code == "x":
+        hexadecimal = re.compile(r"[0-9a-fA-F]{2}").match(text, pos + 2, end)
+        if hexadecimal:
+            return chr(int(hexadecimal.group(), 16)), hexadecimal.end()
+    if code == "\n":
+        return " ", pos + 2
+    return _ESCAPES.get(code, "\\" + code), pos + 1 + len(code)
+
+
+def _values(command: Directive) -> List[str]:
+    """The words behind the executable, with the executable's place kept so that indices fit ``command.words``."""
+    return ["", *[word.value for word in command.words[1:]]]

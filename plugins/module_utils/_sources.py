@@ -1,0 +1,293 @@
+# Copyright: (c) 2026, the quorum.etcd authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The files that give a member its settings: a systemd unit with its drop-ins and environment files, YAML, a manifest.
+
+Each becomes layers of ``Found``: what a setting is, and the file and kind of place where it is written.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import socket
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Mapping, NamedTuple, Tuple
+
+from . import _settings_env, _settings_pod, _settings_unit, settings
+from ._names import flags, is_variable, setting_of
+from ._processes import Host
+from .commands import Run
+from .errors import EtcdError
+
+UNIT_FOLDERS = (
+    "/etc/systemd/system",
+    "/run/systemd/system",
+    "/usr/local/lib/systemd/system",
+    "/usr/lib/systemd/system",
+    "/lib/systemd/system",
+)
+_PROPERTIES = "LoadState,ActiveState,MainPID,UnitFileState,User,FragmentPath,DropInPaths"
+# The kind of place: they go before each other in this order.
+FLAG, VARIABLE, FILE = "flag", "variable", "file"
+
+
+class Found(NamedTuple):
+    """A setting in a file: its value with specifiers resolved, and where it is written."""
+
+    value: str
+    kind: str
+    format: str
+    path: str
+
+
+@dataclass
+class Sources:
+    """What files say of a member, and what they are.
+
+    ``flags`` and ``variables`` and ``yaml`` map settings to ``Found``; ``environment`` has the other variables too, such
+    as ETCDCTL_CACERT. ``yaml_path`` is set where a configuration file is used, which then is all that counts.
+    """
+
+    flags: Dict[str, Found] = field(default_factory=dict)
+    variables: Dict[str, Found] = field(default_factory=dict)
+    yaml: Dict[str, Found] = field(default_factory=dict)
+    environment: Dict[str, str] = field(default_factory=dict)
+    environment_files: List[str] = field(default_factory=list)
+    yaml_path: str = ""
+    unit_path: str = ""
+    manifest_path: str = ""
+    exec_start: str = ""
+    volumes: List[_settings_pod.Volume] = field(default_factory=list)
+
+    def effective(self) -> Dict[str, Found]:
+        """What etcd would take from these files: the configuration file alone, else flags before variables."""
+        return dict(self.yaml) if self.yaml_path else {**self.variables, **self.flags}
+
+
+@dataclass
+class Unit:
+    """What systemd knows of a unit; ``state`` is one of the words of ``service``."""
+
+    name: str
+    state: str = "unknown"
+    pid: int = 0
+    enabled: Any = None
+    user: str = ""
+    files: List[str] = field(default_factory=list)
+
+    @property
+    def exists(self) -> bool:
+        return bool(self.files)
+
+    @property
+    def dropin(self) -> str:
+        """Our own drop-in: its name sorts behind those of others, and the last one wins."""
+        return f"/etc/systemd/system/{full_name(self.name)}.d/zz-quorum-etcd.conf"
+
+
+def full_name(unit: str) -> str:
+    return unit if "." in unit else unit + ".service"
+
+
+# ---- systemd ---------------------------------------------------------------------------------------------------------
+
+
+def look_at_unit(host: Host, run: Run, name: str) -> Unit:
+    """The unit as systemd reports it; where no systemd answers, as its files say."""
+    shown = _show(run, full_name(name))
+    if not shown:
+        return Unit(name, files=_files_of(host, full_name(name)))
+    if shown.get("LoadState") == "not-found" and shown.get("MainPID", "0") == "0":
+        return Unit(name, state="absent")
+    paths = [shown.get("FragmentPath", ""), *shown.get("DropInPaths", "").split()]
+    active = shown.get("ActiveState", "")
+    return Unit(
+        name,
+        state={"inactive": "stopped", "failed": "failed", "": "unknown"}.get(active, "running"),
+        pid=int(shown.get("MainPID") or 0),
+        enabled={"enabled": True, "enabled-runtime": True, "disabled": False, "masked": False}.get(
+            shown.get("UnitFileState", "")
+        ),
+        user=shown.get("User", ""),
+        files=[path for path in paths if path],
+    )
+
+
+def _show(run: Run, unit: str) -> Dict[str, str]:
+    try:
+        result = run(["systemctl", "show", f"--property={_PROPERTIES}", unit], {})
+    except OSError:
+        return {}
+    return dict(line.split("=", 1) for line in result.out.splitlines() if "=" in line) if result.rc == 0 else {}
+
+
+def _files_of(host: Host, unit: str) -> List[str]:
+    """The unit file and its drop-ins by systemd's rules: the first folder has the file, drop-ins sort by their names."""
+    template = re.sub(r"@[^.]*\.", "@.", unit)
+    names = [unit] if template == unit else [unit, template]
+    fragments = [f"{folder}/{name}" for name in names for folder in UNIT_FOLDERS]
+    fragment = next((path for path in fragments if host.exists(path)), "")
+    dropins: Dict[str, str] = {}
+    for folder in UNIT_FOLDERS:
+        for name in names:
+            for path in glob.glob(host.path(f"{folder}/{name}.d/*.conf")):
+                dropins.setdefault(os.path.basename(path), f"{folder}/{name}.d/{os.path.basename(path)}")
+    return [fragment, *[dropins[name] for name in sorted(dropins)]] if fragment else []
+
+
+def unit_sources(host: Host, unit: Unit) -> Sources:
+    """What the unit, its drop-ins and its environment files make etcd be started with."""
+    sources = Sources()
+    owners: List[Tuple[_settings_unit.Directive, str]] = []
+    for path in unit.files:
+        text = host.read(path)
+        if text is not None:
+            owners += [(directive, path) for directive in _settings_unit.directives(text)]
+    if not owners:
+        return sources
+    path_of = {id(directive): path for directive, path in owners}
+    merged = _settings_unit.merge([directive for directive, _path in owners])
+    sources.unit_path = path_of[id(merged.exec_start)] if merged.exec_start else unit.files[0]
+    resolve = _Specifiers(unit)
+    _take_environment(sources, merged, path_of, resolve)
+    _take_environment_files(host, sources, merged, resolve)
+    _take_flags(sources, merged, resolve)
+    config = sources.flags.get("config-file") or sources.variables.get("config-file")
+    if config and config.value:
+        take_yaml(host, sources, config.value)
+    return sources
+
+
+def _take_environment(sources: Sources, merged: _settings_unit.Unit, path_of: Mapping[int, str], resolve: Any) -> None:
+    for directive in merged.environment:
+        for word in directive.words:
+            name, equals, value = word.value.partition("=")
+            if equals:
+                _take_variable(sources, name, Found(resolve(value), VARIABLE, "unit", path_of[id(directive)]))
+
+
+def _take_environment_files(host: Host, sources: Sources, merged: _settings_unit.Unit, resolve: Any) -> None:
+    """Environment files are read in their order and go before ``Environment=``."""
+    for pattern in merged.environment_files:
+        path = resolve(pattern.lstrip("-"))
+        paths = sorted(glob.glob(host.path(path))) if any(char in path for char in "*?[") else [host.path(path)]
+        for full in paths:
+            own = path if full == host.path(path) else full
+            text = host.read(own)
+            if text is None:
+                continue
+            sources.environment_files.append(own)
+            for name, value in _at(own, _settings_env.variables, text).items():
+                _take_variable(sources, name, Found(value, VARIABLE, "env", own))
+
+
+def _take_variable(sources: Sources, name: str, found: Found) -> None:
+    sources.environment[name] = found.value
+    if is_variable(name):
+        sources.variables[setting_of(name)] = found
+
+
+def _take_flags(sources: Sources, merged: _settings_unit.Unit, resolve: Any) -> None:
+    if merged.exec_start is None:
+        return
+    sources.exec_start = merged.exec_start.raw.strip()
+    for name, value in _settings_unit.exec_flags(merged).items():
+        found = _follow(sources, resolve(value), sources.unit_path)
+        if found is not None:
+            sources.flags[name] = found
+    for word in merged.exec_start.words[1:]:
+        _take_words(sources, word.value)
+
+
+def _take_words(sources: Sources, word: str) -> None:
+    """``$DAEMON_ARGS``, as Debian has it: systemd splits it into words, which may be flags. No edit reaches into it."""
+    variable = re.match(r"\$(\w+)\Z", word)
+    if variable:
+        words = sources.environment.get(variable.group(1), "").split()
+        for name, value in flags(words).items():
+            sources.flags[name] = Found(value[0], FLAG, "process", "")
+
+
+def _follow(sources: Sources, value: str, unit_path: str) -> Any:
+    """A flag whose value is ``${VARIABLE}`` lives where the variable is set; one that is partly a variable, nowhere."""
+    whole = re.match(r"\$(?:\{(\w+)\}|(\w+))\Z", value)
+    if whole:
+        name = whole.group(1) or whole.group(2)
+        known = sources.variables.get(setting_of(name)) if is_variable(name) else None
+        if known is not None:
+            return known
+        return Found(sources.environment.get(name, ""), FLAG, "process", "") if name in sources.environment else None
+    if "$" in value:
+        expanded = re.sub(r"\$\{(\w+)\}", lambda match: sources.environment.get(match.group(1), ""), value)
+        return Found(expanded, FLAG, "process", "")
+    return Found(value, FLAG, "unit", unit_path)
+
+
+class _Specifiers:
+    """Resolves ``%H`` and its like, those whose meaning needs no running systemd; others stay as they are."""
+
+    def __init__(self, unit: Unit) -> None:
+        name = full_name(unit.name)
+        prefix, _at_sign, instance = name.rpartition(".")[0].partition("@")
+        host = socket.gethostname()
+        self.known = {
+            "%": "%", "n": name, "N": name.rpartition(".")[0], "p": prefix, "i": instance, "H": host,
+            "I": re.sub(r"\\x([0-9a-f]{2})", lambda code: chr(int(code.group(1), 16)), instance.replace("-", "/")),
+            "l": host.partition(".")[0], "u": unit.user or "root", "t": "/run", "S": "/var/lib", "E": "/etc", "L": "/var/log",
+        }  # fmt: skip
+
+    def __call__(self, value: str) -> str:
+        return re.sub(r"%([%a-zA-Z])", lambda match: self.known.get(match.group(1), match.group()), value)
+
+
+# ---- other sources ---------------------------------------------------------------------------------------------------
+
+
+def take_yaml(host: Host, sources: Sources, path: str, text_path: str = "") -> None:
+    """Add etcd's configuration file; ``text_path`` is where this process can read it, when that is not ``path``."""
+    sources.yaml_path = path
+    text = host.read(text_path or path)
+    if text is not None:
+        read = _at(path, lambda content: settings.read("yaml", content), text)
+        sources.yaml = {name: Found(value, FILE, "yaml", path) for name, value in read.items()}
+
+
+def file_sources(host: Host, path: str) -> Sources:
+    """The file that the user named: etcd's YAML or an environment file."""
+    sources = Sources()
+    text = host.read(path)
+    if text is None:
+        return sources
+    if settings.detect_format(path, text) == "yaml":
+        take_yaml(host, sources, path)
+    else:
+        sources.environment_files = [path]
+        for name, value in _at(path, _settings_env.variables, text).items():
+            _take_variable(sources, name, Found(value, VARIABLE, "env", path))
+    return sources
+
+
+def pod_sources(host: Host, manifest: str, parked: str) -> Sources:
+    """A static pod's manifest, in its folder or parked; paths in the container become the host's."""
+    sources = Sources(manifest_path=manifest)
+    text = host.read(manifest if host.exists(manifest) else parked)
+    if text is None:
+        return sources
+    sources.volumes = _at(manifest, _settings_pod.volumes, text)
+    for name, value in _at(manifest, lambda content: settings.read("static_pod", content), text).items():
+        sources.flags[name] = Found(value, FLAG, "static_pod", manifest)
+    config = sources.flags.get("config-file")
+    if config:
+        take_yaml(host, sources, _settings_pod.host_path(config.value, sources.volumes))
+    return sources
+
+
+def _at(path: str, read: Any, text: str) -> Any:
+    """Read ``text``, naming the file where that fails."""
+    try:
+        return read(text)
+    except EtcdError as error:
+        raise EtcdError(f"{path}: {error.message}", error.next_step) from error

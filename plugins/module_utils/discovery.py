@@ -1,0 +1,472 @@
+# Copyright: (c) 2026, the quorum.etcd authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a host really runs: its etcd member, where the member's settings live, its data, its tools.
+
+The running process is the truth; files say where a setting is written and what a stopped member would be. Explicit options
+go before both. ``discover`` is the way in. A host without etcd, or with a stopped one, is a normal answer.
+"""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+from urllib.parse import urlsplit
+
+from . import settings
+from ._names import SECRET
+from ._processes import (
+    Given,
+    Host,
+    Process,
+    config_file,
+    data_dir,
+    descends_from,
+    etcd_processes,
+    given_to,
+    seen_by,
+    uses,
+)
+from ._settings_pod import host_path
+from ._sources import (
+    FLAG,
+    VARIABLE,
+    Found,
+    Sources,
+    Unit,
+    file_sources,
+    look_at_unit,
+    pod_sources,
+    take_yaml,
+    unit_sources,
+)
+from ._tools import find_tools, keep_tools, kept_folder, look_for_tools, tools_as_dict, tools_from_dict
+from .commands import Run, Tools
+from .errors import EtcdError
+from .journal import summary as journal_summary
+
+__all__ = ["discover", "find_tools", "keep_tools", "look_for_tools", "tools_as_dict", "tools_from_dict"]
+
+DEFAULTS = {
+    "name": "", "peer_urls": [], "client_urls": [], "data_dir": "", "wal_dir": "", "config_file": "", "service_manager": "",
+    "service_name": "etcd", "manifest": "/etc/kubernetes/manifests/etcd.yaml", "start_command": "", "stop_command": "",
+    "status_command": "", "state_dir": "/var/lib/quorum-etcd", "bin_dir": "",
+    "endpoints": [], "cacert": "", "cert": "", "key": "",
+}  # fmt: skip
+# Names in a data directory that say nothing about whose it is: a mount point's own, and what a restore stages in one.
+NOT_DATA = ("lost+found", ".restore-", ".before-", ".rolled-back-")
+LISTED = 20
+
+
+def discover(options: Mapping[str, Any], run: Run, root: str = "/") -> Dict[str, Any]:
+    """Everything about this host's member; the keys are those of ``member_info``'s answer, all always present.
+
+    ``options`` are the module's; missing ones have their defaults. ``root`` is where the host's files are, for tests.
+    EtcdError where several etcd run and nothing tells which one is meant, or where a file cannot be understood.
+    """
+    wanted = {**DEFAULTS, **{key: value for key, value in options.items() if key in DEFAULTS and value is not None}}
+    return _Look(wanted, run, Host(root)).result()
+
+
+class _Look:
+    """One look at one host."""
+
+    def __init__(self, options: Mapping[str, Any], run: Run, host: Host) -> None:
+        self.options = options
+        self.run = run
+        self.host = host
+        self.parked = settings.parked_manifest(options["manifest"], options["state_dir"])
+        self.manager = options["service_manager"] or self._guess_manager()
+        self.unit = (
+            look_at_unit(host, run, options["service_name"])
+            if self.manager == "systemd"
+            else Unit(options["service_name"])
+        )
+        self.sources = self._sources()
+        self.process = self._choose(etcd_processes(host))
+        self.given = given_to(host, self.process) if self.process else {}
+        self._add_running_file()
+
+    def _guess_manager(self) -> str:
+        pod = self.host.exists(self.options["manifest"]) or self.host.exists(self.parked)
+        return "static_pod" if pod else "systemd"
+
+    def _sources(self) -> Sources:
+        """The files that the service manager, or the option ``config_file``, leads to."""
+        path = self.options["config_file"]
+        if self.manager == "static_pod":
+            return pod_sources(self.host, self.options["manifest"], self.parked)
+        if self.manager == "systemd" and self.unit.exists:
+            found = unit_sources(self.host, self.unit)
+            if not path or found.yaml_path == path or path in found.environment_files:
+                return found
+        return file_sources(self.host, path) if path else Sources()
+
+    def _add_running_file(self) -> None:
+        """A configuration file that only the process tells of."""
+        path = config_file(self.process) if self.process else ""
+        if path and not self.sources.yaml_path:
+            own = host_path(path, self.sources.volumes)
+            seen = seen_by(self.host, self.process, path)
+            take_yaml(self.host, self.sources, own, seen if seen != path else own)
+            if seen != path and own == path:  # it exists in the container only
+                self.sources.yaml = {
+                    name: found._replace(format="process", path="") for name, found in self.sources.yaml.items()
+                }
+
+    # ---- which process -------------------------------------------------------------------------
+
+    def _choose(self, processes: Sequence[Process]) -> Optional[Process]:
+        if self.manager == "systemd" and self.unit.pid:
+            ours = [process for process in processes if descends_from(self.host, process, self.unit.pid)]
+            if ours:
+                return ours[0]
+        for test in self._marks():
+            return self._only(list(filter(test, processes)))
+        return self._only(list(processes))
+
+    def _marks(self) -> List[Callable[[Process], bool]]:
+        """How to know our process, the surest way first; none where nothing is known of the member."""
+        path, name = self.options["config_file"], self.options["name"]
+        if self.options["data_dir"] or not path:
+            own = self.options["data_dir"] or self._data_dir_of_files()
+            if own:
+                return [lambda process: uses(self.host, process, own)]
+        if path:
+            own = self._data_dir_of_files()
+            return [lambda process: self._started_with(process, path) or bool(own and uses(self.host, process, own))]
+        return [lambda process: self._is_named(process, name)] if name else []
+
+    def _data_dir_of_files(self) -> str:
+        found = self.sources.effective().get("data-dir")
+        path = found.value if found else ""
+        return host_path(path, self.sources.volumes) if path.startswith("/") else ""
+
+    def _started_with(self, process: Process, path: str) -> bool:
+        own = config_file(process)
+        return bool(own) and (own == os.path.normpath(path) or self.host.same(own, path))
+
+    def _is_named(self, process: Process, name: str) -> bool:
+        try:
+            given = given_to(self.host, process)
+        except EtcdError:
+            return False
+        return (given["name"].value if "name" in given else "default") == name
+
+    def _only(self, processes: Sequence[Process]) -> Optional[Process]:
+        if len(processes) <= 1:
+            return processes[0] if processes else None
+        pids = ", ".join(str(process.pid) for process in processes)
+        raise EtcdError(
+            f"{len(processes)} etcd processes run on this host (pids {pids}), and nothing tells which one is meant.",
+            "set etcd_config_file or etcd_data_dir to what the wanted member has.",
+        )
+
+    # ---- settings ------------------------------------------------------------------------------
+
+    def settings(self) -> Dict[str, Dict[str, str]]:
+        """Every setting with the place where it is written."""
+        files = self.sources.effective()
+        if not self.process:
+            found = files
+        else:
+            found = {name: self._traced(name, given) for name, given in self.given.items()}
+            found.update({name: place for name, place in files.items() if name not in found and not self._overruled()})
+        return {name: place._asdict() for name, place in sorted(found.items()) if name not in SECRET}
+
+    def _overruled(self) -> bool:
+        """Whether the process runs by a configuration file while the files known here are others."""
+        return bool(config_file(self.process)) != bool(self.sources.yaml_path)
+
+    def _traced(self, name: str, given: Given) -> Found:
+        """The file that a value of the process comes from; a later edit of the file does not hide it."""
+        nowhere = Found(given.value, given.kind, "process", "")
+        if given.kind == "file":
+            return self.sources.yaml.get(name, nowhere)
+        flag, variable = self.sources.flags.get(name), self.sources.variables.get(name)
+        if given.kind == FLAG:
+            if flag is not None and flag.path:
+                return flag
+            # A wrapper may turn the variable into this flag, and may not: equal values are the only evidence.
+            return variable if variable is not None and variable.value == given.value else nowhere
+        if flag is not None and flag.kind == VARIABLE:
+            return flag
+        if self.manager == "static_pod" and flag is not None:
+            return flag
+        return variable if variable is not None else nowhere
+
+    def value(self, setting: str, default: str = "") -> str:
+        """What the running process has, else what the files say."""
+        if setting in self.given:
+            return self.given[setting].value
+        files = {} if self.process else self.sources.effective()
+        return files[setting].value if setting in files else default
+
+    def config(self) -> Dict[str, str]:
+        """The primary file: where a setting that is nowhere yet belongs."""
+        sources = self.sources
+        if sources.yaml_path:
+            known = not sources.yaml or any(found.path for found in sources.yaml.values())
+            return {"format": "yaml", "path": sources.yaml_path} if known else {"format": "", "path": ""}
+        if sources.manifest_path and (sources.flags or self.host.exists(sources.manifest_path)):
+            return {"format": "static_pod", "path": sources.manifest_path}
+        places = self.settings()
+        for name in (
+            "initial-cluster",
+            "initial-cluster-token",
+            "initial-cluster-state",
+            "initial-advertise-peer-urls",
+        ):
+            if name in places and places[name]["path"]:
+                return {"format": places[name]["format"], "path": places[name]["path"]}
+        if sources.environment_files:
+            return {"format": "env", "path": sources.environment_files[-1]}
+        return {"format": "unit", "path": sources.unit_path} if sources.unit_path else {"format": "", "path": ""}
+
+    # ---- the answer ----------------------------------------------------------------------------
+
+    def result(self) -> Dict[str, Any]:
+        options, found = self.options, self._found()
+        name = options["name"] or self.value("name", "default" if found else "")
+        data = options["data_dir"] or self._data_dir(found)
+        wal = options["wal_dir"] or self._path("wal-dir")
+        tls = {"client": self._tls(""), "peer": self._tls("peer-")}
+        listen_peer = self._urls("listen-peer-urls", "http://localhost:2380" if found else "")
+        listen_client = self._urls("listen-client-urls", "http://localhost:2379" if found else "")
+        clients = options["client_urls"] or self._urls("advertise-client-urls") or _reachable(listen_client)
+        tools, missing = self._tools()
+        return {
+            "found": found,
+            "running": self.process is not None,
+            "pid": self.process.pid if self.process else None,
+            "service": self._service(),
+            "name": name,
+            "peer_urls": options["peer_urls"] or self._urls("initial-advertise-peer-urls") or _advertised(listen_peer),
+            "client_urls": clients,
+            "listen_peer_urls": listen_peer,
+            "listen_client_urls": listen_client,
+            "data_dir": data,
+            "wal_dir": wal,
+            "data": data_facts(self.host, data),
+            "wal": wal_facts(self.host, wal),
+            "disk": [disk_facts(self.host, path) for path in (data, wal, options["state_dir"]) if path],
+            "initial_cluster": self.value("initial-cluster"),
+            "initial_cluster_state": self.value("initial-cluster-state"),
+            "initial_cluster_token": self.value("initial-cluster-token"),
+            "snapshot_count": self.value("snapshot-count"),
+            "quota_backend_bytes": self.value("quota-backend-bytes"),
+            "tls": tls,
+            "tools": tools_as_dict(tools),
+            "tools_missing": missing,
+            "config": self.config(),
+            "settings": self.settings(),
+            "state_dir": options["state_dir"],
+            "journal": journal_summary(self.host.path(options["state_dir"])),
+            "log": next((path for path in self.value("log-outputs").split(",") if path.startswith("/")), ""),
+            "connection": self._connection(clients, tls["client"], tools),
+        }
+
+    def _found(self) -> bool:
+        sources = self.sources
+        return bool(self.process or self.unit.exists or sources.effective() or sources.yaml_path)
+
+    def _service(self) -> Dict[str, Any]:
+        options = self.options
+        user = self.unit.user
+        if self.process and self.manager != "static_pod":
+            user = user or _user_name(self.process.uid)
+        vendor = self.sources.unit_path.startswith(settings.VENDOR_FOLDERS)
+        hidden = any(secret in self.sources.exec_start for secret in SECRET)
+        return {
+            "manager": self.manager,
+            "name": options["service_name"],
+            "manifest": options["manifest"] if self.manager == "static_pod" else "",
+            "start_command": options["start_command"],
+            "stop_command": options["stop_command"],
+            "status_command": options["status_command"],
+            "state": self._state(),
+            "enabled": self.unit.enabled,
+            "user": user,
+            "dropin": self.unit.dropin if self.unit.exists else "",
+            "exec_start": self.sources.exec_start if vendor and not hidden else "",
+        }
+
+    def _state(self) -> str:
+        if self.manager == "systemd":
+            return self.unit.state
+        if self.process:
+            return "running"
+        if self.manager == "static_pod":
+            return (
+                "failed"
+                if self.host.exists(self.options["manifest"])
+                else "stopped"
+                if self.host.exists(self.parked)
+                else "absent"
+            )
+        return "stopped" if self.options["start_command"] else "unknown"
+
+    def _data_dir(self, found: bool) -> str:
+        if self.process:
+            return host_path(data_dir(self.host, self.process, self.given), self.sources.volumes)
+        path = self.value("data-dir")
+        return host_path(path, self.sources.volumes) if path.startswith("/") else ""
+
+    def _path(self, setting: str) -> str:
+        """A path setting as the host sees it; relative to the process's folder, or unknown without one."""
+        path = self.value(setting)
+        if path and not path.startswith("/"):
+            path = os.path.normpath(os.path.join(self.process.cwd, path)) if self.process and self.process.cwd else ""
+        return host_path(path, self.sources.volumes)
+
+    def _urls(self, setting: str, default: str = "") -> List[str]:
+        return [url.strip() for url in (self.value(setting) or default).split(",") if url.strip()]
+
+    def _tls(self, prefix: str) -> Dict[str, Any]:
+        return {
+            "cacert": self._path(prefix + "trusted-ca-file"),
+            "cert": self._path(prefix + "cert-file"),
+            "key": self._path(prefix + "key-file"),
+            "client_cert_auth": self.value(prefix + "client-cert-auth").lower() in ("true", "1", "t"),
+        }
+
+    def _tools(self) -> Tuple[Tools, Dict[str, str]]:
+        exe = self.process.exe if self.process else ""
+        if exe:
+            through = self.process.inside + exe
+            inside_only = self.host.exists(through) and not self.host.same(exe, through)
+            exe = through if inside_only else exe
+        kept = (kept_folder(self.options["state_dir"]),)
+        return look_for_tools(self.run, self.options["bin_dir"], exe, self.host.root, kept)
+
+    def _connection(self, clients: List[str], tls: Mapping[str, Any], tools: Tools) -> Dict[str, Any]:
+        """How a client on this host reaches the member: what was asked for, else what the host's own clients use."""
+        options = self.options
+        endpoints = options["endpoints"] or clients
+        files = {"cacert": "", "cert": "", "key": ""}
+        if any(urlsplit(url).scheme == "https" for url in endpoints):
+            files = self._client_files(tls)
+        tool = tools.etcdctl or tools.etcdutl or tools.etcd
+        return {
+            "endpoints": list(endpoints),
+            **{key: options[key] or path for key, path in files.items()},
+            "bin_dir": options["bin_dir"] or (os.path.dirname(tool.path) if tool else ""),
+        }
+
+    def _client_files(self, tls: Mapping[str, Any]) -> Dict[str, str]:
+        environment = self.sources.environment  # kubespray sets ETCDCTL_ variables beside etcd's own
+        health = os.path.join(os.path.dirname(tls["cert"]), "healthcheck-client") if tls["cert"] else ""
+        if health and self.host.exists(health + ".crt") and self.host.exists(health + ".key"):
+            cert, key = health + ".crt", health + ".key"
+        else:
+            cert, key = tls["cert"], tls["key"]
+        return {
+            "cacert": environment.get("ETCDCTL_CACERT") or tls["cacert"],
+            "cert": environment.get("ETCDCTL_CERT") or cert,
+            "key": environment.get("ETCDCTL_KEY") or key,
+        }
+
+
+# ---- data and disks --------------------------------------------------------------------------------------------------
+
+
+def data_facts(host: Host, path: str) -> Dict[str, Any]:
+    """What is at the data directory, whose it is, and whether it may be taken for etcd's."""
+    facts = _folder_facts(host, path)
+    entries = host.list(path) if path else []
+    own = [name for name in entries if not name.startswith(NOT_DATA)]
+    parent = os.path.dirname(_nearest(host, path, above=True)) if path else ""
+    return {
+        **facts,
+        "empty": facts["exists"] and not own,
+        "is_etcd": "member" in own or not own,
+        "has_member": "member" in own,
+        "entries": entries[:LISTED],
+        "owner_name": _user_name(facts["owner"]),
+        "group_name": _group_name(facts["group"]),
+        "db_size": _size(host.path(os.path.join(path, "member/snap/db"))) if path else 0,
+        "device": _device(host, path) if path else None,
+        "parent_is_writable": bool(parent) and os.access(host.path(parent), os.W_OK | os.X_OK),
+    }
+
+
+def wal_facts(host: Host, path: str) -> Dict[str, Any]:
+    facts = _folder_facts(host, path)
+    return {**facts, "device": _device(host, path) if path else None}
+
+
+def disk_facts(host: Host, path: str) -> Dict[str, Any]:
+    """Free and total bytes of the file system that ``path`` is on, or will be."""
+    status = os.statvfs(_nearest(host, path))
+    size = status.f_frsize
+    return {
+        "path": path,
+        "device": _device(host, path),
+        "free": status.f_bavail * size,
+        "total": status.f_blocks * size,
+    }
+
+
+def _folder_facts(host: Host, path: str) -> Dict[str, Any]:
+    try:
+        status = os.stat(host.path(path)) if path else None
+    except OSError:
+        status = None
+    return {
+        "exists": status is not None,
+        "is_mount": status is not None and os.path.ismount(host.path(path)),
+        "owner": status.st_uid if status else None,
+        "group": status.st_gid if status else None,
+        "mode": f"{status.st_mode & 0o7777:04o}" if status else "",
+    }
+
+
+def _nearest(host: Host, path: str, above: bool = False) -> str:
+    """The path itself where it exists, else its nearest parent that does; ``above``: the last that does not, below it."""
+    path = path.rstrip("/") or "/"
+    below = path
+    while path != "/" and not os.path.exists(host.path(path)):
+        below, path = path, os.path.dirname(path) or "/"
+    return below if above else host.path(path)
+
+
+def _device(host: Host, path: str) -> int:
+    return os.stat(_nearest(host, path)).st_dev
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0
+
+
+def _user_name(uid: Optional[int]) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name if uid is not None else ""
+    except KeyError:
+        return ""
+
+
+def _group_name(gid: Optional[int]) -> str:
+    try:
+        return grp.getgrgid(gid).gr_name if gid is not None else ""
+    except KeyError:
+        return ""
+
+
+# ---- URLs ------------------------------------------------------------------------------------------------------------
+
+
+def _reachable(listen: Sequence[str]) -> List[str]:
+    """Listen URLs as a client on this host can use them: every address becomes the loopback's."""
+    return [url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:") for url in listen]
+
+
+def _advertised(listen: Sequence[str]) -> List[str]:
+    """etcd's own default where no peer URL is advertised; with a wildcard it guesses an address, and nobody can here."""
+    wild = any(urlsplit(url).hostname in ("0.0.0.0", "::") for url in listen)
+    return [] if wild or not listen else ["http://localhost:2380"]

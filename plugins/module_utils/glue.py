@@ -1,0 +1,67 @@
+# Copyright: (c) 2026, the quorum.etcd authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The only file here that knows Ansible: shared options, the runner, and how an EtcdError becomes a module's answer."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, Sequence
+
+from ansible.module_utils.basic import AnsibleModule
+
+from .commands import Connection, Result, Run
+from .errors import EtcdError
+
+# Options of the doc fragment quorum.etcd.connection.
+CONNECTION_OPTIONS: Dict[str, Any] = {
+    "endpoints": {"type": "list", "elements": "str", "default": []},
+    "cacert": {"type": "path", "default": ""},
+    "cert": {"type": "path", "default": ""},
+    "key": {"type": "path", "default": "", "no_log": False},
+    "user": {"type": "str", "default": ""},
+    "password": {"type": "str", "default": "", "no_log": True},
+    "command_timeout": {"type": "int", "default": 5},
+    "bin_dir": {"type": "path", "default": ""},
+}
+
+# Options of the doc fragment quorum.etcd.member. An empty string means: read it from the host.
+MEMBER_OPTIONS: Dict[str, Any] = {
+    "name": {"type": "str", "default": ""},
+    "peer_urls": {"type": "list", "elements": "str", "default": []},
+    "client_urls": {"type": "list", "elements": "str", "default": []},
+    "data_dir": {"type": "path", "default": ""},
+    "wal_dir": {"type": "path", "default": ""},
+    "config_file": {"type": "path", "default": ""},
+    "service_manager": {"type": "str", "choices": ["", "systemd", "static_pod", "command"], "default": ""},
+    "service_name": {"type": "str", "default": "etcd"},
+    "manifest": {"type": "path", "default": "/etc/kubernetes/manifests/etcd.yaml"},
+    "start_command": {"type": "str", "default": ""},
+    "stop_command": {"type": "str", "default": ""},
+    "status_command": {"type": "str", "default": ""},
+    "state_dir": {"type": "path", "default": "/var/lib/quorum-etcd"},
+}
+
+
+def runner(module: AnsibleModule) -> Run:
+    """Run commands as the module does: argv as a list, English messages, nothing through a shell."""
+
+    def run(argv: Sequence[str], env: Dict[str, str]) -> Result:
+        rc, out, err = module.run_command(list(argv), environ_update={"LC_ALL": "C", **env}, handle_exceptions=False)
+        return Result(rc, out, err)
+
+    return run
+
+
+def connection(params: Dict[str, Any]) -> Connection:
+    """The Connection that a module's parameters describe."""
+    names = ("endpoints", "cacert", "cert", "key", "user", "password", "command_timeout")
+    return Connection(**{name: params[name] for name in names})
+
+
+def answer(module: AnsibleModule, work: Callable[[AnsibleModule], Dict[str, Any]]) -> None:
+    """Do the module's work and leave with its result; an EtcdError becomes one message, never a traceback."""
+    try:
+        module.exit_json(**work(module))
+    except EtcdError as error:
+        module.fail_json(msg=str(error), next_step=error.next_step, **error.context)

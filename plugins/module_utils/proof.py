@@ -1,0 +1,74 @@
+# Copyright: (c) 2026, the quorum.etcd authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The proof that a restored cluster is the one that was planned.
+
+Health, quorum and alarms do not show it: members restored from different snapshots report healthy. Only the predicted
+identities, equal hashes at one revision, and the snapshot's own revision and number of keys do.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
+
+from .commands import Connection, Run, Tools, count_keys, parse_json, run_checked
+from .errors import EtcdError
+
+NOT_PERMITTED = "not counted: etcd_auth_user is not set, or may not read"
+
+
+def prove(
+    of: Mapping[str, Any], view: Mapping[str, Any], run: Run, tools: Tools, connection: Connection
+) -> List[Dict[str, Any]]:
+    """Ask the cluster what the view does not say, and judge; see ``judge``."""
+    user_keys: Union[int, str] = ""
+    if of.get("user_keys") is not None and view["has_quorum"]:
+        user_keys = _count(of, run, tools, connection)
+    return judge(of, view, user_keys)
+
+
+def judge(of: Mapping[str, Any], view: Mapping[str, Any], user_keys: Union[int, str]) -> List[Dict[str, Any]]:
+    """Every check with what it expected and what it found: ``[{"what", "expected", "found", "ok"}]``.
+
+    ``of`` is the plan of the cluster, ``view`` what ``observe`` saw, ``user_keys`` the number of keys at the restored
+    revision, or in words why they could not be counted.
+    """
+    members = {member["id"]: member["name"] for member in view["members"] if member["started"]}
+    healthy = sorted(member["name"] for member in view["members"] if member["healthy"])
+    checks = [
+        _check("cluster ID", of["cluster_id"], view["cluster_id"]),
+        _check("member IDs", of["members"], members),
+        _check("cluster IDs that answer", [of["cluster_id"]], view["cluster_ids"]),
+        _check("healthy members", sorted(of["members"].values()), healthy),
+        _check("revision at least", of["revision"], view["revision"], int(view["revision"]) >= int(of["revision"])),
+        _check("equal hash of all members at one revision", True, view["hashes_equal"]),
+    ]
+    if of.get("user_keys") is not None:
+        # Where authentication is on and nobody gave a user, the cluster is not at fault: that is said, and not judged.
+        checks.append(_check("keys", of["user_keys"], user_keys, user_keys in (of["user_keys"], NOT_PERMITTED)))
+    return checks
+
+
+def failures(checks: Sequence[Mapping[str, Any]]) -> List[Mapping[str, Any]]:
+    """The checks that failed; a proof without any check is a failure too."""
+    if not checks:
+        return [{"what": "any answer of the cluster", "expected": "one", "found": "none", "ok": False}]
+    return [check for check in checks if not check["ok"]]
+
+
+def _count(of: Mapping[str, Any], run: Run, tools: Tools, connection: Connection) -> Union[int, str]:
+    """Keys at the restored revision: fixed, so that clients which write already do not disturb the proof."""
+    if tools.etcdctl is None:
+        return "etcdctl is missing"
+    command = count_keys(tools.etcdctl, connection, int(of["revision"]))
+    try:
+        answer = parse_json(run_checked(run, command), command)
+    except EtcdError as error:
+        denied = ("permission denied", "user name is empty", "invalid auth token", "authentication failed")
+        return NOT_PERMITTED if any(words in error.message for words in denied) else error.message
+    return int(answer.get("count", 0))
+
+
+def _check(what: str, expected: Any, found: Any, passed: Optional[bool] = None) -> Dict[str, Any]:
+    return {"what": what, "expected": expected, "found": found, "ok": expected == found if passed is None else passed}

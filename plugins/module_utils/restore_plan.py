@@ -1,0 +1,616 @@
+# Copyright: (c) 2026, the quorum.etcd authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The plan of a restore: everything it will do, host by host, and every reason not to do it.
+
+A pure computation from what the hosts reported to plain dictionaries: no file, no command, no clock. The same input
+gives the same output. ``make_plan`` is the way in.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Dict, List, Mapping, Optional, Sequence
+
+from . import commands, settings
+from .discovery import tools_from_dict
+from .errors import EtcdError
+from .identity import cluster_id, format_initial_cluster, hex_id, member_id
+from .versions import Version, parse_version
+
+# etcd preallocates a WAL segment of 64 MiB (server/storage/wal: SegmentSizeBytes); a restore writes the first one.
+WAL_SEGMENT = 64 * 1024 * 1024
+# On top of the bytes that will be written: bbolt grows its file in steps, and a full disk must not be the end of it.
+DISK_MARGIN = 1.1
+# etcd's disaster recovery guide bumps by this many revisions: a week of 1,500 writes a second.
+BUMP_MARGIN = 1_000_000_000
+
+RESTORE, RESUME, ROLLBACK, NOTHING = "restore", "resume", "rollback", "nothing"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the operator asked for.
+
+    ``snapshot`` is ``latest`` or a path; ``controller_snapshots`` is the catalogue on the controller, ``spool`` a folder
+    there for a snapshot that must be brought from one host to others. ``now`` is RFC 3339 in UTC. An empty ``token``
+    becomes one that names the cluster and the time, with ``nonce`` to make it unique.
+    """
+
+    snapshot: str = "latest"
+    controller_snapshots: Sequence[Mapping[str, Any]] = ()
+    spool: str = ""
+    now: str = ""
+    nonce: str = ""
+    token: str = ""
+    bump_revision: bool = True
+    skip_hash_check: bool = False
+    exclude: Sequence[str] = ()
+    again: bool = False
+    rollback: bool = False
+
+
+@dataclass
+class Findings:
+    """The reasons to refuse and the warnings, gathered so that the operator sees all of them at once."""
+
+    cluster: str
+    refusals: List[Dict[str, str]] = field(default_factory=list)
+    warnings: List[Dict[str, str]] = field(default_factory=list)
+
+    def refuse(self, cause: str, next_step: str, host: str = "") -> None:
+        self.refusals.append({"cluster": self.cluster, "host": host, "cause": cause, "next_step": next_step})
+
+    def warn(self, cause: str, host: str = "") -> None:
+        self.warnings.append({"cluster": self.cluster, "host": host, "cause": cause})
+
+
+def make_plan(hosts: Mapping[str, Mapping[str, Any]], options: Options) -> Dict[str, Any]:
+    """Plan every cluster among ``hosts``.
+
+    ``hosts`` maps each inventory name to ``{"cluster": str, "member": member_info's answer or None, "view": cluster_info's
+    answer or None, "snapshots": snapshot_info's list or []}``; a host that is in the group but did not answer, or is not in
+    this run, has no ``member``. Returns ``{"clusters": {name: ...}, "hosts": {host: ...}, "refusals": [...],
+    "warnings": [...]}``; where there is a refusal, nothing may be done.
+    """
+    plans: Dict[str, Any] = {"clusters": {}, "hosts": {}, "refusals": [], "warnings": []}
+    for name in sorted({host["cluster"] for host in hosts.values()}):
+        findings = Findings(name)
+        own = {host: hosts[host] for host in sorted(hosts) if hosts[host]["cluster"] == name and host not in options.exclude}
+        cluster, per_host = _plan_cluster(name, own, options, findings)
+        plans["clusters"][name] = cluster
+        plans["hosts"].update({} if findings.refusals else per_host)
+        plans["refusals"] += findings.refusals
+        plans["warnings"] += findings.warnings
+    return plans
+
+
+def confirmation(plan: Mapping[str, Any], confirm: str, confirm_with: str = "") -> str:
+    """What the operator must still say before anything is done; empty where it was said, or nothing will be done."""
+    names = [name for name, cluster in plan["clusters"].items() if cluster["mode"] != NOTHING]
+    wanted = names[0] if len(names) == 1 else confirm_with
+    if not names or confirm == wanted:
+        return ""
+    return (
+        f"Nothing was touched. This replaces the data of cluster {', '.join(names)}; to let it happen, run again with"
+        f" -e etcd_restore_confirm={wanted}"
+    )
+
+
+def _plan_cluster(name: str, hosts: Mapping[str, Any], options: Options, findings: Findings) -> Any:
+    _check_presence(hosts, findings)
+    present = {host: facts for host, facts in hosts.items() if facts.get("member")}
+    journals = {host: facts["member"].get("journal") or {} for host, facts in present.items()}
+    if options.rollback:
+        return _continue(name, ROLLBACK, journals, findings)
+    interrupted = _interrupted(journals)
+    if interrupted:
+        _check_same_snapshot(interrupted, options, findings)
+        mode = ROLLBACK if any(journal.get("step", "").startswith("roll") for journal in interrupted) else RESUME
+        return _continue(name, mode, journals, findings)
+    return _new_restore(name, present, journals, options, findings)
+
+
+# ---- a restore that was begun before ---------------------------------------------------------------------------------
+
+
+def _interrupted(journals: Mapping[str, Mapping[str, Any]]) -> List[Mapping[str, Any]]:
+    """The open journals of a restore that has already stopped something, if there are any."""
+    return [journal for journal in journals.values() if journal.get("open") and journal.get("touched")]
+
+
+def _check_same_snapshot(interrupted: Sequence[Mapping[str, Any]], options: Options, findings: Findings) -> None:
+    before = interrupted[0]["plan"]["snapshot"]
+    if options.snapshot not in ("latest", before["source_path"], before["path"]):
+        findings.refuse(
+            f"a restore of {before['source_path']} was interrupted after it had stopped the cluster, and now"
+            f" {options.snapshot} is asked for.",
+            "run again without etcd_restore_snapshot to complete the first one, or with -e etcd_restore_rollback=true to"
+            " take it back.",
+        )
+
+
+def _continue(name: str, mode: str, journals: Mapping[str, Mapping[str, Any]], findings: Findings) -> Any:
+    """Go on with, or take back, the newest restore, by the plans that the hosts kept."""
+    ids = sorted({journal["restore_id"] for journal in journals.values() if journal.get("touched")})
+    if not ids:
+        findings.refuse("no restore has changed anything on these hosts, so there is nothing to roll back.", "nothing.")
+        return {"cluster": name, "mode": mode}, {}
+    restore_id = ids[-1]
+    per_host = {}
+    for host, journal in journals.items():
+        if journal.get("restore_id") == restore_id:
+            per_host[host] = {**journal["plan"], "mode": mode}
+        else:
+            findings.refuse(
+                f"it has no journal of the restore {restore_id}, which other members have begun.",
+                "name it in etcd_restore_exclude, complete the restore without it, and add it as a new member afterwards.",
+                host,
+            )
+    any_plan = next(iter(per_host.values()), {})
+    return {**any_plan.get("of", {}), "cluster": name, "mode": mode, "restore_id": restore_id}, per_host
+
+
+def _already_restored(
+    journals: Mapping[str, Mapping[str, Any]], sha256: str, view: Mapping[str, Any], options: Options
+) -> Optional[Mapping[str, Any]]:
+    """The plan of the finished restore of this very snapshot, where the cluster that it made still lives."""
+    plans = [journal.get("plan") or {} for journal in journals.values()]
+    same = len({plan.get("restore_id") for plan in plans}) == 1 and all(
+        journal.get("step") == "finished" for journal in journals.values()
+    )
+    if options.again or options.token or not plans or not same:
+        return None
+    of = plans[0]["of"]
+    alive = view["cluster_id"] == of["cluster_id"] and view["has_quorum"]
+    return of if alive and plans[0]["snapshot"]["sha256"] == sha256 else None
+
+
+# ---- a new restore ---------------------------------------------------------------------------------------------------
+
+
+def _new_restore(
+    name: str, hosts: Mapping[str, Any], journals: Mapping[str, Any], options: Options, findings: Findings
+) -> Any:
+    view = _merge_views(hosts)
+    for host, facts in hosts.items():
+        _check_host(host, facts["member"], findings)
+    _check_identities(hosts, findings)
+    _check_strangers(hosts, view, options, findings)
+    snapshot = _choose_snapshot(name, hosts, options, findings)
+    if snapshot is None or findings.refusals:
+        return {"cluster": name, "mode": RESTORE, "before": view, "snapshot": snapshot or {}}, {}
+
+    done = _already_restored(journals, snapshot["sha256"], view, options)
+    if done:
+        ahead = view["revision"] - done["revision"]
+        findings.warn(
+            f"this snapshot was already restored ({done['restore_id']}), and the cluster has gone on by {ahead} revisions"
+            " since; to restore it once more, and lose those, set etcd_restore_again=true."
+        )
+        return {**done, "cluster": name, "mode": NOTHING, "before": view}, {}
+
+    restore_id, token = _identity_of_run(name, journals, snapshot, options)
+    bump = _bump(hosts, view, snapshot, options, findings)
+    voters = {facts["member"]["name"]: list(facts["member"]["peer_urls"]) for facts in hosts.values()}
+    ids = {member: member_id(urls, token) for member, urls in voters.items()}
+    cluster = {
+        "cluster": name,
+        "mode": RESTORE,
+        "restore_id": restore_id,
+        "hosts": sorted(hosts),
+        "token": token,
+        "initial_cluster": format_initial_cluster(voters),
+        "cluster_id": hex_id(cluster_id(ids.values())),
+        "members": {hex_id(number): member for member, number in sorted(ids.items())},
+        "endpoints": sorted({url for facts in hosts.values() for url in facts["member"]["connection"]["endpoints"]}),
+        "snapshot": snapshot,
+        "bump": bump,
+        "revision": int(snapshot["revision"]) + bump,
+        "user_keys": (snapshot.get("manifest") or {}).get("user_keys"),
+        "before": view,
+        "loss": _loss(view, snapshot, options.now),
+    }
+    of = {key: cluster[key] for key in cluster if key not in ("mode", "before", "loss")}
+    of["before_id"] = view["cluster_id"]
+    per_host: Dict[str, Any] = {}
+    for host, facts in hosts.items():
+        try:
+            per_host[host] = _plan_host(host, facts, cluster, of, options)
+            _check_disk(host, facts["member"], per_host[host], findings)
+        except EtcdError as error:
+            findings.refuse(error.message, error.next_step, host)
+    _plan_transfer(snapshot, per_host, options.spool)
+    return cluster, per_host
+
+
+def _plan_transfer(snapshot: Mapping[str, Any], per_host: Mapping[str, Any], spool: str) -> None:
+    """Who gets the bytes from where: by way of the controller, and only where they lack."""
+    source = snapshot["path"] if not snapshot["on"] else os.path.join(spool, snapshot["sha256"] + ".db")
+    lacking = [own for own in per_host.values() if own["snapshot"]["transfer"]]
+    for host, own in per_host.items():
+        own["snapshot"]["fetch_to"] = source if lacking and host == snapshot["on"] else ""
+        own["snapshot"]["copy_from"] = source if own in lacking else ""
+
+
+def _identity_of_run(name: str, journals: Mapping[str, Any], snapshot: Mapping[str, Any], options: Options) -> Any:
+    """The restore's id and token: those of a run that only got as far as staging this snapshot, else new ones."""
+    begun = [journal["plan"] for journal in journals.values() if journal.get("open")]
+    for plan in begun:
+        if plan["snapshot"]["sha256"] == snapshot["sha256"] and options.token in ("", plan["of"]["token"]):
+            return plan["restore_id"], plan["of"]["token"]
+    stamp = _time(options.now).strftime("%Y%m%dT%H%M%SZ")
+    return stamp, options.token or f"{name}-{stamp}-{options.nonce}"
+
+
+def _bump(
+    hosts: Mapping[str, Any], view: Mapping[str, Any], snapshot: Mapping[str, Any], options: Options, findings: Findings
+) -> int:
+    """By how many revisions to raise the restored store: above all that was ever seen, so that watchers never go back."""
+    if not options.bump_revision:
+        return 0
+    if not all(commands.can_bump(tools_from_dict(facts["member"]["tools"])) for facts in hosts.values()):
+        findings.warn(
+            "the tools on these hosts cannot raise the revision (etcdctl 3.4.27, etcdutl 3.5.10 or later can): revisions go"
+            " back, so clients that watch, such as Kubernetes, must be restarted after the restore."
+        )
+        return 0
+    seen = [int(view["revision"]), int(snapshot["revision"])]
+    for facts in hosts.values():
+        seen.append(int((facts["member"].get("journal") or {}).get("plan", {}).get("of", {}).get("revision", 0)))
+        seen += [int(entry.get("revision") or 0) for entry in facts.get("snapshots", ()) if entry.get("ok")]
+    return max(seen) - int(snapshot["revision"]) + BUMP_MARGIN
+
+
+def _plan_host(
+    host: str, facts: Mapping[str, Any], cluster: Mapping[str, Any], of: Mapping[str, Any], options: Options
+) -> Dict[str, Any]:
+    member = facts["member"]
+    snapshot = _snapshot_on_host(host, facts, cluster["snapshot"])
+    swaps = _swaps(member, cluster["restore_id"])
+    restore = commands.snapshot_restore(
+        tools_from_dict(member["tools"]),
+        snapshot["path"],
+        name=member["name"],
+        initial_cluster=cluster["initial_cluster"],
+        token=cluster["token"],
+        peer_urls=member["peer_urls"],
+        data_dir=swaps[0]["staged"],
+        wal_dir=_staged_wal(member, swaps),
+        bump_revision=cluster["bump"],
+        skip_hash_check=options.skip_hash_check and cluster["snapshot"]["kind"] == "database",
+    )
+    wanted = {
+        "initial-cluster": cluster["initial_cluster"],
+        "initial-cluster-token": cluster["token"],
+        "initial-cluster-state": "new",
+    }
+    leads = cluster["before"].get("leader_name") == member["name"]
+    return {
+        "mode": RESTORE,
+        "host": host,
+        "reports": host == min(cluster["hosts"]),
+        "restore_id": cluster["restore_id"],
+        "of": of,
+        "member": {
+            key: member[key] for key in ("name", "peer_urls", "tools", "service", "state_dir", "connection", "data_dir")
+        },
+        "was_running": bool(member["running"]),
+        "stop_after": _peers_of(member["name"], cluster["initial_cluster"]) if leads else [],
+        "snapshot": snapshot,
+        "restore": {"argv": restore.argv, "env": restore.env},
+        "swaps": swaps,
+        "owner": _owner(member),
+        "config": [edit.as_dict() for edit in settings.plan_edits(member, wanted)],
+    }
+
+
+def _swaps(member: Mapping[str, Any], restore_id: str) -> List[Dict[str, Any]]:
+    """What trades places at the cutover, within one file system each, so that it is a rename whatever the size.
+
+    A directory is renamed as a whole; of a mount point only the contents can be, so their new and old places lie inside.
+    """
+    swaps = [_swap(member["data_dir"], member["data"], restore_id)]
+    if member["wal_dir"] and not _inside(member["wal_dir"], member["data_dir"]):
+        swaps.append(_swap(member["wal_dir"], member["wal"], restore_id))
+    return swaps
+
+
+def _swap(live: str, facts: Mapping[str, Any], restore_id: str) -> Dict[str, Any]:
+    live = live.rstrip("/")
+    near = os.path.join(live, ".") if facts["is_mount"] else live + "."
+    return {
+        "kind": "contents" if facts["is_mount"] else "directory",
+        "live": live,
+        "staged": f"{near}restore-{restore_id}",
+        "aside": f"{near}before-{restore_id}",
+        "existed": bool(facts["exists"]),
+    }
+
+
+def _staged_wal(member: Mapping[str, Any], swaps: Sequence[Mapping[str, Any]]) -> str:
+    """Where the restore writes the WAL: only named where it is not the data directory's own ``member/wal``."""
+    wal, data = member["wal_dir"], member["data_dir"].rstrip("/")
+    if len(swaps) > 1:
+        return swaps[1]["staged"]
+    if not wal or os.path.normpath(wal) == os.path.join(data, "member", "wal"):
+        return ""
+    return os.path.join(swaps[0]["staged"], os.path.relpath(wal, data))
+
+
+def _snapshot_on_host(host: str, facts: Mapping[str, Any], snapshot: Mapping[str, Any]) -> Dict[str, Any]:
+    """Where this host reads the snapshot: its own copy when it has the very bytes, else one that is brought to it."""
+    common = {"source_path": snapshot["path"], **{key: snapshot[key] for key in ("sha256", "size", "revision", "kind")}}
+    for entry in facts.get("snapshots", ()):
+        if entry.get("ok") and entry["sha256"] == snapshot["sha256"]:
+            return {**common, "path": entry["path"], "transfer": False}
+    brought = os.path.join(facts["member"]["state_dir"], "snapshots", snapshot["sha256"] + ".db")
+    return {**common, "path": brought, "transfer": True}
+
+
+def _owner(member: Mapping[str, Any]) -> Dict[str, Any]:
+    """Who owns the new data: the old data's owner, or where it is gone the user that the service runs as."""
+    data = member["data"]
+    if data["exists"] and data["has_member"]:
+        return {"user": data["owner"], "group": data["group"], "mode": data["mode"]}
+    user = member["service"].get("user") or ""
+    return {"user": user or data.get("owner"), "group": user or data.get("group"), "mode": "0700"}
+
+
+def _peers_of(name: str, initial_cluster: str) -> List[str]:
+    return [entry.partition("=")[2] for entry in initial_cluster.split(",") if entry.partition("=")[0] != name]
+
+
+def _loss(view: Mapping[str, Any], snapshot: Mapping[str, Any], now: str) -> Dict[str, Any]:
+    """What the restore gives up: seconds since the snapshot, and revisions where a member still tells its own."""
+    seconds = None
+    if snapshot.get("taken_at"):
+        seconds = max(0, int((_time(now) - _time(snapshot["taken_at"])).total_seconds()))
+    revisions = int(view["revision"]) - int(snapshot["revision"]) if view["revision"] else None
+    return {"seconds": seconds, "revisions": revisions}
+
+
+# ---- the snapshot ----------------------------------------------------------------------------------------------------
+
+
+def _choose_snapshot(
+    name: str, hosts: Mapping[str, Any], options: Options, findings: Findings
+) -> Optional[Dict[str, Any]]:
+    candidates = [{**entry, "on": ""} for entry in options.controller_snapshots]
+    candidates += [{**entry, "on": host} for host, facts in hosts.items() for entry in facts.get("snapshots", ())]
+    if options.snapshot == "latest":
+        chosen = _newest(name, hosts, candidates)
+        if chosen is None:
+            bad = "".join(f" {entry['reason']}" for entry in candidates if not entry["ok"])
+            findings.refuse(
+                f"no usable snapshot of this cluster was found in etcd_backup_dir on the hosts or the controller.{bad}",
+                "name one: -e etcd_restore_snapshot=/path/to/snapshot.db (on the controller or on a member).",
+            )
+            return None
+    else:
+        named = [entry for entry in candidates if entry["path"] == options.snapshot]
+        if not named:
+            findings.refuse(
+                f"{options.snapshot} is neither on the controller nor on a member.", "check the path and run again."
+            )
+            return None
+        chosen = next((entry for entry in named if entry["ok"]), named[0])
+    _check_snapshot(chosen, hosts, options, findings)
+    return chosen
+
+
+def _newest(name: str, hosts: Mapping[str, Any], candidates: Sequence[Mapping[str, Any]]) -> Optional[Dict[str, Any]]:
+    urls = {url for facts in hosts.values() for url in facts["member"]["peer_urls"]}
+    own = [entry for entry in candidates if entry["ok"] and entry["kind"] == "snapshot" and _is_of(entry, name, urls)]
+    return dict(max(own, key=lambda entry: entry.get("taken_at") or "")) if own else None
+
+
+def _is_of(entry: Mapping[str, Any], name: str, peer_urls: Any) -> bool:
+    """Whether a snapshot is of this cluster: its manifest says so, or a member in it has one of these peer URLs."""
+    said = (entry.get("manifest") or {}).get("cluster")
+    if said:
+        return said == name
+    return any(url in peer_urls for member in entry.get("members", ()) for url in member.get("peer_urls", ()))
+
+
+def _check_snapshot(
+    snapshot: Mapping[str, Any], hosts: Mapping[str, Any], options: Options, findings: Findings
+) -> None:
+    where = f"{snapshot['path']} on {snapshot['on'] or 'the controller'}"
+    copied = snapshot.get("kind") == "database"
+    if copied and not options.skip_hash_check:
+        findings.refuse(
+            f"{where} is a copied database and not a snapshot: it carries no hash that could prove it whole.",
+            "if it was copied from a stopped member and nothing better is left, set etcd_restore_skip_hash_check=true.",
+        )
+    elif not snapshot["ok"] and not copied:
+        findings.refuse(f"{where} cannot be used: {snapshot['reason']}", "choose another snapshot.")
+    if not snapshot["ok"]:
+        return
+    written_by = snapshot.get("cluster_version") or (snapshot.get("manifest") or {}).get("etcd_version")
+    for host, facts in hosts.items():
+        if written_by:
+            _check_snapshot_version(host, facts["member"], parse_version(written_by), where, findings)
+    peer_urls = {url for facts in hosts.values() for url in facts["member"]["peer_urls"]}
+    if snapshot.get("members") and not _is_of({"members": snapshot["members"]}, "", peer_urls):
+        names = ", ".join(sorted(member["name"] for member in snapshot["members"]))
+        findings.warn(f"{where} was taken from a cluster with other members ({names}): a clone, or the wrong snapshot?")
+
+
+def _check_snapshot_version(
+    host: str, member: Mapping[str, Any], written_by: Version, where: str, findings: Findings
+) -> None:
+    tools = tools_from_dict(member["tools"])
+    try:
+        restorer = commands.restore_tool(tools)
+    except EtcdError:
+        return  # said already, by _check_host
+    for tool in filter(None, (tools.etcd, restorer)):
+        if tool.version[:2] < written_by[:2]:
+            findings.refuse(
+                f"{where} was written by etcd {written_by.line}, and {tool.path} is {tool.version}: an older etcd must not"
+                " open it.",
+                f"install etcd {written_by.line} on this host, or choose a snapshot of etcd {tool.version.line} or older.",
+                host,
+            )
+            return
+
+
+# ---- reasons to refuse -----------------------------------------------------------------------------------------------
+
+
+def _check_presence(hosts: Mapping[str, Any], findings: Findings) -> None:
+    for host, facts in hosts.items():
+        if facts.get("member"):
+            continue
+        why = "it cannot be reached or looked at" if facts.get("in_run", True) else "it is not part of this run (--limit)"
+        findings.refuse(
+            f"{why}, but it is a member of this cluster: a restore without it would leave an old member behind.",
+            "run for the whole group, or, if this host is lost for good, name it in etcd_restore_exclude.",
+            host,
+        )
+    if not hosts:
+        findings.refuse("every host is excluded.", "leave at least one host in.")
+
+
+def _check_host(host: str, member: Mapping[str, Any], findings: Findings) -> None:
+    tools = tools_from_dict(member["tools"])
+    if not member["found"] and not tools.etcd:
+        findings.refuse(
+            "no etcd was found here: no process, no service, no configuration and no executable.",
+            "install etcd on this host, or take it out of the group; where etcd lies elsewhere, set etcd_bin_dir.",
+            host,
+        )
+        return
+    if not tools.etcd:
+        findings.refuse("the etcd executable was not found.", "set etcd_bin_dir to the folder that holds it.", host)
+    try:
+        commands.restore_tool(tools)
+        if not tools.etcdctl:
+            findings.refuse("etcdctl was not found, and without it nothing can be proven.", "set etcd_bin_dir.", host)
+    except EtcdError as error:
+        findings.refuse(error.message, error.next_step, host)
+    for key, variable in (("name", "etcd_name"), ("peer_urls", "etcd_peer_urls"), ("data_dir", "etcd_data_dir")):
+        if not member[key]:
+            findings.refuse(f"its {key.replace('_', ' ')} could not be read from the host.", f"set {variable}.", host)
+    if not member["connection"]["endpoints"]:
+        findings.refuse("its client URL could not be read from the host.", "set etcd_client_urls.", host)
+    if member["data_dir"] and not member["data"]["is_etcd"]:
+        holds = ", ".join(member["data"]["entries"][:5])
+        findings.refuse(
+            f"{member['data_dir']} is not a data directory of etcd: it holds {holds} and no member folder.",
+            "correct etcd_data_dir; nothing that is not etcd's will be moved.",
+            host,
+        )
+    service = member["service"]
+    if service["manager"] == "command" and not (service["start_command"] and service["stop_command"]):
+        findings.refuse(
+            "its service manager is 'command', but a command to start or to stop it is missing.",
+            "set etcd_start_command and etcd_stop_command.",
+            host,
+        )
+    if tools.etcd and Version(3, 5, 0) <= tools.etcd.version <= Version(3, 5, 2):
+        findings.warn(f"etcd {tools.etcd.version} can corrupt data under load: upgrade to the newest 3.5 soon.", host)
+
+
+def _check_identities(hosts: Mapping[str, Any], findings: Findings) -> None:
+    """No two hosts may be one member: two with one name or one peer URL would overwrite each other."""
+    for key, words, variable in (("name", "name", "etcd_name"), ("peer_urls", "peer URL", "etcd_peer_urls")):
+        owners: Dict[str, str] = {}
+        for host, facts in hosts.items():
+            values = facts["member"][key] if key == "peer_urls" else [facts["member"][key]]
+            for value in filter(None, values):
+                if value in owners:
+                    findings.refuse(
+                        f"it has the same {words} as {owners[value]}: {value}.",
+                        f"give each member its own, in its configuration or by {variable}.",
+                        host,
+                    )
+                owners.setdefault(value, host)
+    lines = {
+        tools.etcd.version.line
+        for tools in (tools_from_dict(f["member"]["tools"]) for f in hosts.values())
+        if tools.etcd
+    }
+    if len(lines) > 1:
+        findings.warn(
+            f"the members run several versions of etcd ({', '.join(sorted(lines))}): finish that upgrade first."
+        )
+
+
+def _check_strangers(hosts: Mapping[str, Any], view: Mapping[str, Any], options: Options, findings: Findings) -> None:
+    """A member that the cluster knows and the inventory does not would go on with the old data."""
+    known = {facts["member"]["name"] for facts in hosts.values()} | set(options.exclude)
+    urls = {url for facts in hosts.values() for url in facts["member"]["peer_urls"]}
+    for member in view["members"]:
+        stranger = member["name"] not in known and not urls.intersection(member.get("peer_urls", ()))
+        if stranger and member.get("peer_urls"):
+            findings.refuse(
+                f"the running cluster also has the member {member['name'] or member['id']} at"
+                f" {', '.join(member['peer_urls'])}, which is no host of this group.",
+                "add its host to the group, or, if it is to go, stop it and name it in etcd_restore_exclude.",
+            )
+    if len(view["cluster_ids"]) > 1:
+        findings.warn(
+            f"these hosts answer as {len(view['cluster_ids'])} different clusters: {', '.join(view['cluster_ids'])}."
+        )
+
+
+def _check_disk(host: str, member: Mapping[str, Any], plan: Mapping[str, Any], findings: Findings) -> None:
+    need: Dict[int, int] = {}
+    size = int(plan["snapshot"]["size"])
+    data, wal = member["data"]["device"], member["wal"].get("device") or member["data"]["device"]
+    need[data] = need.get(data, 0) + size
+    need[wal] = need.get(wal, 0) + WAL_SEGMENT
+    if plan["snapshot"]["transfer"]:
+        state = next(
+            (disk["device"] for disk in member["disk"] if plan["snapshot"]["path"].startswith(disk["path"])), data
+        )
+        need[state] = need.get(state, 0) + size
+    plan["disk"] = []
+    for disk in {disk["device"]: disk for disk in reversed(member["disk"])}.values():
+        bytes_needed = int(need.get(disk["device"], 0) * DISK_MARGIN)
+        if not bytes_needed:
+            continue
+        plan["disk"].append({"path": disk["path"], "need": bytes_needed, "free": disk["free"]})
+        if bytes_needed > disk["free"]:
+            findings.refuse(
+                f"the file system of {disk['path']} has {_mib(disk['free'])} free, and staging the restored data beside the"
+                f" old needs {_mib(bytes_needed)}.",
+                "make room on it; the old data directory itself must stay where it is.",
+                host,
+            )
+
+
+# ---- small things ----------------------------------------------------------------------------------------------------
+
+
+def _merge_views(hosts: Mapping[str, Any]) -> Dict[str, Any]:
+    """One view of the old cluster from what each host saw of it: the one with a leader and most members, and the extremes."""
+    views = [facts["view"] for facts in hosts.values() if facts.get("view")]
+    best = max(
+        views,
+        key=lambda view: (bool(view["has_quorum"]), len(view["members"]), bool(view["cluster_id"])),
+        default={"cluster_id": "", "members": [], "leader": "", "leader_name": "", "has_quorum": False},
+    )
+    return {
+        **{key: best.get(key) for key in ("cluster_id", "members", "leader", "leader_name", "has_quorum")},
+        "cluster_ids": sorted({view["cluster_id"] for view in views if view["cluster_id"]}),
+        "revision": max((int(view["revision"] or 0) for view in views), default=0),
+        "running": sorted(host for host, facts in hosts.items() if facts["member"]["running"]),
+    }
+
+
+def _inside(path: str, folder: str) -> bool:
+    return os.path.normpath(path).startswith(os.path.normpath(folder) + "/")
+
+
+def _time(text: str) -> datetime:
+    return datetime.strptime(text[:19], "%Y-%m-%dT%H:%M:%S")
+
+
+def _mib(size: int) -> str:
+    return f"{size / (1 << 20):,.0f} MiB"

@@ -1,0 +1,158 @@
+# Copyright: (c) 2026, the quorum.etcd authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A restore in words: the plan before it, and the closing table after it."""
+
+from __future__ import annotations
+
+import shlex
+from datetime import datetime
+from typing import Any, Dict, List, Mapping, Sequence
+
+from .restore_plan import NOTHING, RESTORE, RESUME, ROLLBACK
+from .words import duration, table
+
+HEADINGS = {
+    RESTORE: "Restore of cluster {cluster} from a snapshot",
+    RESUME: "Completion of the interrupted restore {restore_id} of cluster {cluster}",
+    ROLLBACK: "Rollback of the restore {restore_id} of cluster {cluster}: the old data is put back",
+    NOTHING: "Cluster {cluster}: nothing to do",
+}
+
+
+def plan_in_words(plan: Mapping[str, Any]) -> List[str]:
+    """The whole plan as lines for a terminal: per cluster what and from what, per host every command, move and setting."""
+    lines: List[str] = []
+    for name, cluster in plan["clusters"].items():
+        lines += [HEADINGS[cluster["mode"]].format(**{"restore_id": "", **cluster})]
+        if cluster.get("cluster_id"):
+            lines += _cluster(cluster)
+        hosts = {host: own for host, own in plan["hosts"].items() if own["of"]["cluster"] == name}
+        for host, own in hosts.items():
+            lines += _host(host, own)
+        lines += [f"  WARNING  {_where(item)}{item['cause']}" for item in plan["warnings"] if item["cluster"] == name]
+        lines += [f"  REFUSED  {_where(item)}{item['cause']}" for item in plan["refusals"] if item["cluster"] == name]
+    return lines
+
+
+def refusals_in_words(plan: Mapping[str, Any]) -> str:
+    """Every reason to refuse in one message: the host, the cause, the next step."""
+    reasons = [f"{_where(item)}{item['cause']} Next: {item['next_step']}" for item in plan["refusals"]]
+    return "Nothing was touched. The restore is refused: " + " | ".join(reasons)
+
+
+def closing_table(
+    of: Mapping[str, Any], entries: Sequence[Mapping[str, Any]], checks: Sequence[Mapping[str, Any]]
+) -> List[str]:
+    """What was restored and how it was proven, from one member's journal ``entries`` and the proof's ``checks``.
+
+    The time from this member's stop to the proof is at most how long the restore itself kept the cluster from writes; a
+    cluster that was down before was so for longer.
+    """
+    at = {entry["step"]: _instant(entry["time"]) for entry in entries}
+    outage = (at["proven"] - at["stopping"]).total_seconds() if {"proven", "stopping"} <= set(at) else None
+    rows = [["members", ", ".join(sorted(of["members"].values()))]]
+    rows += [["cluster ID", f"{of['before_id'] or 'unknown'} -> {of['cluster_id']}"]]
+    rows += [[("proven: " if check["ok"] else "NOT PROVEN: ") + check["what"], _found(check)] for check in checks]
+    if outage is not None:
+        rows.append(["from the stop to the proof", f"{outage:.1f} s"])
+    return [f"Cluster {of['cluster']} is restored from {of['snapshot']['path']}", *table(rows)]
+
+
+def _instant(text: str) -> datetime:
+    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _found(check: Mapping[str, Any]) -> str:
+    found = check["found"]
+    if isinstance(found, dict):
+        return ", ".join(f"{name} {number}" for number, name in sorted(found.items(), key=lambda item: item[1]))
+    return ", ".join(found) if isinstance(found, list) else str(found)
+
+
+def _cluster(cluster: Mapping[str, Any]) -> List[str]:
+    snapshot = cluster["snapshot"]
+    on = snapshot.get("on")
+    rows = [
+        ["snapshot", f"{snapshot['path']} ({'on ' + on if on else 'on the controller'})"],
+        ["", f"taken {snapshot.get('taken_at') or 'at an unknown time'}, {int(snapshot['size']):,} bytes"],
+        ["", f"SHA-256 {snapshot['sha256']}, verified"],
+    ]
+    before: Dict[str, Any] = cluster.get("before") or {}
+    if "loss" in cluster:
+        rows.append(["will be lost", _loss(cluster["loss"])])
+        rows.append(["now running", _running(before)])
+    rows += [
+        ["cluster ID", f"{before.get('cluster_id') or 'unknown'} -> {cluster['cluster_id']}"],
+        ["token", cluster["token"]],
+        ["revision", _revision(cluster)],
+        ["members", cluster["initial_cluster"]],
+    ]
+    return table(rows)
+
+
+def _loss(loss: Mapping[str, Any]) -> str:
+    seconds, revisions = loss["seconds"], loss["revisions"]
+    age = "everything written since the snapshot was taken"
+    age += f" ({duration(seconds)} ago)" if seconds is not None else ""
+    if revisions is None:
+        return f"{age}; no member runs that could tell how many revisions"
+    if revisions < 0:
+        return f"nothing: the members are {-revisions:,} revisions behind the snapshot"
+    return f"{age}: {revisions:,} revisions"
+
+
+def _running(before: Mapping[str, Any]) -> str:
+    running = before.get("running") or []
+    if not running:
+        return "no member"
+    quorum = "with" if before.get("has_quorum") else "WITHOUT"
+    return f"{', '.join(running)} ({quorum} quorum); they will be stopped"
+
+
+def _revision(cluster: Mapping[str, Any]) -> str:
+    from_snapshot = int(cluster["snapshot"]["revision"])
+    if not cluster["bump"]:
+        return f"{from_snapshot}"
+    return f"{from_snapshot} in the snapshot, raised by {cluster['bump']:,} to {cluster['revision']}"
+
+
+def _host(host: str, own: Mapping[str, Any]) -> List[str]:
+    snapshot, service = own["snapshot"], own["member"]["service"]
+    rows = []
+    if snapshot["transfer"]:
+        rows.append(["copy", f"the snapshot to {snapshot['path']}"])
+    rows.append(["stage", shlex.join(own["restore"]["argv"])])
+    if own.get("disk"):
+        rows += [
+            ["", f"needs {disk['need']:,} of {disk['free']:,} free bytes at {disk['path']}"] for disk in own["disk"]
+        ]
+    last = ", after all others, since it leads" if own["stop_after"] else ""
+    rows.append(["stop", (_service(service) if own["was_running"] else "not running") + last])
+    for swap in own["swaps"]:
+        what = "the contents of " if swap["kind"] == "contents" else ""
+        if swap["existed"]:
+            rows.append(["move", f"{what}{swap['live']} -> {swap['aside']}"])
+        rows.append(["move", f"{what}{swap['staged']} -> {swap['live']}"])
+    for edit in own["config"]:
+        for setting, value in edit["after"].items():
+            before = edit["before"].get(setting) or "(unset)"
+            if before != value:
+                rows.append(["set", f"{setting} in {edit['path']}: {before} -> {value}"])
+    rows.append(["start", _service(service)])
+    rows.append(["then", "when proven: initial-cluster-state new -> existing"])
+    return [f"  {host} (member {own['member']['name']})", *table(rows, "    ")]
+
+
+def _service(service: Mapping[str, Any]) -> str:
+    names = {"systemd": service["name"], "static_pod": service["manifest"], "command": service["stop_command"]}
+    return (
+        f"{service['manager']} {names[service['manager']]}"
+        if service["manager"] != "command"
+        else "by its own commands"
+    )
+
+
+def _where(item: Mapping[str, str]) -> str:
+    return f"{item['host']}: " if item["host"] else ""

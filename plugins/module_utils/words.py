@@ -1,0 +1,71 @@
+# Copyright: (c) 2026, the quorum.etcd authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A cluster and its backups in words, as lines for a terminal."""
+
+from __future__ import annotations
+
+from typing import Any, List, Mapping, Sequence
+
+
+def cluster_in_words(view: Mapping[str, Any]) -> List[str]:
+    """What ``observe`` saw: a sentence, then a line for each member, then the alarms."""
+    rows: List[List[Any]] = [["member", "endpoint", "state", "version", "db size", "in use", "revision", "raft index", "id"]]
+    for member in view["members"]:
+        rows.append(
+            [
+                member["name"] or "(not started)",
+                member["endpoint"] or ",".join(member["client_urls"]) or ",".join(member["peer_urls"]),
+                _state(member),
+                member["version"],
+                size(member["db_size"]),
+                size(member["db_size_in_use"]),
+                member["revision"] or "",
+                member["raft_index"] or "",
+                member["id"],
+            ]
+        )
+    lines = [view["summary"], *table(rows)]
+    lines += [f"  ALARM {alarm['alarm']} on member {alarm['member']}" for alarm in view["alarms"]]
+    listed = {member["endpoint"] for member in view["members"]}
+    silent = [answer for answer in view["endpoints"] if not answer["ok"] and answer["endpoint"] not in listed]
+    return lines + [f"  {answer['endpoint']} does not answer: {answer['error']}" for answer in silent]
+
+
+def backups_in_words(entries: Sequence[Mapping[str, Any]], newest: Mapping[str, Any] | None, folder: str) -> List[str]:
+    """How old the newest good snapshot of a folder is, and what else lies there."""
+    if not newest:
+        bad = f"; {len(entries)} files there cannot be used" if entries else ""
+        return [f"NO USABLE BACKUP in {folder}{bad}"]
+    lines = [f"Newest backup in {folder}: {newest['name']}, {duration(newest['age'])} old, revision {newest['revision']}"]
+    return lines + [f"  not usable: {entry['reason']}" for entry in entries if not entry["ok"]]
+
+
+def table(rows: Sequence[Sequence[Any]], indent: str = "  ") -> List[str]:
+    """Rows as aligned columns."""
+    cells = [[str(cell) for cell in row] for row in rows]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))] if cells else []
+    return [indent + "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in cells]
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them."""
+    seconds = int(seconds)
+    days, hours, minutes = seconds // 86400, seconds // 3600 % 24, seconds // 60 % 60
+    parts = [(days, "d"), (hours, "h"), (minutes, "min"), (seconds % 60, "s")]
+    return " ".join(f"{value} {unit}" for value, unit in parts if value) or "0 s"
+
+
+def size(count: int) -> str:
+    """Bytes in MiB; empty for none, which is what a member that does not answer reports."""
+    return f"{count / (1 << 20):,.1f} MiB" if count else ""
+
+
+def _state(member: Mapping[str, Any]) -> str:
+    if not member["started"]:
+        return "unstarted"
+    if not member["version"]:
+        return "DOWN"
+    role = "leader" if member["is_leader"] else "learner" if member["is_learner"] else "follower"
+    return role if member["healthy"] else f"{role}, UNHEALTHY"

@@ -1,0 +1,177 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, the quorum.etcd authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: member_info
+short_description: Read which etcd member a host has
+version_added: 0.1.0
+description:
+  - Reads what a host really runs, from the running process, the systemd unit with its drop-ins and environment files,
+    etcd's own configuration file, or the manifest of a static pod as kubeadm writes it.
+  - A host without etcd, or with a stopped one, is a normal answer and no failure.
+  - Options that are given go before what is read.
+author:
+  - The quorum.etcd authors (@quorum-etcd)
+extends_documentation_fragment:
+  - quorum.etcd.connection
+  - quorum.etcd.member
+attributes:
+  check_mode:
+    description: Can run in check mode; it never changes anything.
+    support: full
+  diff_mode:
+    description: Returns what changed, or would change, in diff mode.
+    support: none
+seealso:
+  - module: quorum.etcd.member_config
+"""
+
+EXAMPLES = r"""
+- name: Read what this host runs
+  quorum.etcd.member_info:
+  register: etcd
+
+- name: Read one of several members on a host
+  quorum.etcd.member_info:
+    config_file: /srv/etcd/m1/etcd.conf.yml
+    service_manager: command
+    start_command: sh /srv/etcd/m1/etcd.sh start
+    stop_command: sh /srv/etcd/m1/etcd.sh stop
+"""
+
+RETURN = r"""
+member:
+  description:
+    - The member. Every key is always there; what is not known is empty or null.
+    - V(settings) says where each setting is written. Its V(format) is V(process) where the running process has the setting
+      and no file is known that sets it.
+    - V(journal) sums up the newest restore on this host; it is empty where there was none.
+    - V(tools_missing) says of each tool that was not found, or that does not run, why.
+  type: dict
+  returned: success
+  sample:
+    found: true
+    running: true
+    pid: 412
+    service:
+      manager: systemd
+      name: etcd
+      manifest: ""
+      start_command: ""
+      stop_command: ""
+      status_command: ""
+      state: running
+      enabled: true
+      user: etcd
+      dropin: /etc/systemd/system/etcd.service.d/zz-quorum-etcd.conf
+      exec_start: /usr/bin/etcd $DAEMON_ARGS
+    name: m1
+    peer_urls: ["https://192.0.2.11:2380"]
+    client_urls: ["https://192.0.2.11:2379"]
+    listen_peer_urls: ["https://192.0.2.11:2380"]
+    listen_client_urls: ["https://192.0.2.11:2379", "http://127.0.0.1:2379"]
+    data_dir: /var/lib/etcd/default
+    wal_dir: ""
+    data:
+      exists: true
+      empty: false
+      is_etcd: true
+      has_member: true
+      entries: [member]
+      is_mount: false
+      owner: 104
+      group: 110
+      owner_name: etcd
+      group_name: etcd
+      mode: "0700"
+      db_size: 20480
+      device: 2049
+      parent_is_writable: true
+    wal:
+      exists: false
+      is_mount: false
+      owner: null
+      group: null
+      mode: ""
+      device: null
+    disk:
+      - path: /var/lib/etcd/default
+        device: 2049
+        free: 52613349376
+        total: 84416856064
+      - path: /var/lib/quorum-etcd
+        device: 2049
+        free: 52613349376
+        total: 84416856064
+    initial_cluster: m1=https://192.0.2.11:2380,m2=https://192.0.2.12:2380,m3=https://192.0.2.13:2380
+    initial_cluster_state: existing
+    initial_cluster_token: shop
+    snapshot_count: ""
+    quota_backend_bytes: "8589934592"
+    tls:
+      client:
+        cacert: /etc/etcd/ca.crt
+        cert: /etc/etcd/server.crt
+        key: /etc/etcd/server.key
+        client_cert_auth: true
+      peer:
+        cacert: /etc/etcd/ca.crt
+        cert: /etc/etcd/peer.crt
+        key: /etc/etcd/peer.key
+        client_cert_auth: true
+    tools:
+      etcd:
+        path: /usr/bin/etcd
+        version: 3.5.16
+      etcdctl:
+        path: /usr/bin/etcdctl
+        version: 3.5.16
+      etcdutl: null
+    tools_missing:
+      etcdutl: no etcdutl in /usr/bin, /usr/local/bin, /opt/etcd, /opt/bin
+    config:
+      format: env
+      path: /etc/default/etcd
+    settings:
+      name:
+        value: m1
+        kind: variable
+        format: env
+        path: /etc/default/etcd
+    state_dir: /var/lib/quorum-etcd
+    log: ""
+    connection:
+      endpoints: ["https://192.0.2.11:2379"]
+      cacert: /etc/etcd/ca.crt
+      cert: /etc/etcd/server.crt
+      key: /etc/etcd/server.key
+      bin_dir: /usr/bin
+    journal: {}
+"""
+
+from typing import Any, Dict
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils import glue
+from ..module_utils.discovery import discover
+
+
+def work(module: AnsibleModule) -> Dict[str, Any]:
+    return {"changed": False, "member": discover(module.params, glue.runner(module))}
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={**glue.CONNECTION_OPTIONS, **glue.MEMBER_OPTIONS},
+        supports_check_mode=True,
+    )
+    glue.answer(module, work)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, the quorum.etcd authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: restore
+short_description: One phase of an etcd restore on one host
+version_added: 0.1.0
+description:
+  - Does one phase of the plan that M(quorum.etcd.restore_plan) made for this host, and records each step in a journal.
+  - Every phase can be run again - it does only what is not done yet. Nothing of the old cluster is deleted.
+  - The order across hosts is the role's - no host may begin a phase before all hosts have ended the one before.
+author:
+  - The quorum.etcd authors (@quorum-etcd)
+extends_documentation_fragment:
+  - quorum.etcd.connection
+attributes:
+  check_mode:
+    description: Nothing is done, and the phase is reported as a change.
+    support: full
+  diff_mode:
+    description: The configuration before and after is in the plan, which shows it.
+    support: none
+options:
+  phase:
+    description:
+      - V(stage) verifies the snapshot's bytes and restores them beside the live data, while the old cluster still serves.
+      - V(stop) stops the member; the leader waits until the others are gone.
+      - V(cutover) moves the old data aside and the new in place, writes the configuration and starts without waiting.
+      - V(prove) waits until the restored cluster has shown that it is the planned one.
+      - V(finish) sets C(initial-cluster-state) to C(existing) and closes the journal.
+      - V(rollback) puts the old data and configuration back.
+    type: str
+    choices: [stage, stop, cutover, prove, finish, rollback]
+    required: true
+  plan:
+    description: This host's part of the plan.
+    type: dict
+    required: true
+  timeout:
+    description: Seconds that V(prove) waits.
+    type: int
+    default: 120
+"""
+
+EXAMPLES = r"""
+- name: Stage the restored data beside the old
+  quorum.etcd.restore:
+    phase: stage
+    plan: "{{ plan.plan.hosts[inventory_hostname] }}"
+"""
+
+RETURN = r"""
+journal:
+  description: The steps that were recorded on this host so far, with their times in UTC.
+  returned: always
+  type: list
+  elements: dict
+  sample: [{time: "2026-11-24T03:15:00.123456Z", step: staged}]
+checks:
+  description: The proof, check by check.
+  returned: with phase V(prove)
+  type: list
+  elements: dict
+  sample: [{what: cluster ID, expected: 5d9b1ad4c1b0f3a1, found: 5d9b1ad4c1b0f3a1, ok: true}]
+summary:
+  description: The closing table, a line each.
+  returned: with phase V(finish)
+  type: list
+  elements: str
+  sample: ["Cluster etcd is restored from /var/backups/etcd/etcd.db"]
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.quorum.etcd.plugins.module_utils.commands import Connection
+from ansible_collections.quorum.etcd.plugins.module_utils.glue import CONNECTION_OPTIONS, answer, runner
+from ansible_collections.quorum.etcd.plugins.module_utils.restore_phases import Restore
+from ansible_collections.quorum.etcd.plugins.module_utils.restore_text import closing_table
+
+PHASES = ("stage", "stop", "cutover", "prove", "finish", "rollback")
+
+
+def work(module: AnsibleModule) -> dict[str, Any]:
+    plan, phase = module.params["plan"], module.params["phase"]
+    restore = Restore(plan, runner(module), _connection(module.params, plan))
+    if module.check_mode:
+        return {"changed": phase != "prove", "journal": restore.journal.entries()}
+    if phase == "prove":
+        done = {"changed": False, **restore.prove(module.params["timeout"])}
+    else:
+        done = {"changed": getattr(restore, phase)()}
+    entries = restore.journal.entries()
+    if phase == "finish":
+        checks = next(entry["checks"] for entry in reversed(entries) if entry["step"] == "proven")
+        done["summary"] = closing_table(plan["of"], entries, checks)
+    return {**done, "journal": entries}
+
+
+def _connection(params: dict[str, Any], plan: dict[str, Any]) -> Connection:
+    """What the options say, and where they say nothing, what was found on the host when the plan was made."""
+    found = plan["member"]["connection"]
+    return Connection(
+        endpoints=params["endpoints"] or plan["of"]["endpoints"],
+        **{name: params[name] or found[name] for name in ("cacert", "cert", "key")},
+        **{name: params[name] for name in ("user", "password", "command_timeout")},
+    )
+
+
+def main() -> None:
+    options: dict[str, Any] = {
+        **CONNECTION_OPTIONS,
+        "phase": {"type": "str", "choices": list(PHASES), "required": True},
+        "plan": {"type": "dict", "required": True},
+        "timeout": {"type": "int", "default": 120},
+    }
+    answer(AnsibleModule(argument_spec=options, supports_check_mode=True), work)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,197 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, the quorum.etcd authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: restore_plan
+short_description: Plan the restore of etcd clusters, and every reason to refuse it
+version_added: 0.1.0
+description:
+  - Computes, from what the hosts reported, everything that a restore will do on each host.
+  - That is the C(snapshot restore) arguments, the token, the predicted member and cluster IDs, the revision bump, what is
+    moved where, the configuration before and after, the disk it needs, and the data that will be lost.
+  - It touches nothing. Where O(facts) are the same, the plan is the same, but for the token, which can be given.
+author:
+  - The quorum.etcd authors (@quorum-etcd)
+attributes:
+  check_mode:
+    description: It only computes, in check mode as otherwise.
+    support: full
+  diff_mode:
+    description: There is nothing that it changes.
+    support: none
+options:
+  clusters:
+    description: Every host that belongs to the clusters, also those left out of this run, mapped to its cluster's name.
+    type: dict
+    required: true
+  facts:
+    description:
+      - What each host reported, by host - a dictionary with C(member) (from M(quorum.etcd.member_info)), C(view) (from
+        M(quorum.etcd.cluster_info)) and C(snapshots) (from M(quorum.etcd.snapshot_info)). A host that did not answer has none.
+    type: dict
+    required: true
+  run_hosts:
+    description: The hosts of this run. A member that is not among them is a reason to refuse.
+    type: list
+    elements: str
+    required: true
+  snapshot:
+    description: V(latest) for the newest verified snapshot of each cluster, or the path of one, on the controller or on a host.
+    type: str
+    default: latest
+  controller_snapshots:
+    description: What M(quorum.etcd.snapshot_info) found on the controller.
+    type: list
+    elements: dict
+    default: []
+  spool:
+    description: Folder on the controller for a snapshot that must be brought from one host to the others.
+    type: path
+    default: ~/.cache/quorum-etcd
+  token:
+    description: The new C(initial-cluster-token). When empty, one is made from the cluster's name, the time and chance.
+    type: str
+    default: ""
+  now:
+    description: The time of the plan, RFC 3339 in UTC. When empty, the controller's clock.
+    type: str
+    default: ""
+  bump_revision:
+    description: Raise the revision above all that was ever seen and mark the older ones compacted, where the tools can.
+    type: bool
+    default: true
+  skip_hash_check:
+    description: Accept a copied database, which has no hash. Only right when nothing better is left.
+    type: bool
+    default: false
+  exclude:
+    description: Hosts, or members by name, that are lost for good and are not to be part of the restored cluster.
+    type: list
+    elements: str
+    default: []
+  again:
+    description: Restore also where the same snapshot was the last one restored.
+    type: bool
+    default: false
+  rollback:
+    description: Plan to take the last restore back instead.
+    type: bool
+    default: false
+  confirm:
+    description: The name that the operator gave to confirm.
+    type: str
+    default: ""
+  confirm_with:
+    description: A name that confirms all clusters together, such as the group of them.
+    type: str
+    default: ""
+"""
+
+EXAMPLES = r"""
+- name: Plan the restore of the newest snapshot
+  quorum.etcd.restore_plan:
+    clusters: {m1: etcd, m2: etcd, m3: etcd}
+    facts: "{{ facts_by_host }}"
+    run_hosts: "{{ ansible_play_hosts_all }}"
+  delegate_to: localhost
+  run_once: true
+  register: plan
+"""
+
+RETURN = r"""
+plan:
+  description: The plan - C(clusters) and C(hosts), each by name, C(refusals) and C(warnings).
+  returned: always
+  type: dict
+  sample:
+    clusters:
+      etcd: {mode: restore, restore_id: 20261124T031500Z, cluster_id: 5d9b1ad4c1b0f3a1, bump: 1000000000}
+    hosts:
+      m1: {restore: {argv: [/usr/bin/etcdutl, snapshot, restore, /var/backups/etcd/etcd.db, --name=m1]}}
+    refusals: []
+    warnings: []
+text:
+  description: The plan in words, a line each.
+  returned: always
+  type: list
+  elements: str
+  sample: ["Restore of cluster etcd from a snapshot"]
+refusal:
+  description: Every reason to refuse in one message; empty where there is none.
+  returned: always
+  type: str
+  sample: ""
+unconfirmed:
+  description: What to say to confirm; empty where the operator did, or where there is nothing to do.
+  returned: always
+  type: str
+  sample: "This replaces the data of cluster etcd. To go on, run again with -e etcd_restore_confirm=etcd"
+"""
+
+import secrets
+from datetime import datetime, timezone
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.quorum.etcd.plugins.module_utils.glue import answer
+from ansible_collections.quorum.etcd.plugins.module_utils.restore_plan import Options, confirmation, make_plan
+from ansible_collections.quorum.etcd.plugins.module_utils.restore_text import plan_in_words, refusals_in_words
+
+
+def work(module: AnsibleModule) -> dict[str, Any]:
+    given = module.params
+    now = given["now"] or datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    same = (
+        "snapshot",
+        "controller_snapshots",
+        "spool",
+        "token",
+        "bump_revision",
+        "skip_hash_check",
+        "exclude",
+        "again",
+    )
+    options = Options(
+        now=now, nonce=secrets.token_hex(4), rollback=given["rollback"], **{name: given[name] for name in same}
+    )
+    hosts = {
+        host: {"cluster": cluster, "in_run": host in given["run_hosts"], **(given["facts"].get(host) or {})}
+        for host, cluster in given["clusters"].items()
+    }
+    plan = make_plan(hosts, options)
+    return {
+        "changed": False,
+        "plan": plan,
+        "text": plan_in_words(plan),
+        "refusal": refusals_in_words(plan) if plan["refusals"] else "",
+        "unconfirmed": confirmation(plan, given["confirm"], given["confirm_with"]),
+    }
+
+
+def main() -> None:
+    options: dict[str, Any] = {
+        "clusters": {"type": "dict", "required": True},
+        "facts": {"type": "dict", "required": True},
+        "run_hosts": {"type": "list", "elements": "str", "required": True},
+        "snapshot": {"type": "str", "default": "latest"},
+        "controller_snapshots": {"type": "list", "elements": "dict", "default": []},
+        "spool": {"type": "path", "default": "~/.cache/quorum-etcd"},
+        "token": {"type": "str", "default": "", "no_log": False},
+        "now": {"type": "str", "default": ""},
+        "bump_revision": {"type": "bool", "default": True},
+        "skip_hash_check": {"type": "bool", "default": False},
+        "exclude": {"type": "list", "elements": "str", "default": []},
+        "again": {"type": "bool", "default": False},
+        "rollback": {"type": "bool", "default": False},
+        "confirm": {"type": "str", "default": ""},
+        "confirm_with": {"type": "str", "default": ""},
+    }
+    answer(AnsibleModule(argument_spec=options, supports_check_mode=True), work)
+
+
+if __name__ == "__main__":
+    main()

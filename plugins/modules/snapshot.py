@@ -1,0 +1,164 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, the quorum.etcd authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: snapshot
+short_description: Save a verified snapshot of an etcd cluster
+version_added: 0.1.0
+description:
+  - Saves a snapshot of one member into a folder of this host, verifies it from end to end, and only then gives it its name.
+  - Beside it, C(<snapshot>.json) is its manifest - hash, size, revision, keys, cluster and member IDs, the members, versions.
+  - A run that fails or is killed leaves nothing that looks like a snapshot. Nothing is ever overwritten.
+author:
+  - The quorum.etcd authors (@quorum-etcd)
+extends_documentation_fragment:
+  - quorum.etcd.connection
+attributes:
+  check_mode:
+    description: Says from which endpoint it would save how much, and saves nothing.
+    support: full
+  diff_mode:
+    description: It makes a new file each time, so there is no state before to compare with.
+    support: none
+options:
+  dest:
+    description: Folder for the snapshot. It is created with mode V(0700) where it is missing.
+    type: path
+    required: true
+  cluster:
+    description: Name of the cluster, for the file's name and the manifest.
+    type: str
+    default: etcd
+  endpoint:
+    description: The endpoint to save from. When empty, it is a healthy follower that is not behind, else the leader.
+    type: str
+    default: ""
+  name:
+    description: Name of the file. When empty, it is C(<cluster>-<UTC time>-rev<revision>.db).
+    type: str
+    default: ""
+seealso:
+  - module: quorum.etcd.snapshot_info
+"""
+
+EXAMPLES = r"""
+- name: Save a snapshot from the member that minds it least
+  quorum.etcd.snapshot:
+    endpoints:
+      - https://10.0.0.1:2379
+      - https://10.0.0.2:2379
+      - https://10.0.0.3:2379
+    cacert: /etc/etcd/pki/ca.crt
+    cert: /etc/etcd/pki/client.crt
+    key: /etc/etcd/pki/client.key
+    dest: /var/backups/etcd
+    cluster: prod
+  register: saved
+
+- name: Say where it is
+  ansible.builtin.debug:
+    msg: "{{ saved.path }} holds revision {{ saved.manifest.revision }}"
+"""
+
+RETURN = r"""
+path:
+  description: The snapshot; in check mode the folder, since the name is known only afterwards.
+  returned: always
+  type: str
+  sample: /var/backups/etcd/prod-20261124T034557Z-rev2.db
+endpoint:
+  description: The endpoint it was, or would be, saved from.
+  returned: always
+  type: str
+  sample: https://10.0.0.2:2379
+size:
+  description: Bytes of the snapshot; in check mode of the database.
+  returned: always
+  type: int
+  sample: 20512
+manifest:
+  description: What the manifest beside the snapshot says; empty in check mode.
+  returned: always
+  type: dict
+  sample:
+    schema: 1
+    file: prod-20261124T034557Z-rev2.db
+    sha256: 2c542a6c1caed3a9ffc2e7e7cd607ae40cf8f0b17ff739b45cc3d208159e44fb
+    size: 20512
+    revision: 2
+    keys: 1
+    user_keys: 1
+    hash: 265565731
+    hashkv: 3260193388
+    hashkv_revision: 2
+    cluster: prod
+    cluster_id: a9b7a22aeb5c8521
+    member_id: 76a19c46613183ce
+    members:
+      - id: 76a19c46613183ce
+        name: m1
+        peer_urls: ["https://10.0.0.2:2380"]
+        is_learner: false
+    etcd_version: 3.6.16
+    cluster_version: 3.6.0
+    tool:
+      name: etcdctl
+      version: 3.6.16
+    source_endpoint: https://10.0.0.2:2379
+    source_host: etcd2
+    taken_at: "2026-11-24T03:45:57Z"
+"""
+
+import os
+import socket
+import time
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.quorum.etcd.plugins.module_utils import snapshots
+from ansible_collections.quorum.etcd.plugins.module_utils.cluster import observe
+from ansible_collections.quorum.etcd.plugins.module_utils.discovery import find_tools
+from ansible_collections.quorum.etcd.plugins.module_utils.errors import EtcdError
+from ansible_collections.quorum.etcd.plugins.module_utils.glue import CONNECTION_OPTIONS, answer, connection, runner
+
+
+def work(module: AnsibleModule) -> dict[str, Any]:
+    given, run = module.params, runner(module)
+    tools, to = find_tools(run, given["bin_dir"]), connection(given)
+    view = observe(run, tools, to)
+    endpoint = given["endpoint"] or view["best_endpoint"]
+    if not endpoint:
+        raise EtcdError(
+            f"no snapshot can be saved: {view['summary']}", "start a member, or check endpoints and TLS files."
+        )
+    source = next((member for member in view["members"] if member["endpoint"] == endpoint), {})
+    if module.check_mode:
+        size = source.get("db_size", 0)
+        return {"changed": True, "path": given["dest"], "endpoint": endpoint, "size": size, "manifest": {}}
+    snapshots.make_folder(given["dest"])
+    told = {"cluster": given["cluster"], "source_host": socket.gethostname()}
+    # A hash is the source's own: it is worth keeping only where it is known at which revision it was made.
+    if source.get("hash") is not None and view["hash_revision"]:
+        told.update(hashkv=source["hash"], hashkv_revision=view["hash_revision"])
+    manifest = snapshots.save(run, tools, to, endpoint, given["dest"], given["name"], time.time(), told)
+    path = os.path.join(given["dest"], manifest["file"])
+    return {"changed": True, "path": path, "endpoint": endpoint, "size": manifest["size"], "manifest": manifest}
+
+
+def main() -> None:
+    options = {
+        **CONNECTION_OPTIONS,
+        "dest": {"type": "path", "required": True},
+        "cluster": {"type": "str", "default": "etcd"},
+        "endpoint": {"type": "str", "default": ""},
+        "name": {"type": "str", "default": ""},
+    }
+    answer(AnsibleModule(argument_spec=options, supports_check_mode=True), work)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,195 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, the quorum.etcd authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: snapshot_info
+short_description: Verify and describe etcd snapshots
+version_added: 0.1.0
+description:
+  - Says of each snapshot of a folder, or of one file, whether it is intact, what is in it, and how old it is.
+  - It needs no etcd and none of its tools - it verifies the SHA-256 at the end of a snapshot and reads the database itself.
+  - A damaged file, a missing folder and a folder without a good snapshot are answers and never failures.
+author:
+  - The quorum.etcd authors (@quorum-etcd)
+attributes:
+  check_mode:
+    description: It only reads, in check mode as otherwise.
+    support: full
+  diff_mode:
+    description: There is nothing that it changes.
+    support: none
+options:
+  path:
+    description: A folder of snapshots, or one snapshot.
+    type: path
+    required: true
+  verify:
+    description:
+      - Read each file from end to end and compare its hash. Without it, RV(snapshots[].ok) only means that nothing speaks
+        against the file, and RV(newest) is not a verified one.
+    type: bool
+    default: true
+seealso:
+  - module: quorum.etcd.snapshot
+"""
+
+EXAMPLES = r"""
+- name: Look at the backups
+  quorum.etcd.snapshot_info:
+    path: /var/backups/etcd
+  register: backups
+
+- name: Insist on a good one of today
+  ansible.builtin.assert:
+    that:
+      - backups.newest is not none
+      - backups.newest.age < 86400
+"""
+
+RETURN = r"""
+snapshots:
+  description: The files, the newest first. C(*.json) and hidden files are passed over.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    path:
+      description: The file.
+      type: str
+      sample: /var/backups/etcd/prod-20261124T034557Z-rev2.db
+    name:
+      description: Its name.
+      type: str
+      sample: prod-20261124T034557Z-rev2.db
+    ok:
+      description: Whether it may be restored.
+      type: bool
+      sample: true
+    verified:
+      description: Whether its content was read and matches its own hash.
+      type: bool
+      sample: true
+    reason:
+      description: Why it is not RV(snapshots[].ok), in words.
+      type: str
+      sample: ""
+    kind:
+      description:
+        - V(snapshot) for a saved one, V(database) for a copied C(member/snap/db), which has no hash. Empty for neither.
+      type: str
+      sample: snapshot
+    size:
+      description: Its bytes.
+      type: int
+      sample: 20512
+    sha256:
+      description: SHA-256 of the whole file; without O(verify) the manifest's word.
+      type: str
+      sample: 2c542a6c1caed3a9ffc2e7e7cd607ae40cf8f0b17ff739b45cc3d208159e44fb
+    taken_at:
+      description: When it was taken, by its manifest, else the time of the file.
+      type: str
+      sample: "2026-11-24T03:45:57Z"
+    age:
+      description: Seconds since then.
+      type: int
+      sample: 3600
+    revision:
+      description: The revision with which etcd will serve it.
+      type: int
+      sample: 2
+    compact_revision:
+      description: The last compacted revision.
+      type: int
+      sample: 0
+    consistent_index:
+      description: The raft index up to which it holds everything.
+      type: int
+      sample: 14
+    term:
+      description: The raft term; 0 in a snapshot of etcd 3.4.
+      type: int
+      sample: 2
+    cluster_version:
+      description: Version of the cluster that it is from.
+      type: str
+      sample: 3.6.0
+    storage_version:
+      description: Version of the storage format; empty before 3.6.
+      type: str
+      sample: 3.6.0
+    members:
+      description: The members of the cluster that it is from.
+      type: list
+      elements: dict
+      sample:
+        - id: 76a19c46613183ce
+          name: m1
+          peer_urls: ["https://10.0.0.2:2380"]
+          client_urls: ["https://10.0.0.2:2379"]
+          is_learner: false
+    removed_members:
+      description: Number of members that were removed from that cluster.
+      type: int
+      sample: 0
+    manifest:
+      description: What M(quorum.etcd.snapshot) wrote beside it; null where there is none.
+      type: dict
+      sample:
+        schema: 1
+        cluster: prod
+        revision: 2
+newest:
+  description: The newest good snapshot; null where there is none. A copied database is never it.
+  returned: always
+  type: dict
+  sample:
+    path: /var/backups/etcd/prod-20261124T034557Z-rev2.db
+    revision: 2
+text:
+  description: The newest good snapshot and its age, and what else lies there, in words, a line each.
+  returned: always
+  type: list
+  elements: str
+  sample: ["Newest backup in /var/backups/etcd: prod-20261124T034557Z-rev2.db, 5 min 2 s old, revision 2"]
+reason:
+  description: Why there is nothing, where the folder cannot be read.
+  returned: always
+  type: str
+  sample: ""
+"""
+
+import os
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.quorum.etcd.plugins.module_utils.glue import answer
+from ansible_collections.quorum.etcd.plugins.module_utils.snapshots import catalogue, entry, folder_problem, newest_good
+from ansible_collections.quorum.etcd.plugins.module_utils.words import backups_in_words
+
+
+def work(module: AnsibleModule) -> dict[str, Any]:
+    path, verify = module.params["path"], module.params["verify"]
+    if os.path.isfile(path):
+        found, reason = [entry(path, verify)], ""
+    else:
+        found, reason = catalogue(path, verify), folder_problem(path)
+    newest = newest_good(found)
+    text = backups_in_words(found, newest, path)
+    return {"changed": False, "snapshots": found, "newest": newest, "text": text, "reason": reason}
+
+
+def main() -> None:
+    options: dict[str, Any] = {
+        "path": {"type": "path", "required": True},
+        "verify": {"type": "bool", "default": True},
+    }
+    answer(AnsibleModule(argument_spec=options, supports_check_mode=True), work)
+
+
+if __name__ == "__main__":
+    main()

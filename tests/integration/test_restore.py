@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Backup, disaster, restore: the playbooks that users run, on real etcd members, compared key by key."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from client import Client, differences, dump, seed
+from conftest import CHECKOUT, play
+from lab import Lab
+
+BACKUP, RESTORE, STATUS = (CHECKOUT / "playbooks" / f"{name}.yml" for name in ("backup", "restore", "status"))
+CONFIRM = ("-e", "etcd_restore_confirm=etcd")
+
+
+def seeded(lab: Lab, keys: int = 600) -> dict:
+    """Seed, take a backup with the playbook, and return what it holds."""
+    seed(lab.members[0].client, keys)
+    expected = dump(lab.members[0].client)
+    done = play(BACKUP, "-i", lab.inventory)
+    assert done.rc == 0, done.output
+    return expected
+
+
+def destroy(lab: Lab) -> None:
+    """Two data directories gone, and every key deleted on the survivor."""
+    Client(lab.endpoints[0]).delete_range()
+    for member in lab.members[:2]:
+        lab.kill(member)
+        shutil.rmtree(member.data_dir)
+
+
+def assert_restored(lab: Lab, expected: dict) -> None:
+    for member in lab.members:
+        assert differences(expected, dump(member.client)) == [], member.name
+        assert "existing" in state_line(member), member.name
+
+
+def state_line(member) -> str:
+    lines = member.config_file.read_text().splitlines()
+    return next(line for line in lines if "state" in line.lower() and not line.startswith("#"))
+
+
+def fingerprint(folder: Path) -> dict[str, str]:
+    """Every file below ``folder`` that a restore could touch, with a hash; not what etcd itself writes all the time."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and "data/" not in str(path.relative_to(folder)) and path.suffix not in (".log",)
+    }
+
+
+LINES = [{"line": "3.4"}, {"line": "3.5"}, {"line": "3.6", "config_format": "env"}, {"line": "3.7"}]
+
+
+@pytest.mark.parametrize("lab", LINES, ids=lambda given: given["line"], indirect=True)
+def test_a_destroyed_cluster_comes_back_key_by_key(lab: Lab) -> None:
+    expected = seeded(lab)
+    before = lab.members[2].client.status()
+    destroy(lab)
+
+    untouched = fingerprint(lab.dir)
+    shown = play(RESTORE, "-i", lab.inventory, "--check", "--diff")
+    assert shown.rc == 0, shown.output
+    assert fingerprint(lab.dir) == untouched, "check mode touched something"
+    for words in ("snapshot restore", "--name=m2", "initial-cluster-state new -> existing", "--initial-cluster-token="):
+        assert words in shown.text, words
+
+    refused = play(RESTORE, "-i", lab.inventory)
+    assert refused.rc != 0 and "run again with -e etcd_restore_confirm=etcd" in refused.text
+    assert fingerprint(lab.dir) == untouched, "an unconfirmed run touched something"
+
+    done = play(RESTORE, "-i", lab.inventory, *CONFIRM)
+    assert done.rc == 0, done.output + lab.logs()
+    assert_restored(lab, expected)
+    after = lab.members[0].client.status()
+    assert after.cluster_id != before.cluster_id
+    assert f"{after.cluster_id:x}" in done.text, "the plan or the closing table names the new cluster ID"
+    assert list(lab.members[2].dir.glob("data.before-*")), "the survivor's old data lies beside the new"
+
+    # Once more, by mistake: nothing is lost that was written since.
+    lab.members[0].client.put(b"since", b"then")
+    again = play(RESTORE, "-i", lab.inventory, *CONFIRM)
+    assert again.rc == 0, again.output
+    assert all(again.recap(member.host)["changed"] == 0 for member in lab.members)
+    assert "was already restored" in again.text
+    assert lab.members[1].client.get(b"since").value == b"then"
+
+    # `existing` holds: every member starts with it.
+    for member in lab.members:
+        lab.stop(member)
+    for member in lab.members:
+        lab.start(member)
+    lab.wait_ready()
+    assert lab.members[1].client.get(b"since").value == b"then"
+
+
+def test_rolled_back_on_request_the_old_data_is_back(lab: Lab) -> None:
+    seeded(lab)
+    lab.members[0].client.put(b"after the backup", b"1")
+    old = dump(lab.members[0].client)
+    configuration = [member.config_file.read_bytes() for member in lab.members]
+    before = lab.members[0].client.status()
+    assert play(RESTORE, "-i", lab.inventory, *CONFIRM).rc == 0
+    assert lab.members[0].client.get(b"after the backup") is None
+
+    done = play(RESTORE, "-i", lab.inventory, *CONFIRM, "-e", "etcd_restore_rollback=true")
+    assert done.rc == 0, done.output
+    lab.wait_ready()
+    for member in lab.members:
+        assert differences(old, dump(member.client)) == []
+    assert lab.members[0].client.status().cluster_id == before.cluster_id
+    assert [member.config_file.read_bytes() for member in lab.members] == configuration
+
+
+def test_a_member_that_does_not_come_up_rolls_everything_back(lab: Lab) -> None:
+    """etcd of one host is replaced by a program that exits: the proof fails, and the old data is back on all."""
+    seeded(lab)
+    old = dump(lab.members[0].client)
+    script = lab.members[1].dir / "etcd.sh"
+    good = script.read_text()
+    # Starts the old data, and refuses whatever a restore has put in its place.
+    script.write_text(good.replace("start() {", 'start() {\n    ls "$here" | grep -q "data.before-" && exit 1\n', 1))
+
+    failed = play(RESTORE, "-i", lab.inventory, *CONFIRM, "-e", "etcd_restore_prove_timeout=15")
+    assert failed.rc != 0
+    assert "the old data and configuration are back" in failed.text, failed.output
+    script.write_text(good)
+    for member in lab.members:
+        lab.start(member)
+    lab.wait_ready()
+    for member in lab.members:
+        assert differences(old, dump(member.client)) == []
+
+
+def test_status_works_with_and_without_a_quorum(lab: Lab) -> None:
+    seeded(lab)
+    healthy = play(STATUS, "-i", lab.inventory)
+    assert healthy.rc == 0, healthy.output
+    assert all(member.name in healthy.text for member in lab.members)
+    destroy(lab)
+    alone = play(STATUS, "-i", lab.inventory)
+    assert alone.rc == 0, alone.output
+    assert "no quorum" in alone.text.lower(), alone.output
+
+
+def test_inventory_names_that_differ_from_the_members(tmp_path: Path) -> None:
+    with Lab(tmp_path / "lab", host_names=["db-a", "db-b", "db-c"]) as lab:
+        expected = seeded(lab)
+        destroy(lab)
+        done = play(RESTORE, "-i", lab.inventory, *CONFIRM)
+        assert done.rc == 0, done.output
+        assert_restored(lab, expected)
+
+
+def test_a_snapshot_of_one_line_restores_on_the_next(tmp_path: Path) -> None:
+    """Upwards it is right; the way back is among the refusals."""
+    with Lab(tmp_path / "old", line="3.6") as older:
+        expected = seeded(older)
+        taken = next(older.backup_dir.glob("*.db"))
+    with Lab(tmp_path / "new", line="3.7") as newer:
+        done = play(RESTORE, "-i", newer.inventory, *CONFIRM, "-e", f"etcd_restore_snapshot={taken}")
+        assert done.rc == 0, done.output
+        assert_restored(newer, expected)
+
+
+# ---- the ways in -----------------------------------------------------------------------------------------------------
+
+
+def prod_inventory(lab: Lab, folder: Path) -> Path:
+    """The lab's inventory as a file named prod in another folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text = lab.inventory.read_text().replace("{{ inventory_dir }}", str(lab.dir))
+    (folder / "prod").write_text(text)
+    return folder / "prod"
+
+
+def tracked_copy(to: Path) -> Path:
+    """The checkout's files without what was made in it."""
+    left_out = shutil.ignore_patterns(".git", ".cache", ".venv", "__pycache__", ".ansible", ".*_cache")
+    shutil.copytree(CHECKOUT, to, symlinks=True, ignore=left_out)
+    return to
+
+
+def test_from_a_checkout_by_its_literal_commands(lab: Lab, tmp_path: Path) -> None:
+    checkout = tracked_copy(tmp_path / "checkout")
+    expected = seeded(lab)
+
+    destroy(lab)
+    prod_inventory(lab, checkout / "playbooks")
+    done = play("restore.yml", "-i", "prod", *CONFIRM, cwd=checkout / "playbooks")
+    assert done.rc == 0, done.output
+    assert_restored(lab, expected)
+
+    destroy(lab)
+    shutil.rmtree(checkout / "inventories" / "prod", ignore_errors=True)
+    prod_inventory(lab, checkout / "inventories")
+    done = play("playbooks/restore.yml", "-i", "inventories/prod", *CONFIRM, cwd=checkout)
+    assert done.rc == 0, done.output
+    assert_restored(lab, expected)
+
+
+def test_from_the_tarball_installed_into_an_empty_folder(lab: Lab, tmp_path: Path) -> None:
+    galaxy = str(Path(sys.executable).parent / "ansible-galaxy")
+    made, empty = tmp_path / "made", tmp_path / "empty"
+    empty.mkdir()
+    subprocess.run(
+        [galaxy, "collection", "build", "--output-path", made], cwd=CHECKOUT, check=True, capture_output=True
+    )
+    tarball = next(made.glob("quorum-etcd-*.tar.gz"))
+    subprocess.run(
+        [galaxy, "collection", "install", "--offline", tarball, "-p", empty / "collections"],
+        cwd=empty,
+        check=True,
+        capture_output=True,
+    )
+    expected = seeded(lab)
+    destroy(lab)
+    prod_inventory(lab, empty)
+    done = play(
+        "quorum.etcd.restore", "-i", "prod", *CONFIRM, cwd=empty, ANSIBLE_COLLECTIONS_PATH=str(empty / "collections")
+    )
+    assert done.rc == 0, done.output
+    assert_restored(lab, expected)

@@ -1,0 +1,481 @@
+# Copyright: (c) 2026, the quorum.etcd authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import os
+import socket
+
+import pytest
+from ansible_collections.quorum.etcd.plugins.module_utils import discovery, settings
+from ansible_collections.quorum.etcd.plugins.module_utils.commands import Result
+from ansible_collections.quorum.etcd.plugins.module_utils.errors import EtcdError
+
+DEBIAN_UNIT = """\
+[Unit]
+Description=etcd - highly-available key value store
+
+[Service]
+Environment=DAEMON_ARGS=
+Environment=ETCD_NAME=%H
+Environment=ETCD_DATA_DIR=/var/lib/etcd/default
+EnvironmentFile=-/etc/default/%p
+Type=notify
+User=etcd
+ExecStart=/usr/bin/etcd $DAEMON_ARGS
+"""
+PLAIN_UNIT = """\
+[Service]
+User=etcd
+ExecStart=/usr/local/bin/etcd --name m1 --data-dir=/var/lib/etcd \\
+  --initial-cluster ${PEERS} --initial-cluster-token=${ETCD_INITIAL_CLUSTER_TOKEN} \\
+  --initial-cluster-state=new
+EnvironmentFile=/etc/etcd.env
+"""
+YAML = """\
+name: m1
+data-dir: data
+initial-cluster: m1=http://127.0.0.1:2380
+client-transport-security:
+  cert-file: tls/server.crt
+"""
+MANIFEST = """\
+apiVersion: v1
+kind: Pod
+spec:
+  containers:
+  - command:
+    - etcd
+    - --advertise-client-urls=https://192.0.2.11:2379
+    - --cert-file=/pki/server.crt
+    - --client-cert-auth=true
+    - --data-dir=/inside
+    - --initial-advertise-peer-urls=https://192.0.2.11:2380
+    - --initial-cluster=cp1=https://192.0.2.11:2380
+    - --key-file=/pki/server.key
+    - --name=cp1
+    - --trusted-ca-file=/pki/ca.crt
+    name: etcd
+    volumeMounts:
+    - mountPath: /inside
+      name: data
+    - mountPath: /pki
+      name: certs
+  volumes:
+  - hostPath:
+      path: /var/lib/etcd
+    name: data
+  - hostPath:
+      path: /etc/kubernetes/pki/etcd
+      type: DirectoryOrCreate
+    name: certs
+"""
+KEYS = {
+    "found", "running", "pid", "service", "name", "peer_urls", "client_urls", "listen_peer_urls", "listen_client_urls",
+    "data_dir", "wal_dir", "data", "wal", "disk", "initial_cluster", "initial_cluster_state", "initial_cluster_token",
+    "snapshot_count", "quota_backend_bytes", "tls", "tools", "tools_missing", "config", "settings", "state_dir", "log",
+    "connection", "journal",
+}  # fmt: skip
+
+
+class FakeHost:
+    """A host's files below a folder."""
+
+    def __init__(self, root):
+        self.root = root
+        self.show = None
+        self.versions = {}
+
+    def put(self, path, text, mode=0o644):
+        file = self.root / path.lstrip("/")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(text.encode())
+        file.chmod(mode)
+        return file
+
+    def tool(self, path, version):
+        self.versions[str(self.put(path, "", 0o755))] = version
+
+    def process(self, pid, argv, environ=None, cwd="/", exe="/usr/bin/etcd", parent=1, comm="etcd"):
+        folder = f"/proc/{pid}"
+        self.put(f"{folder}/cmdline", "".join(word + "\0" for word in argv))
+        self.put(f"{folder}/environ", "".join(f"{key}={value}\0" for key, value in (environ or {}).items()))
+        self.put(f"{folder}/comm", comm + "\n")
+        self.put(f"{folder}/stat", f"{pid} ({comm}) S {parent} 1 1")
+        for name, target in (("exe", exe), ("cwd", cwd)):
+            os.symlink(target, str(self.root / f"proc/{pid}/{name}"))
+
+    def run(self, argv, env):
+        if argv[:2] == ["systemctl", "show"]:
+            if self.show is None:
+                raise FileNotFoundError(2, "No such file or directory", "systemctl")
+            return Result(0, "".join(f"{key}={value}\n" for key, value in self.show.items()), "")
+        if argv[0] in self.versions:
+            version = self.versions[argv[0]]
+            return Result(0, f"etcd Version: {version}\n", "") if version else Result(126, "", "Exec format error")
+        raise FileNotFoundError(2, "No such file or directory", argv[0])
+
+    def discover(self, **options):
+        found = discovery.discover(options, self.run, str(self.root))
+        assert set(found) == KEYS
+        return found
+
+
+@pytest.fixture
+def host(tmp_path):
+    return FakeHost(tmp_path)
+
+
+def debian(host, env="", **shown):
+    host.put("/usr/lib/systemd/system/etcd.service", DEBIAN_UNIT)
+    if env is not None:
+        host.put("/etc/default/etcd", env)
+    host.show = {
+        "LoadState": "loaded", "ActiveState": "active", "MainPID": "40", "UnitFileState": "enabled", "User": "etcd",
+        "FragmentPath": "/usr/lib/systemd/system/etcd.service", "DropInPaths": "", **shown,
+    }  # fmt: skip
+
+
+class TestNothingThere:
+    def test_an_empty_host_is_a_normal_answer(self, host):
+        found = host.discover()
+        assert (found["found"], found["running"], found["pid"], found["name"]) == (False, False, None, "")
+        assert found["config"] == {"format": "", "path": ""}
+        assert found["tools"] == {"etcd": None, "etcdctl": None, "etcdutl": None}
+        assert found["tools_missing"]["etcd"].startswith("no etcd in ")
+
+    def test_options_alone_describe_a_new_host(self, host):
+        found = host.discover(name="m1", peer_urls=["http://a:2380"], client_urls=["http://a:2379"], data_dir="/d")
+        assert (found["found"], found["name"], found["peer_urls"]) == (False, "m1", ["http://a:2380"])
+        assert found["connection"]["endpoints"] == ["http://a:2379"]
+        assert found["data"]["exists"] is False
+        assert found["data"]["is_etcd"] is True
+        assert isinstance(found["data"]["device"], int)
+        assert {disk["path"] for disk in found["disk"]} == {"/d", "/var/lib/quorum-etcd"}
+
+    def test_an_absent_unit(self, host):
+        host.show = {"LoadState": "not-found", "ActiveState": "inactive", "MainPID": "0"}
+        assert host.discover()["service"]["state"] == "absent"
+
+
+class TestDebian:
+    def test_stopped_with_nothing_configured(self, host):
+        debian(host, "# nothing\n", ActiveState="inactive", MainPID="0", UnitFileState="disabled")
+        found = host.discover()
+        assert (found["found"], found["running"]) == (True, False)
+        assert found["name"] == socket.gethostname()
+        assert found["data_dir"] == "/var/lib/etcd/default"
+        assert found["service"]["state"] == "stopped"
+        assert found["service"]["enabled"] is False
+        assert found["service"]["user"] == "etcd"
+        assert found["config"] == {"format": "env", "path": "/etc/default/etcd"}
+        assert found["peer_urls"] == ["http://localhost:2380"]
+        assert found["client_urls"] == ["http://localhost:2379"]
+
+    def test_the_environment_file_goes_before_the_unit(self, host):
+        debian(host, 'ETCD_NAME="m1"\n', ActiveState="inactive", MainPID="0")
+        found = host.discover()
+        assert found["settings"]["name"] == {
+            "value": "m1",
+            "kind": "variable",
+            "format": "env",
+            "path": "/etc/default/etcd",
+        }
+        assert found["settings"]["data-dir"]["path"] == "/usr/lib/systemd/system/etcd.service"
+
+    def test_running_settings_are_traced_to_their_files(self, host):
+        debian(host, "ETCD_NAME=m1\nETCD_INITIAL_CLUSTER_STATE=existing\n")
+        environ = {
+            "ETCD_NAME": "m1",
+            "ETCD_DATA_DIR": "/var/lib/etcd/default",
+            "ETCD_INITIAL_CLUSTER_STATE": "new",
+            "ETCD_DEBUG": "1",
+        }
+        host.process(40, ["/usr/bin/etcd"], environ)
+        host.put("/var/lib/etcd/default/member/snap/db", "x" * 100)
+        found = host.discover()
+        assert (found["running"], found["pid"]) == (True, 40)
+        assert found["initial_cluster_state"] == "new"  # what runs; the file was edited since
+        assert found["settings"]["initial-cluster-state"]["value"] == "existing"
+        assert found["settings"]["debug"] == {"value": "1", "kind": "variable", "format": "process", "path": ""}
+        assert found["data"]["has_member"] is True
+        assert found["data"]["db_size"] == 100
+
+    def test_flags_in_daemon_args_are_known_and_not_edited(self, host):
+        debian(
+            host,
+            'DAEMON_ARGS="--name m7 --initial-cluster-state=new"\nETCD_NAME=m1\n',
+            ActiveState="inactive",
+            MainPID="0",
+        )
+        found = host.discover()
+        assert found["name"] == "m7"
+        with pytest.raises(EtcdError, match="initial-cluster-state of the member m7"):
+            settings.plan_edits(found, {"initial-cluster-state": "existing"})
+
+    def test_without_systemctl_the_files_are_read(self, host):
+        debian(host, "ETCD_NAME=m1\n")
+        host.show = None
+        host.put("/etc/systemd/system/etcd.service.d/10-x.conf", "[Service]\nEnvironment=ETCD_DATA_DIR=/srv\n")
+        found = host.discover()
+        assert found["data_dir"] == "/srv"
+        assert found["settings"]["data-dir"]["path"] == "/etc/systemd/system/etcd.service.d/10-x.conf"
+        assert found["service"]["state"] == "unknown"
+
+    def test_edits_of_the_packages_unit_go_into_a_drop_in(self, host):
+        debian(host, None, ActiveState="inactive", MainPID="0")
+        edits = settings.plan_edits(host.discover(), {"data-dir": "/srv", "initial-cluster-state": "new"})
+        assert [edit.path for edit in edits] == ["/etc/systemd/system/etcd.service.d/zz-quorum-etcd.conf"]
+        assert settings.edit("unit", edits[0].seed, edits[0].settings).startswith("[Service]\nEnvironment=")
+
+    def test_an_enabled_unit(self, host):
+        debian(host)
+        found = host.discover(config_file="/etc/default/etcd")
+        assert found["service"]["enabled"] is True
+        assert found["service"]["manifest"] == ""
+        assert found["data_dir"] == "/var/lib/etcd/default"  # the unit's own, beside the file that was named
+
+    def test_a_template_unit(self, host):
+        text = "[Service]\nExecStart=/usr/bin/etcd --name=%i --data-dir=/srv/%i\n"
+        host.put("/etc/systemd/system/etcd@.service", text)
+        assert host.discover(service_name="etcd@m2")["data_dir"] == "/srv/m2"
+
+
+class TestPlainUnit:
+    def test_flags_and_variables_in_them(self, host):
+        host.put("/etc/systemd/system/etcd.service", PLAIN_UNIT)
+        host.put("/etc/etcd.env", "PEERS=m1=http://a:2380\nETCD_INITIAL_CLUSTER_TOKEN=tok\nETCD_NAME=overruled\n")
+        host.show = {
+            "LoadState": "loaded", "ActiveState": "active", "MainPID": "40", "FragmentPath": "/etc/systemd/system/etcd.service",
+        }  # fmt: skip
+        argv = [
+            "/usr/local/bin/etcd",
+            "--name",
+            "m1",
+            "--data-dir=/var/lib/etcd",
+            "--initial-cluster",
+            "m1=http://a:2380",
+        ]
+        argv += ["--initial-cluster-token=tok", "--initial-cluster-state=new"]
+        host.process(40, argv, {"ETCD_NAME": "overruled", "ETCD_INITIAL_CLUSTER_TOKEN": "tok"})
+        for running in (True, False):
+            found = host.discover()
+            assert found["name"] == "m1"
+            assert found["initial_cluster"] == "m1=http://a:2380"
+            assert found["initial_cluster_token"] == "tok"
+            places = {name: (place["format"], place["path"]) for name, place in found["settings"].items()}
+            assert places["name"] == ("unit", "/etc/systemd/system/etcd.service")
+            assert places["initial-cluster-token"] == ("env", "/etc/etcd.env")
+            assert places["initial-cluster"] == ("process", "")
+            with pytest.raises(EtcdError, match="no file is known that sets it"):
+                settings.plan_edits(found, {"initial-cluster": "x"})
+            if running:
+                host.put("/proc/40/cmdline", "")
+                host.show.update(ActiveState="inactive", MainPID="0")
+
+    def test_a_wrapper_as_the_main_process(self, host):
+        debian(host, "ETCD_NAME=m1\n")
+        host.process(40, ["sh", "-c", "x"], comm="sh", exe="/bin/sh")
+        host.process(41, ["etcd", "--name=child"], parent=40)
+        host.process(50, ["etcd", "--name=stranger"])
+        assert host.discover()["pid"] == 41
+
+    def test_a_flag_made_from_a_variable_by_a_wrapper(self, host):
+        host.put(
+            "/etc/systemd/system/etcd.service",
+            '[Service]\nEnvironmentFile=/e\nExecStart=/bin/bash -c "etcd --name=$ETCD_NAME"\n',
+        )
+        host.put("/e", "ETCD_NAME=m1\nETCD_DATA_DIR=/not/what/runs\n")
+        host.process(41, ["etcd", "--name=m1", "--data-dir=/d"], {"ETCD_NAME": "m1"})
+        found = host.discover(name="m1", data_dir="/d")
+        assert found["settings"]["name"]["path"] == "/e"
+        assert found["settings"]["data-dir"]["format"] == "process"
+
+
+class TestYaml:
+    def test_the_configuration_file_counts_alone(self, host):
+        host.put("/srv/m1/etcd.conf.yml", YAML)
+        host.process(
+            9, ["etcd", "--config-file", "etcd.conf.yml", "--name=ignored"], {"ETCD_NAME": "too"}, cwd="/srv/m1"
+        )
+        found = host.discover()
+        assert found["name"] == "m1"
+        assert found["data_dir"] == "/srv/m1/data"
+        assert found["tls"]["client"]["cert"] == "/srv/m1/tls/server.crt"
+        assert found["config"] == {"format": "yaml", "path": "/srv/m1/etcd.conf.yml"}
+        edits = settings.plan_edits(found, {"initial-cluster-state": "existing", "name": "x"})
+        assert [edit.path for edit in edits] == ["/srv/m1/etcd.conf.yml"]
+
+    def test_named_by_a_variable(self, host):
+        host.put("/etc/e.yml", "name: v\ndata-dir: /d\n")
+        host.process(9, ["etcd"], {"ETCD_CONFIG_FILE": "/etc/e.yml"})
+        assert host.discover()["name"] == "v"
+
+    def test_stopped(self, host):
+        host.put("/srv/m1/etcd.conf.yml", YAML.replace("data-dir: data", "data-dir: /srv/m1/data"))
+        found = host.discover(
+            config_file="/srv/m1/etcd.conf.yml", service_manager="command", start_command="sh x start"
+        )
+        assert (found["found"], found["running"], found["name"]) == (True, False, "m1")
+        assert found["data_dir"] == "/srv/m1/data"
+        assert found["service"]["state"] == "stopped"
+
+    def test_a_file_that_is_not_understood_is_named(self, host):
+        host.put("/srv/e.yml", "name: a\nname: b\n")
+        with pytest.raises(EtcdError, match="/srv/e.yml: line 2 "):
+            host.discover(config_file="/srv/e.yml")
+
+
+class TestSeveral:
+    def three(self, host):
+        for number in (1, 2, 3):
+            folder = f"/srv/m{number}"
+            host.put(f"{folder}/etcd.conf.yml", f"name: m{number}\ndata-dir: {folder}/data\n")
+            host.process(100 + number, ["etcd", "--config-file=etcd.conf.yml"], cwd=folder)
+
+    def test_nothing_to_tell_them_apart(self, host):
+        self.three(host)
+        with pytest.raises(EtcdError, match="101, 102, 103") as caught:
+            host.discover()
+        assert "etcd_config_file" in caught.value.next_step
+
+    @pytest.mark.parametrize(
+        "options", [{"config_file": "/srv/m2/etcd.conf.yml"}, {"data_dir": "/srv/m2/data"}, {"name": "m2"}]
+    )
+    def test_by_what_is_known(self, host, options):
+        self.three(host)
+        assert host.discover(service_manager="command", **options)["pid"] == 102
+
+    def test_one_that_is_stopped_is_not_another(self, host):
+        self.three(host)
+        host.put("/proc/102/cmdline", "")
+        found = host.discover(service_manager="command", config_file="/srv/m2/etcd.conf.yml")
+        assert (found["running"], found["name"]) == (False, "m2")
+
+    def test_by_an_environment_file(self, host):
+        for number in (1, 2):
+            host.put(f"/srv/m{number}.env", f'ETCD_NAME="m{number}"\nETCD_DATA_DIR="/srv/m{number}"\n')
+            host.process(100 + number, ["etcd"], {"ETCD_NAME": f"m{number}", "ETCD_DATA_DIR": f"/srv/m{number}"})
+        found = host.discover(service_manager="command", config_file="/srv/m2.env")
+        assert found["pid"] == 102
+        assert found["settings"]["name"]["path"] == "/srv/m2.env"
+        assert found["config"] == {"format": "env", "path": "/srv/m2.env"}
+
+    def test_vanishing_and_foreign_processes(self, host):
+        host.put("/proc/5/comm", "etcd\n")
+        host.process(6, ["etcdctl", "watch"], comm="etcdctl", exe="/usr/bin/etcdctl")
+        host.process(7, [], comm="etcd")  # a zombie
+        assert host.discover()["running"] is False
+
+
+class TestStaticPod:
+    def test_running(self, host):
+        host.put("/etc/kubernetes/manifests/etcd.yaml", MANIFEST)
+        for name in ("server.crt", "healthcheck-client.crt", "healthcheck-client.key"):
+            host.put(f"/etc/kubernetes/pki/etcd/{name}", "")
+        argv = ["etcd", *[line.strip()[2:] for line in MANIFEST.splitlines() if line.strip().startswith("- --")]]
+        host.process(77, argv, exe="/usr/local/bin/etcd")
+        host.put("/var/lib/etcd/member/snap/db", "x")
+        host.put("/proc/77/root/etc/x", "")
+        os.symlink(str(host.root / "var/lib/etcd"), str(host.root / "proc/77/root/inside"))  # as a bind mount shows it
+        host.tool("/proc/77/root/usr/local/bin/etcdctl", "3.6.16")
+        host.tool("/proc/77/root/usr/local/bin/etcd", "3.6.16")
+        found = host.discover()
+        assert found["service"]["manager"] == "static_pod"
+        assert found["service"]["state"] == "running"
+        assert found["pid"] == 77
+        assert found["data_dir"] == "/var/lib/etcd"
+        assert found["data"]["has_member"] is True
+        assert found["tls"]["client"]["cert"] == "/etc/kubernetes/pki/etcd/server.crt"
+        assert found["connection"]["cert"] == "/etc/kubernetes/pki/etcd/healthcheck-client.crt"
+        assert found["connection"]["key"] == "/etc/kubernetes/pki/etcd/healthcheck-client.key"
+        assert found["connection"]["cacert"] == "/etc/kubernetes/pki/etcd/ca.crt"
+        assert found["config"] == {"format": "static_pod", "path": "/etc/kubernetes/manifests/etcd.yaml"}
+        assert found["tools"]["etcdctl"]["path"].endswith("/proc/77/root/usr/local/bin/etcdctl")
+        assert found["tools"]["etcdutl"] is None
+
+    def test_parked(self, host):
+        host.put("/var/lib/quorum-etcd/static-pods/etcd.yaml", MANIFEST)
+        found = host.discover()
+        assert found["service"]["manager"] == "static_pod"
+        assert found["service"]["state"] == "stopped"
+        assert found["name"] == "cp1"
+        edits = settings.plan_edits(found, {"initial-cluster-state": "new"})
+        assert edits[0].path == "/etc/kubernetes/manifests/etcd.yaml"
+        assert edits[0].parked == "/var/lib/quorum-etcd/static-pods/etcd.yaml"
+
+
+class TestData:
+    def test_a_folder_of_somebody_else(self, host):
+        host.put("/d/photos/1.jpg", "")
+        data = host.discover(data_dir="/d")["data"]
+        assert (data["exists"], data["empty"], data["is_etcd"], data["entries"]) == (True, False, False, ["photos"])
+
+    def test_what_a_mount_point_and_a_restore_leave_is_not_data(self, host):
+        host.put("/d/lost+found/x", "")
+        host.put("/d/.restore-1/x", "")
+        data = host.discover(data_dir="/d")["data"]
+        assert (data["empty"], data["is_etcd"]) == (True, True)
+
+    def test_no_more_than_twenty_names(self, host):
+        for number in range(30):
+            host.put(f"/d/{number}", "")
+        assert len(host.discover(data_dir="/d")["data"]["entries"]) == 20
+
+    def test_a_wal_elsewhere(self, host):
+        host.put("/w/0.wal", "")
+        found = host.discover(data_dir="/d", wal_dir="/w")
+        assert found["wal"]["exists"] is True
+        assert [disk["path"] for disk in found["disk"]] == ["/d", "/w", "/var/lib/quorum-etcd"]
+
+
+class TestTools:
+    def test_the_first_that_runs(self, host):
+        host.tool("/b/etcd", "3.5.16")
+        host.tool("/usr/bin/etcdctl", "3.4.23")
+        host.tool("/usr/local/bin/etcdctl", "3.6.1")
+        host.tool("/opt/bin/etcdutl", "")
+        found = host.discover(bin_dir="/b")
+        assert found["tools"]["etcd"]["version"] == "3.5.16"
+        assert found["tools"]["etcdctl"]["version"] == "3.6.1"
+        assert found["tools"]["etcdutl"] is None
+        assert found["tools_missing"]["etcdutl"] == "/opt/bin/etcdutl does not run: exit code 126: Exec format error"
+        tools = discovery.tools_from_dict(found["tools"])
+        assert discovery.tools_as_dict(tools) == found["tools"]
+
+    def test_beside_the_running_etcd(self, host):
+        host.tool("/srv/bin/etcdctl", "3.5.1")
+        host.process(5, ["etcd"], exe="/srv/bin/etcd")
+        assert host.discover()["tools"]["etcdctl"]["version"] == "3.5.1"
+
+
+class TestConnection:
+    def test_kubesprays_own_client_files_and_explicit_options(self, host):
+        env = "ETCD_ADVERTISE_CLIENT_URLS=https://a:2379\nETCD_CERT_FILE=/m.pem\nETCD_TRUSTED_CA_FILE=/ca.pem\nETCDCTL_CERT=/admin.pem\nETCDCTL_KEY=/admin-key.pem\n"
+        host.put("/etc/etcd.env", env)
+        found = host.discover(service_manager="command", config_file="/etc/etcd.env", key="/mine.pem")
+        assert found["connection"]["cert"] == "/admin.pem"
+        assert found["connection"]["key"] == "/mine.pem"
+        assert found["connection"]["cacert"] == "/ca.pem"
+
+    def test_no_certificates_for_http(self, host):
+        host.put("/etc/etcd.env", "ETCD_LISTEN_CLIENT_URLS=http://0.0.0.0:2379\nETCD_CERT_FILE=/m.pem\n")
+        found = host.discover(service_manager="command", config_file="/etc/etcd.env")
+        assert found["connection"]["endpoints"] == ["http://127.0.0.1:2379"]
+        assert found["connection"]["cert"] == ""
+
+    def test_a_wildcard_tells_no_peer_url(self, host):
+        host.put("/etc/etcd.env", "ETCD_LISTEN_PEER_URLS=http://0.0.0.0:2380\n")
+        assert host.discover(service_manager="command", config_file="/etc/etcd.env")["peer_urls"] == []
+
+    def test_half_a_health_check_pair_is_none(self, host):
+        env = "ETCD_ADVERTISE_CLIENT_URLS=https://a:2379\nETCD_CERT_FILE=/p/server.crt\n"
+        host.put("/etc/etcd.env", env)
+        host.put("/p/healthcheck-client.crt", "")
+        found = host.discover(service_manager="command", config_file="/etc/etcd.env")
+        assert found["connection"]["cert"] == "/p/server.crt"
+
+    def test_passwords_are_not_told(self, host):
+        host.put("/etc/etcd.env", "ETCD_NAME=a\nETCD_DISCOVERY_PASSWORD=geheim\n")
+        assert "geheim" not in str(host.discover(service_manager="command", config_file="/etc/etcd.env"))

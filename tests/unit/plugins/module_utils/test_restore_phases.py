@@ -1,0 +1,317 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The phases of a restore on one host: what lies where after each step, also when a run is cut off between two of them.
+
+The service is a stand-in and the restore command only its argv; the files, the journal and the renames are real.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+
+import pytest
+from ansible_collections.quorum.etcd.plugins.module_utils import journal as steps
+from ansible_collections.quorum.etcd.plugins.module_utils import restore_phases
+from ansible_collections.quorum.etcd.plugins.module_utils.commands import Connection, Result
+from ansible_collections.quorum.etcd.plugins.module_utils.errors import EtcdError
+from ansible_collections.quorum.etcd.plugins.module_utils.journal import Journal, summary
+from ansible_collections.quorum.etcd.plugins.module_utils.restore_phases import Restore, wait_until_closed
+
+CONFIG = "# mine\nETCD_INITIAL_CLUSTER_STATE=existing\nETCD_INITIAL_CLUSTER_TOKEN=old\nETCD_INITIAL_CLUSTER=m1=http://127.0.0.1:1\n"
+
+
+class Killed(BaseException):
+    """The run is killed at this point, as by SIGKILL: nothing may catch it."""
+
+
+class Service:
+    def __init__(self):
+        self.running = True
+        self.calls = []
+
+    def state(self):
+        return "running" if self.running else "stopped"
+
+    def stop(self, _timeout):
+        self.calls.append("stop")
+        self.running = False
+
+    def start(self):
+        self.calls.append("start")
+        self.running = True
+
+
+@pytest.fixture
+def host(tmp_path, monkeypatch):
+    return Host(tmp_path, monkeypatch)
+
+
+class Host:
+    """A host with an old data directory, a configuration and a snapshot."""
+
+    def __init__(self, root, monkeypatch, kind="directory"):
+        self.root, self.kind, self.service = root, kind, Service()
+        self.live = root / "data"
+        (self.live / "member").mkdir(parents=True)
+        (self.live / "member" / "db").write_text("old")
+        self.config = root / "etcd.env"
+        self.config.write_text(CONFIG)
+        self.snapshot = root / "snapshot.db"
+        body = b"\0" * 512
+        self.snapshot.write_bytes(body + hashlib.sha256(body).digest())
+        near = f"{self.live}/." if kind == "contents" else f"{self.live}."
+        self.staged, self.aside = f"{near}restore-1", f"{near}before-1"
+        monkeypatch.setattr(restore_phases.service, "manager", lambda _member, _run: self.service)
+        verdict = type("Verdict", (), {"sha256": hashlib.sha256(self.snapshot.read_bytes()).hexdigest()})
+        monkeypatch.setattr(restore_phases.snapshots, "verify", lambda _path: verdict)
+
+    def plan(self, **changes):
+        plan = {
+            "restore_id": "1",
+            "of": {"cluster": "etcd"},
+            "member": {"name": "m1", "state_dir": str(self.root / "state"), "tools": {}, "service": {}},
+            "snapshot": {
+                "path": str(self.snapshot),
+                "sha256": hashlib.sha256(self.snapshot.read_bytes()).hexdigest(),
+                "transfer": False,
+            },
+            "stop_after": [],
+            "was_running": True,
+            "restore": {"argv": ["etcdutl", "snapshot", "restore"], "env": {}},
+            "swaps": [
+                {"kind": self.kind, "live": str(self.live), "staged": self.staged, "aside": self.aside, "existed": True}
+            ],
+            "owner": {"user": os.getuid(), "group": os.getgid(), "mode": "0700"},
+            "config": [
+                {
+                    "path": str(self.config),
+                    "format": "env",
+                    "before": {"initial-cluster-state": "existing", "initial-cluster-token": "old"},
+                    "after": {"initial-cluster-state": "new", "initial-cluster-token": "fresh"},
+                    "settings": {"initial-cluster-state": "new", "initial-cluster-token": "fresh"},
+                }
+            ],
+        }
+        plan.update(changes)
+        return plan
+
+    def run(self, argv, env):
+        assert list(argv) == ["etcdutl", "snapshot", "restore"]
+        assert not os.path.exists(self.staged), "etcd's tool wants a folder that does not exist"
+        os.makedirs(os.path.join(self.staged, "member"))
+        with open(os.path.join(self.staged, "member", "db"), "w") as db:
+            db.write("new")
+        return Result(0, "", "")
+
+    def restore(self, **changes):
+        return Restore(self.plan(**changes), self.run, Connection())
+
+    def db(self):
+        return (self.live / "member" / "db").read_text()
+
+
+def to_cutover(host):
+    restore = host.restore()
+    assert restore.stage() and restore.stop() and restore.cutover()
+    return restore
+
+
+def test_staging_leaves_the_old_member_alone(host):
+    assert host.restore().stage()
+    assert host.db() == "old" and host.service.calls == []
+    assert host.config.read_text() == CONFIG
+    assert host.restore().stage() is False, "a second time there is nothing to do"
+
+
+def test_cutover_swaps_by_rename_and_configures_new(host):
+    to_cutover(host)
+    assert host.db() == "new"
+    with open(os.path.join(host.aside, "member", "db")) as old:
+        assert old.read() == "old"
+    assert "ETCD_INITIAL_CLUSTER_STATE=new" in host.config.read_text()
+    assert "ETCD_INITIAL_CLUSTER_TOKEN=fresh" in host.config.read_text()
+    assert host.config.read_text().startswith("# mine\n")
+    assert host.service.calls == ["stop", "start"]
+    assert host.restore().cutover() is False
+
+
+def test_no_phase_before_its_predecessor(host):
+    for phase in ("stop", "cutover", "finish"):
+        with pytest.raises(EtcdError, match="is not in its journal"):
+            getattr(host.restore(), phase)()
+    assert host.db() == "old" and host.service.calls == []
+
+
+def test_finish_says_existing(host):
+    restore = to_cutover(host)
+    restore.journal.record(steps.PROVEN, checks=[])
+    assert restore.finish()
+    assert "ETCD_INITIAL_CLUSTER_STATE=existing" in host.config.read_text()
+    assert restore.finish() is False
+    assert summary(str(host.root / "state"))["open"] is False
+
+
+@pytest.mark.parametrize("kind", ["directory", "contents"])
+def test_rollback_puts_data_and_configuration_back_to_the_byte(tmp_path, monkeypatch, kind):
+    host = Host(tmp_path, monkeypatch, kind)
+    restore = to_cutover(host)
+    assert host.db() == "new"
+    assert restore.rollback()
+    assert host.db() == "old"
+    assert host.config.read_text() == CONFIG
+    retired = host.aside.replace(".before-", ".rolled-back-")
+    with open(os.path.join(retired, "member", "db")) as new:
+        assert new.read() == "new", "also what the restored cluster held is kept"
+    assert host.service.running
+    assert restore.rollback() is False
+
+
+def test_rollback_before_the_stop_only_removes_the_staged_copy(host):
+    host.restore().stage()
+    assert host.restore().rollback()
+    assert not os.path.exists(host.staged) and host.db() == "old" and host.service.calls == []
+
+
+def test_rollback_where_there_was_no_data_leaves_none(host):
+    for path in (host.live / "member" / "db", host.live / "member", host.live):
+        path.unlink() if path.is_file() else path.rmdir()
+    restore = to_cutover(host)
+    assert host.db() == "new"
+    restore.rollback()
+    assert not host.live.exists()
+
+
+def test_bytes_that_are_not_the_planned_ones_are_refused(host):
+    with pytest.raises(EtcdError, match="is not the snapshot that was planned"):
+        host.restore(snapshot={"path": str(host.snapshot), "sha256": "00" * 32, "transfer": False}).stage()
+    assert not os.path.exists(host.staged)
+
+
+def test_a_half_made_staging_is_made_again(host):
+    os.makedirs(os.path.join(host.staged, "member", "snap"))
+    assert host.restore().stage()
+    assert not os.path.exists(os.path.join(host.staged, "member", "snap"))
+
+
+def test_what_a_reboot_started_on_nothing_is_kept_out_of_the_way(host):
+    restore = host.restore()
+    restore.stage()
+    restore.stop()
+    os.rename(host.live, host.aside)  # killed here, and the host boots with etcd enabled
+    (host.live / "member").mkdir(parents=True)
+    (host.live / "member" / "db").write_text("born empty")
+    restore.cutover()
+    assert host.db() == "new"
+    with open(os.path.join(host.aside, "member", "db")) as old:
+        assert old.read() == "old"
+    with open(f"{host.aside}.stray-1/member/db") as stray:
+        assert stray.read() == "born empty"
+
+
+def points(action, monkeypatch):
+    """Run ``action`` again and again, each time killed one change later, until it gets through; yields after each kill."""
+    left = [0]
+
+    def dying(original):
+        def call(*args, **kwargs):
+            left[0] -= 1
+            if left[0] == 0:
+                raise Killed
+            return original(*args, **kwargs)
+
+        return call
+
+    for number in itertools.count(1):
+        left[0] = number
+        with monkeypatch.context() as patch:
+            for name in ("rename", "unlink", "rmdir", "makedirs"):
+                patch.setattr(os, name, dying(getattr(os, name)))
+            patch.setattr(Journal, "record", dying(Journal.record))
+            try:
+                action(number)
+                return
+            except Killed:
+                yield number
+
+
+@pytest.mark.parametrize("kind", ["directory", "contents"])
+@pytest.mark.parametrize("then", ["forward", "back"])
+def test_killed_at_every_change_and_run_again(tmp_path, monkeypatch, kind, then):
+    """At each of the changes of a whole restore: go on, or take it back; old or new data, never a mixture or a loss."""
+    made = {}
+
+    def whole(number):
+        folder = tmp_path / f"{then}-{number}"
+        folder.mkdir()
+        made["host"] = Host(folder, monkeypatch, kind)
+        restore = to_cutover(made["host"])
+        restore.journal.record(steps.PROVEN, checks=[])
+        restore.finish()
+
+    killed = 0
+    for _number in points(whole, monkeypatch):
+        killed += 1
+        host = made["host"]
+        if then == "forward":
+            restore = host.restore()
+            restore.stage()
+            restore.stop()
+            restore.cutover()
+            restore.journal.record(steps.PROVEN, checks=[])
+            restore.finish()
+            assert host.db() == "new"
+            with open(os.path.join(host.aside, "member", "db")) as old:
+                assert old.read() == "old"
+            assert "STATE=existing" in host.config.read_text()
+        else:
+            host.restore().rollback()
+            assert host.db() == "old"
+            assert host.config.read_text() == CONFIG
+    assert killed >= 15
+
+
+def test_killed_at_every_change_of_a_rollback(tmp_path, monkeypatch):
+    made = {}
+
+    def back(number):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        made["host"] = Host(folder, monkeypatch)
+        made["host"].restore().stage()
+        made["host"].restore().stop()
+        made["host"].restore().cutover()
+        made["host"].restore().rollback()
+
+    for _number in points(back, monkeypatch):
+        made["host"].restore().rollback()
+        assert made["host"].db() == "old"
+        assert made["host"].config.read_text() == CONFIG
+
+
+def test_waiting_for_followers_ends_when_they_are_gone_or_the_time_is_up():
+    asked = []
+
+    def refused(address, timeout):
+        asked.append(address)
+        raise ConnectionRefusedError
+
+    wait_until_closed(["http://10.0.0.1:2380", "https://[::1]:2380"], 5, connect=refused)
+    assert asked == [("10.0.0.1", 2380), ("::1", 2380)]
+
+    class Open:
+        def close(self):
+            pass
+
+    wait_until_closed(["http://10.0.0.1:2380"], 0.01, connect=lambda address, timeout: Open())
+
+
+def test_a_journal_line_cut_off_by_a_power_failure_is_no_step(tmp_path):
+    journal = Journal(str(tmp_path), "1")
+    journal.open({"swaps": []})
+    journal.record(steps.STAGED)
+    with open(os.path.join(journal.folder, "journal.jsonl"), "a") as stream:
+        stream.write('{"step": "stop')
+    assert journal.steps() == [steps.PLANNED, steps.STAGED]
+    journal.record(steps.STOPPING)
+    assert summary(str(tmp_path))["touched"] is True

@@ -1,0 +1,477 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The plan of a restore: what it computes, and every reason for which it refuses."""
+
+from __future__ import annotations
+
+import copy
+import json
+
+import pytest
+from ansible_collections.quorum.etcd.plugins.module_utils import identity
+from ansible_collections.quorum.etcd.plugins.module_utils.restore_plan import (
+    BUMP_MARGIN,
+    Options,
+    confirmation,
+    make_plan,
+)
+from ansible_collections.quorum.etcd.plugins.module_utils.restore_text import plan_in_words, refusals_in_words
+
+GIB = 1 << 30
+NOW = "2026-11-24T03:00:00Z"
+SHA = "ab" * 32
+INITIAL = "m1=http://10.0.0.1:2380,m2=http://10.0.0.2:2380,m3=http://10.0.0.3:2380"
+
+
+def tool(name, version):
+    return {"path": f"/usr/bin/{name}", "version": version}
+
+
+def member(number, version="3.5.35", **changes):
+    name = f"m{number}"
+    found = {
+        "found": True,
+        "running": True,
+        "pid": 1,
+        "service": {
+            "manager": "systemd",
+            "name": "etcd.service",
+            "manifest": "",
+            "start_command": "",
+            "stop_command": "",
+            "status_command": "",
+            "state": "running",
+            "enabled": True,
+            "user": "etcd",
+        },
+        "name": name,
+        "peer_urls": [f"http://10.0.0.{number}:2380"],
+        "client_urls": [f"http://10.0.0.{number}:2379"],
+        "listen_peer_urls": [],
+        "listen_client_urls": [],
+        "data_dir": "/var/lib/etcd",
+        "wal_dir": "",
+        "data": {
+            "exists": True,
+            "empty": False,
+            "is_etcd": True,
+            "has_member": True,
+            "entries": ["member"],
+            "is_mount": False,
+            "owner": 106,
+            "group": 112,
+            "mode": "0700",
+            "db_size": 1000,
+            "device": 1,
+        },
+        "wal": {"exists": False, "is_mount": False, "device": None},
+        "disk": [{"path": "/var/lib/etcd", "device": 1, "free": 10 * GIB, "total": 20 * GIB}],
+        "initial_cluster": INITIAL,
+        "initial_cluster_state": "existing",
+        "initial_cluster_token": "etcd-cluster",
+        "tls": {},
+        "tools": {
+            "etcd": tool("etcd", version),
+            "etcdctl": tool("etcdctl", version),
+            "etcdutl": None if version.startswith("3.4") else tool("etcdutl", version),
+        },
+        "config": {"format": "env", "path": "/etc/default/etcd"},
+        "settings": {
+            "initial-cluster": {"value": INITIAL, "format": "env", "path": "/etc/default/etcd"},
+            "initial-cluster-state": {"value": "existing", "format": "env", "path": "/etc/default/etcd"},
+            "initial-cluster-token": {"value": "etcd-cluster", "format": "env", "path": "/etc/default/etcd"},
+        },
+        "state_dir": "/var/lib/quorum-etcd",
+        "connection": {
+            "endpoints": [f"http://10.0.0.{number}:2379"],
+            "cacert": "",
+            "cert": "",
+            "key": "",
+            "bin_dir": "/usr/bin",
+        },
+        "journal": {},
+    }
+    found.update(changes)
+    return found
+
+
+def view(revision=120, leader="m2", quorum=True, cluster_id="aaaa"):
+    return {
+        "cluster_id": cluster_id,
+        "members": [{"id": str(n), "name": f"m{n}", "peer_urls": [f"http://10.0.0.{n}:2380"]} for n in (1, 2, 3)],
+        "leader": "2",
+        "leader_name": leader,
+        "has_quorum": quorum,
+        "cluster_ids": [cluster_id],
+        "revision": revision,
+    }
+
+
+def snapshot(path="/backups/a.db", **changes):
+    entry = {
+        "path": path,
+        "name": path.rsplit("/", 1)[-1],
+        "ok": True,
+        "reason": "",
+        "kind": "snapshot",
+        "size": 1000,
+        "sha256": SHA,
+        "revision": 100,
+        "taken_at": "2026-11-24T02:30:00Z",
+        "cluster_version": "3.5.0",
+        "members": [{"name": "m1", "peer_urls": ["http://10.0.0.1:2380"]}],
+        "manifest": {"cluster": "etcd", "user_keys": 7},
+    }
+    entry.update(changes)
+    return entry
+
+
+def hosts(snapshots=(), members=None, **views):
+    members = members or [member(1), member(2), member(3)]
+    return {
+        f"host{number}": {
+            "cluster": "etcd",
+            "in_run": True,
+            "member": found,
+            "view": view(**views),
+            "snapshots": list(snapshots),
+        }
+        for number, found in enumerate(members, 1)
+    }
+
+
+def options(**changes):
+    given = {"now": NOW, "nonce": "0f0f", "spool": "/spool", "controller_snapshots": [snapshot()]}
+    given.update(changes)
+    return Options(**given)
+
+
+def causes(plan):
+    return " | ".join(f"{item['host']}: {item['cause']} {item['next_step']}" for item in plan["refusals"])
+
+
+def test_same_input_same_plan():
+    assert make_plan(hosts(), options()) == make_plan(hosts(), options())
+    one, two = make_plan(hosts(), options()), make_plan(hosts(), options(nonce="1e1e"))
+    assert one["clusters"]["etcd"]["token"] != two["clusters"]["etcd"]["token"]
+    assert make_plan(hosts(), options(token="given"))["clusters"]["etcd"]["token"] == "given"
+
+
+def test_every_host_restores_the_same_bytes_as_itself():
+    plan = make_plan(hosts(), options(token="t"))
+    assert plan["refusals"] == []
+    argv = plan["hosts"]["host2"]["restore"]["argv"]
+    assert argv == [
+        "/usr/bin/etcdutl",
+        "snapshot",
+        "restore",
+        f"/var/lib/quorum-etcd/snapshots/{SHA}.db",
+        "--name=m2",
+        f"--initial-cluster={INITIAL}",
+        "--initial-cluster-token=t",
+        "--initial-advertise-peer-urls=http://10.0.0.2:2380",
+        "--data-dir=/var/lib/etcd.restore-20261124T030000Z",
+        f"--bump-revision={BUMP_MARGIN + 20}",
+        "--mark-compacted",
+    ]
+    assert {own["snapshot"]["sha256"] for own in plan["hosts"].values()} == {SHA}
+
+
+def test_identities_are_predicted_from_urls_and_token():
+    cluster = make_plan(hosts(), options(token="t"))["clusters"]["etcd"]
+    ids = [identity.member_id([f"http://10.0.0.{n}:2380"], "t") for n in (1, 2, 3)]
+    assert cluster["members"] == {identity.hex_id(number): f"m{n}" for n, number in enumerate(ids, 1)}
+    assert cluster["cluster_id"] == identity.hex_id(identity.cluster_id(ids))
+
+
+def test_the_loss_is_told_in_seconds_and_revisions():
+    assert make_plan(hosts(), options())["clusters"]["etcd"]["loss"] == {"seconds": 1800, "revisions": 20}
+
+
+def test_the_leader_stops_last():
+    plan = make_plan(hosts(), options())["hosts"]
+    assert plan["host2"]["stop_after"] == ["http://10.0.0.1:2380", "http://10.0.0.3:2380"]
+    assert plan["host1"]["stop_after"] == plan["host3"]["stop_after"] == []
+
+
+def test_configuration_goes_to_new_with_the_fresh_token():
+    edit = make_plan(hosts(), options(token="t"))["hosts"]["host1"]["config"][0]
+    assert edit["path"] == "/etc/default/etcd"
+    assert edit["after"]["initial-cluster-token"] == "t"
+    assert edit["after"]["initial-cluster-state"] == "new"
+    assert edit["before"]["initial-cluster-state"] == "existing"
+
+
+def test_a_host_that_has_the_bytes_gets_no_copy():
+    given = hosts()
+    given["host1"]["snapshots"] = [snapshot("/var/backups/etcd/other-name.db")]
+    plan = make_plan(given, options())["hosts"]
+    assert plan["host1"]["snapshot"]["path"] == "/var/backups/etcd/other-name.db"
+    assert not plan["host1"]["snapshot"]["transfer"]
+    assert plan["host2"]["snapshot"]["copy_from"] == "/backups/a.db"
+
+
+def test_a_snapshot_on_one_member_goes_by_way_of_the_controller():
+    given = hosts()
+    given["host3"]["snapshots"] = [snapshot()]
+    plan = make_plan(given, options(controller_snapshots=[]))["hosts"]
+    assert plan["host3"]["snapshot"]["fetch_to"] == f"/spool/{SHA}.db"
+    assert plan["host1"]["snapshot"]["copy_from"] == f"/spool/{SHA}.db"
+    assert plan["host1"]["snapshot"]["fetch_to"] == ""
+
+
+def test_data_is_swapped_beside_the_old_and_a_mount_point_by_its_contents():
+    mounted = member(1)
+    mounted["data"] = {**mounted["data"], "is_mount": True}
+    plan = make_plan(hosts(members=[mounted, member(2), member(3)]), options())["hosts"]
+    inside, beside = plan["host1"]["swaps"][0], plan["host2"]["swaps"][0]
+    assert inside["kind"] == "contents"
+    assert inside["staged"] == "/var/lib/etcd/.restore-20261124T030000Z"
+    assert inside["aside"] == "/var/lib/etcd/.before-20261124T030000Z"
+    assert beside["aside"] == "/var/lib/etcd.before-20261124T030000Z"
+
+
+def test_a_wal_directory_of_its_own_is_swapped_too():
+    apart = member(1, wal_dir="/wal/etcd")
+    apart["wal"] = {"exists": True, "is_mount": False, "device": 2}
+    apart["disk"] = [*apart["disk"], {"path": "/wal/etcd", "device": 2, "free": GIB, "total": GIB}]
+    own = make_plan(hosts(members=[apart, member(2), member(3)]), options())["hosts"]["host1"]
+    assert [swap["live"] for swap in own["swaps"]] == ["/var/lib/etcd", "/wal/etcd"]
+    assert "--wal-dir=/wal/etcd.restore-20261124T030000Z" in own["restore"]["argv"]
+
+
+def test_a_wal_directory_inside_the_data_directory_moves_with_it():
+    within = member(1, wal_dir="/var/lib/etcd/wal")
+    own = make_plan(hosts(members=[within, member(2), member(3)]), options())["hosts"]["host1"]
+    assert len(own["swaps"]) == 1
+    assert "--wal-dir=/var/lib/etcd.restore-20261124T030000Z/wal" in own["restore"]["argv"]
+
+
+def test_no_bump_where_the_tool_cannot_and_a_warning():
+    plan = make_plan(
+        hosts(members=[member(n, "3.4.23") for n in (1, 2, 3)]),
+        options(controller_snapshots=[snapshot(cluster_version="3.4.0")]),
+    )
+    assert plan["clusters"]["etcd"]["bump"] == 0
+    assert "revisions go back" in plan["warnings"][0]["cause"]
+    assert plan["hosts"]["host1"]["restore"]["argv"][0] == "/usr/bin/etcdctl"
+
+
+@pytest.mark.parametrize("seen", [50, 100, 5000])
+def test_the_bump_rises_above_all_that_was_ever_seen(seen):
+    cluster = make_plan(hosts(revision=seen), options())["clusters"]["etcd"]
+    assert cluster["revision"] >= max(seen, 100) + BUMP_MARGIN
+
+
+def test_the_newest_verified_snapshot_of_this_cluster_is_chosen():
+    older = snapshot("/backups/old.db", taken_at="2026-11-24T01:00:00Z", sha256="cd" * 32)
+    newer_but_bad = snapshot("/backups/bad.db", taken_at="2026-11-24T02:59:00Z", ok=False, reason="hash mismatch.")
+    of_another = snapshot("/backups/other.db", taken_at="2026-11-24T02:59:00Z", manifest={"cluster": "other"})
+    plan = make_plan(hosts(), options(controller_snapshots=[older, newer_but_bad, of_another, snapshot()]))
+    assert plan["clusters"]["etcd"]["snapshot"]["path"] == "/backups/a.db"
+
+
+def test_a_snapshot_without_manifest_is_known_by_its_members():
+    entry = snapshot(manifest=None)
+    assert make_plan(hosts(), options(controller_snapshots=[entry]))["refusals"] == []
+    stranger = snapshot(manifest=None, members=[{"name": "x", "peer_urls": ["http://10.9.9.9:2380"]}])
+    assert "no usable snapshot" in causes(make_plan(hosts(), options(controller_snapshots=[stranger])))
+
+
+# ---- refusals --------------------------------------------------------------------------------------------------------
+
+
+def broken(change):
+    given = hosts()
+    change(given["host3"]["member"], given["host3"])
+    return given
+
+
+REFUSALS = {
+    "left out by limit": (
+        lambda m, h: h.update(member=None, in_run=False),
+        "host3: it is not part of this run (--limit)",
+    ),
+    "unreachable": (lambda m, h: h.update(member=None), "host3: it cannot be reached or looked at"),
+    "one name twice": (lambda m, h: m.update(name="m1"), "host3: it has the same name as host1: m1"),
+    "one peer URL twice": (
+        lambda m, h: m.update(peer_urls=["http://10.0.0.1:2380"]),
+        "host3: it has the same peer URL as host1: http://10.0.0.1:2380",
+    ),
+    "no etcd": (
+        lambda m, h: m.update(found=False, tools={"etcd": None, "etcdctl": None, "etcdutl": None}),
+        "host3: no etcd was found here",
+    ),
+    "no tools": (
+        lambda m, h: m["tools"].update(etcdctl=None, etcdutl=None),
+        "host3: neither etcdutl nor etcdctl was found",
+    ),
+    "no etcdutl on 3.6": (
+        lambda m, h: m.update(
+            tools={"etcd": tool("etcd", "3.6.1"), "etcdctl": tool("etcdctl", "3.6.1"), "etcdutl": None}
+        ),
+        "host3: etcdutl is missing",
+    ),
+    "no name": (lambda m, h: m.update(name=""), "host3: its name could not be read from the host. set etcd_name"),
+    "foreign data dir": (
+        lambda m, h: m["data"].update(is_etcd=False, entries=["photos"]),
+        "host3: /var/lib/etcd is not a data directory of etcd: it holds photos",
+    ),
+    "full disk": (
+        lambda m, h: m["disk"][0].update(free=1 << 20),
+        "host3: the file system of /var/lib/etcd has 1 MiB free",
+    ),
+    "command without commands": (
+        lambda m, h: m["service"].update(manager="command"),
+        "host3: its service manager is 'command', but a command to start or to stop it is missing",
+    ),
+    "settings that live nowhere": (
+        lambda m, h: m.update(
+            config={"format": "", "path": ""},
+            settings={key: {**value, "format": "process", "path": ""} for key, value in m["settings"].items()},
+        ),
+        "host3: ",
+    ),
+    "older etcd": (
+        lambda m, h: m.update(
+            tools={"etcd": tool("etcd", "3.4.23"), "etcdctl": tool("etcdctl", "3.4.23"), "etcdutl": None}
+        ),
+        "host3: /backups/a.db on the controller was written by etcd 3.5",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_refused_with_host_cause_and_next_step(name):
+    change, words = REFUSALS[name]
+    plan = make_plan(broken(change), options())
+    assert words in causes(plan)
+    assert plan["hosts"] == {}, "where there is a refusal nothing may be left to do"
+    assert all(item["next_step"] for item in plan["refusals"])
+    assert "Nothing was touched" in refusals_in_words(plan)
+
+
+def test_an_excluded_host_is_no_part_of_the_cluster():
+    plan = make_plan(broken(lambda m, h: h.update(member=None)), options(exclude=["host3", "m3"]))
+    assert plan["refusals"] == []
+    assert sorted(plan["hosts"]) == ["host1", "host2"]
+    assert "m3" not in plan["clusters"]["etcd"]["initial_cluster"]
+
+
+def test_a_member_that_the_inventory_does_not_know_is_refused():
+    given = hosts(members=[member(1), member(2)])
+    assert "also has the member m3" in causes(make_plan(given, options()))
+
+
+SNAPSHOT_REFUSALS = {
+    "hash mismatch": (snapshot(ok=False, reason="hash mismatch."), "cannot be used: hash mismatch"),
+    "a copied database": (snapshot(kind="database"), "is a copied database and not a snapshot"),
+    "not there": (snapshot("/elsewhere.db"), "/backups/a.db is neither on the controller nor on a member"),
+}
+
+
+@pytest.mark.parametrize("name", SNAPSHOT_REFUSALS)
+def test_a_named_snapshot_that_cannot_be_used_is_refused(name):
+    entry, words = SNAPSHOT_REFUSALS[name]
+    assert words in causes(make_plan(hosts(), options(snapshot="/backups/a.db", controller_snapshots=[entry])))
+
+
+def test_a_copied_database_needs_the_explicit_word():
+    given = options(snapshot="/backups/a.db", controller_snapshots=[snapshot(kind="database")], skip_hash_check=True)
+    argv = make_plan(hosts(), given)["hosts"]["host1"]["restore"]["argv"]
+    assert "--skip-hash-check=true" in argv
+
+
+# ---- runs that were interrupted --------------------------------------------------------------------------------------
+
+
+def with_journals(plan, **changes):
+    """The hosts as they are after a run that followed ``plan`` got as far as the journal says."""
+    given = hosts()
+    for host, facts in given.items():
+        own = plan["hosts"][host]
+        facts["member"]["journal"] = {
+            "restore_id": own["restore_id"],
+            "plan": json.loads(json.dumps(own)),
+            "step": "swapped",
+            "open": True,
+            "touched": True,
+            **changes.get(host, changes.get("all", {})),
+        }
+    return given
+
+
+def test_a_run_killed_after_the_stop_goes_on_with_the_plan_it_has():
+    first = make_plan(hosts(), options())
+    again = make_plan(with_journals(first), options(now="2026-11-24T04:00:00Z", nonce="9999"))
+    assert again["clusters"]["etcd"]["mode"] == "resume"
+    assert {own["of"]["token"] for own in again["hosts"].values()} == {first["clusters"]["etcd"]["token"]}
+
+
+def test_a_run_killed_while_staging_keeps_its_token():
+    first = make_plan(hosts(), options())
+    staged = with_journals(first, all={"step": "staged", "touched": False})
+    again = make_plan(staged, options(now="2026-11-24T04:00:00Z", nonce="9999"))
+    assert again["clusters"]["etcd"]["mode"] == "restore"
+    assert again["clusters"]["etcd"]["token"] == first["clusters"]["etcd"]["token"]
+
+
+def test_a_rollback_that_was_killed_goes_on_rolling_back():
+    first = make_plan(hosts(), options())
+    given = with_journals(first, host1={"step": "rolled_back", "open": False}, host2={"step": "rolling_back"})
+    assert make_plan(given, options())["clusters"]["etcd"]["mode"] == "rollback"
+
+
+def test_another_snapshot_than_the_interrupted_one_is_refused():
+    given = with_journals(make_plan(hosts(), options()))
+    assert "was interrupted" in causes(make_plan(given, options(snapshot="/backups/b.db")))
+
+
+def test_a_second_run_after_success_does_nothing_unless_told():
+    first = make_plan(hosts(), options())
+    given = with_journals(first, all={"step": "finished", "open": False})
+    for facts in given.values():
+        facts["view"] = view(revision=2 * BUMP_MARGIN, cluster_id=first["clusters"]["etcd"]["cluster_id"])
+    again = make_plan(copy.deepcopy(given), options())
+    assert again["clusters"]["etcd"]["mode"] == "nothing"
+    assert again["hosts"] == {}
+    assert confirmation(again, "") == ""
+    assert len(make_plan(given, options(again=True))["hosts"]) == 3
+
+
+def test_rollback_on_request_uses_the_kept_plans():
+    first = make_plan(hosts(), options())
+    given = with_journals(first, all={"step": "finished", "open": False})
+    assert {own["mode"] for own in make_plan(given, options(rollback=True))["hosts"].values()} == {"rollback"}
+    assert "nothing to roll back" in causes(make_plan(hosts(), options(rollback=True)))
+
+
+# ---- several clusters, words -----------------------------------------------------------------------------------------
+
+
+def test_each_cluster_has_a_plan_of_its_own():
+    given = hosts()
+    other = {f"other{n}": copy.deepcopy(facts) for n, facts in enumerate(hosts().values(), 1)}
+    for facts in other.values():
+        facts["cluster"] = "west"
+    mine = [snapshot(), snapshot("/backups/w.db", manifest={"cluster": "west"}, sha256="ef" * 32)]
+    plan = make_plan({**given, **other}, options(controller_snapshots=mine))
+    assert plan["clusters"]["west"]["snapshot"]["path"] == "/backups/w.db"
+    assert plan["clusters"]["etcd"]["token"] != plan["clusters"]["west"]["token"]
+    assert "etcd_restore_confirm=all" in confirmation(plan, "etcd", "all")
+    assert confirmation(plan, "all", "all") == ""
+
+
+def test_confirmation_is_the_name_of_the_cluster():
+    plan = make_plan(hosts(), options())
+    assert confirmation(plan, "etcd") == ""
+    assert "run again with -e etcd_restore_confirm=etcd" in confirmation(plan, "")
+    assert confirmation(plan, "Etcd") != ""
+
+
+def test_the_words_show_every_argument_and_move():
+    plan = make_plan(hosts(), options())
+    text = "\n".join(plan_in_words(plan))
+    for own in plan["hosts"].values():
+        assert all(argument in text for argument in own["restore"]["argv"])
+        assert all(swap["aside"] in text and swap["live"] in text for swap in own["swaps"])
+    assert "20 revisions" in text and "30 min" in text

@@ -1,0 +1,369 @@
+# Copyright: (c) 2026, the quorum.etcd authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Snapshots of etcd 3.4 to 3.7, whole and damaged, what a folder of them holds, and how a new one is saved."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import os
+import stat
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+from ansible_collections.quorum.etcd.plugins.module_utils import snapshots
+from ansible_collections.quorum.etcd.plugins.module_utils.commands import Connection, Result, Tool, Tools
+from ansible_collections.quorum.etcd.plugins.module_utils.errors import EtcdError
+from ansible_collections.quorum.etcd.plugins.module_utils.versions import Version
+
+FIXTURES = Path(__file__).parents[2] / "fixtures"
+LINES = ("3.4", "3.5", "3.6", "3.7")
+NOW = 1795492000.0  # 2026-11-24T03:46:40Z
+ENDPOINT = "http://127.0.0.1:2379"
+
+
+def content(line="3.6"):
+    return gzip.decompress((FIXTURES / f"snapshot-{line}.db.gz").read_bytes())
+
+
+@pytest.fixture(params=LINES)
+def real(request, tmp_path):
+    path = tmp_path / (request.param + ".db")
+    path.write_bytes(content(request.param))
+    return path
+
+
+# Verify.
+
+
+def test_a_snapshot_of_every_version_is_whole(real):
+    data = real.read_bytes()
+    assert snapshots.verify(str(real)) == (True, "snapshot", len(data), hashlib.sha256(data).hexdigest(), "")
+
+
+def test_a_copied_database_has_no_hash(real):
+    real.write_bytes(real.read_bytes()[:-32])
+    verdict = snapshots.verify(str(real))
+    assert (verdict.ok, verdict.kind) == (True, "database")
+
+
+def flipped(data, at):
+    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+
+
+@pytest.mark.parametrize(
+    "damage, word",
+    [
+        (lambda data: flipped(data, len(data) - 1), "SHA-256"),
+        (lambda data: flipped(data, len(data) - 32), "SHA-256"),
+        (lambda data: flipped(data, len(data) // 2), "SHA-256"),
+        (lambda data: flipped(data, 0), "SHA-256"),
+        (lambda data: flipped(data, 20), "SHA-256"),
+        (lambda data: data[:-1], "neither"),
+        (lambda data: data[:-31], "neither"),
+        (lambda data: data + b"x", "neither"),
+        (lambda data: data[:-512], "cut off"),
+        (lambda data: data[: len(data) // 2], "cut off"),
+        (lambda data: data[:4096], "cut off"),
+        (lambda data: data[:10], "not a bbolt file"),
+        (lambda data: b"x" * len(data), "not a bbolt file"),
+        (lambda data: b"", "empty"),
+    ],
+)
+def test_every_damage_is_refused_in_words(real, damage, word):
+    real.write_bytes(damage(real.read_bytes()))
+    verdict = snapshots.verify(str(real))
+    assert not verdict.ok and word in verdict.reason and str(real) in verdict.reason
+
+
+def test_what_cannot_be_a_snapshot_is_refused(real, tmp_path):
+    part = real.rename(str(real) + ".part")
+    assert ".part" in snapshots.verify(str(part)).reason
+    assert "cannot be read" in snapshots.verify(str(tmp_path / "missing")).reason
+    assert "not a regular file" in snapshots.verify(str(tmp_path)).reason
+
+
+# Describe.
+
+TOLD = {
+    # line: revision, compacted, consistent index, term, cluster version, storage version, members, removed
+    "3.4": (32, 0, 39, 0, "3.4.0", "", ["m1", "m2", "m0"], 1),
+    "3.5": (32, 0, 44, 2, "3.5.0", "", ["lrn", "m1", "m2", "m0"], 0),
+    "3.6": (44, 0, 54, 2, "3.6.0", "3.6.0", ["m0"], 0),
+    "3.7": (1033, 1032, 11, 2, "3.7.0", "3.7.0", ["m1", "m0", "m2"], 0),
+}
+
+
+def test_it_is_described_without_any_tool(real):
+    told = snapshots.describe(str(real))
+    fields = ("revision", "compact_revision", "consistent_index", "term", "cluster_version", "storage_version")
+    names = [member["name"] for member in told["members"]]
+    assert (*(told[field] for field in fields), names, told["removed_members"]) == TOLD[real.stem]
+
+
+def test_a_learner_is_told_from_a_voter(tmp_path):
+    (tmp_path / "s.db").write_bytes(content("3.5"))
+    assert snapshots.describe(str(tmp_path / "s.db"))["members"][0] == {
+        "id": "3518ee9e00799e50",
+        "name": "lrn",
+        "peer_urls": ["http://127.0.0.1:28413"],
+        "client_urls": ["http://127.0.0.1:28313"],
+        "is_learner": True,
+    }
+
+
+# Manifest and catalogue.
+
+
+def put(folder, name, line="3.6", taken_at=None, age=0, **manifest):
+    path = folder / name
+    path.write_bytes(content(line))
+    os.utime(path, (NOW - age, NOW - age))
+    if taken_at:
+        told = {"schema": 1, "size": path.stat().st_size, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+        snapshots.write_manifest(str(path), {**told, "taken_at": taken_at, **manifest})
+    return path
+
+
+def test_the_newest_is_first_by_its_manifest_else_by_its_time(tmp_path):
+    put(tmp_path, "a.db", taken_at="2026-11-24T03:00:00Z", age=0)
+    put(tmp_path, "b.db", age=60)
+    put(tmp_path, "c.db", taken_at="2026-11-24T03:45:00Z", age=5000)
+    (tmp_path / ".hidden").write_bytes(b"x")
+    (tmp_path / "folder").mkdir()
+    found = snapshots.catalogue(str(tmp_path), now=NOW)
+    assert [(entry["name"], entry["age"]) for entry in found] == [("b.db", 60), ("c.db", 100), ("a.db", 2800)]
+    assert all(entry["ok"] and entry["verified"] and entry["revision"] == 44 for entry in found)
+    assert snapshots.newest_good(found)["name"] == "b.db"
+    assert found[0]["manifest"] is None and found[1]["manifest"]["schema"] == 1
+
+
+def test_only_a_good_snapshot_is_the_newest_good_one(tmp_path):
+    put(tmp_path, "good.db", age=500)
+    put(tmp_path, "unfinished.db.part", age=1)
+    put(tmp_path, "copied.db", age=2).write_bytes(content()[:-32])
+    put(tmp_path, "cut.db", age=3).write_bytes(content()[:-512])
+    found = snapshots.catalogue(str(tmp_path), now=NOW)
+    assert {entry["name"]: entry["ok"] for entry in found} == {
+        "good.db": True,
+        "unfinished.db.part": False,
+        "copied.db": True,
+        "cut.db": False,
+    }
+    assert all(entry["reason"] for entry in found if not entry["ok"])
+    assert snapshots.newest_good(found)["name"] == "good.db"
+
+
+@pytest.mark.parametrize(
+    "manifest, word",
+    [({"sha256": "0" * 64}, "other content"), ({"size": 1}, "1 bytes"), ({"schema": 99}, "schema")],
+)
+def test_a_manifest_that_is_not_the_files_own_is_a_refusal(tmp_path, manifest, word):
+    put(tmp_path, "s.db", taken_at="2026-11-24T03:00:00Z", **manifest)
+    (entry,) = snapshots.catalogue(str(tmp_path), now=NOW)
+    assert not entry["ok"] and word in entry["reason"]
+
+
+def test_a_manifest_that_is_no_json_is_a_refusal(tmp_path):
+    path = put(tmp_path, "s.db")
+    (tmp_path / "s.db.json").write_text("{")
+    assert "not JSON" in snapshots.entry(str(path))["reason"]
+
+
+def test_without_verifying_a_flipped_byte_is_not_seen_but_a_cut_is(tmp_path):
+    path = put(tmp_path, "s.db")
+    path.write_bytes(flipped(content(), len(content()) - 1))
+    entry = snapshots.entry(str(path), verify=False)
+    assert (entry["ok"], entry["verified"], entry["sha256"]) == (True, False, "")
+    path.write_bytes(content()[:-512])
+    assert not snapshots.entry(str(path), verify=False)["ok"]
+
+
+def test_a_missing_folder_is_an_empty_catalogue_with_a_reason(tmp_path):
+    missing = str(tmp_path / "missing")
+    assert snapshots.catalogue(missing) == [] and missing in snapshots.folder_problem(missing)
+    assert snapshots.newest_good([]) is None and snapshots.folder_problem(str(tmp_path)) == ""
+
+
+def test_a_manifest_is_for_its_owner_alone(tmp_path):
+    path = put(tmp_path, "s.db", taken_at="2026-11-24T03:00:00Z")
+    assert stat.S_IMODE(os.stat(str(path) + ".json").st_mode) == 0o600
+    assert sorted(os.listdir(tmp_path)) == ["s.db", "s.db.json"]
+
+
+# Save.
+
+
+class Etcd:
+    """An etcdctl and an etcdutl that answer as the real ones do."""
+
+    def __init__(self, data=None, save_rc=0, status=None, db_size=65536):
+        self.data = content() if data is None else data
+        self.save_rc = save_rc
+        self.status = {"hash": 1, "revision": 44, "totalKey": 41, "totalSize": 1} if status is None else status
+        self.db_size = db_size
+        self.calls = []
+        self.modes = []
+
+    def __call__(self, argv, env):
+        self.calls.append((list(argv), dict(env)))
+        if "save" in argv:
+            folder = os.path.dirname(argv[-1])
+            self.modes.append(stat.S_IMODE(os.stat(folder).st_mode))
+            Path(argv[-1]).write_bytes(self.data)
+            return Result(self.save_rc, "", "Error: context deadline exceeded" if self.save_rc else "")
+        if "endpoint" in argv:
+            header = {"cluster_id": 17251426242732894115, "member_id": "12758649388940780848", "revision": 44}
+            said = {"header": header, "version": "3.6.16", "dbSize": self.db_size, "leader": 1}
+            return Result(0, json.dumps([{"Endpoint": ENDPOINT, "Status": said}]), "")
+        if "get" in argv:
+            return Result(0, json.dumps({"header": {}, "count": 40}), "")
+        return Result(0, json.dumps(self.status), "") if self.status else Result(1, "", "Error: bad")
+
+
+V36 = Version(3, 6, 16)
+
+
+def tools(version=V36, utl=True):
+    etcdctl = Tool("/bin/etcdctl", version)
+    return Tools(etcdctl=etcdctl, etcdutl=Tool("/bin/etcdutl", version) if utl else None)
+
+
+def save(etcd, folder, name="", given=None, extra=None):
+    to = Connection(endpoints=["http://other:2379"], user="root", password="geheim")
+    return snapshots.save(etcd, given or tools(), to, ENDPOINT, str(folder), name, NOW, extra)
+
+
+def test_a_save_publishes_a_snapshot_with_its_manifest(tmp_path):
+    etcd = Etcd()
+    manifest = save(etcd, tmp_path, extra={"cluster": "prod", "hashkv": 7})
+    name = "prod-20261124T034640Z-rev44.db"
+    assert sorted(os.listdir(tmp_path)) == [name, name + ".json"]
+    assert (tmp_path / name).read_bytes() == content()
+    assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o600 and etcd.modes == [0o700]
+    assert snapshots.read_manifest(str(tmp_path / name)) == manifest
+    assert manifest == {
+        "schema": 1,
+        "file": name,
+        "sha256": hashlib.sha256(content()).hexdigest(),
+        "size": len(content()),
+        "revision": 44,
+        "keys": 41,
+        "user_keys": 41,
+        "hash": 1,
+        "hashkv": 7,
+        "cluster": "prod",
+        "cluster_id": format(17251426242732894115, "x"),
+        "member_id": "b10fd4056191e530",
+        "members": [
+            {"id": "f550a98266f11dd6", "name": "m0", "peer_urls": ["http://127.0.0.1:28760"], "is_learner": False}
+        ],
+        "etcd_version": "3.6.16",
+        "cluster_version": "3.6.0",
+        "tool": {"name": "etcdctl", "version": "3.6.16"},
+        "source_endpoint": ENDPOINT,
+        "taken_at": "2026-11-24T03:46:40Z",
+    }
+    (entry,) = snapshots.catalogue(str(tmp_path), now=NOW + 5)
+    assert entry["ok"] and entry["age"] == 5
+
+
+def test_the_password_is_in_no_argument_and_the_time_limit_grows_with_the_size(tmp_path):
+    etcd = Etcd(db_size=1 << 30)
+    save(etcd, tmp_path)
+    argv, env = next(call for call in etcd.calls if "save" in call[0])
+    assert f"--endpoints={ENDPOINT}" in argv and "--command-timeout=316s" in argv
+    assert all("geheim" not in word for call in etcd.calls for word in call[0])
+    assert env["ETCDCTL_PASSWORD"] == "geheim"
+
+
+@pytest.mark.parametrize(
+    "etcd, word",
+    [
+        (Etcd(data=flipped(content(), 30000)), "SHA-256"),
+        (Etcd(data=content()[:-32]), "no hash"),
+        (Etcd(data=b""), "empty"),
+        (Etcd(save_rc=1), "deadline"),
+        (Etcd(status={}), "bad"),
+    ],
+    ids=["flipped", "no hash", "empty", "save failed", "status failed"],
+)
+def test_nothing_is_published_when_anything_fails(tmp_path, etcd, word):
+    with pytest.raises(EtcdError, match=word):
+        save(etcd, tmp_path, "s.db")
+    assert os.listdir(tmp_path) == []
+
+
+def test_nothing_is_published_without_its_manifest(tmp_path, monkeypatch):
+    def full(*_args, **_more):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(snapshots, "write_manifest", full)
+    with pytest.raises(EtcdError, match="No space"):
+        save(Etcd(), tmp_path, "s.db")
+    assert os.listdir(tmp_path) == []
+
+
+def test_too_little_disk_is_refused_before_anything_is_saved(tmp_path, monkeypatch):
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(snapshots.shutil, "disk_usage", lambda _folder: usage(0, 0, 1000))
+    etcd = Etcd()
+    with pytest.raises(EtcdError, match="1000 bytes free"):
+        save(etcd, tmp_path)
+    assert not any("save" in argv for argv, _env in etcd.calls) and os.listdir(tmp_path) == []
+
+
+def test_a_snapshot_is_never_overwritten(tmp_path):
+    (tmp_path / "s.db").write_text("precious")
+    with pytest.raises(EtcdError, match="never overwritten"):
+        save(Etcd(), tmp_path, "s.db")
+    assert (tmp_path / "s.db").read_text() == "precious"
+
+
+@pytest.mark.parametrize("name", ["../s.db", "/s.db", ".s.db", "s.part", "s.json"])
+def test_a_name_that_is_none_is_refused(tmp_path, name):
+    with pytest.raises(EtcdError, match="cannot be a snapshot's name"):
+        save(Etcd(), tmp_path, name)
+
+
+def test_the_leavings_of_killed_saves_go_after_a_day(tmp_path):
+    for name, age in (("old", 90000), ("young", 1000)):
+        folder = tmp_path / (snapshots._PRIVATE + name)
+        folder.mkdir()
+        (folder / "snapshot.db.part").write_bytes(b"x")
+        os.utime(folder, (NOW - age, NOW - age))
+    save(Etcd(), tmp_path, "s.db")
+    assert sorted(os.listdir(tmp_path)) == [snapshots._PRIVATE + "young", "s.db", "s.db.json"]
+    assert [entry["name"] for entry in snapshots.catalogue(str(tmp_path))] == ["s.db"]
+
+
+def test_a_host_with_etcdctl_3_6_alone_can_still_back_up(tmp_path):
+    manifest = save(Etcd(), tmp_path, given=tools(utl=False))
+    assert (manifest["hash"], manifest["keys"], manifest["user_keys"], manifest["revision"]) == (None, None, 40, 44)
+
+
+def test_before_3_6_the_keys_of_users_are_asked_of_the_cluster(tmp_path):
+    manifest = save(Etcd(), tmp_path, given=tools(Version(3, 5, 35)))
+    assert (manifest["keys"], manifest["user_keys"]) == (41, 40)
+
+
+def test_without_etcdctl_or_with_a_foreign_status_it_says_what_to_do(tmp_path):
+    with pytest.raises(EtcdError, match="etcdctl is missing"):
+        save(Etcd(), tmp_path, given=Tools(etcdutl=Tool("/bin/etcdutl", Version(3, 6, 0))))
+    with pytest.raises(EtcdError, match="not what etcd prints"):
+        snapshots.save(lambda *_: Result(0, "[]", ""), tools(), Connection(), ENDPOINT, str(tmp_path), "", NOW)
+
+
+def test_the_default_name_is_safe():
+    assert snapshots.default_name("../a b", NOW, 7) == "a-b-20261124T034640Z-rev7.db"
+    assert snapshots.default_name("", NOW, 7) == "etcd-20261124T034640Z-rev7.db"
+
+
+def test_a_folder_is_made_for_its_owner_alone(tmp_path):
+    snapshots.make_folder(str(tmp_path / "a" / "b"))
+    assert stat.S_IMODE((tmp_path / "a" / "b").stat().st_mode) == 0o700
+    snapshots.make_folder(str(tmp_path / "a" / "b"))
