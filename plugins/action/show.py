@@ -20,6 +20,8 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         super().run(tmp, task_vars)
-        _validated, given = self.validate_argument_spec({"lines": {"type": "list", "elements": "str", "required": True}})
+        _validated, given = self.validate_argument_spec(
+            {"lines": {"type": "list", "elements": "str", "required": True}}
+        )
         Display().display("\n".join(given["lines"]) + "\n")
         return {"changed": False}

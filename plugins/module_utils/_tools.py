@@ -88,17 +88,26 @@ def kept_folder(state_dir: str) -> str:
 
 
 def keep_tools(tools: Tools, state_dir: str) -> Tools:
-    """Copies of the tools that can only be reached through a running container, since they vanish when it stops."""
-    kept = {}
+    """Copy the tools that can only be reached through a running container, since they vanish when it stops."""
+    os.makedirs(kept_folder(state_dir), mode=0o755, exist_ok=True)
     for name in NAMES:
         tool = getattr(tools, name)
-        if tool is not None and tool.path.startswith("/proc/"):
-            folder = kept_folder(state_dir)
-            os.makedirs(folder, mode=0o755, exist_ok=True)
-            target = os.path.join(folder, name)
+        if _is_contained(tool):
+            target = os.path.join(kept_folder(state_dir), name)
             shutil.copyfile(tool.path, target + ".tmp")
             os.chmod(target + ".tmp", 0o755)
             os.rename(target + ".tmp", target)
-            tool = Tool(target, tool.version)
-        kept[name] = tool
+    return kept_tools(tools, state_dir)
+
+
+def kept_tools(tools: Tools, state_dir: str) -> Tools:
+    """The same tools, by the copies that ``keep_tools`` made where there are such."""
+    kept = {}
+    for name in NAMES:
+        tool, copy = getattr(tools, name), os.path.join(kept_folder(state_dir), name)
+        kept[name] = Tool(copy, tool.version) if _is_contained(tool) and os.path.exists(copy) else tool
     return Tools(**kept)
+
+
+def _is_contained(tool: Optional[Tool]) -> bool:
+    return tool is not None and tool.path.startswith("/proc/")

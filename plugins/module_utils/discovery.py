@@ -43,12 +43,12 @@ from ._sources import (
     take_yaml,
     unit_sources,
 )
-from ._tools import find_tools, keep_tools, kept_folder, look_for_tools, tools_as_dict, tools_from_dict
+from ._tools import find_tools, keep_tools, kept_folder, kept_tools, look_for_tools, tools_as_dict, tools_from_dict
 from .commands import Run, Tools
 from .errors import EtcdError
 from .journal import summary as journal_summary
 
-__all__ = ["discover", "find_tools", "keep_tools", "look_for_tools", "tools_as_dict", "tools_from_dict"]
+__all__ = ["discover", "find_tools", "keep_tools", "kept_tools", "look_for_tools", "tools_as_dict", "tools_from_dict"]
 
 DEFAULTS = {
     "name": "", "peer_urls": [], "client_urls": [], "data_dir": "", "wal_dir": "", "config_file": "", "service_manager": "",
@@ -387,10 +387,17 @@ def data_facts(host: Host, path: str) -> Dict[str, Any]:
         "entries": entries[:LISTED],
         "owner_name": _user_name(facts["owner"]),
         "group_name": _group_name(facts["group"]),
+        "inner_mounts": _inner_mounts(host, path) if path else [],
         "db_size": _size(host.path(os.path.join(path, "member/snap/db"))) if path else 0,
         "device": _device(host, path) if path else None,
         "parent_is_writable": bool(parent) and os.access(host.path(parent), os.W_OK | os.X_OK),
     }
+
+
+def _inner_mounts(host: Host, path: str) -> List[str]:
+    """Folders of etcd's inside the data directory that are file systems of their own."""
+    inner = (os.path.join(path, name) for name in ("member", "member/snap", "member/wal"))
+    return [folder for folder in inner if os.path.ismount(host.path(folder))]
 
 
 def wal_facts(host: Host, path: str) -> Dict[str, Any]:
@@ -417,6 +424,7 @@ def _folder_facts(host: Host, path: str) -> Dict[str, Any]:
         status = None
     return {
         "exists": status is not None,
+        "real_path": os.path.realpath(path) if path and host.root == "/" else path,
         "is_mount": status is not None and os.path.ismount(host.path(path)),
         "owner": status.st_uid if status else None,
         "group": status.st_gid if status else None,

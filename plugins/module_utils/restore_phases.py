@@ -23,7 +23,7 @@ from . import journal as steps
 from . import service, settings, snapshots
 from .cluster import observe
 from .commands import Command, Connection, Run, run_checked
-from .discovery import tools_from_dict
+from .discovery import keep_tools, kept_tools, tools_from_dict
 from .errors import EtcdError
 from .journal import Journal, sync_folder
 from .proof import failures, prove
@@ -40,7 +40,7 @@ class Restore:
         self.plan = plan
         self.run = run
         self.connection = connection
-        self.tools = tools_from_dict(plan["member"]["tools"])
+        self.tools = kept_tools(tools_from_dict(plan["member"]["tools"]), plan["member"]["state_dir"])
         self.journal = Journal(plan["member"]["state_dir"], plan["restore_id"])
         self.service = service.manager(plan["member"], run)
 
@@ -67,6 +67,7 @@ class Restore:
             _give_to(swap["staged"], self.plan["owner"])
             sync_tree(swap["staged"])
         self._keep_configuration()
+        self.tools = keep_tools(self.tools, self.plan["member"]["state_dir"])
         self.journal.record(steps.STAGED)
         return True
 

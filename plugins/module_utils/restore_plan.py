@@ -49,6 +49,7 @@ class Options:
     bump_revision: bool = True
     skip_hash_check: bool = False
     exclude: Sequence[str] = ()
+    auth_user: str = ""
     again: bool = False
     rollback: bool = False
 
@@ -79,7 +80,11 @@ def make_plan(hosts: Mapping[str, Mapping[str, Any]], options: Options) -> Dict[
     plans: Dict[str, Any] = {"clusters": {}, "hosts": {}, "refusals": [], "warnings": []}
     for name in sorted({host["cluster"] for host in hosts.values()}):
         findings = Findings(name)
-        own = {host: hosts[host] for host in sorted(hosts) if hosts[host]["cluster"] == name and host not in options.exclude}
+        own = {
+            host: hosts[host]
+            for host in sorted(hosts)
+            if hosts[host]["cluster"] == name and host not in options.exclude
+        }
         cluster, per_host = _plan_cluster(name, own, options, findings)
         plans["clusters"][name] = cluster
         plans["hosts"].update({} if findings.refusals else per_host)
@@ -193,7 +198,9 @@ def _new_restore(
         )
         return {**done, "cluster": name, "mode": NOTHING, "before": view}, {}
 
-    restore_id, token = _identity_of_run(name, journals, snapshot, options)
+    # Always new ones, also after a run that was killed while staging: what it staged may differ in the bump.
+    restore_id = _time(options.now).strftime("%Y%m%dT%H%M%SZ")
+    token = options.token or f"{name}-{restore_id}-{options.nonce}"
     bump = _bump(hosts, view, snapshot, options, findings)
     voters = {facts["member"]["name"]: list(facts["member"]["peer_urls"]) for facts in hosts.values()}
     ids = {member: member_id(urls, token) for member, urls in voters.items()}
@@ -234,16 +241,6 @@ def _plan_transfer(snapshot: Mapping[str, Any], per_host: Mapping[str, Any], spo
     for host, own in per_host.items():
         own["snapshot"]["fetch_to"] = source if lacking and host == snapshot["on"] else ""
         own["snapshot"]["copy_from"] = source if own in lacking else ""
-
-
-def _identity_of_run(name: str, journals: Mapping[str, Any], snapshot: Mapping[str, Any], options: Options) -> Any:
-    """The restore's id and token: those of a run that only got as far as staging this snapshot, else new ones."""
-    begun = [journal["plan"] for journal in journals.values() if journal.get("open")]
-    for plan in begun:
-        if plan["snapshot"]["sha256"] == snapshot["sha256"] and options.token in ("", plan["of"]["token"]):
-            return plan["restore_id"], plan["of"]["token"]
-    stamp = _time(options.now).strftime("%Y%m%dT%H%M%SZ")
-    return stamp, options.token or f"{name}-{stamp}-{options.nonce}"
 
 
 def _bump(
@@ -313,10 +310,15 @@ def _swaps(member: Mapping[str, Any], restore_id: str) -> List[Dict[str, Any]]:
 
     A directory is renamed as a whole; of a mount point only the contents can be, so their new and old places lie inside.
     """
-    swaps = [_swap(member["data_dir"], member["data"], restore_id)]
+    swaps = [_swap(_live(member, "data"), member["data"], restore_id)]
     if member["wal_dir"] and not _inside(member["wal_dir"], member["data_dir"]):
-        swaps.append(_swap(member["wal_dir"], member["wal"], restore_id))
+        swaps.append(_swap(_live(member, "wal"), member["wal"], restore_id))
     return swaps
+
+
+def _live(member: Mapping[str, Any], which: str) -> str:
+    """The directory itself: what is staged beside a symbolic link to it would lie on another file system."""
+    return member[which].get("real_path") or member[f"{which}_dir"]
 
 
 def _swap(live: str, facts: Mapping[str, Any], restore_id: str) -> Dict[str, Any]:
@@ -434,6 +436,15 @@ def _check_snapshot(
     for host, facts in hosts.items():
         if written_by:
             _check_snapshot_version(host, facts["member"], parse_version(written_by), where, findings)
+    if snapshot.get("auth_enabled") and not options.auth_user:
+        by_certificate = all(facts["member"]["connection"]["cert"] for facts in hosts.values())
+        cause = f"authentication is on in {where}, and without a user the restored cluster could not be proven"
+        if by_certificate:
+            findings.warn(
+                f"{cause}, unless the client certificate's name is one: set etcd_auth_user and etcd_auth_password."
+            )
+        else:
+            findings.refuse(f"{cause}.", "set etcd_auth_user (with the root role) and etcd_auth_password.")
     peer_urls = {url for facts in hosts.values() for url in facts["member"]["peer_urls"]}
     if snapshot.get("members") and not _is_of({"members": snapshot["members"]}, "", peer_urls):
         names = ", ".join(sorted(member["name"] for member in snapshot["members"]))
@@ -466,7 +477,9 @@ def _check_presence(hosts: Mapping[str, Any], findings: Findings) -> None:
     for host, facts in hosts.items():
         if facts.get("member"):
             continue
-        why = "it cannot be reached or looked at" if facts.get("in_run", True) else "it is not part of this run (--limit)"
+        why = (
+            "it cannot be reached or looked at" if facts.get("in_run", True) else "it is not part of this run (--limit)"
+        )
         findings.refuse(
             f"{why}, but it is a member of this cluster: a restore without it would leave an old member behind.",
             "run for the whole group, or, if this host is lost for good, name it in etcd_restore_exclude.",
@@ -503,6 +516,12 @@ def _check_host(host: str, member: Mapping[str, Any], findings: Findings) -> Non
         findings.refuse(
             f"{member['data_dir']} is not a data directory of etcd: it holds {holds} and no member folder.",
             "correct etcd_data_dir; nothing that is not etcd's will be moved.",
+            host,
+        )
+    for mount in member["data"].get("inner_mounts", ()):
+        findings.refuse(
+            f"{mount} is a file system of its own inside the data directory, and cannot change places with it.",
+            "mount it at the data directory itself, or keep the WAL elsewhere (--wal-dir).",
             host,
         )
     service = member["service"]
@@ -554,9 +573,28 @@ def _check_strangers(hosts: Mapping[str, Any], view: Mapping[str, Any], options:
                 "add its host to the group, or, if it is to go, stop it and name it in etcd_restore_exclude.",
             )
     if len(view["cluster_ids"]) > 1:
-        findings.warn(
-            f"these hosts answer as {len(view['cluster_ids'])} different clusters: {', '.join(view['cluster_ids'])}."
-        )
+        ids = ", ".join(view["cluster_ids"])
+        if _are_apart(hosts):
+            findings.refuse(
+                f"these hosts belong to different clusters ({ids}), and would be made one.",
+                "set etcd_cluster in the variables of each cluster's group, or run for one of them: -e target=GROUP.",
+            )
+        else:
+            findings.warn(f"these hosts answer as different clusters: {ids}.")
+
+
+def _are_apart(hosts: Mapping[str, Any]) -> bool:
+    """Whether there is a host whose configuration knows none of the others, nor they it."""
+    for host, facts in hosts.items():
+        others = [other for name, other in hosts.items() if name != host]
+        if others and not any(_knows(facts, other) or _knows(other, facts) for other in others):
+            return True
+    return False
+
+
+def _knows(facts: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    known = facts["member"]["initial_cluster"]
+    return not known or any(url in known for url in other["member"]["peer_urls"])
 
 
 def _check_disk(host: str, member: Mapping[str, Any], plan: Mapping[str, Any], findings: Findings) -> None:

@@ -153,6 +153,7 @@ def describe(path: str) -> Dict[str, Any]:
             "cluster_version": (bolt.get(b"cluster", b"clusterVersion") or b"").decode(errors="replace"),
             "storage_version": meta.get(b"storageVersion", b"").decode(errors="replace"),
             "members": [_member(path, value) for _id, value in bolt.items(b"members")],
+            "auth_enabled": bolt.get(b"auth", b"authEnabled") == b"\x01",
             "removed_members": sum(1 for _entry in bolt.items(b"members_removed")),
         }
 
@@ -271,7 +272,14 @@ def entry(path: str, verify: bool = True, now: Optional[float] = None) -> Dict[s
     mismatch = manifest_mismatch(manifest, verdict.size, verdict.sha256)
     taken = _taken(path, manifest)
     return {
-        **{"revision": 0, "cluster_version": "", "storage_version": "", "members": [], "removed_members": 0},
+        **{
+            "revision": 0,
+            "cluster_version": "",
+            "storage_version": "",
+            "members": [],
+            "removed_members": 0,
+            "auth_enabled": False,
+        },
         **{"compact_revision": 0, "consistent_index": 0, "term": 0},
         **told,
         "path": path,

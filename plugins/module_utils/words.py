@@ -11,7 +11,9 @@ from typing import Any, List, Mapping, Sequence
 
 def cluster_in_words(view: Mapping[str, Any]) -> List[str]:
     """What ``observe`` saw: a sentence, then a line for each member, then the alarms."""
-    rows: List[List[Any]] = [["member", "endpoint", "state", "version", "db size", "in use", "revision", "raft index", "id"]]
+    rows: List[List[Any]] = [
+        ["member", "endpoint", "state", "version", "db size", "in use", "revision", "raft index", "id"]
+    ]
     for member in view["members"]:
         rows.append(
             [
@@ -38,7 +40,9 @@ def backups_in_words(entries: Sequence[Mapping[str, Any]], newest: Mapping[str, 
     if not newest:
         bad = f"; {len(entries)} files there cannot be used" if entries else ""
         return [f"NO USABLE BACKUP in {folder}{bad}"]
-    lines = [f"Newest backup in {folder}: {newest['name']}, {duration(newest['age'])} old, revision {newest['revision']}"]
+    lines = [
+        f"Newest backup in {folder}: {newest['name']}, {duration(newest['age'])} old, revision {newest['revision']}"
+    ]
     return lines + [f"  not usable: {entry['reason']}" for entry in entries if not entry["ok"]]
 
 

@@ -73,6 +73,10 @@ options:
     type: list
     elements: str
     default: []
+  auth_user:
+    description: The user that the restored cluster will be asked with; here only whether there is one.
+    type: str
+    default: ""
   again:
     description: Restore also where the same snapshot was the last one restored.
     type: bool
@@ -153,6 +157,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         "bump_revision",
         "skip_hash_check",
         "exclude",
+        "auth_user",
         "again",
     )
     options = Options(
@@ -185,6 +190,7 @@ def main() -> None:
         "bump_revision": {"type": "bool", "default": True},
         "skip_hash_check": {"type": "bool", "default": False},
         "exclude": {"type": "list", "elements": "str", "default": []},
+        "auth_user": {"type": "str", "default": ""},
         "again": {"type": "bool", "default": False},
         "rollback": {"type": "bool", "default": False},
         "confirm": {"type": "str", "default": ""},

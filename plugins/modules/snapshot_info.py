@@ -132,6 +132,10 @@ snapshots:
           peer_urls: ["https://10.0.0.2:2380"]
           client_urls: ["https://10.0.0.2:2379"]
           is_learner: false
+    auth_enabled:
+      description: Whether authentication is on in it, and so will be after a restore.
+      type: bool
+      sample: false
     removed_members:
       description: Number of members that were removed from that cluster.
       type: int

@@ -316,6 +316,10 @@ REFUSALS = {
         lambda m, h: m["data"].update(is_etcd=False, entries=["photos"]),
         "host3: /var/lib/etcd is not a data directory of etcd: it holds photos",
     ),
+    "a mount inside": (
+        lambda m, h: m["data"].update(inner_mounts=["/var/lib/etcd/member"]),
+        "host3: /var/lib/etcd/member is a file system of its own",
+    ),
     "full disk": (
         lambda m, h: m["disk"][0].update(free=1 << 20),
         "host3: the file system of /var/lib/etcd has 1 MiB free",
@@ -375,6 +379,27 @@ def test_a_named_snapshot_that_cannot_be_used_is_refused(name):
     assert words in causes(make_plan(hosts(), options(snapshot="/backups/a.db", controller_snapshots=[entry])))
 
 
+def test_authentication_in_the_snapshot_needs_a_user():
+    guarded = [snapshot(auth_enabled=True)]
+    assert "authentication is on" in causes(make_plan(hosts(), options(controller_snapshots=guarded)))
+    assert make_plan(hosts(), options(controller_snapshots=guarded, auth_user="root"))["refusals"] == []
+    given = hosts()
+    for facts in given.values():
+        facts["member"]["connection"]["cert"] = "/etc/etcd/client.crt"
+    plan = make_plan(given, options(controller_snapshots=guarded))
+    assert plan["refusals"] == [] and "authentication is on" in plan["warnings"][0]["cause"]
+
+
+def test_two_clusters_in_one_group_are_not_made_one():
+    given = hosts()
+    stranger = given["host3"]
+    stranger["member"].update(initial_cluster="m3=http://10.0.0.3:2380")
+    for host in ("host1", "host2"):
+        given[host]["member"].update(initial_cluster="m1=http://10.0.0.1:2380,m2=http://10.0.0.2:2380")
+    stranger["view"] = {**view(), "cluster_id": "bbbb", "cluster_ids": ["bbbb"]}
+    assert "belong to different clusters (aaaa, bbbb)" in causes(make_plan(given, options()))
+
+
 def test_a_copied_database_needs_the_explicit_word():
     given = options(snapshot="/backups/a.db", controller_snapshots=[snapshot(kind="database")], skip_hash_check=True)
     argv = make_plan(hosts(), given)["hosts"]["host1"]["restore"]["argv"]
@@ -407,12 +432,14 @@ def test_a_run_killed_after_the_stop_goes_on_with_the_plan_it_has():
     assert {own["of"]["token"] for own in again["hosts"].values()} == {first["clusters"]["etcd"]["token"]}
 
 
-def test_a_run_killed_while_staging_keeps_its_token():
+def test_a_run_killed_while_staging_is_planned_anew():
+    """What it staged may differ from what would be staged now: the revision to rise above goes on while the cluster lives."""
     first = make_plan(hosts(), options())
     staged = with_journals(first, all={"step": "staged", "touched": False})
     again = make_plan(staged, options(now="2026-11-24T04:00:00Z", nonce="9999"))
     assert again["clusters"]["etcd"]["mode"] == "restore"
-    assert again["clusters"]["etcd"]["token"] == first["clusters"]["etcd"]["token"]
+    assert again["clusters"]["etcd"]["token"] != first["clusters"]["etcd"]["token"]
+    assert {own["restore_id"] for own in again["hosts"].values()} == {"20261124T040000Z"}
 
 
 def test_a_rollback_that_was_killed_goes_on_rolling_back():

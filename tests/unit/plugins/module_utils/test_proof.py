@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The proof of a restored cluster: each thing that can be wrong with it is caught, also what health does not show."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+from ansible_collections.quorum.etcd.plugins.module_utils.commands import Connection, Result, Tool, Tools
+from ansible_collections.quorum.etcd.plugins.module_utils.proof import NOT_PERMITTED, failures, judge, prove
+from ansible_collections.quorum.etcd.plugins.module_utils.versions import Version
+
+PLANNED = {"cluster_id": "c1", "members": {"1": "m1", "2": "m2"}, "revision": 1000, "user_keys": 7}
+SEEN = {
+    "cluster_id": "c1",
+    "cluster_ids": ["c1"],
+    "has_quorum": True,
+    "revision": 1003,
+    "hashes_equal": True,
+    "members": [
+        {"id": "1", "name": "m1", "started": True, "healthy": True},
+        {"id": "2", "name": "m2", "started": True, "healthy": True},
+    ],
+}
+
+
+def test_a_cluster_as_planned_is_proven():
+    assert failures(judge(PLANNED, SEEN, 7)) == []
+
+
+FAULTS = {
+    "another cluster ID": lambda seen: seen.update(cluster_id="c0"),
+    "an old member still answers": lambda seen: seen.update(cluster_ids=["c0", "c1"]),
+    "an ID that was not predicted": lambda seen: seen["members"][1].update(id="9"),
+    "a member that is missing": lambda seen: seen["members"].pop(),
+    "a member that has not started": lambda seen: seen["members"][1].update(started=False),
+    "a member too many": lambda seen: seen["members"].append(
+        {"id": "3", "name": "m3", "started": True, "healthy": True}
+    ),
+    "an unhealthy member": lambda seen: seen["members"][0].update(healthy=False),
+    "a revision that went back": lambda seen: seen.update(revision=999),
+    "members that hold different data": lambda seen: seen.update(hashes_equal=False),
+    "hashes that nobody could compare": lambda seen: seen.update(hashes_equal=None),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_each_fault_is_caught(fault):
+    seen = copy.deepcopy(SEEN)
+    FAULTS[fault](seen)
+    assert failures(judge(PLANNED, seen, 7))
+
+
+def test_a_wrong_number_of_keys_is_caught_and_an_unknown_one_is_not_judged():
+    assert failures(judge(PLANNED, SEEN, 6))
+    assert failures(judge(PLANNED, SEEN, "etcdctl get failed"))
+    assert failures(judge({**PLANNED, "user_keys": None}, SEEN, "")) == []
+
+
+def test_no_checks_are_no_proof():
+    assert failures([])
+
+
+@pytest.mark.parametrize(
+    ("answer", "found"),
+    [
+        (Result(0, '{"header":{},"count":7}', ""), 7),
+        (Result(0, '{"header":{}}', ""), 0),
+        (Result(1, "", "Error: etcdserver: permission denied"), NOT_PERMITTED),
+    ],
+)
+def test_keys_are_counted_at_the_restored_revision(answer, found):
+    asked = []
+
+    def run(argv, env):
+        asked.append(argv)
+        return answer
+
+    tools = Tools(etcdctl=Tool("/usr/bin/etcdctl", Version(3, 6, 16)))
+    checks = prove(PLANNED, SEEN, run, tools, Connection(endpoints=["http://127.0.0.1:2379"]))
+    assert checks[-1]["found"] == found
+    assert "--rev=1000" in asked[0]
