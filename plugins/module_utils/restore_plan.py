@@ -230,7 +230,7 @@ def _new_restore(
             _check_disk(host, facts["member"], per_host[host], findings)
         except EtcdError as error:
             findings.refuse(error.message, error.next_step, host)
-    _plan_transfer(snapshot, per_host, options.spool)
+    _plan_transfer(snapshot, per_host, os.path.join(options.spool, f"{name}-{restore_id}"))
     return cluster, per_host
 
 
@@ -587,7 +587,7 @@ def _are_apart(hosts: Mapping[str, Any]) -> bool:
     """Whether there is a host whose configuration knows none of the others, nor they it."""
     for host, facts in hosts.items():
         others = [other for name, other in hosts.items() if name != host]
-        if others and not any(_knows(facts, other) or _knows(other, facts) for other in others):
+        if others and not any(_knows(facts, other) or _knows(facts=other, other=facts) for other in others):
             return True
     return False
 

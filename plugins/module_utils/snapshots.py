@@ -28,6 +28,7 @@ from .bolt import Bolt
 from .commands import (
     Connection,
     Run,
+    Tool,
     Tools,
     count_keys,
     endpoint_status,
@@ -378,11 +379,12 @@ def save(
     that looks like a snapshot, and the next save clears it away after a day. EtcdError, with nothing published, where
     anything is wrong.
     """
-    if not tools.etcdctl:
+    etcdctl = tools.etcdctl
+    if not etcdctl:
         raise EtcdError("etcdctl is missing, so no snapshot can be saved.", "install etcdctl, or set bin_dir.")
     _check_name(folder, name)
     _clear_stale(folder, now)
-    source = _source(run, tools, connection, endpoint)
+    source = _source(run, etcdctl, connection, endpoint)
     _check_space(folder, int(source["db_size"]))
     private = _private_folder(folder)
     try:
@@ -390,10 +392,10 @@ def save(
         patient = _patient(connection, endpoint, int(source["db_size"]))
         run_checked(
             run,
-            snapshot_save(tools.etcdctl, patient, draft),
+            snapshot_save(etcdctl, patient, draft),
             f"see the log of the etcd behind {endpoint}, and check user, password and disk.",
         )
-        manifest = {**_manifest(run, tools, patient, draft, source, now), **(extra or {})}
+        manifest = {**_manifest(run, tools, etcdctl, patient, draft, source, now), **(extra or {})}
         manifest["file"] = name or default_name(str(manifest.get("cluster", "")), now, manifest["revision"])
         _publish(draft, os.path.join(folder, manifest["file"]), manifest)
     except OSError as error:
@@ -405,10 +407,9 @@ def save(
     return manifest
 
 
-def _source(run: Run, tools: Tools, connection: Connection, endpoint: str) -> Dict[str, Any]:
+def _source(run: Run, etcdctl: Tool, connection: Connection, endpoint: str) -> Dict[str, Any]:
     """Who is behind ``endpoint``: cluster and member ID (hex), its version, and the size of its database in bytes."""
-    assert tools.etcdctl
-    command = endpoint_status(tools.etcdctl, replace(connection, endpoints=[endpoint]))
+    command = endpoint_status(etcdctl, replace(connection, endpoints=[endpoint]))
     next_step = f"see that the member behind {endpoint} runs, and check user, password and TLS files."
     answers = parse_json(run_checked(run, command, next_step), command)
     try:
@@ -433,10 +434,15 @@ def _patient(connection: Connection, endpoint: str, db_size: int) -> Connection:
 
 
 def _manifest(
-    run: Run, tools: Tools, connection: Connection, draft: str, source: Mapping[str, Any], now: float
+    run: Run,
+    tools: Tools,
+    etcdctl: Tool,
+    connection: Connection,
+    draft: str,
+    source: Mapping[str, Any],
+    now: float,
 ) -> Dict[str, Any]:
     """What is to be said of the saved file, once it is known to be whole."""
-    assert tools.etcdctl
     endpoint = connection.endpoints[0]
     status = _status(run, tools, draft)
     verdict = verify(draft)  # after etcd's own look, so that these are the bytes that are published
@@ -451,7 +457,7 @@ def _manifest(
         "size": verdict.size,
         "revision": revision,
         "keys": status.get("totalKey"),
-        "user_keys": _user_keys(run, tools, connection, status, revision),
+        "user_keys": _user_keys(run, tools, etcdctl, connection, status, revision),
         "hash": status.get("hash"),
         "cluster_id": source["cluster_id"],
         "member_id": source["member_id"],
@@ -460,7 +466,7 @@ def _manifest(
         ],
         "etcd_version": source["etcd_version"],
         "cluster_version": told["cluster_version"],
-        "tool": {"name": "etcdctl", "version": str(tools.etcdctl.version)},
+        "tool": {"name": "etcdctl", "version": str(etcdctl.version)},
         "source_endpoint": endpoint,
         "taken_at": rfc3339(now),
     }
@@ -480,7 +486,7 @@ def _status(run: Run, tools: Tools, draft: str) -> Dict[str, Any]:
 
 
 def _user_keys(
-    run: Run, tools: Tools, connection: Connection, status: Mapping[str, Any], revision: int
+    run: Run, tools: Tools, etcdctl: Tool, connection: Connection, status: Mapping[str, Any], revision: int
 ) -> Optional[int]:
     """How many keys a client sees at ``revision``; None where that cannot be told, which is no reason to refuse a backup.
 
@@ -489,8 +495,7 @@ def _user_keys(
     """
     if status and restore_tool(tools).version >= (3, 6, 0):
         return int(status.get("totalKey", 0))
-    assert tools.etcdctl
-    command = count_keys(tools.etcdctl, replace(connection, command_timeout=5), revision)
+    command = count_keys(etcdctl, replace(connection, command_timeout=5), revision)
     result = run(command.argv, command.env)
     answer = parse_json(result.out, command) if result.rc == 0 else None
     return int(answer.get("count", 0)) if isinstance(answer, dict) else None

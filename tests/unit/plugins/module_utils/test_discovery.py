@@ -452,7 +452,10 @@ class TestTools:
 
 class TestConnection:
     def test_kubesprays_own_client_files_and_explicit_options(self, host):
-        env = "ETCD_ADVERTISE_CLIENT_URLS=https://a:2379\nETCD_CERT_FILE=/m.pem\nETCD_TRUSTED_CA_FILE=/ca.pem\nETCDCTL_CERT=/admin.pem\nETCDCTL_KEY=/admin-key.pem\n"
+        env = (
+            "ETCD_ADVERTISE_CLIENT_URLS=https://a:2379\nETCD_CERT_FILE=/m.pem\nETCD_TRUSTED_CA_FILE=/ca.pem\n"
+            "ETCDCTL_CERT=/admin.pem\nETCDCTL_KEY=/admin-key.pem\n"
+        )
         host.put("/etc/etcd.env", env)
         found = host.discover(service_manager="command", config_file="/etc/etcd.env", key="/mine.pem")
         assert found["connection"]["cert"] == "/admin.pem"

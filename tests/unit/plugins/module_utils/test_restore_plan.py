@@ -214,8 +214,8 @@ def test_a_snapshot_on_one_member_goes_by_way_of_the_controller():
     given = hosts()
     given["host3"]["snapshots"] = [snapshot()]
     plan = make_plan(given, options(controller_snapshots=[]))["hosts"]
-    assert plan["host3"]["snapshot"]["fetch_to"] == f"/spool/{SHA}.db"
-    assert plan["host1"]["snapshot"]["copy_from"] == f"/spool/{SHA}.db"
+    assert plan["host3"]["snapshot"]["fetch_to"] == f"/spool/etcd-20261124T030000Z/{SHA}.db"
+    assert plan["host1"]["snapshot"]["copy_from"] == f"/spool/etcd-20261124T030000Z/{SHA}.db"
     assert plan["host1"]["snapshot"]["fetch_to"] == ""
 
 
