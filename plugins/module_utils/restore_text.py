@@ -119,39 +119,53 @@ def _revision(cluster: Mapping[str, Any]) -> str:
 
 
 def _host(host: str, own: Mapping[str, Any]) -> List[str]:
+    rows = _rollback_rows(own) if own["mode"] == ROLLBACK else _restore_rows(own)
+    return [f"  {host} (member {own['member']['name']})", *table(rows, "    ")]
+
+
+def _restore_rows(own: Mapping[str, Any]) -> List[List[str]]:
     snapshot, service = own["snapshot"], own["member"]["service"]
     rows = []
     if snapshot["transfer"]:
         rows.append(["copy", f"the snapshot to {snapshot['path']}"])
     rows.append(["stage", shlex.join(own["restore"]["argv"])])
-    if own.get("disk"):
-        rows += [
-            ["", f"needs {disk['need']:,} of {disk['free']:,} free bytes at {disk['path']}"] for disk in own["disk"]
-        ]
+    rows += [["", f"needs {disk['need']:,} of {disk['free']:,} free bytes at {disk['path']}"] for disk in own["disk"]]
     last = ", after all others, since it leads" if own["stop_after"] else ""
-    rows.append(["stop", (_service(service) if own["was_running"] else "not running") + last])
+    rows.append(["stop", (_service(service, "stop") if own["was_running"] else "(it does not run)") + last])
     for swap in own["swaps"]:
-        what = "the contents of " if swap["kind"] == "contents" else ""
         if swap["existed"]:
-            rows.append(["move", f"{what}{swap['live']} -> {swap['aside']}"])
-        rows.append(["move", f"{what}{swap['staged']} -> {swap['live']}"])
+            rows.append(_move(swap, swap["live"], swap["aside"]))
+        rows.append(_move(swap, swap["staged"], swap["live"]))
     for edit in own["config"]:
         for setting, value in edit["after"].items():
             before = edit["before"].get(setting) or "(unset)"
             if before != value:
                 rows.append(["set", f"{setting} in {edit['path']}: {before} -> {value}"])
-    rows.append(["start", _service(service)])
+    rows.append(["start", _service(service, "start")])
     rows.append(["then", "when proven: initial-cluster-state new -> existing"])
-    return [f"  {host} (member {own['member']['name']})", *table(rows, "    ")]
+    return rows
 
 
-def _service(service: Mapping[str, Any]) -> str:
-    names = {"systemd": service["name"], "static_pod": service["manifest"], "command": service["stop_command"]}
-    return (
-        f"{service['manager']} {names[service['manager']]}"
-        if service["manager"] != "command"
-        else "by its own commands"
-    )
+def _rollback_rows(own: Mapping[str, Any]) -> List[List[str]]:
+    service = own["member"]["service"]
+    rows = [["stop", _service(service, "stop")]]
+    for swap in own["swaps"]:
+        rows.append(_move(swap, swap["live"], swap["aside"].replace(".before-", ".rolled-back-")))
+        if swap["existed"]:
+            rows.append(_move(swap, swap["aside"], swap["live"]))
+    rows += [["put back", f"{edit['path']} as it was before the restore"] for edit in own["config"]]
+    rows.append(["start", _service(service, "start") if own["was_running"] else "(it did not run before the restore)"])
+    return rows
+
+
+def _move(swap: Mapping[str, Any], source: str, to: str) -> List[str]:
+    return ["move", f"{'the contents of ' if swap['kind'] == 'contents' else ''}{source} -> {to}"]
+
+
+def _service(service: Mapping[str, Any], action: str) -> str:
+    if service["manager"] == "static_pod":
+        return f"the static pod of {service['manifest']}"
+    return f"systemctl {action} {service['name']}" if service["manager"] == "systemd" else service[f"{action}_command"]
 
 
 def _where(item: Mapping[str, str]) -> str:

@@ -502,3 +502,11 @@ def test_the_words_show_every_argument_and_move():
         assert all(argument in text for argument in own["restore"]["argv"])
         assert all(swap["aside"] in text and swap["live"] in text for swap in own["swaps"])
     assert "20 revisions" in text and "30 min" in text
+
+
+def test_the_words_of_a_rollback_tell_of_the_way_back():
+    first = make_plan(hosts(), options())
+    given = with_journals(first, all={"step": "finished", "open": False})
+    text = "\n".join(plan_in_words(make_plan(given, options(rollback=True))))
+    assert "/var/lib/etcd.before-20261124T030000Z -> /var/lib/etcd\n" in text
+    assert "snapshot restore" not in text
