@@ -349,7 +349,7 @@ def _snapshot_on_host(host: str, facts: Mapping[str, Any], snapshot: Mapping[str
     for entry in facts.get("snapshots", ()):
         if entry.get("ok") and entry["sha256"] == snapshot["sha256"]:
             return {**common, "path": entry["path"], "transfer": False}
-    brought = os.path.join(facts["member"]["state_dir"], "snapshots", snapshot["sha256"] + ".db")
+    brought = os.path.join(facts["member"]["state_dir"], "snapshots", snapshot["sha256"][:16] + ".db")
     return {**common, "path": brought, "transfer": True}
 
 

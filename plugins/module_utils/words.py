@@ -37,13 +37,10 @@ def cluster_in_words(view: Mapping[str, Any]) -> List[str]:
 
 def backups_in_words(entries: Sequence[Mapping[str, Any]], newest: Mapping[str, Any] | None, folder: str) -> List[str]:
     """How old the newest good snapshot of a folder is, and what else lies there."""
-    if not newest:
-        bad = f"; {len(entries)} files there cannot be used" if entries else ""
-        return [f"NO USABLE BACKUP in {folder}{bad}"]
-    lines = [
-        f"Newest backup in {folder}: {newest['name']}, {duration(newest['age'])} old, revision {newest['revision']}"
-    ]
-    return lines + [f"  not usable: {entry['reason']}" for entry in entries if not entry["ok"]]
+    lines = [f"no usable backup in {folder}"]
+    if newest:
+        lines = [f"newest backup is {newest['path']}, {duration(newest['age'])} old, revision {newest['revision']}"]
+    return lines + [f"not usable: {entry['reason']}" for entry in entries if not entry["ok"]]
 
 
 def table(rows: Sequence[Sequence[Any]], indent: str = "  ") -> List[str]:

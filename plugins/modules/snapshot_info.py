@@ -159,7 +159,7 @@ text:
   returned: always
   type: list
   elements: str
-  sample: ["Newest backup in /var/backups/etcd: prod-20261124T034557Z-rev2.db, 5 min 2 s old, revision 2"]
+  sample: ["newest backup is /var/backups/etcd/prod-20261124T034557Z-rev2.db, 5 min 2 s old, revision 2"]
 reason:
   description: Why there is nothing, where the folder cannot be read.
   returned: always

@@ -15,6 +15,8 @@ from lab import Lab
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PLAYBOOK_SECONDS = 300
+# What .ci/core-matrix sets for every play.
+PASSED_ON = ("ANSIBLE_DEPRECATION_WARNINGS", "ANSIBLE_INJECT_FACT_VARS")
 
 
 class Play(NamedTuple):
@@ -33,12 +35,22 @@ class Play(NamedTuple):
         return {key: int(value) for key, value in re.findall(r"(\w+)=(\d+)", line)}
 
 
+def user_environment() -> dict[str, str]:
+    """The environment without Ansible settings but for ``PASSED_ON``: make's own would show what no user has."""
+    return {key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_") or key in PASSED_ON}
+
+
 def play(*arguments: str | Path, cwd: Path = CHECKOUT, **env: str) -> Play:
-    """Run ansible-playbook as users do; the environment's own Ansible settings do not take part."""
-    clean = {key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_")}
+    """Run ansible-playbook as users do, in ``user_environment``."""
     argv = [str(Path(sys.executable).parent / "ansible-playbook"), *map(str, arguments)]
     done = subprocess.run(
-        argv, cwd=cwd, env={**clean, **env}, capture_output=True, text=True, timeout=PLAYBOOK_SECONDS, check=False
+        argv,
+        cwd=cwd,
+        env={**user_environment(), **env},
+        capture_output=True,
+        text=True,
+        timeout=PLAYBOOK_SECONDS,
+        check=False,
     )
     output = done.stdout + done.stderr
     assert "Traceback" not in output, output

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from client import Client, differences, dump, seed
-from conftest import CHECKOUT, play
+from conftest import CHECKOUT, play, user_environment
 from lab import Lab
 
 BACKUP, RESTORE, STATUS = (CHECKOUT / "playbooks" / f"{name}.yml" for name in ("backup", "restore", "status"))
@@ -147,6 +147,7 @@ def test_status_works_with_and_without_a_quorum(lab: Lab) -> None:
     alone = play(STATUS, "-i", lab.inventory)
     assert alone.rc == 0, alone.output
     assert "no quorum" in alone.text.lower(), alone.output
+    assert "newest backup is" in alone.text
 
 
 def test_inventory_names_that_differ_from_the_members(tmp_path: Path) -> None:
@@ -205,20 +206,16 @@ def test_from_a_checkout_by_its_literal_commands(lab: Lab, tmp_path: Path) -> No
     assert_restored(lab, expected)
 
 
+def galaxy(*arguments: str | Path, cwd: Path) -> None:
+    argv = [Path(sys.executable).parent / "ansible-galaxy", "collection", *arguments]
+    subprocess.run(argv, cwd=cwd, env=user_environment(), check=True, capture_output=True)
+
+
 def test_from_the_tarball_installed_into_an_empty_folder(lab: Lab, tmp_path: Path) -> None:
-    galaxy = str(Path(sys.executable).parent / "ansible-galaxy")
     made, empty = tmp_path / "made", tmp_path / "empty"
     empty.mkdir()
-    subprocess.run(
-        [galaxy, "collection", "build", "--output-path", made], cwd=CHECKOUT, check=True, capture_output=True
-    )
-    tarball = next(made.glob("quorum-etcd-*.tar.gz"))
-    subprocess.run(
-        [galaxy, "collection", "install", "--offline", tarball, "-p", empty / "collections"],
-        cwd=empty,
-        check=True,
-        capture_output=True,
-    )
+    galaxy("build", "--output-path", made, cwd=CHECKOUT)
+    galaxy("install", "--offline", next(made.glob("quorum-etcd-*.tar.gz")), "-p", empty / "collections", cwd=empty)
     expected = seeded(lab)
     destroy(lab)
     prod_inventory(lab, empty)
