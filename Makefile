@@ -2,18 +2,19 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help venv demo lab-up lab-down lab-status lint test-unit test-py38 test-integration test clean
+.PHONY: help venv go demo lab-up lab-down lab-status lint test-unit test-py38 sanity test-integration core-matrix test clean
 
 VENV := .venv
 BIN := $(VENV)/bin
 LINE ?=
+CORE ?=
 LAB = $(BIN)/python lab/lab.py
 LAB_OPTIONS = $(if $(LINE),--line $(LINE))
 UTILS := plugins/module_utils
 # Tests of module_utils need no Ansible: they run under the oldest Python that a target may have.
 UTILS_TESTS = $(firstword $(wildcard tests/unit/plugins/module_utils tests/unit/module_utils) tests/unit)
 PYTEST_OPTIONS ?=
-export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PATH := $(CURDIR)/$(BIN):$(PATH):$(abspath .cache/venv-go/bin)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 
 help: ## this list
@@ -44,7 +45,7 @@ lint: venv ## ruff, yamllint, vermin and ansible-lint
 	$(BIN)/ansible-lint --offline --profile production
 
 test-unit: venv ## unit tests
-	$(BIN)/python -m pytest tests/unit -n 2 $(PYTEST_OPTIONS)
+	$(BIN)/python -m pytest tests/unit tests/lab -n 2 $(PYTEST_OPTIONS)
 
 test-py38: ## unit tests of module_utils under the oldest Python found, without Ansible
 	@if python=$$(.ci/find-python 3.8 3.9 3.10); then \
@@ -54,10 +55,21 @@ test-py38: ## unit tests of module_utils under the oldest Python found, without 
 	  echo "no Python 3.8, 3.9 or 3.10 here: module_utils cannot be tested on an old one" >&2; exit 1; \
 	fi
 
-test-integration: venv ## tests against real etcd members
+sanity: venv ## ansible-test: sanity with every Python found, and the unit tests as it runs them
+	.ci/ansible-test sanity
+	.ci/ansible-test units --num-workers 2
+
+go: venv
+	@command -v go >/dev/null || .ci/venv "$$(.ci/find-python 3.11 3.12 3.13)" .cache/venv-go requirements-go.txt
+
+test-integration: venv go ## tests against real etcd members
 	@# Made once before the workers ask for it.
 	@$(BIN)/python lab/etcd_binaries.py >/dev/null
 	$(BIN)/python -m pytest tests/integration -n 2 $(PYTEST_OPTIONS)
+
+core-matrix: venv go ## unit tests and restores with ansible-core 2.16 to 2.21 (CORE=2.16: that one)
+	@$(BIN)/python lab/etcd_binaries.py >/dev/null
+	.ci/core-matrix $(CORE)
 
 test: lint test-unit test-py38 test-integration ## all of the above
 	@.ci/find-python 3.8 3.9 3.10 >/dev/null || \

@@ -10,6 +10,7 @@ import base64
 import http.client
 import json
 import random
+import ssl
 import threading
 import time
 import urllib.error
@@ -22,6 +23,7 @@ ALL_KEYS = b"\0"  # as key and range end: every key
 PAGE = 1000  # keys a range request
 BATCH = 100  # operations a transaction; etcd's limit is 128
 MONTH = 30 * 24 * 3600  # seconds
+STALE_TOKEN = ("invalid auth token", "revision of auth store is old")
 
 
 class GatewayError(Exception):
@@ -54,18 +56,44 @@ class MemberEntry(NamedTuple):
 
 
 class Client:
-    """One endpoint, such as http://127.0.0.1:2379; `timeout` in seconds. Every method may raise GatewayError."""
+    """One endpoint, such as http://127.0.0.1:2379; `timeout` in seconds. Every method may raise GatewayError.
 
-    def __init__(self, endpoint: str, timeout: float = 10.0) -> None:
+    `tls` for https, with the client certificate in it; `user` and `password` where authentication is on.
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        timeout: float = 10.0,
+        tls: ssl.SSLContext | None = None,
+        user: str = "",
+        password: str = "",
+    ) -> None:
         self.endpoint = endpoint
         self.timeout = timeout
+        self._user, self._password, self._token = user, password, ""
+        # A proxy of the caller's environment has no business between the lab and its members.
+        handlers = [urllib.request.ProxyHandler({}), *([urllib.request.HTTPSHandler(context=tls)] if tls else [])]
+        self._opener = urllib.request.build_opener(*handlers)
 
     def call(self, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        request = urllib.request.Request(
-            f"{self.endpoint}/v3/{path}", json.dumps(body or {}).encode(), {"Content-Type": "application/json"}
-        )
+        if not self._user:
+            return self._post(path, body)
+        if self._token:
+            try:
+                return self._post(path, body)
+            except GatewayError as error:  # a token ends after some minutes, or with the cluster that gave it
+                if not any(cause in str(error) for cause in STALE_TOKEN):
+                    raise
+        self._token = ""
+        self._token = self._post("auth/authenticate", {"name": self._user, "password": self._password})["token"]
+        return self._post(path, body)
+
+    def _post(self, path: str, body: Mapping[str, Any] | None) -> dict[str, Any]:
+        headers = {"Content-Type": "application/json", **({"Authorization": self._token} if self._token else {})}
+        request = urllib.request.Request(f"{self.endpoint}/v3/{path}", json.dumps(body or {}).encode(), headers)
         try:
-            with _no_proxy.open(request, timeout=self.timeout) as answer:
+            with self._opener.open(request, timeout=self.timeout) as answer:
                 return json.load(answer)
         except urllib.error.HTTPError as error:
             raise GatewayError(f"{self.endpoint} {path}: {error.read().decode(errors='replace').strip()}") from error
@@ -139,10 +167,6 @@ class Client:
         ]
 
 
-# A proxy of the caller's environment has no business between the lab and its members.
-_no_proxy = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-
-
 def _encode(raw: bytes) -> str:
     return base64.b64encode(raw).decode()
 
@@ -206,7 +230,7 @@ def _value(dice: random.Random) -> bytes:
     if kind == 0:
         return b""
     if kind < 4:
-        return bytes(dice.getrandbits(8) for _ in range(dice.randrange(1, 200)))
+        return bytes(dice.getrandbits(8) for _byte in range(dice.randrange(1, 200)))
     return b"text %d" % dice.getrandbits(64)
 
 
@@ -244,11 +268,12 @@ class Gap(NamedTuple):
 class Writer:
     """A context manager that writes a counter through whichever endpoint answers, and times the gaps.
 
-    `interval` and `timeout` in seconds: a gap is known to about the greater of the two.
+    An endpoint is a URL, or a Client where TLS or a user is needed. `interval` and `timeout` (of the clients made here)
+    in seconds: a gap is known to about the greater of the two.
     """
 
-    def __init__(self, endpoints: Sequence[str], interval: float = 0.02, timeout: float = 0.5) -> None:
-        self._clients = [Client(endpoint, timeout) for endpoint in endpoints]
+    def __init__(self, endpoints: Sequence[str | Client], interval: float = 0.02, timeout: float = 0.5) -> None:
+        self._clients = [one if isinstance(one, Client) else Client(one, timeout) for one in endpoints]
         self._interval = interval
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._write, name="writer", daemon=True)

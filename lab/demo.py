@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The demo: back up a real three-member cluster, destroy it, restore it, and prove every key on every member.
 

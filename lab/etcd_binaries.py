@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Find or make etcd, etcdctl and etcdutl of a wanted line, and print the folder they lie in.
 

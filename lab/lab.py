@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A lab: a cluster of real etcd members on this machine's loopback, with the inventory that reaches it.
 
