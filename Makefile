@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help venv go demo lab-up lab-down lab-status lint test-unit test-py38 sanity test-integration core-matrix test clean
+.PHONY: help venv go demo lab-up lab-down lab-status lint test-unit test-py38 sanity test-integration core-matrix images molecule test-hosts test clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -71,11 +71,26 @@ core-matrix: venv go ## unit tests and restores with ansible-core 2.16 to 2.21 (
 	@$(BIN)/python lab/etcd_binaries.py >/dev/null
 	.ci/core-matrix $(CORE)
 
-test: lint test-unit test-py38 test-integration ## all of the above
+images: venv go ## the images of the test hosts, and the Docker engine where none runs; root only
+	tests/hosts/engine.sh
+	$(BIN)/python tests/hosts/images.py
+
+test-hosts: images ## the matrix on real hosts with systemd and SSH: every line of etcd, plain and with TLS and users
+	$(BIN)/python -m pytest tests/hosts -n 2 $(PYTEST_OPTIONS)
+
+# Molecule's own notes of what it has made: in a place of this checkout, and never older than the run.
+molecule: export MOLECULE_EPHEMERAL_DIRECTORY := $(CURDIR)/.cache/molecule/state
+molecule: images ## the scenarios of molecule/: real hosts over SSH, restored, rebooted and compared key by key
+	rm -rf $(MOLECULE_EPHEMERAL_DIRECTORY)
+	$(BIN)/molecule test --all
+
+test: lint test-unit test-py38 test-integration ## everything that needs neither Docker nor a second Python
+	@echo "Not in here, but in .ci/run: make sanity, core-matrix (Python 3.12 too), molecule and test-hosts (Docker)"
 	@.ci/find-python 3.8 3.9 3.10 >/dev/null || \
 	  echo "NOT DONE: module_utils under Python 3.8 to 3.10, as none is installed here"
 
-clean: ## stop the lab, remove .venv and all of .cache but the etcd binaries
+clean: ## stop the lab and molecule's hosts, remove .venv and all of .cache but the etcd binaries
 	@python3 lab/lab.py destroy
+	@test ! -e .cache/molecule/hosts.json || $(BIN)/python tests/hosts/hosts.py down --dir .cache/molecule
 	rm -rf $(VENV) .ansible .pytest_cache .ruff_cache
 	test ! -d .cache || find .cache -mindepth 1 -maxdepth 1 ! -name etcd -exec rm -rf {} +

@@ -36,6 +36,7 @@ LABEL = "quorum-etcd-hosts"
 FIRST_ADDRESS = 10  # of the network; the engine's own is the first
 READY_SECONDS = 60
 PKI = "/etc/etcd/pki"
+SYSTEM_FOLDERS = ("/", "/srv", "/mnt", "/var", "/var/lib")
 # What systemd needs where --privileged is not possible, and its own signal to shut down.
 CONTAINER = (
     *("--cap-add", "SYS_ADMIN", "--cap-add", "NET_ADMIN"),
@@ -134,6 +135,8 @@ class Hosts:
         config: str | None = None,
     ) -> None:
         self.dir = Path(folder).resolve()
+        if wal_dir and str(Path(wal_dir).parent) in SYSTEM_FOLDERS:
+            raise HostsError(f"wal_dir {wal_dir}: etcd must own the folder above it; take {wal_dir}/wal")
         self._settings: dict[str, Any] = self._written_before() or {
             "id": f"qe-{secrets.token_hex(3)}",
             "line": line,
@@ -173,6 +176,7 @@ class Hosts:
 
     @property
     def members(self) -> list[Member]:
+        """Empty while there are no hosts."""
         own = self._settings
         return [
             Member(
@@ -188,6 +192,7 @@ class Hosts:
                 scheme="https" if own["tls"] else "http",
             )
             for number, host in enumerate(own["hosts"], start=1)
+            if host in own["addresses"]  # none before they are made, or once they are removed
         ]
 
     def _config_file(self) -> str:
@@ -275,10 +280,14 @@ class Hosts:
         docker("create", "--label", self._label, *place, *volume, *CONTAINER, chosen, *SYSTEMD)
         docker("cp", "-", f"{member.container}:/", data=packed(self._files(member, authority)))
         docker("start", member.container)
-        # etcd makes its WAL directory beside the final place and renames it: it must own the folder above.
-        folders = [member.data_dir, *([str(Path(member.wal_dir).parent)] if member.wal_dir else [])]
-        environment = ["--env", f"OWNER={member.owner}", "--env", f"FOLDERS={' '.join(folders)}"]
+        environment = ["--env", f"OWNER={member.owner}", "--env", f"FOLDERS={' '.join(self._own_folders(member))}"]
         docker("exec", *environment, member.container, "sh", "-c", INSTALL)
+
+    def _own_folders(self, member: Member) -> list[str]:
+        """The folders that etcd's user must own."""
+        folders = [str(Path(member.data_dir).parent)] if self.packaged else []
+        # etcd makes its WAL directory beside the final place and renames it.
+        return [*folders, member.data_dir, *([str(Path(member.wal_dir).parent)] if member.wal_dir else [])]
 
     def _files(self, member: Member, authority: Authority | None) -> list[tuple[str, Any, int]]:
         """What a host gets before its first boot: (path, content, mode)."""
@@ -301,10 +310,13 @@ class Hosts:
         if kind == "yaml" and self._settings["line"] == "3.4":
             given["enable-grpc-gateway"] = True  # the default, but 3.4 forgets it when it reads a configuration file
         files = {"/etc/etcd/etcd.conf.yml": _yaml(given)} if kind == "yaml" else {}
-        flags = [f"--{name}={_plain(value)}" for name, value in given.items()]
+        # Debian's unit sets two variables, and etcd refuses a flag beside a variable.
+        variables = {name: given[name] for name in ("name", "data-dir")} if self.packaged else {}
+        flags = [f"--{name}={_plain(value)}" for name, value in given.items() if name not in variables]
         arguments = {"env": [], "yaml": ["--config-file=/etc/etcd/etcd.conf.yml"], "flags": flags}[kind]
         if self.packaged:
-            files["/etc/default/etcd"] = _env(given) if kind == "env" else f'DAEMON_ARGS="{" ".join(arguments)}"\n'
+            options = f'DAEMON_ARGS="{" ".join(arguments)}"\n'
+            files["/etc/default/etcd"] = _env(given if kind == "env" else variables) + (options if arguments else "")
             if member.owner != "etcd":
                 files["/etc/systemd/system/etcd.service.d/owner.conf"] = f"[Service]\nUser={member.owner}\n"
             return files
@@ -459,13 +471,15 @@ class Hosts:
         docker("start", member.container)
 
     def logs(self, folder: str | Path) -> Path:
-        """Save the journal of each host and the log and configuration of its etcd."""
+        """Save of each host: its journal, etcd's log and configuration, and the journals of its restores."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         for member in self.members:
             (folder / f"{member.host}.journal.log").write_text(self._journal(member))
             (folder / f"{member.host}.etcd.log").write_text(self._journal(member, unit="etcd"))
             (folder / f"{member.host}.config").write_text(self._try(member, ["cat", member.config_file]))
+            restores = ["sh", "-c", "tail -n +1 /var/lib/quorum-etcd/restores/*/*.json*"]
+            (folder / f"{member.host}.restores").write_text(self._try(member, restores))
         return folder
 
     def _journal(self, member: Member, lines: int = 0, unit: str = "") -> str:

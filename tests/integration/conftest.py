@@ -15,6 +15,7 @@ from lab import Lab
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PLAYBOOK_SECONDS = 300
+LOGS = CHECKOUT / ".cache" / "logs" / "tests"
 # What .ci/core-matrix sets for every play.
 PASSED_ON = ("ANSIBLE_DEPRECATION_WARNINGS", "ANSIBLE_INJECT_FACT_VARS")
 
@@ -53,9 +54,35 @@ def play(*arguments: str | Path, cwd: Path = CHECKOUT, **env: str) -> Play:
         check=False,
     )
     output = done.stdout + done.stderr
+    _keep(_test_name(), f"$ {' '.join(argv)}\n{output}\n")
     assert "Traceback" not in output, output
     assert "DEPRECATION WARNING" not in output, output
     return Play(done.returncode, output)
+
+
+def _test_name() -> str:
+    """The running test as a file name."""
+    return re.sub(r"[^\w.-]+", "_", os.environ.get("PYTEST_CURRENT_TEST", "no-test").split(" ")[0].rpartition("/")[2])
+
+
+def _keep(name: str, text: str) -> None:
+    """Add to what is left behind for whoever looks into a failure: every play, and the logs of a lab that failed."""
+    LOGS.mkdir(parents=True, exist_ok=True)
+    with (LOGS / f"{name}.log").open("a") as log:
+        log.write(text)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
+    report = yield
+    found = getattr(item, "funcargs", {}).values()
+    if report.failed:
+        for lab in (value for value in found if isinstance(value, Lab)):
+            journals = "".join(
+                f"--- {path}\n{path.read_text()}" for path in sorted(lab.dir.glob("*/state/**/journal.jsonl"))
+            )
+            _keep(_test_name(), f"{lab.logs(lines=400)}\n{journals}")
+    return report
 
 
 @pytest.fixture
