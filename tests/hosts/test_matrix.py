@@ -25,7 +25,7 @@ KEYS = 400
 # Debian 12's package; Debian 13's; upstream binaries with a YAML file; the same with flags in the unit.
 PLAIN: dict[str, dict[str, Any]] = {
     "3.4": {"host_names": ["db-a", "db-b", "db-c"]},
-    "3.5": {"distribution": "debian13", "wal_dir": "/var/lib/etcd-wal"},
+    "3.5": {"distribution": "debian13", "wal_dir": "/var/lib/etcd-wal/wal"},
     "3.6": {"data_mount": True},
     "3.7": {"ipv6_peers": True, "owner": "kv"},
 }
