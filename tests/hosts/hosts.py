@@ -192,7 +192,7 @@ class Hosts:
                 scheme="https" if own["tls"] else "http",
             )
             for number, host in enumerate(own["hosts"], start=1)
-            if host in own["addresses"]  # none before they are made, or once they are removed
+            if host in own["addresses"]
         ]
 
     def _config_file(self) -> str:

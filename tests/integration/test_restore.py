@@ -150,6 +150,20 @@ def test_status_works_with_and_without_a_quorum(lab: Lab) -> None:
     assert "newest backup is" in alone.text
 
 
+def test_a_host_that_is_lost_for_good_is_left_out(lab: Lab) -> None:
+    """m3 cannot be reached any more: named in etcd_restore_exclude, it is no part of the restored cluster."""
+    expected = seeded(lab)
+    for member in lab.members[1:]:
+        lab.kill(member)
+    lost = "m3: {etcd_name: m3, ansible_connection: ssh, ansible_host: 127.0.0.1, ansible_port: 1}"
+    lab.inventory.write_text(lab.inventory.read_text().replace("m3: {etcd_name: m3}", lost))
+    done = play(RESTORE, "-i", lab.inventory, *CONFIRM, "-e", '{"etcd_restore_exclude": ["m3"]}')
+    assert done.rc == 0, done.output
+    for member in lab.members[:2]:
+        assert differences(expected, dump(member.client)) == []
+    assert [member.name for member in lab.members[0].client.member_list()] == ["m1", "m2"]
+
+
 def test_inventory_names_that_differ_from_the_members(tmp_path: Path) -> None:
     with Lab(tmp_path / "lab", host_names=["db-a", "db-b", "db-c"]) as lab:
         expected = seeded(lab)
