@@ -69,4 +69,10 @@ options:
     description: Folder on the host for the journal of restores and for configuration copies.
     type: path
     default: /var/lib/quorum-etcd
+  aside_dir:
+    description:
+      - Folder on another file system, to which a restore moves the old data where there is no room for old and new data.
+      - That is the slow way - the data is moved and restored while the cluster is down.
+    type: path
+    default: ""
 """

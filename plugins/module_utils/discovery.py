@@ -53,7 +53,8 @@ __all__ = ["discover", "find_tools", "keep_tools", "kept_tools", "look_for_tools
 DEFAULTS = {
     "name": "", "peer_urls": [], "client_urls": [], "data_dir": "", "wal_dir": "", "config_file": "", "service_manager": "",
     "service_name": "etcd", "manifest": "/etc/kubernetes/manifests/etcd.yaml", "start_command": "", "stop_command": "",
-    "status_command": "", "state_dir": "/var/lib/quorum-etcd", "bin_dir": "",
+    "status_command": "", "state_dir": "/var/lib/quorum-etcd", "aside_dir": "",
+    "bin_dir": "",
     "endpoints": [], "cacert": "", "cert": "", "key": "",
 }  # fmt: skip
 # Names in a data directory that say nothing about whose it is: a mount point's own, and what a restore stages in one.
@@ -252,7 +253,9 @@ class _Look:
             "wal_dir": wal,
             "data": data_facts(self.host, data),
             "wal": wal_facts(self.host, wal),
-            "disk": [disk_facts(self.host, path) for path in (data, wal, options["state_dir"]) if path],
+            "disk": [
+                disk_facts(self.host, path) for path in (data, wal, options["state_dir"], options["aside_dir"]) if path
+            ],
             "initial_cluster": self.value("initial-cluster"),
             "initial_cluster_state": self.value("initial-cluster-state"),
             "initial_cluster_token": self.value("initial-cluster-token"),
@@ -264,6 +267,7 @@ class _Look:
             "config": self.config(),
             "settings": self.settings(),
             "state_dir": options["state_dir"],
+            "aside_dir": options["aside_dir"],
             "journal": journal_summary(self.host.path(options["state_dir"])),
             "log": next((path for path in self.value("log-outputs").split(",") if path.startswith("/")), ""),
             "connection": self._connection(clients, tls["client"], tools),
@@ -429,7 +433,17 @@ def _folder_facts(host: Host, path: str) -> Dict[str, Any]:
         "owner": status.st_uid if status else None,
         "group": status.st_gid if status else None,
         "mode": f"{status.st_mode & 0o7777:04o}" if status else "",
+        "size": _tree_size(host.path(path)) if status else 0,
     }
+
+
+def _tree_size(path: str) -> int:
+    """Bytes of the files below ``path``, but for what a restore has left in it."""
+    found = 0
+    for folder, folders, files in os.walk(path):
+        folders[:] = [name for name in folders if not name.startswith(NOT_DATA)]
+        found += sum(_size(os.path.join(folder, name)) for name in files)
+    return found
 
 
 def _nearest(host: Host, path: str, above: bool = False) -> str:

@@ -40,6 +40,7 @@ MEMBER_OPTIONS: Dict[str, Any] = {
     "stop_command": {"type": "str", "default": ""},
     "status_command": {"type": "str", "default": ""},
     "state_dir": {"type": "path", "default": "/var/lib/quorum-etcd"},
+    "aside_dir": {"type": "path", "default": ""},
 }
 
 

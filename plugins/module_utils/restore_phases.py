@@ -5,18 +5,20 @@
 """The phases of a restore on one host: stage, stop, cutover, prove, finish, rollback.
 
 Each follows this host's part of the plan, records its steps in the journal, and does again only what is not done yet.
-Nothing of the old cluster is deleted: what is in the way is renamed and stays beside the new data.
+Nothing of the old cluster is deleted: what is in the way is renamed and stays beside the new data, or, where the operator
+named a folder on another file system because there is no room for both (``slow``), it is moved there.
 """
 
 from __future__ import annotations
 
+import contextlib
 import grp
 import os
 import pwd
 import shutil
 import socket
 import time
-from typing import Any, Callable, Dict, List, Mapping, Optional
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 from urllib.parse import urlsplit
 
 from . import journal as steps
@@ -26,6 +28,7 @@ from .commands import Command, Connection, Run, run_checked
 from .discovery import keep_tools, kept_tools, tools_from_dict
 from .errors import EtcdError
 from .journal import Journal, sync_folder
+from .progress import Progress, tree_size
 from .proof import failures, prove
 
 # Followers stop first, since a leader that stops together with them looks in vain for one to hand over to (up to 7 s).
@@ -42,45 +45,72 @@ class Restore:
         self.connection = connection
         self.tools = kept_tools(tools_from_dict(plan["member"]["tools"]), plan["member"]["state_dir"])
         self.journal = Journal(plan["member"]["state_dir"], plan["restore_id"])
+        self.progress = Progress(os.path.join(plan["member"]["state_dir"], "progress"))
         self.service = service.manager(plan["member"], run)
 
     # ---- stage: restore beside the old data, while the old cluster still serves ----
 
     def stage(self) -> bool:
-        """Verify the bytes and restore them beside the live data. True when something was done."""
+        """Verify the bytes and restore them beside the live data, or, the slow way, only verify. True when something was done."""
         self._forbid(steps.ROLLED_BACK, "was rolled back", "run restore.yml again for a new one")
         if self.journal.has(steps.STAGED):
             return False
         self._discard_unused_stage()
         self.journal.open(dict(self.plan))
         self._verify_snapshot()
-        for swap in self.plan["swaps"]:
-            shutil.rmtree(swap["staged"], ignore_errors=True)  # only ever our own half-made copy: the name has our id
-        data = self.plan["swaps"][0]["staged"]
-        os.makedirs(os.path.dirname(data), mode=0o700, exist_ok=True)
-        run_checked(
-            self.run,
-            Command(self.plan["restore"]["argv"], self.plan["restore"]["env"]),
-            "see the message of etcd's tool",
-        )
-        for swap in self.plan["swaps"]:
-            _give_to(swap["staged"], self.plan["owner"])
-            sync_tree(swap["staged"])
         self._keep_configuration()
         self.tools = keep_tools(self.tools, self.plan["member"]["state_dir"])
+        if not self.plan["slow"]:
+            self._restore_data()
+            self._drop_snapshot()
         self.journal.record(steps.STAGED)
         return True
 
     def _verify_snapshot(self) -> None:
         """The very bytes that were planned, also on this host: members from different bytes form a broken cluster."""
         wanted = self.plan["snapshot"]
+        if wanted.get("stat") and wanted["stat"] == snapshots.stat_of(wanted["path"]):
+            return  # verified when the plan was made, and not touched since
+        self.progress.say("verifying the snapshot")
         verdict = snapshots.verify(wanted["path"])
         if verdict.sha256 != wanted["sha256"]:
+            if wanted["transfer"]:
+                _remove(wanted["path"])  # our own copy: the next run brings it anew
             raise EtcdError(
                 f"{wanted['path']} on this host is not the snapshot that was planned (SHA-256 {verdict.sha256[:16] or '-'}…"
                 f" instead of {wanted['sha256'][:16]}…).",
                 "nothing was stopped; remove that file and run again.",
             )
+
+    def _restore_data(self) -> None:
+        """Restore into the staged directories, and flush them: what is renamed later must be on the disk by then."""
+        staged = [swap["staged"] for swap in self.plan["swaps"]]
+        for folder in staged:
+            shutil.rmtree(folder, ignore_errors=True)  # only ever our own half-made copy: the name has our id
+        os.makedirs(os.path.dirname(staged[0]), mode=0o700, exist_ok=True)
+        command = Command(self.plan["restore"]["argv"], self.plan["restore"]["env"])
+        try:
+            with self.progress.growing("restoring", int(self.plan["snapshot"]["size"]), lambda: tree_size(staged[0])):
+                run_checked(self.run, command, "see the message of etcd's tool; the old data was not touched.")
+            self.progress.say("flushing the restored data to the disk")
+            for folder in staged:
+                _give_to(folder, self.plan["owner"])
+                sync_tree(folder)
+        except (EtcdError, OSError):
+            for folder in staged:
+                shutil.rmtree(folder, ignore_errors=True)  # a full disk is full for the old cluster too
+            raise
+
+    def _drop_snapshot(self) -> None:
+        """Nothing reads the snapshot any more: our own copy goes, another's leaves the memory to the restored data."""
+        path = self.plan["snapshot"]["path"]
+        if self.plan["snapshot"]["transfer"]:
+            _remove(path)
+            return
+        with contextlib.suppress(OSError, AttributeError):
+            descriptor = os.open(path, os.O_RDONLY)
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+            os.close(descriptor)
 
     def _discard_unused_stage(self) -> None:
         """An earlier restore that was staged and never used holds nothing that its snapshot does not."""
@@ -125,7 +155,13 @@ class Restore:
             return False
         if not self.journal.has(steps.SWAPPED):
             for number, swap in enumerate(self.plan["swaps"]):
-                self._swap_in(number, swap)
+                self._set_aside(number, swap)
+            if self.plan["slow"] and not self.journal.has(steps.RESTORED):
+                self._restore_data()
+                self._drop_snapshot()
+                self.journal.record(steps.RESTORED)
+            for swap in self.plan["swaps"]:
+                _move_in(swap["kind"], swap["staged"], swap["live"])
             self.journal.record(steps.SWAPPED)
         self._configure("new")
         self.journal.record(steps.CONFIGURED)
@@ -133,19 +169,28 @@ class Restore:
         self.journal.record(steps.STARTED)
         return True
 
-    def _swap_in(self, number: int, swap: Mapping[str, Any]) -> None:
-        aside_is_made = swap["kind"] == "directory" and os.path.isdir(swap["aside"])
-        if not self._has_swap(steps.SET_ASIDE, number) and not aside_is_made:
-            if not os.path.isdir(swap["staged"]):
+    def _set_aside(self, number: int, swap: Mapping[str, Any]) -> None:
+        """Move the old data out of the way, once. What a reboot made of nothing since then is kept, out of the way too."""
+        elsewhere = swap["aside"] != swap["near"]
+        is_out = (elsewhere and os.path.isdir(swap["aside"])) or (
+            swap["kind"] == "directory" and os.path.isdir(swap["near"])
+        )
+        if not self._has_swap(steps.SET_ASIDE, number) and not is_out:
+            if not self.plan["slow"] and not os.path.isdir(swap["staged"]):
                 raise EtcdError(
                     f"the staged data {swap['staged']} has vanished.", "run again with -e etcd_restore_rollback=true."
                 )
-            _move_out(swap["kind"], swap["live"], swap["aside"])
-        elif swap["kind"] == "directory" and os.path.isdir(swap["staged"]) and os.path.lexists(swap["live"]):
-            # A reboot started etcd between the two renames, on nothing: what it made is kept, out of the way.
-            os.rename(swap["live"], _free_name(swap["aside"] + ".stray"))
+            _move_out(swap["kind"], swap["live"], swap["near"])
+        elif swap["kind"] == "directory" and self._is_not_in(swap) and os.path.lexists(swap["live"]):
+            os.rename(swap["live"], _free_name(swap["near"] + ".stray"))
+        if elsewhere:
+            with self.progress.growing("moving the old data", tree_size(swap["near"]), _size_of_part(swap["aside"])):
+                relocate(swap["near"], swap["aside"])
         self.journal.record(steps.SET_ASIDE, swap=number)
-        _move_in(swap["kind"], swap["staged"], swap["live"])
+
+    def _is_not_in(self, swap: Mapping[str, Any]) -> bool:
+        """Whether the restored data is not yet in its place."""
+        return os.path.isdir(swap["staged"]) or (self.plan["slow"] and not self.journal.has(steps.RESTORED))
 
     def _has_swap(self, step: str, number: int) -> bool:
         return any(entry["step"] == step and entry.get("swap") == number for entry in self.journal.entries())
@@ -154,24 +199,29 @@ class Restore:
 
     def prove(self, timeout: float) -> Dict[str, Any]:
         """Wait until the restored cluster has proven itself, at most ``timeout`` seconds; EtcdError where it has not."""
-        of = self.plan["of"]
-        checks: List[Dict[str, Any]] = []
         deadline = time.monotonic() + timeout
-        while time.monotonic() < deadline:
-            view = observe(self.run, self.tools, self.connection)
-            checks = prove(of, view, self.run, self.tools, self.connection)
+        while True:
+            view, checks = self._check(thorough=False)
+            if not failures(checks) and self.plan["reports"]:
+                # To hash is to read all data on every member: once, by one of them, when everything else is right.
+                self.progress.say("comparing the hashes of all members")
+                view, checks = self._check(thorough=True)
             if not failures(checks):
                 self.journal.record(steps.PROVEN, checks=checks)
+                self.progress.done()
                 return {"checks": checks, "view": view}
+            if time.monotonic() > deadline:
+                break
+            self.progress.say("waiting for the proof: " + _in_words(failures(checks)))
             time.sleep(0.2)
         raise EtcdError(
-            "the restored cluster did not prove itself: "
-            + "; ".join(
-                f"{check['what']}: expected {check['expected']}, found {check['found']}" for check in failures(checks)
-            )
-            + ".",
+            f"the restored cluster did not prove itself: {_in_words(failures(checks))}.",
             "look at etcd's log on the members that are named.",
         )
+
+    def _check(self, thorough: bool) -> Tuple[Dict[str, Any], List[Dict[str, Any]]]:
+        view = observe(self.run, self.tools, self.connection, hash_check=thorough)
+        return view, prove(self.plan["of"], view, self.run, self.tools, self.connection, thorough)
 
     def finish(self) -> bool:
         """Flip ``new`` to ``existing``, so that a disk wiped later cannot boot a second cluster, and close the journal."""
@@ -179,8 +229,6 @@ class Restore:
         edited = self._configure("existing")
         if self.journal.has(steps.FINISHED):
             return edited
-        if self.plan["snapshot"]["transfer"]:
-            _remove(self.plan["snapshot"]["path"])  # our own copy of what lies where it came from
         self.journal.record(steps.FINISHED)
         return True
 
@@ -192,7 +240,7 @@ class Restore:
 
     # ---- rollback: the old data, the old configuration, as it was ----
 
-    def rollback(self) -> bool:
+    def rollback(self, reason: str = "") -> bool:
         """Put the old data and configuration back; what the restore made stays beside it. Safe at any step."""
         done = self.journal.steps()
         if not done or done[-1] == steps.ROLLED_BACK:
@@ -200,9 +248,9 @@ class Restore:
         if steps.STOPPING not in done:
             for swap in self.plan["swaps"]:
                 shutil.rmtree(swap["staged"], ignore_errors=True)
-            self.journal.record(steps.ROLLED_BACK, reason="nothing had been stopped")
+            self.journal.record(steps.ROLLED_BACK, reason=reason or "nothing had been stopped")
             return True
-        self.journal.record(steps.ROLLING_BACK)
+        self.journal.record(steps.ROLLING_BACK, reason=reason)
         self.service.stop(STOP_TIMEOUT)
         for number, swap in enumerate(self.plan["swaps"]):
             self._swap_back(number, swap)
@@ -218,19 +266,24 @@ class Restore:
             return
         # The entries of a mount point are told apart by the journal alone: old ones before SET_ASIDE, restored ones after.
         set_aside = self._has_swap(steps.SET_ASIDE, number)
-        if set_aside or (swap["kind"] == "directory" and os.path.isdir(swap["aside"])):
+        if set_aside or (swap["kind"] == "directory" and _any_is_dir(swap["near"], swap["aside"])):
             self._retire_new(number, swap)
-        _move_in(swap["kind"], swap["aside"], swap["live"])
-        shutil.rmtree(swap["staged"], ignore_errors=True)
+        if swap["aside"] != swap["near"]:
+            relocate(swap["aside"], swap["near"])
+        _move_in(swap["kind"], swap["near"], swap["live"])
+        for leftover in (swap["staged"], swap["near"] + ".part", swap["aside"] + ".part"):
+            shutil.rmtree(leftover, ignore_errors=True)
         self.journal.record("put_back", swap=number)
 
     def _retire_new(self, number: int, swap: Mapping[str, Any]) -> None:
         """Rename the restored data out of the way, once; it may hold writes that were made since."""
         if self._has_swap("retired", number):
             return
-        retired = swap["aside"].replace(".before-", ".rolled-back-")
-        if swap["kind"] == "contents" or not os.path.lexists(retired):
-            _move_out(swap["kind"], swap["live"], retired)
+        near, retired = _retired(swap["near"]), _retired(swap["aside"])
+        if swap["kind"] == "contents" or not (os.path.lexists(near) or os.path.lexists(retired)):
+            _move_out(swap["kind"], swap["live"], near)
+        if retired != near:
+            relocate(near, retired)
         self.journal.record("retired", swap=number)
 
     def _restore_configuration(self) -> None:
@@ -322,10 +375,12 @@ def _move_out(kind: str, live: str, aside: str) -> None:
             os.rename(live, aside)
             sync_folder(os.path.dirname(aside))
         return
+    names = [name for name in os.listdir(live) if not _is_ours(name) and name != "lost+found"]
+    if not names:
+        return
     os.makedirs(aside, mode=0o700, exist_ok=True)
-    for name in os.listdir(live):
-        if not _is_ours(name) and name != "lost+found":
-            os.rename(os.path.join(live, name), os.path.join(aside, name))
+    for name in names:
+        _rename_beside(os.path.join(live, name), os.path.join(aside, name), aside)
     sync_folder(aside)
     sync_folder(live)
 
@@ -339,9 +394,67 @@ def _move_in(kind: str, source: str, live: str) -> None:
         sync_folder(os.path.dirname(live))
         return
     for name in os.listdir(source):
-        os.rename(os.path.join(source, name), os.path.join(live, name))
+        target = os.path.join(live, name)
+        if os.path.lexists(target):
+            os.rename(target, _free_name(source + ".stray"))
+        os.rename(os.path.join(source, name), target)
     os.rmdir(source)
     sync_folder(live)
+
+
+def _rename_beside(path: str, to: str, aside: str) -> None:
+    """Rename, but never over what is there already: that came first, and this is what a reboot has made of nothing since."""
+    os.rename(path, _free_name(aside + ".stray") if os.path.lexists(to) else to)
+
+
+def relocate(source: str, to: str) -> None:
+    """Move a directory to another file system: copied, flushed, named, and only then removed here. Idempotent.
+
+    ``source`` must be out of everybody's reach, so that a copy which has its name is as good as what it was made from.
+    """
+    if os.path.isdir(source):
+        _copy_and_mark(source, to)
+    shutil.rmtree(source + ".moved", ignore_errors=True)
+
+
+def _copy_and_mark(source: str, to: str) -> None:
+    if not os.path.isdir(to):
+        part = to + ".part"
+        shutil.rmtree(part, ignore_errors=True)
+        os.makedirs(os.path.dirname(to), mode=0o700, exist_ok=True)
+        _copy_tree(source, part)
+        sync_tree(part)
+        os.rename(part, to)
+        sync_folder(os.path.dirname(to))
+    shutil.rmtree(source + ".moved", ignore_errors=True)
+    os.rename(source, source + ".moved")  # so that a directory with its name is always a whole one
+
+
+def _copy_tree(source: str, to: str) -> None:
+    """With owners, modes and times."""
+    shutil.copytree(source, to, symlinks=True)
+    for folder, folders, files in os.walk(source):
+        for item in [folder, *[os.path.join(folder, name) for name in [*folders, *files]]]:
+            status = os.lstat(item)
+            twin = os.path.join(to, os.path.relpath(item, source))
+            os.chown(twin, status.st_uid, status.st_gid, follow_symlinks=False)
+
+
+def _size_of_part(to: str) -> Callable[[], int]:
+    return lambda: tree_size(to + ".part")
+
+
+def _any_is_dir(*paths: str) -> bool:
+    return any(os.path.isdir(path) for path in paths)
+
+
+def _retired(aside: str) -> str:
+    """Where a rollback puts the restored data: it may hold writes that were made since."""
+    return aside.replace(".before-", ".rolled-back-")
+
+
+def _in_words(failed: Sequence[Mapping[str, Any]]) -> str:
+    return "; ".join(f"{check['what']}: expected {check['expected']}, found {check['found']}" for check in failed)
 
 
 def _is_ours(name: str) -> bool:

@@ -235,7 +235,7 @@ def _new_restore(
 
 
 def _plan_transfer(snapshot: Mapping[str, Any], per_host: Mapping[str, Any], spool: str) -> None:
-    """Who gets the bytes from where: by way of the controller, and only where they lack."""
+    """Who gets the bytes from where: by way of the controller, and only where they are lacking."""
     source = snapshot["path"] if not snapshot["on"] else os.path.join(spool, snapshot["sha256"] + ".db")
     lacking = [own for own in per_host.values() if own["snapshot"]["transfer"]]
     for host, own in per_host.items():
@@ -267,7 +267,7 @@ def _plan_host(
 ) -> Dict[str, Any]:
     member = facts["member"]
     snapshot = _snapshot_on_host(host, facts, cluster["snapshot"])
-    swaps = _swaps(member, cluster["restore_id"])
+    swaps = _swaps(member, cluster["restore_id"], member.get("aside_dir") or "")
     restore = commands.snapshot_restore(
         tools_from_dict(member["tools"]),
         snapshot["path"],
@@ -296,6 +296,7 @@ def _plan_host(
             key: member[key] for key in ("name", "peer_urls", "tools", "service", "state_dir", "connection", "data_dir")
         },
         "was_running": bool(member["running"]),
+        "slow": bool(member.get("aside_dir")),
         "stop_after": _peers_of(member["name"], cluster["initial_cluster"]) if leads else [],
         "snapshot": snapshot,
         "restore": {"argv": restore.argv, "env": restore.env},
@@ -305,14 +306,15 @@ def _plan_host(
     }
 
 
-def _swaps(member: Mapping[str, Any], restore_id: str) -> List[Dict[str, Any]]:
+def _swaps(member: Mapping[str, Any], restore_id: str, aside_dir: str) -> List[Dict[str, Any]]:
     """What trades places at the cutover, within one file system each, so that it is a rename whatever the size.
 
     A directory is renamed as a whole; of a mount point only the contents can be, so their new and old places lie inside.
+    The old data stays ``near``, unless the operator named ``aside_dir`` on another file system: then it goes on to there.
     """
-    swaps = [_swap(_live(member, "data"), member["data"], restore_id)]
+    swaps = [_swap(_live(member, "data"), member["data"], restore_id, aside_dir)]
     if member["wal_dir"] and not _inside(member["wal_dir"], member["data_dir"]):
-        swaps.append(_swap(_live(member, "wal"), member["wal"], restore_id))
+        swaps.append(_swap(_live(member, "wal"), member["wal"], restore_id, aside_dir))
     return swaps
 
 
@@ -321,15 +323,20 @@ def _live(member: Mapping[str, Any], which: str) -> str:
     return member[which].get("real_path") or member[f"{which}_dir"]
 
 
-def _swap(live: str, facts: Mapping[str, Any], restore_id: str) -> Dict[str, Any]:
+def _swap(live: str, facts: Mapping[str, Any], restore_id: str, aside_dir: str) -> Dict[str, Any]:
     live = live.rstrip("/")
-    near = os.path.join(live, ".") if facts["is_mount"] else live + "."
+    beside = os.path.join(live, ".") if facts["is_mount"] else live + "."
+    near = f"{beside}before-{restore_id}"
+    # The whole path in its name: a data and a WAL directory may have the same last part.
+    elsewhere = os.path.join(aside_dir, f"{live.strip('/').replace('/', '-')}.before-{restore_id}")
     return {
         "kind": "contents" if facts["is_mount"] else "directory",
         "live": live,
-        "staged": f"{near}restore-{restore_id}",
-        "aside": f"{near}before-{restore_id}",
+        "staged": f"{beside}restore-{restore_id}",
+        "near": near,
+        "aside": elsewhere if aside_dir else near,
         "existed": bool(facts["exists"]),
+        "size": int(facts.get("size") or 0),
     }
 
 
@@ -349,7 +356,8 @@ def _snapshot_on_host(host: str, facts: Mapping[str, Any], snapshot: Mapping[str
     for entry in facts.get("snapshots", ()):
         if entry.get("ok") and entry["sha256"] == snapshot["sha256"]:
             return {**common, "path": entry["path"], "transfer": False}
-    brought = os.path.join(facts["member"]["state_dir"], "snapshots", snapshot["sha256"][:16] + ".db")
+    folder = facts["member"].get("aside_dir") or facts["member"]["state_dir"]  # the one that has room
+    brought = os.path.join(folder, "snapshots", snapshot["sha256"][:16] + ".db")
     return {**common, "path": brought, "transfer": True}
 
 
@@ -597,30 +605,57 @@ def _knows(facts: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     return not known or any(url in known for url in other["member"]["peer_urls"])
 
 
-def _check_disk(host: str, member: Mapping[str, Any], plan: Mapping[str, Any], findings: Findings) -> None:
-    need: Dict[int, int] = {}
-    size = int(plan["snapshot"]["size"])
-    data, wal = member["data"]["device"], member["wal"].get("device") or member["data"]["device"]
-    need[data] = need.get(data, 0) + size
+def _check_disk(host: str, member: Mapping[str, Any], plan: Dict[str, Any], findings: Findings) -> None:
+    """Room for what will be written, on each file system; ``plan["disk"]`` gets the sums."""
+    disks = {disk["device"]: disk for disk in reversed(member["disk"])}
+    data = member["data"]["device"]
+    wal = member["wal"].get("device") or data
+    size, old = int(plan["snapshot"]["size"]), sum(swap["size"] for swap in plan["swaps"])
+    need = dict.fromkeys(disks, 0)
+    freed = dict(need)
+    need[data] = size
     need[wal] = need.get(wal, 0) + WAL_SEGMENT
-    if plan["snapshot"]["transfer"]:
-        state = next(
-            (disk["device"] for disk in member["disk"] if plan["snapshot"]["path"].startswith(disk["path"])), data
-        )
-        need[state] = need.get(state, 0) + size
-    plan["disk"] = []
-    for disk in {disk["device"]: disk for disk in reversed(member["disk"])}.values():
-        bytes_needed = int(need.get(disk["device"], 0) * DISK_MARGIN)
-        if not bytes_needed:
-            continue
-        plan["disk"].append({"path": disk["path"], "need": bytes_needed, "free": disk["free"]})
-        if bytes_needed > disk["free"]:
+    if plan["slow"]:
+        aside = _device_of(member["aside_dir"], member, data)
+        if aside in (data, wal):
             findings.refuse(
-                f"the file system of {disk['path']} has {_mib(disk['free'])} free, and staging the restored data beside the"
-                f" old needs {_mib(bytes_needed)}.",
-                "make room on it; the old data directory itself must stay where it is.",
+                f"etcd_restore_aside {member['aside_dir']} is on the same file system as the data, and would save nothing.",
+                "name a folder on another file system, or leave it out where there is room for old and new data.",
                 host,
             )
+        need[aside] = need.get(aside, 0) + old + size  # a rollback moves the restored data there
+        for swap, device in zip(plan["swaps"], (data, wal)):
+            freed[device] = freed.get(device, 0) + swap["size"]
+    if plan["snapshot"]["transfer"]:
+        brought = _device_of(plan["snapshot"]["path"], member, data)
+        need[brought] = need.get(brought, 0) + size
+    plan["disk"] = []
+    for device, disk in disks.items():
+        wanted = int(need[device] * DISK_MARGIN)
+        if not wanted:
+            continue
+        plan["disk"].append({"path": disk["path"], "need": wanted, "free": disk["free"], "freed": freed[device]})
+        if wanted > disk["free"] + freed[device]:
+            findings.refuse(
+                f"the file system of {disk['path']} has {_mib(disk['free'])} free, and {_for_what(plan)} {_mib(wanted)}.",
+                "make room on it; the old data directory itself must stay where it is."
+                if plan["slow"]
+                else "make room on it, or, if that cannot be, name a folder with room on another file system in"
+                " etcd_restore_aside: the old data is then moved there while the cluster is down.",
+                host,
+            )
+
+
+def _for_what(plan: Mapping[str, Any]) -> str:
+    return (
+        "what is moved and restored there needs" if plan["slow"] else "staging the restored data beside the old needs"
+    )
+
+
+def _device_of(path: str, member: Mapping[str, Any], otherwise: int) -> int:
+    """The device of the folder among those looked at that ``path`` lies in, the longest of them."""
+    found = [disk for disk in member["disk"] if path == disk["path"] or _inside(path, disk["path"])]
+    return max(found, key=lambda disk: len(disk["path"]))["device"] if found else otherwise
 
 
 # ---- small things ----------------------------------------------------------------------------------------------------

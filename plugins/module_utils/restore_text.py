@@ -128,13 +128,18 @@ def _restore_rows(own: Mapping[str, Any]) -> List[List[str]]:
     rows = []
     if snapshot["transfer"]:
         rows.append(["copy", f"the snapshot to {snapshot['path']}"])
-    rows.append(["stage", shlex.join(own["restore"]["argv"])])
-    rows += [["", f"needs {disk['need']:,} of {disk['free']:,} free bytes at {disk['path']}"] for disk in own["disk"]]
+    if not own["slow"]:
+        rows.append(["stage", shlex.join(own["restore"]["argv"])])
+    rows += [["", _disk(disk)] for disk in own["disk"]]
     last = ", after all others, since it leads" if own["stop_after"] else ""
     rows.append(["stop", (_service(service, "stop") if own["was_running"] else "(it does not run)") + last])
     for swap in own["swaps"]:
         if swap["existed"]:
             rows.append(_move(swap, swap["live"], swap["aside"]))
+    if own["slow"]:
+        rows.append(["restore", shlex.join(own["restore"]["argv"])])
+        rows.append(["", _cost(own)])
+    for swap in own["swaps"]:
         rows.append(_move(swap, swap["staged"], swap["live"]))
     for edit in own["config"]:
         for setting, value in edit["after"].items():
@@ -156,6 +161,20 @@ def _rollback_rows(own: Mapping[str, Any]) -> List[List[str]]:
     rows += [["put back", f"{edit['path']} as it was before the restore"] for edit in own["config"]]
     rows.append(["start", _service(service, "start") if own["was_running"] else "(it did not run before the restore)"])
     return rows
+
+
+def _disk(disk: Mapping[str, Any]) -> str:
+    freed = f", and {disk['freed']:,} that the old data leaves" if disk["freed"] else ""
+    return f"needs {disk['need']:,} of {disk['free']:,} free bytes at {disk['path']}{freed}"
+
+
+def _cost(own: Mapping[str, Any]) -> str:
+    """What the slow way costs, in the only words that are true everywhere: how much is moved while nothing serves."""
+    old = sum(swap["size"] for swap in own["swaps"])
+    return (
+        f"the slow way, for want of room: the cluster is down while {old:,} bytes are copied to another file system and"
+        f" {int(own['snapshot']['size']):,} bytes are restored, instead of seconds"
+    )
 
 
 def _move(swap: Mapping[str, Any], source: str, to: str) -> List[str]:

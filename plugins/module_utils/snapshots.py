@@ -95,6 +95,15 @@ def _size(path: str) -> int:
     return status.st_size
 
 
+def stat_of(path: str) -> Dict[str, int]:
+    """What changes when the file does; empty where there is none."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return {}
+    return {"size": status.st_size, "mtime_ns": status.st_mtime_ns, "inode": status.st_ino}
+
+
 def _kind(size: int) -> str:
     """What a file of this size can be; empty for neither."""
     if size % _SECTOR == _HASH:

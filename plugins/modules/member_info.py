@@ -143,6 +143,7 @@ member:
         format: env
         path: /etc/default/etcd
     state_dir: /var/lib/quorum-etcd
+    aside_dir: ""
     log: ""
     connection:
       endpoints: ["https://192.0.2.11:2379"]

@@ -31,10 +31,11 @@ options:
       - V(stop) stops the member; the leader waits until the others are gone.
       - V(cutover) moves the old data aside and the new in place, writes the configuration and starts without waiting.
       - V(prove) waits until the restored cluster has shown that it is the planned one.
+      - V(agree) fails where the proof failed on another member; it does nothing else.
       - V(finish) sets C(initial-cluster-state) to C(existing) and closes the journal.
       - V(rollback) puts the old data and configuration back.
     type: str
-    choices: [stage, stop, cutover, prove, finish, rollback]
+    choices: [stage, stop, cutover, prove, agree, finish, rollback]
     required: true
   plan:
     description: This host's part of the plan.
@@ -44,6 +45,19 @@ options:
     description: Seconds that V(prove) waits.
     type: int
     default: 120
+  peers:
+    description:
+      - What the cluster's hosts answered to their last phase, by host. Where one failed, this host does not go on alone.
+      - Read on the controller.
+    type: dict
+    default: {}
+  reason:
+    description: Why V(rollback) is done, for the journal.
+    type: str
+    default: ""
+notes:
+  - For long phases it prints every few seconds how far they are, over ssh with keys and local connections. The line is also in
+    C(progress) in the state folder of the host.
 """
 
 EXAMPLES = r"""
@@ -82,16 +96,18 @@ from ansible_collections.quorum.etcd.plugins.module_utils.glue import CONNECTION
 from ansible_collections.quorum.etcd.plugins.module_utils.restore_phases import Restore
 from ansible_collections.quorum.etcd.plugins.module_utils.restore_text import closing_table
 
-PHASES = ("stage", "stop", "cutover", "prove", "finish", "rollback")
+PHASES = ("stage", "stop", "cutover", "prove", "agree", "finish", "rollback")
 
 
 def work(module: AnsibleModule) -> dict[str, Any]:
     plan, phase = module.params["plan"], module.params["phase"]
     restore = Restore(plan, runner(module), _connection(module.params, plan))
-    if module.check_mode:
-        return {"changed": phase != "prove", "journal": restore.journal.entries()}
+    if module.check_mode or phase == "agree":
+        return {"changed": phase not in ("prove", "agree"), "journal": restore.journal.entries()}
     if phase == "prove":
         done = {"changed": False, **restore.prove(module.params["timeout"])}
+    elif phase == "rollback":
+        done = {"changed": restore.rollback(module.params["reason"])}
     else:
         done = {"changed": getattr(restore, phase)()}
     entries = restore.journal.entries()
@@ -117,6 +133,8 @@ def main() -> None:
         "phase": {"type": "str", "choices": list(PHASES), "required": True},
         "plan": {"type": "dict", "required": True},
         "timeout": {"type": "int", "default": 120},
+        "peers": {"type": "dict", "default": {}},
+        "reason": {"type": "str", "default": ""},
     }
     answer(AnsibleModule(argument_spec=options, supports_check_mode=True), work)
 

@@ -50,7 +50,8 @@ def host(tmp_path, monkeypatch):
 class Host:
     """A host with an old data directory, a configuration and a snapshot."""
 
-    def __init__(self, root, monkeypatch, kind="directory"):
+    def __init__(self, root, monkeypatch, kind="directory", slow=False):
+        self.slow = slow
         self.root, self.kind, self.service = root, kind, Service()
         self.live = root / "data"
         (self.live / "member").mkdir(parents=True)
@@ -61,7 +62,8 @@ class Host:
         body = b"\0" * 512
         self.snapshot.write_bytes(body + hashlib.sha256(body).digest())
         near = f"{self.live}/." if kind == "contents" else f"{self.live}."
-        self.staged, self.aside = f"{near}restore-1", f"{near}before-1"
+        self.staged, self.near = f"{near}restore-1", f"{near}before-1"
+        self.aside = f"{root}/elsewhere/data.before-1" if slow else self.near
         monkeypatch.setattr(restore_phases.service, "manager", lambda _member, _run: self.service)
         verdict = type("Verdict", (), {"sha256": hashlib.sha256(self.snapshot.read_bytes()).hexdigest()})
         monkeypatch.setattr(restore_phases.snapshots, "verify", lambda _path: verdict)
@@ -74,14 +76,24 @@ class Host:
             "snapshot": {
                 "path": str(self.snapshot),
                 "sha256": hashlib.sha256(self.snapshot.read_bytes()).hexdigest(),
+                "size": 544,
                 "transfer": False,
             },
             "stop_after": [],
             "was_running": True,
             "restore": {"argv": ["etcdutl", "snapshot", "restore"], "env": {}},
             "swaps": [
-                {"kind": self.kind, "live": str(self.live), "staged": self.staged, "aside": self.aside, "existed": True}
+                {
+                    "kind": self.kind,
+                    "live": str(self.live),
+                    "staged": self.staged,
+                    "near": self.near,
+                    "aside": self.aside,
+                    "existed": True,
+                }
             ],
+            "slow": self.slow,
+            "reports": True,
             "owner": {"user": os.getuid(), "group": os.getgid(), "mode": "0700"},
             "config": [
                 {
@@ -152,9 +164,10 @@ def test_finish_says_existing(host):
     assert summary(str(host.root / "state"))["open"] is False
 
 
+@pytest.mark.parametrize("slow", [False, True])
 @pytest.mark.parametrize("kind", ["directory", "contents"])
-def test_rollback_puts_data_and_configuration_back_to_the_byte(tmp_path, monkeypatch, kind):
-    host = Host(tmp_path, monkeypatch, kind)
+def test_rollback_puts_data_and_configuration_back_to_the_byte(tmp_path, monkeypatch, kind, slow):
+    host = Host(tmp_path, monkeypatch, kind, slow)
     restore = to_cutover(host)
     assert host.db() == "new"
     assert restore.rollback()
@@ -209,6 +222,43 @@ def test_what_a_reboot_started_on_nothing_is_kept_out_of_the_way(host):
         assert stray.read() == "born empty"
 
 
+@pytest.mark.parametrize("kind", ["directory", "contents"])
+def test_the_slow_way_moves_the_old_data_away_before_it_restores(tmp_path, monkeypatch, kind):
+    host = Host(tmp_path, monkeypatch, kind, slow=True)
+    restore = host.restore()
+    assert restore.stage()
+    assert not os.path.exists(host.staged), "there is no room for it yet"
+    restore.stop()
+    restore.cutover()
+    assert host.db() == "new" and not os.path.exists(host.near)
+    with open(os.path.join(host.aside, "member", "db")) as old:
+        assert old.read() == "old"
+
+
+@pytest.mark.parametrize("slow", [False, True])
+def test_what_a_reboot_started_on_an_empty_mount_point_is_kept_too(tmp_path, monkeypatch, slow):
+    host = Host(tmp_path, monkeypatch, "contents", slow)
+    restore = host.restore()
+    restore.stage()
+    restore.stop()
+    os.makedirs(host.near)
+    os.rename(host.live / "member", os.path.join(host.near, "member"))  # killed here, and the host boots
+    (host.live / "member").mkdir()
+    (host.live / "member" / "db").write_text("born empty")
+    restore.cutover()
+    assert host.db() == "new"
+    with open(os.path.join(host.aside, "member", "db")) as old:
+        assert old.read() == "old"
+    strays = [path for path in host.live.iterdir() if ".stray" in path.name]
+    assert [(stray / "db").read_text() for stray in strays] == ["born empty"]
+
+
+def test_a_snapshot_that_was_verified_and_not_touched_since_is_not_read_again(host, monkeypatch):
+    monkeypatch.setattr(restore_phases.snapshots, "verify", lambda path: pytest.fail("read again"))
+    snapshot = {**host.plan()["snapshot"], "stat": restore_phases.snapshots.stat_of(str(host.snapshot))}
+    assert host.restore(snapshot=snapshot).stage()
+
+
 def points(action, monkeypatch):
     """Run ``action`` again and again, each time killed one change later, until it gets through; yields after each kill."""
     left = [0]
@@ -235,16 +285,17 @@ def points(action, monkeypatch):
                 yield number
 
 
+@pytest.mark.parametrize("slow", [False, True])
 @pytest.mark.parametrize("kind", ["directory", "contents"])
 @pytest.mark.parametrize("then", ["forward", "back"])
-def test_killed_at_every_change_and_run_again(tmp_path, monkeypatch, kind, then):
+def test_killed_at_every_change_and_run_again(tmp_path, monkeypatch, kind, then, slow):
     """At each of the changes of a whole restore: go on, or take it back; old or new data, never a mixture or a loss."""
     made = {}
 
     def whole(number):
         folder = tmp_path / f"{then}-{number}"
         folder.mkdir()
-        made["host"] = Host(folder, monkeypatch, kind)
+        made["host"] = Host(folder, monkeypatch, kind, slow)
         restore = to_cutover(made["host"])
         restore.journal.record(steps.PROVEN, checks=[])
         restore.finish()
@@ -271,13 +322,15 @@ def test_killed_at_every_change_and_run_again(tmp_path, monkeypatch, kind, then)
     assert killed >= 15
 
 
-def test_killed_at_every_change_of_a_rollback(tmp_path, monkeypatch):
+@pytest.mark.parametrize("slow", [False, True])
+@pytest.mark.parametrize("kind", ["directory", "contents"])
+def test_killed_at_every_change_of_a_rollback(tmp_path, monkeypatch, kind, slow):
     made = {}
 
     def back(number):
         folder = tmp_path / str(number)
         folder.mkdir()
-        made["host"] = Host(folder, monkeypatch)
+        made["host"] = Host(folder, monkeypatch, kind, slow)
         made["host"].restore().stage()
         made["host"].restore().stop()
         made["host"].restore().cutover()

@@ -1,0 +1,52 @@
+# Copyright: (c) 2026, the quorum.etcd authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the module of the same name cannot do on its host: know that another member failed, and show how far it is."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Mapping
+
+from ansible.plugins.action import ActionBase
+from ansible_collections.quorum.etcd.plugins.plugin_utils.wire import Watch, Wire
+
+LONG = ("stage", "cutover", "prove")  # cutover is long only where the old data moves to another file system
+
+
+class ActionModule(ActionBase):
+    """See the module of the same name for the documentation."""
+
+    _supports_check_mode = True
+    _supports_async = True
+
+    def run(self, tmp: None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result = super().run(tmp, task_vars)
+        arguments = dict(self._task.args)
+        failed = failed_peers(arguments.pop("peers", None) or {})
+        if failed:
+            return {**result, "failed": True, "msg": failed}
+        phase, plan = arguments.get("phase"), arguments.get("plan") or {}
+        if phase == "agree":
+            return result  # what it is for has just been done
+        wire = Wire.of(self._connection) if phase in LONG else None
+        path = os.path.join(plan.get("member", {}).get("state_dir", "/"), "progress")
+        host = (task_vars or {}).get("inventory_hostname", "")
+        with Watch(wire, host, path):
+            done = self._execute_module(
+                module_name="quorum.etcd.restore", module_args=arguments, task_vars=task_vars or {}
+            )
+        return {**result, **done}
+
+
+def failed_peers(results: Mapping[str, Any]) -> str:
+    """What the other members' last phase failed with, in words; empty where none failed. A member does not go on alone."""
+    bad = {host: result for host, result in results.items() if _failed(result)}
+    return " ".join(
+        f"{host}: {result.get('msg') or 'it could not be reached any more.'}" for host, result in bad.items()
+    )
+
+
+def _failed(result: Any) -> bool:
+    return bool(result) and bool(result.get("failed") or result.get("unreachable"))

@@ -1,0 +1,129 @@
+# Copyright: (c) 2026, the quorum.etcd authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A snapshot between the controller and a host, as quickly as the network allows and with its progress shown.
+
+A snapshot holds every secret of the cluster: wherever it rests, nobody else can read it. What arrives gets its name only
+when it is complete; that it is the right one is verified by its SHA-256 when it is staged.
+"""
+
+from __future__ import annotations
+
+import os
+from shlex import quote
+from typing import Any
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+from ansible_collections.quorum.etcd.plugins.plugin_utils.wire import CHUNK, MARK, Progress, Wire, WireError
+
+# The host says whether it wants the bytes; a password that sudo did not ask for comes before the mark and is passed over.
+RECEIVE = """\
+umask 077
+if [ -f {dest} ] && [ "$(wc -c <{dest})" -eq {size} ]; then echo "{mark}has"; exit 0; fi
+mkdir -p {folder} || exit 1
+echo "{mark}wants"
+while read -r line && [ "$line" != "{mark}bytes" ]; do :; done
+cat >{part} && [ "$(wc -c <{part})" -eq {size} ] && mv -f {part} {dest}
+"""
+SEND = 'echo "{mark}bytes"; exec cat {src}'
+
+
+class ActionModule(ActionBase):
+    """See the module of the same name for the documentation."""
+
+    _supports_check_mode = True
+
+    def run(self, tmp: None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        super().run(tmp, task_vars)
+        _validated, given = self.validate_argument_spec(
+            {
+                "direction": {"type": "str", "choices": ["to_host", "from_host"], "required": True},
+                "src": {"type": "path", "required": True},
+                "dest": {"type": "path", "required": True},
+                "size": {"type": "int", "required": True},
+            }
+        )
+        if self._task.check_mode:
+            return {"changed": True}
+        host = (task_vars or {}).get("inventory_hostname", "")
+        move = self._to_host if given["direction"] == "to_host" else self._from_host
+        wire = Wire.of(self._connection)
+        try:
+            if wire is None:
+                return self._by_ansible(given, task_vars)
+            return {"changed": move(wire, given["src"], given["dest"], given["size"], host)}
+        except WireError as error:
+            if error.unreachable:  # let Ansible's own connection succeed, or say what is wrong
+                return self._by_ansible(given, task_vars)
+            raise AnsibleActionFail(
+                f"the snapshot could not be brought to {given['dest']}: {error}. Nothing was stopped; make room or mend the"
+                " connection, and run again."
+            ) from error
+        except OSError as error:
+            raise AnsibleActionFail(
+                f"the snapshot could not be moved from {given['src']} to {given['dest']}: {error}. Nothing was stopped."
+            ) from error
+
+    def _to_host(self, wire: Wire, src: str, dest: str, size: int, host: str) -> bool:
+        """True when the host got the bytes; False when it had a file of this size there already."""
+        words = {"folder": quote(os.path.dirname(dest)), "part": quote(f"{dest}.part"), "dest": quote(dest)}
+        with open(src, "rb") as source, wire.open(RECEIVE.format(mark=MARK.decode(), size=size, **words)) as stream:
+            if stream.begin() == "has":
+                return False
+            try:
+                stream.write(MARK + b"bytes\n")
+                _pump(source.read, stream.write, Progress(f"{host}: snapshot to the host", size))
+            except BrokenPipeError as error:
+                raise WireError("it ended before it had read everything") from error
+            stream.end()
+        return True
+
+    def _from_host(self, wire: Wire, src: str, dest: str, size: int, host: str) -> bool:
+        os.makedirs(os.path.dirname(dest), mode=0o700, exist_ok=True)
+        part = f"{dest}.part"
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as file, wire.open(SEND.format(mark=MARK.decode(), src=quote(src))) as stream:
+            stream.begin()
+            done = _pump(stream.output.read, file.write, Progress(f"{host}: snapshot to the controller", size))
+            stream.end()
+        if done != size:
+            raise WireError(f"{src} has {done} bytes, and {size} were planned")
+        os.rename(part, dest)
+        return True
+
+    def _by_ansible(self, given: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
+        """The slow ways of Ansible itself, which know every kind of connection."""
+        if given["direction"] == "from_host":
+            os.makedirs(os.path.dirname(given["dest"]), mode=0o700, exist_ok=True)
+            return self._action("fetch", {"src": given["src"], "dest": given["dest"], "flat": True}, task_vars)
+        folder = {"path": os.path.dirname(given["dest"]), "state": "directory", "mode": "0700"}
+        made = self._execute_module(module_name="ansible.builtin.file", module_args=folder, task_vars=task_vars)
+        if made.get("failed") or made.get("unreachable"):
+            return made
+        return self._action("copy", {"src": given["src"], "dest": given["dest"], "mode": "0600"}, task_vars)
+
+    def _action(self, name: str, arguments: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
+        task = self._task.copy()
+        task.args = arguments
+        action = self._shared_loader_obj.action_loader.get(
+            f"ansible.builtin.{name}",
+            task=task,
+            connection=self._connection,
+            play_context=self._play_context,
+            loader=self._loader,
+            templar=self._templar,
+            shared_loader_obj=self._shared_loader_obj,
+        )
+        return action.run(task_vars=task_vars)
+
+
+def _pump(read: Any, write: Any, progress: Progress) -> int:
+    """Move everything from ``read`` to ``write``; returns the number of bytes."""
+    done = 0
+    while chunk := read(CHUNK):
+        write(chunk)
+        done += len(chunk)
+        progress.at(done)
+    return done

@@ -1,0 +1,197 @@
+# Copyright: (c) 2026, the quorum.etcd authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A stream of bytes to and from a command on a host, beside Ansible's own connection.
+
+Ansible's shared connection compresses (``-C`` in its default ``ssh_args``) and holds what it transfers in memory: right
+for modules, wrong for gigabytes. A wire is an ssh of its own with the same settings and neither of the two.
+"""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import threading
+import time
+from contextlib import suppress
+from typing import IO, Any
+
+from ansible.utils.display import Display
+
+MARK = b"quorum-etcd "  # begins the line after which the stream is ours: sudo and login scripts may print before it
+REPORT_SECONDS = 5.0
+CHUNK = 1 << 20
+UNREACHABLE = 255  # ssh's own exit code
+
+
+class WireError(Exception):
+    """The command on the host failed; the text is what it said. ``unreachable`` where ssh itself did."""
+
+    def __init__(self, text: str, unreachable: bool = False) -> None:
+        super().__init__(text)
+        self.unreachable = unreachable
+
+
+class Wire:
+    """Runs shell commands on the host of an Ansible connection, with its ``become``."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self._become = connection.become
+
+    @classmethod
+    def of(cls, connection: Any) -> Wire | None:
+        """None where there is no quick way: another kind of connection, a password for ssh, or another become than sudo."""
+        if connection.become is not None and connection.become.name not in ("sudo", "ansible.builtin.sudo"):
+            return None
+        if connection.transport == "local":
+            return cls(connection)
+        if connection.transport != "ssh" or any(_option(connection, name) for name in _INTERACTIVE):
+            return None
+        return cls(connection)
+
+    def open(self, command: str) -> Stream:
+        """Start ``command``, a line of POSIX shell that prints a line which starts with MARK before anything of its own."""
+        password = ""
+        if self._become is None:
+            command = f"/bin/sh -c {shlex.quote(command)}"
+        else:
+            command = self._become.build_become_command(command, self._connection._shell)
+            password = self._become.get_option("become_pass") or ""
+        return Stream([*self._shell(), command], password)
+
+    def _shell(self) -> list[str]:
+        if self._connection.transport == "local":
+            return ["/bin/sh", "-c"]
+        option = self._connection.get_option
+        quick = [
+            "Compression=no",
+            "ControlMaster=no",
+            "ControlPath=none",
+            "BatchMode=yes",
+        ]  # ssh takes the first it sees
+        argv = [option("ssh_executable"), "-T", *_options(quick)]
+        argv += [word for word in shlex.split(option("ssh_args") or "") if word != "-C"]
+        if option("host_key_checking") is False:
+            argv += _options(["StrictHostKeyChecking=no"])
+        given = {"Port": option("port"), "IdentityFile": option("private_key_file"), "User": option("remote_user")}
+        given["ConnectTimeout"] = option("timeout")
+        argv += _options([f'{name}="{value}"' for name, value in given.items() if value])
+        for name in ("ssh_common_args", "ssh_extra_args"):
+            argv += shlex.split(option(name) or "")
+        return [*argv, option("host")]
+
+
+_INTERACTIVE = ("password", "private_key", "pkcs11_provider")
+
+
+def _option(connection: Any, name: str) -> Any:
+    """An option that older releases of ansible-core may not know."""
+    try:
+        return connection.get_option(name)
+    except KeyError:
+        return None
+
+
+def _options(given: list[str]) -> list[str]:
+    return [word for one in given for word in ("-o", one)]
+
+
+class Stream:
+    """A running command: what goes to it and what comes from it. A context manager, which ends it."""
+
+    def __init__(self, argv: list[str], password: str) -> None:
+        self._process = subprocess.Popen(  # noqa: S603
+            argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        self.input: IO[bytes] = self._process.stdin  # type: ignore[assignment]
+        self.output: IO[bytes] = self._process.stdout  # type: ignore[assignment]
+        if password:
+            self.write(password.encode() + b"\n")
+            self.input.flush()
+
+    def __enter__(self) -> Stream:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def begin(self) -> str:
+        """Wait for the line with the mark; returns the rest of that line."""
+        for line in self.output:
+            _before, mark, word = line.partition(MARK)
+            if mark:
+                return word.decode().strip()
+        self.end()
+        raise WireError("it said nothing")
+
+    def write(self, chunk: bytes) -> None:
+        try:
+            self.input.write(chunk)
+        except BrokenPipeError:
+            self.end()
+            raise
+
+    def end(self) -> bytes:
+        """Close its input and wait; returns the rest of its output. WireError where it failed."""
+        try:
+            rest, said = self._process.communicate()
+        except BrokenPipeError:
+            rest, said = b"", b"it ended before it had read everything"
+        if self._process.returncode:
+            words = said.decode(errors="replace").strip().splitlines()
+            raise WireError(words[-1] if words else "no message", self._process.returncode == UNREACHABLE)
+        return rest
+
+
+class Watch:
+    """A context manager that shows every few seconds what a running module has left in its progress file on the host.
+
+    Silent for what is quick, and where there is no wire to the host.
+    """
+
+    def __init__(self, wire: Wire | None, host: str, path: str) -> None:
+        self._wire, self._host = wire, host
+        self._command = f'echo "{MARK.decode()}"; cat {shlex.quote(path)} 2>/dev/null || :'
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+
+    def __enter__(self) -> None:
+        if self._wire is not None:
+            self._thread.start()
+
+    def __exit__(self, *_exc: object) -> None:
+        self._over.set()
+        if self._thread.is_alive():
+            self._thread.join(REPORT_SECONDS)
+
+    def _look(self) -> None:
+        while not self._over.wait(REPORT_SECONDS):
+            with suppress(WireError, OSError):
+                line = self._asked()
+                if line and not self._over.is_set():
+                    Display().display(f"{self._host}: {line}")
+
+    def _asked(self) -> str:
+        with self._wire.open(self._command) as stream:  # type: ignore[union-attr]
+            stream.begin()
+            return stream.end().decode(errors="replace").strip()
+
+
+class Progress:
+    """Says every few seconds how far something is."""
+
+    def __init__(self, what: str, total: int) -> None:
+        self._what, self._total = what, total
+        self._began = self._said = time.monotonic()
+
+    def at(self, done: int) -> None:
+        now = time.monotonic()
+        if now - self._said < REPORT_SECONDS:
+            return
+        self._said = now
+        left = (now - self._began) * (self._total - done) / done if done else 0
+        share = f"{100 * done // max(1, self._total)} % of {self._total / 1e6:,.0f} MB"
+        Display().display(f"{self._what}: {share}, about {left:.0f} s left")
