@@ -95,6 +95,7 @@ class ActionModule(ActionBase):
 
     def _by_ansible(self, given: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
         """The slow ways of Ansible itself, which know every kind of connection."""
+        os.umask(0o077)  # this process does only this task
         if given["direction"] == "from_host":
             os.makedirs(os.path.dirname(given["dest"]), mode=0o700, exist_ok=True)
             return self._action("fetch", {"src": given["src"], "dest": given["dest"], "flat": True}, task_vars)
