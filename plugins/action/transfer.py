@@ -11,6 +11,7 @@ when it is complete; that it is the right one is verified by its SHA-256 when it
 from __future__ import annotations
 
 import os
+import shutil
 from shlex import quote
 from typing import Any
 
@@ -39,13 +40,17 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         _validated, given = self.validate_argument_spec(
             {
-                "direction": {"type": "str", "choices": ["to_host", "from_host"], "required": True},
-                "src": {"type": "path", "required": True},
+                "direction": {"type": "str", "choices": ["to_host", "from_host", "forget"], "required": True},
+                "src": {"type": "path"},
                 "dest": {"type": "path", "required": True},
-                "size": {"type": "int", "required": True},
-            }
+                "size": {"type": "int"},
+            },
+            required_if=[("direction", way, ("src", "size")) for way in ("to_host", "from_host")],
         )
         if self._task.check_mode:
+            return {"changed": True}
+        if given["direction"] == "forget":
+            shutil.rmtree(os.path.dirname(given["dest"]), ignore_errors=True)
             return {"changed": True}
         host = (task_vars or {}).get("inventory_hostname", "")
         move = self._to_host if given["direction"] == "to_host" else self._from_host

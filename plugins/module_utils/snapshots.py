@@ -306,6 +306,11 @@ def entry(path: str, verify: bool = True, now: Optional[float] = None) -> Dict[s
     }
 
 
+def look(path: str) -> List[Dict[str, Any]]:
+    """The snapshot at ``path``, or those of the folder: what ``catalogue`` returns."""
+    return [entry(path)] if os.path.isfile(path) else catalogue(path)
+
+
 def newest_good(entries: List[Dict[str, Any]]) -> Optional[Dict[str, Any]]:
     """The newest entry that may be restored without being named; None where there is none.
 

@@ -19,6 +19,15 @@ author:
 extends_documentation_fragment:
   - quorum.etcd.connection
   - quorum.etcd.member
+options:
+  ask_cluster:
+    description: Also ask the cluster through this member how it is; RV(view).
+    type: bool
+    default: false
+  snapshots:
+    description: Also look for snapshots in this folder, or at this one; RV(snapshots).
+    type: path
+    default: ""
 attributes:
   check_mode:
     description: Can run in check mode; it never changes anything.
@@ -152,26 +161,63 @@ member:
       key: /etc/etcd/server.key
       bin_dir: /usr/bin
     journal: {}
+view:
+  description: The cluster as this member sees it, as M(quorum.etcd.cluster_info) returns it; null where it was not asked.
+  type: dict
+  returned: success
+  sample:
+    cluster_id: a9b7a22aeb5c8521
+    has_quorum: true
+snapshots:
+  description: The snapshots, as M(quorum.etcd.snapshot_info) returns them; empty where nothing was looked for.
+  type: list
+  elements: dict
+  returned: success
+  sample:
+    - path: /var/backups/etcd/prod-20261124T034557Z-rev2.db
+      ok: true
 """
 
-from typing import Any, Dict
+from dataclasses import replace
+from typing import Any, Dict, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils import glue
-from ..module_utils.discovery import discover
+from ..module_utils.cluster import observe
+from ..module_utils.commands import Run
+from ..module_utils.discovery import discover, tools_from_dict
+from ..module_utils.snapshots import look
 
 
 def work(module: AnsibleModule) -> Dict[str, Any]:
-    return {"changed": False, "member": discover(module.params, glue.runner(module))}
+    run = glue.runner(module)
+    member = discover(module.params, run)
+    return {
+        "changed": False,
+        "member": member,
+        "view": _view(module.params, member, run) if module.params["ask_cluster"] else None,
+        "snapshots": look(module.params["snapshots"]) if module.params["snapshots"] else [],
+    }
+
+
+def _view(params: Dict[str, Any], member: Dict[str, Any], run: Run) -> Optional[Dict[str, Any]]:
+    tools = tools_from_dict(member["tools"])
+    found = {name: member["connection"][name] for name in ("endpoints", "cacert", "cert", "key")}
+    if not tools.etcdctl or not found["endpoints"]:
+        return None
+    # Not the hashes: they cost a reading of all data.
+    return observe(run, tools, replace(glue.connection(params), **found), hash_check=False)
 
 
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec={**glue.CONNECTION_OPTIONS, **glue.MEMBER_OPTIONS},
-        supports_check_mode=True,
-    )
-    glue.answer(module, work)
+    options = {
+        **glue.CONNECTION_OPTIONS,
+        **glue.MEMBER_OPTIONS,
+        "ask_cluster": {"type": "bool", "default": False},
+        "snapshots": {"type": "path", "default": ""},
+    }
+    glue.answer(AnsibleModule(argument_spec=options, supports_check_mode=True), work)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ description:
   - Computes, from what the hosts reported, everything that a restore will do on each host.
   - That is the C(snapshot restore) arguments, the token, the predicted member and cluster IDs, the revision bump, what is
     moved where, the configuration before and after, the disk it needs, and the data that will be lost.
-  - It touches nothing. Where O(facts) are the same, the plan is the same, but for the token, which can be given.
+  - It is computed on the controller, and touches nothing. Where O(facts) are the same, the plan is the same, but for the
+    token, which can be given.
 author:
   - The quorum.etcd authors (@quorum-etcd)
 attributes:
@@ -30,8 +31,8 @@ options:
     required: true
   facts:
     description:
-      - What each host reported, by host - a dictionary with C(member) (from M(quorum.etcd.member_info)), C(view) (from
-        M(quorum.etcd.cluster_info)) and C(snapshots) (from M(quorum.etcd.snapshot_info)). A host that did not answer has none.
+      - What M(quorum.etcd.member_info) reported of each host, by host - a dictionary with C(member), C(view) and
+        C(snapshots). A host that did not answer has none.
     type: dict
     required: true
   run_hosts:
@@ -43,11 +44,10 @@ options:
     description: V(latest) for the newest verified snapshot of each cluster, or the path of one, on the controller or on a host.
     type: str
     default: latest
-  controller_snapshots:
-    description: What M(quorum.etcd.snapshot_info) found on the controller.
-    type: list
-    elements: dict
-    default: []
+  source:
+    description: Folder on the controller in which to look for snapshots too, or the one that was named.
+    type: path
+    default: ""
   spool:
     description: Folder on the controller for a snapshot that must be brought from one host to the others.
     type: path
@@ -101,7 +101,6 @@ EXAMPLES = r"""
     clusters: {m1: etcd, m2: etcd, m3: etcd}
     facts: "{{ facts_by_host }}"
     run_hosts: "{{ ansible_play_hosts_all }}"
-  delegate_to: localhost
   run_once: true
   register: plan
 """
@@ -135,69 +134,3 @@ unconfirmed:
   type: str
   sample: "This replaces the data of cluster etcd. To go on, run again with -e etcd_restore_confirm=etcd"
 """
-
-import secrets
-from datetime import datetime, timezone
-from typing import Any
-
-from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.quorum.etcd.plugins.module_utils.glue import answer
-from ansible_collections.quorum.etcd.plugins.module_utils.restore_plan import Options, confirmation, make_plan
-from ansible_collections.quorum.etcd.plugins.module_utils.restore_text import plan_in_words, refusals_in_words
-
-
-def work(module: AnsibleModule) -> dict[str, Any]:
-    given = module.params
-    now = given["now"] or datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-    same = (
-        "snapshot",
-        "controller_snapshots",
-        "spool",
-        "token",
-        "bump_revision",
-        "skip_hash_check",
-        "exclude",
-        "auth_user",
-        "again",
-    )
-    options = Options(
-        now=now, nonce=secrets.token_hex(4), rollback=given["rollback"], **{name: given[name] for name in same}
-    )
-    hosts = {
-        host: {"cluster": cluster, "in_run": host in given["run_hosts"], **(given["facts"].get(host) or {})}
-        for host, cluster in given["clusters"].items()
-    }
-    plan = make_plan(hosts, options)
-    return {
-        "changed": False,
-        "plan": plan,
-        "text": plan_in_words(plan),
-        "refusal": refusals_in_words(plan) if plan["refusals"] else "",
-        "unconfirmed": confirmation(plan, given["confirm"], given["confirm_with"]),
-    }
-
-
-def main() -> None:
-    options: dict[str, Any] = {
-        "clusters": {"type": "dict", "required": True},
-        "facts": {"type": "dict", "required": True},
-        "run_hosts": {"type": "list", "elements": "str", "required": True},
-        "snapshot": {"type": "str", "default": "latest"},
-        "controller_snapshots": {"type": "list", "elements": "dict", "default": []},
-        "spool": {"type": "path", "default": "~/.cache/quorum-etcd"},
-        "token": {"type": "str", "default": "", "no_log": False},
-        "now": {"type": "str", "default": ""},
-        "bump_revision": {"type": "bool", "default": True},
-        "skip_hash_check": {"type": "bool", "default": False},
-        "exclude": {"type": "list", "elements": "str", "default": []},
-        "auth_user": {"type": "str", "default": ""},
-        "again": {"type": "bool", "default": False},
-        "rollback": {"type": "bool", "default": False},
-        "confirm": {"type": "str", "default": ""},
-        "confirm_with": {"type": "str", "default": ""},
-    }
-    answer(AnsibleModule(argument_spec=options, supports_check_mode=True), work)
-
-
-if __name__ == "__main__":
-    main()

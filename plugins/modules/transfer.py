@@ -26,14 +26,15 @@ attributes:
     support: none
 options:
   direction:
-    description: V(to_host) from the controller to the host, V(from_host) the other way.
+    description:
+      - V(to_host) from the controller to the host, V(from_host) the other way.
+      - V(forget) removes what V(from_host) brought, with its folder.
     type: str
-    choices: [to_host, from_host]
+    choices: [to_host, from_host, forget]
     required: true
   src:
     description: The file, on the controller or on the host.
     type: path
-    required: true
   dest:
     description: Where it goes. The folder is made, for its owner alone, where it is missing.
     type: path
@@ -41,7 +42,6 @@ options:
   size:
     description: Its bytes.
     type: int
-    required: true
 """
 
 EXAMPLES = r"""

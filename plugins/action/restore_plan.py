@@ -1,0 +1,65 @@
+# Copyright: (c) 2026, the quorum.etcd authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The plan is made where the facts of all hosts are, on the controller: a module would have to be sent all of them."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import datetime, timezone
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+from ansible_collections.quorum.etcd.plugins.module_utils.restore_plan import Options, confirmation, make_plan
+from ansible_collections.quorum.etcd.plugins.module_utils.restore_text import plan_in_words, refusals_in_words
+from ansible_collections.quorum.etcd.plugins.module_utils.snapshots import look
+
+OPTIONS: dict[str, Any] = {
+    "clusters": {"type": "dict", "required": True},
+    "facts": {"type": "dict", "required": True},
+    "run_hosts": {"type": "list", "elements": "str", "required": True},
+    "snapshot": {"type": "str", "default": "latest"},
+    "source": {"type": "path", "default": ""},
+    "spool": {"type": "path", "default": "~/.cache/quorum-etcd"},
+    "token": {"type": "str", "default": "", "no_log": False},
+    "now": {"type": "str", "default": ""},
+    "bump_revision": {"type": "bool", "default": True},
+    "skip_hash_check": {"type": "bool", "default": False},
+    "exclude": {"type": "list", "elements": "str", "default": []},
+    "auth_user": {"type": "str", "default": ""},
+    "again": {"type": "bool", "default": False},
+    "rollback": {"type": "bool", "default": False},
+    "confirm": {"type": "str", "default": ""},
+    "confirm_with": {"type": "str", "default": ""},
+}
+NOT_IN_OPTIONS = ("clusters", "facts", "run_hosts", "source", "now", "confirm", "confirm_with")
+
+
+class ActionModule(ActionBase):
+    """See the module of the same name for the documentation."""
+
+    _supports_check_mode = True
+    _requires_connection = False
+
+    def run(self, tmp: None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        super().run(tmp, task_vars)
+        _validated, given = self.validate_argument_spec(OPTIONS)
+        options = Options(
+            now=given["now"] or datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            nonce=secrets.token_hex(4),
+            controller_snapshots=look(given["source"]) if given["source"] else [],
+            **{name: value for name, value in given.items() if name not in NOT_IN_OPTIONS},
+        )
+        hosts = {
+            host: {**(given["facts"].get(host) or {}), "cluster": cluster, "in_run": host in given["run_hosts"]}
+            for host, cluster in given["clusters"].items()
+        }
+        plan = make_plan(hosts, options)
+        return {
+            "changed": False,
+            "plan": plan,
+            "text": plan_in_words(plan),
+            "refusal": refusals_in_words(plan) if plan["refusals"] else "",
+            "unconfirmed": confirmation(plan, given["confirm"], given["confirm_with"]),
+        }
