@@ -80,7 +80,7 @@ class Wire:
         argv += _options([f'{name}="{value}"' for name, value in given.items() if value])
         for name in ("ssh_common_args", "ssh_extra_args"):
             argv += shlex.split(option(name) or "")
-        return [*argv, option("host")]
+        return [argv[0], *_quick_ciphers([*argv, option("host")]), *argv[1:], option("host")]
 
 
 _INTERACTIVE = ("password", "private_key", "pkcs11_provider")
@@ -92,6 +92,16 @@ def _option(connection: Any, name: str) -> Any:
         return connection.get_option(name)
     except KeyError:
         return None
+
+
+def _quick_ciphers(argv: list[str]) -> list[str]:
+    """The ciphers that this ssh may use with this host, those first that processors do in hardware.
+
+    OpenSSH 10 puts AES-GCM first too; before, ChaCha20 came first, with which two hosts took half as long again here.
+    """
+    told = subprocess.run([argv[0], "-G", *argv[1:]], capture_output=True, text=True, check=False).stdout  # noqa: S603
+    ciphers = next((line.split()[1].split(",") for line in told.splitlines() if line.startswith("ciphers ")), [])
+    return _options([f"Ciphers={','.join(sorted(ciphers, key=lambda name: '-gcm' not in name))}"] if ciphers else [])
 
 
 def _options(given: list[str]) -> list[str]:
