@@ -80,6 +80,11 @@ checks:
   type: list
   elements: dict
   sample: [{what: cluster ID, expected: 5d9b1ad4c1b0f3a1, found: 5d9b1ad4c1b0f3a1, ok: true}]
+said:
+  description: What the rollback has left behind, in a sentence.
+  returned: with phase V(rollback)
+  type: str
+  sample: The old data and configuration are back on this host.
 summary:
   description: The closing table, a line each.
   returned: with phase V(finish)
@@ -93,6 +98,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.quorum.etcd.plugins.module_utils.commands import Connection
 from ansible_collections.quorum.etcd.plugins.module_utils.glue import CONNECTION_OPTIONS, answer, runner
+from ansible_collections.quorum.etcd.plugins.module_utils.journal import STOPPING
 from ansible_collections.quorum.etcd.plugins.module_utils.restore_phases import Restore
 from ansible_collections.quorum.etcd.plugins.module_utils.restore_text import closing_table
 
@@ -107,7 +113,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     if phase == "prove":
         done = {"changed": False, **restore.prove(module.params["timeout"])}
     elif phase == "rollback":
-        done = {"changed": restore.rollback(module.params["reason"])}
+        done = {"changed": restore.rollback(module.params["reason"]), "said": _what_is_back(restore)}
     else:
         done = {"changed": getattr(restore, phase)()}
     entries = restore.journal.entries()
@@ -115,6 +121,12 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         checks = next(entry["checks"] for entry in reversed(entries) if entry["step"] == "proven")
         done["summary"] = closing_table(plan["of"], entries, checks)
     return {**done, "journal": entries}
+
+
+def _what_is_back(restore: Restore) -> str:
+    if STOPPING in restore.journal.steps():
+        return "The old data and configuration are back on this host."
+    return "Nothing had been stopped or changed on this host."
 
 
 def _connection(params: dict[str, Any], plan: dict[str, Any]) -> Connection:

@@ -129,7 +129,7 @@ def test_a_member_that_does_not_come_up_rolls_everything_back(lab: Lab) -> None:
 
     failed = play(RESTORE, "-i", lab.inventory, *CONFIRM, "-e", "etcd_restore_prove_timeout=15")
     assert failed.rc != 0
-    assert "the old data and configuration are back" in failed.text, failed.output
+    assert "The old data and configuration are back" in failed.text, failed.output
     script.write_text(good)
     for member in lab.members:
         lab.start(member)

@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""When a host must not go on alone."""
+
+from __future__ import annotations
+
+from ansible_collections.quorum.etcd.plugins.action.restore import failed_peers
+
+
+def test_nobody_failed():
+    assert failed_peers({}) == ""
+    assert failed_peers({"m1": {"changed": True}, "m2": {"skipped": True}, "m3": {}}) == ""
+
+
+def test_the_host_and_its_words_are_told():
+    said = failed_peers({"m1": {"changed": True}, "m2": {"failed": True, "msg": "no space left."}})
+    assert said == "m2: no space left."
+
+
+def test_a_host_that_is_gone_counts_as_failed():
+    assert failed_peers({"m1": {"unreachable": True}}) == "m1: it could not be reached any more."
