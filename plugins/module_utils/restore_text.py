@@ -131,7 +131,7 @@ def _restore_rows(own: Mapping[str, Any]) -> List[List[str]]:
     if not own["slow"]:
         rows.append(["stage", shlex.join(own["restore"]["argv"])])
     rows += [["", _disk(disk)] for disk in own["disk"]]
-    last = ", after all others, since it leads" if own["stop_after"] else ""
+    last = ", after all others, since it leads" if own["leads"] else ""
     rows.append(["stop", (_service(service, "stop") if own["was_running"] else "(it does not run)") + last])
     for swap in own["swaps"]:
         if swap["existed"]:

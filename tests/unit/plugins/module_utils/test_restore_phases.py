@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import os
+import socket
 
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils import journal as steps
@@ -16,7 +17,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils import restore_phases
 from ansible_collections.quorum.etcd.plugins.module_utils.commands import Connection, Result
 from ansible_collections.quorum.etcd.plugins.module_utils.errors import EtcdError
 from ansible_collections.quorum.etcd.plugins.module_utils.journal import Journal, summary
-from ansible_collections.quorum.etcd.plugins.module_utils.restore_phases import Restore, wait_until_closed
+from ansible_collections.quorum.etcd.plugins.module_utils.restore_phases import Closing, Restore
 
 CONFIG = "# mine\nETCD_INITIAL_CLUSTER_STATE=existing\nETCD_INITIAL_CLUSTER_TOKEN=old\nETCD_INITIAL_CLUSTER=m1=http://127.0.0.1:1\n"
 
@@ -79,7 +80,8 @@ class Host:
                 "size": 544,
                 "transfer": False,
             },
-            "stop_after": [],
+            "leads": False,
+            "others": [],
             "was_running": True,
             "restore": {"argv": ["etcdutl", "snapshot", "restore"], "env": {}},
             "swaps": [
@@ -125,7 +127,8 @@ class Host:
 
 def to_cutover(host):
     restore = host.restore()
-    assert restore.stage() and restore.stop() and restore.cutover()
+    assert restore.stage() and restore.stop()
+    restore.cutover()
     return restore
 
 
@@ -207,10 +210,17 @@ def test_a_half_made_staging_is_made_again(host):
     assert not os.path.exists(os.path.join(host.staged, "member", "snap"))
 
 
-def test_what_a_reboot_started_on_nothing_is_kept_out_of_the_way(host):
-    restore = host.restore()
-    restore.stage()
-    restore.stop()
+def before_cutover(host, monkeypatch):
+    """Staged and stopped, and the others were not seen to have stopped."""
+    restore = host.restore(others=["http://127.0.0.1:1"])
+    with monkeypatch.context() as patch:
+        patch.setattr(Closing, "wait", lambda self, seconds: False)
+        assert restore.stage() and restore.stop()
+    return restore
+
+
+def test_what_a_reboot_started_on_nothing_is_kept_out_of_the_way(host, monkeypatch):
+    restore = before_cutover(host, monkeypatch)
     os.rename(host.live, host.aside)  # killed here, and the host boots with etcd enabled
     (host.live / "member").mkdir(parents=True)
     (host.live / "member" / "db").write_text("born empty")
@@ -238,9 +248,7 @@ def test_the_slow_way_moves_the_old_data_away_before_it_restores(tmp_path, monke
 @pytest.mark.parametrize("slow", [False, True])
 def test_what_a_reboot_started_on_an_empty_mount_point_is_kept_too(tmp_path, monkeypatch, slow):
     host = Host(tmp_path, monkeypatch, "contents", slow)
-    restore = host.restore()
-    restore.stage()
-    restore.stop()
+    restore = before_cutover(host, monkeypatch)
     os.makedirs(host.near)
     os.rename(host.live / "member", os.path.join(host.near, "member"))  # killed here, and the host boots
     (host.live / "member").mkdir()
@@ -342,21 +350,38 @@ def test_killed_at_every_change_of_a_rollback(tmp_path, monkeypatch, kind, slow)
         assert made["host"].config.read_text() == CONFIG
 
 
-def test_waiting_for_followers_ends_when_they_are_gone_or_the_time_is_up():
+def test_others_are_seen_closed_once_even_if_they_open_again():
     asked = []
 
-    def refused(address, timeout):
+    def connect(address, timeout):
         asked.append(address)
-        raise ConnectionRefusedError
+        if len(asked) == 2:
+            raise ConnectionRefusedError  # the second URL, for one moment
+        if len(asked) == 5:
+            raise ConnectionRefusedError  # the first, later
+        return type("Open", (), {"close": lambda self: None})()
 
-    wait_until_closed(["http://10.0.0.1:2380", "https://[::1]:2380"], 5, connect=refused)
-    assert asked == [("10.0.0.1", 2380), ("::1", 2380)]
+    with Closing(["http://10.0.0.1:2380", "https://[::1]:2380"], connect) as others:
+        assert others.wait(10)
+    assert asked[:2] == [("10.0.0.1", 2380), ("::1", 2380)]
+    assert set(asked[2:]) == {("10.0.0.1", 2380)}, "what was seen closed is not asked again"
 
-    class Open:
-        def close(self):
-            pass
 
-    wait_until_closed(["http://10.0.0.1:2380"], 0.01, connect=lambda address, timeout: Open())
+def test_others_that_stay_open_are_waited_for_and_then_left_to_the_next_task(host, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setattr(restore_phases, "OTHERS_WAIT", 0.2)
+        restore = host.restore(others=[f"http://127.0.0.1:{server.getsockname()[1]}"])
+        assert restore.stage() and restore.stop()
+        assert host.db() == "old" and host.service.calls == ["stop"]
+    assert restore.cutover()
+    assert host.db() == "new"
+
+
+def test_who_sees_all_others_stopped_goes_on_at_once(host):
+    restore = host.restore(others=["http://127.0.0.1:1"])
+    assert restore.stage() and restore.stop()
+    assert host.db() == "new" and host.service.calls == ["stop", "start"]
+    assert restore.cutover() is False
 
 
 def test_a_journal_line_cut_off_by_a_power_failure_is_no_step(tmp_path):

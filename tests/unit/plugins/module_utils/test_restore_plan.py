@@ -189,8 +189,8 @@ def test_the_loss_is_told_in_seconds_and_revisions():
 
 def test_the_leader_stops_last():
     plan = make_plan(hosts(), options())["hosts"]
-    assert plan["host2"]["stop_after"] == ["http://10.0.0.1:2380", "http://10.0.0.3:2380"]
-    assert plan["host1"]["stop_after"] == plan["host3"]["stop_after"] == []
+    assert [plan[f"host{number}"]["leads"] for number in (1, 2, 3)] == [False, True, False]
+    assert plan["host2"]["others"] == ["http://10.0.0.1:2380", "http://10.0.0.3:2380"]
 
 
 def test_configuration_goes_to_new_with_the_fresh_token():
