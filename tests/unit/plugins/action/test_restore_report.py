@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The action that writes the reports: what it makes of its options, in check mode too, and what it must not fail for."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from pathlib import Path
+from unittest.mock import MagicMock
+
+import pytest
+from ansible import context
+from ansible.errors import AnsibleActionFail
+from ansible.utils.context_objects import CLIArgs
+from ansible_collections.quorum.etcd.plugins.action.restore_report import ActionModule
+
+FIXTURES = Path(__file__).resolve().parents[2] / "fixtures"
+
+
+def recorded(name="restored"):
+    return json.loads((FIXTURES / f"report-{name}.json").read_text())
+
+
+def run(check_mode=False, **options):
+    task = MagicMock(args=options, check_mode=check_mode, async_val=0, diff=False)
+    action = ActionModule(task, MagicMock(), MagicMock(check_mode=check_mode), MagicMock(), MagicMock(), MagicMock())
+    return action.run(task_vars={})
+
+
+@pytest.fixture
+def command_line(monkeypatch):
+    def started_as(**given):
+        monkeypatch.setattr(context, "CLIARGS", CLIArgs(given))
+
+    return started_as
+
+
+def test_a_restore_is_reported_in_two_private_files(tmp_path, command_line):
+    command_line(
+        args=("restore.yml",), inventory=(str(Path.cwd() / "prod"),), extra_vars=("etcd_auth_password=hunter2",)
+    )
+    folder = tmp_path / "reports"
+    done = run(folder=str(folder), **recorded())
+    name = folder / "etcd-20261124T150008Z-restored"
+    assert done == {
+        "changed": False,
+        "reports": [{"cluster": "etcd", "outcome": "restored", "html": f"{name}.html", "json": f"{name}.json"}],
+        "text": [f"Report: {name}.html"],
+    }
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
+    report = json.loads(Path(f"{name}.json").read_text())
+    assert report["outcome"] == "restored" and not report["check"]
+    text = Path(f"{name}.html").read_text()
+    assert "ansible-playbook backup.yml -i prod" in text
+    assert "hunter2" not in text + json.dumps(report)
+
+
+def test_check_mode_writes_a_report_too(tmp_path):
+    given = recorded()
+    done = run(folder=str(tmp_path), check_mode=True, plan=given["plan"], text=given["text"])
+    assert [report["outcome"] for report in done["reports"]] == ["check"] and done["changed"] is False
+    assert len(list(tmp_path.iterdir())) == 2
+    real = run(folder=str(tmp_path), **given)
+    assert (
+        len({path for report in (*done["reports"], *real["reports"]) for path in (report["html"], report["json"])}) == 4
+    )
+
+
+def test_what_was_said_goes_before_the_mode_of_the_task(tmp_path):
+    given = recorded()
+    done = run(folder=str(tmp_path), check_mode=True, check=False, plan=given["plan"], refusal="no", text=given["text"])
+    assert done["reports"][0]["outcome"] == "refused"
+
+
+def test_each_cluster_has_its_own(tmp_path):
+    given = recorded()
+    given["plan"]["clusters"]["other"] = {"cluster": "other", "mode": "nothing"}
+    done = run(folder=str(tmp_path), **given)
+    assert [(report["cluster"], report["outcome"]) for report in done["reports"]] == [
+        ("etcd", "restored"),
+        ("other", "nothing"),
+    ]
+    assert len(done["text"]) == 2
+
+
+def test_at_most_fifty_are_kept(tmp_path):
+    for number in range(60):
+        old = tmp_path / f"etcd-20250101T0000{number:02d}Z-restored.html"
+        old.write_text("")
+        os.utime(old, (number, number))
+    run(folder=str(tmp_path), **recorded())
+    assert len({path.stem for path in tmp_path.iterdir()}) == 50
+    assert (tmp_path / "etcd-20261124T150008Z-restored.html").exists()
+
+
+def test_a_folder_that_cannot_be_written_to_is_no_failure(tmp_path):
+    (tmp_path / "file").write_text("")
+    done = run(folder=str(tmp_path / "file" / "reports"), **recorded())
+    assert done["reports"] == [] and not done.get("failed")
+    assert "No report could be written" in done["text"][0] and "etcd_report_dir" in done["text"][0]
+
+
+def test_a_misspelt_option_is_refused(tmp_path):
+    with pytest.raises(AnsibleActionFail, match="jurnals"):
+        run(folder=str(tmp_path), jurnals={}, **recorded())
