@@ -26,7 +26,7 @@ class ActionModule(ActionBase):
         arguments = dict(self._task.args)
         failed = failed_peers(arguments.pop("peers", None) or {})
         if failed:
-            return {**result, "failed": True, "msg": failed}
+            return {**result, "failed": True, "msg": failed, "because_of": "another host"}
         phase, plan = arguments.get("phase"), arguments.get("plan") or {}
         if phase == "agree":
             return result  # what it is for has just been done

@@ -58,7 +58,7 @@ _THEN = {steps.STARTED: PROVE, steps.PROVEN: FINISH}
 # No host writes the second before every host has written the first: where one does, their clocks differ.
 _BARRIERS = (
     (steps.STAGED, steps.STOPPING),
-    (steps.STOPPED, steps.SET_ASIDE),
+    (steps.STOPPING, steps.SET_ASIDE),
     (steps.STARTED, steps.PROVEN),
     (steps.PROVEN, steps.FINISHED),
 )

@@ -114,8 +114,12 @@ def _plan_cluster(name: str, hosts: Mapping[str, Any], options: Options, finding
     interrupted = _interrupted(journals)
     if interrupted:
         _check_same_snapshot(interrupted, options, findings)
-        mode = ROLLBACK if any(journal.get("step", "").startswith("roll") for journal in interrupted) else RESUME
-        return _continue(name, mode, journals, findings)
+        if not _is_being_rolled_back(interrupted, journals):
+            return _continue(name, RESUME, journals, findings)
+        findings.warn(
+            "an earlier run has begun to put the old data back, and this one ends that; for the restore itself, run again."
+        )
+        return _continue(name, ROLLBACK, journals, findings)
     return _new_restore(name, present, journals, options, findings)
 
 
@@ -125,6 +129,14 @@ def _plan_cluster(name: str, hosts: Mapping[str, Any], options: Options, finding
 def _interrupted(journals: Mapping[str, Mapping[str, Any]]) -> List[Mapping[str, Any]]:
     """The open journals of a restore that has already stopped something, if there are any."""
     return [journal for journal in journals.values() if journal.get("open") and journal.get("touched")]
+
+
+def _is_being_rolled_back(interrupted: Sequence[Mapping[str, Any]], journals: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether any host has begun, or ended, to roll back a restore that others have not closed."""
+    ids = {journal["restore_id"] for journal in interrupted}
+    return any(
+        journal.get("step", "").startswith("roll") for journal in journals.values() if journal.get("restore_id") in ids
+    )
 
 
 def _check_same_snapshot(interrupted: Sequence[Mapping[str, Any]], options: Options, findings: Findings) -> None:

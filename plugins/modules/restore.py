@@ -98,6 +98,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.quorum.etcd.plugins.module_utils.commands import Connection
+from ansible_collections.quorum.etcd.plugins.module_utils.errors import EtcdError
 from ansible_collections.quorum.etcd.plugins.module_utils.glue import CONNECTION_OPTIONS, answer, runner
 from ansible_collections.quorum.etcd.plugins.module_utils.journal import STOPPING
 from ansible_collections.quorum.etcd.plugins.module_utils.restore_phases import Restore
@@ -109,6 +110,14 @@ PHASES = ("stage", "stop", "cutover", "prove", "agree", "finish", "rollback")
 def work(module: AnsibleModule) -> dict[str, Any]:
     plan, phase = module.params["plan"], module.params["phase"]
     restore = Restore(plan, runner(module), _connection(module.params, plan))
+    try:
+        return _do(module, restore, phase)
+    except EtcdError as error:
+        error.context["journal"] = restore.journal.entries()
+        raise
+
+
+def _do(module: AnsibleModule, restore: Restore, phase: str) -> dict[str, Any]:
     if module.check_mode or phase == "agree":
         return {"changed": phase not in ("prove", "agree"), "journal": restore.journal.entries()}
     if phase == "prove":
@@ -120,7 +129,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     entries = restore.journal.entries()
     if phase == "finish":
         checks = next(entry["checks"] for entry in reversed(entries) if entry["step"] == "proven")
-        done["summary"] = closing_table(plan["of"], entries, checks)
+        done["summary"] = closing_table(restore.plan["of"], entries, checks)
     return {**done, "journal": entries}
 
 

@@ -442,6 +442,15 @@ def test_a_run_killed_while_staging_is_planned_anew():
     assert {own["restore_id"] for own in again["hosts"].values()} == {"20261124T040000Z"}
 
 
+def test_a_host_that_vanished_while_the_others_rolled_back_is_rolled_back_too():
+    first = make_plan(hosts(), options())
+    back = {"step": "rolled_back", "open": False}
+    given = with_journals(first, host1=back, host2=back, host3={"step": "stopped"})
+    plan = make_plan(given, options(now="2026-11-24T04:00:00Z"))
+    assert plan["clusters"]["etcd"]["mode"] == "rollback"
+    assert "run again" in plan["warnings"][0]["cause"]
+
+
 def test_a_rollback_that_was_killed_goes_on_rolling_back():
     first = make_plan(hosts(), options())
     given = with_journals(first, host1={"step": "rolled_back", "open": False}, host2={"step": "rolling_back"})
