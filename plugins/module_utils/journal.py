@@ -11,10 +11,13 @@ they were). Restore ids start with a UTC time, so the newest sorts last.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import fcntl
 import json
 import os
-from typing import Any, Dict, List, Optional
+import time
+from typing import Any, Dict, Iterator, List, Optional
 
 from .errors import EtcdError
 
@@ -82,6 +85,29 @@ class Journal:
             raise EtcdError(
                 f"{self._plan_path} cannot be read: {error}.", "move this folder away if no restore is under way here."
             ) from error
+
+
+@contextlib.contextmanager
+def exclusive(state_dir: str, seconds: float = 300.0) -> Iterator[None]:
+    """Only one phase at a time on this host: a module of a run that was killed may still be at work, as may a colleague.
+
+    Waits at most so many seconds, then EtcdError. The lock goes with the process that holds it, however that ends.
+    """
+    os.makedirs(os.path.join(state_dir, "restores"), mode=0o700, exist_ok=True)
+    deadline = time.monotonic() + seconds
+    with open(os.path.join(state_dir, "restores", ".lock"), "w", encoding="utf-8") as lock:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError as error:
+                if time.monotonic() > deadline:
+                    raise EtcdError(
+                        f"another restore is at work on this host for more than {seconds:.0f} seconds.",
+                        "see with 'ps' what it does, wait until it has ended, and run again.",
+                    ) from error
+                time.sleep(0.2)
+        yield
 
 
 def latest(state_dir: str) -> Optional[Journal]:

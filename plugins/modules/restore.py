@@ -94,13 +94,14 @@ summary:
   sample: ["Cluster etcd is restored from /var/backups/etcd/etcd.db"]
 """
 
+from contextlib import nullcontext
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.quorum.etcd.plugins.module_utils.commands import Connection
 from ansible_collections.quorum.etcd.plugins.module_utils.errors import EtcdError
 from ansible_collections.quorum.etcd.plugins.module_utils.glue import CONNECTION_OPTIONS, answer, runner
-from ansible_collections.quorum.etcd.plugins.module_utils.journal import STOPPING
+from ansible_collections.quorum.etcd.plugins.module_utils.journal import STOPPING, exclusive
 from ansible_collections.quorum.etcd.plugins.module_utils.restore_phases import Restore
 from ansible_collections.quorum.etcd.plugins.module_utils.restore_text import closing_table
 
@@ -111,7 +112,8 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     plan, phase = module.params["plan"], module.params["phase"]
     restore = Restore(plan, runner(module), _connection(module.params, plan))
     try:
-        return _do(module, restore, phase)
+        with nullcontext() if module.check_mode else exclusive(plan["member"]["state_dir"]):
+            return _do(module, restore, phase)
     except EtcdError as error:
         error.context["journal"] = restore.journal.entries()
         raise
