@@ -114,7 +114,7 @@ def latest(state_dir: str) -> Optional[Journal]:
     """The journal of the newest restore on this host that has a plan; None where there was none."""
     folder = os.path.join(state_dir, "restores")
     try:
-        names = sorted(os.listdir(folder), reverse=True)
+        names = sorted((name for name in os.listdir(folder) if not name.startswith(".")), reverse=True)
     except (FileNotFoundError, NotADirectoryError):
         return None
     journals = (Journal(state_dir, name) for name in names)

@@ -396,9 +396,9 @@ def test_a_journal_line_cut_off_by_a_power_failure_is_no_step(tmp_path):
 
 
 def test_two_runs_do_not_work_on_one_host_at_once(tmp_path):
-    with steps.exclusive(str(tmp_path)):
-        with pytest.raises(EtcdError, match="another restore is at work"), steps.exclusive(str(tmp_path), 0.1):
-            pass
+    first, second = steps.exclusive(str(tmp_path)), steps.exclusive(str(tmp_path), 0.1)
+    with first, pytest.raises(EtcdError, match="another restore is at work"), second:
+        pass
     with steps.exclusive(str(tmp_path), 0.1):
         pass
     assert steps.latest(str(tmp_path)) is None, "the lock is no journal"
