@@ -19,14 +19,14 @@ class Markup(str):
     """Text that is markup already."""
 
 
-def tag(name: str, /, *children: Any, **attributes: Any) -> Markup:
+def tag(_name: str, /, *children: Any, **attributes: Any) -> Markup:
     """An element. Children are escaped unless they are Markup; lists are taken apart, None is left out.
 
     Attributes are written with dashes for underscores, and without a last underscore (``class_``); one that is True has
     no value, one that is None or False is left out.
     """
     given = "".join(_attribute(key, value) for key, value in attributes.items() if value not in (None, False))
-    return Markup(f"<{name}{given}>" if name in VOID else f"<{name}{given}>{join(*children)}</{name}>")
+    return Markup(f"<{_name}{given}>" if _name in VOID else f"<{_name}{given}>{join(*children)}</{_name}>")
 
 
 def join(*children: Any) -> Markup:

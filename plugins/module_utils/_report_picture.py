@@ -48,7 +48,7 @@ def pictures(report: Mapping[str, Any]) -> List[Dict[str, Any]]:
     if not times:
         return []
     # An instant has no width: a picture of nothing but one is a second wide.
-    whole = Window(min(times), max(max(times), min(times) + timedelta(seconds=1)))
+    whole = Window(min(times), max(*times, min(times) + timedelta(seconds=1)))
     made = [{"title": "The whole run", "start": whole.start, "svg": _picture(report, hosts, whole, "whole")}]
     outage = _outage_window(report["outage"], whole)
     if outage and outage.seconds < ZOOM_BELOW * whole.seconds:
@@ -125,7 +125,7 @@ def _phase(row: Mapping[str, Any], window: Window, y: int) -> List[Markup]:
     end = instant(row["end"]) if row["end"] else window.end
     left, right = window.percent(start), window.percent(end)
     state = "" if row["done"] else " broken"
-    bar = tag(
+    block = tag(
         "rect",
         class_=f"bar {row['phase']}{state}",
         x=_percent(left),
@@ -134,7 +134,7 @@ def _phase(row: Mapping[str, Any], window: Window, y: int) -> List[Markup]:
         height=BAR,
         rx=2,
     )
-    return [bar, _label(phase_in_words(row), left, right, y)]
+    return [block, _label(phase_in_words(row), left, right, y)]
 
 
 def _label(words: str, left: float, right: float, y: int) -> Markup:

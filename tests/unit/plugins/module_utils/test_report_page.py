@@ -67,19 +67,19 @@ class Page(HTMLParser):
         self.close()
         assert self.open == [], f"never closed: {self.open}"
 
-    def handle_starttag(self, name, attributes):
-        self.tags.append(name)
-        self.attributes += [(name, *attribute) for attribute in attributes]
-        self.ids += [value for key, value in attributes if key == "id"]
-        if name not in VOID:
-            self.open.append(name)
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [(tag, *attribute) for attribute in attrs]
+        self.ids += [value for key, value in attrs if key == "id"]
+        if tag not in VOID:
+            self.open.append(tag)
 
-    def handle_endtag(self, name):
-        assert self.open and self.open.pop() == name, f"</{name}> closes nothing"
+    def handle_endtag(self, tag):
+        assert self.open and self.open.pop() == tag, f"</{tag}> closes nothing"
 
-    def handle_data(self, text):
+    def handle_data(self, data):
         if "style" not in self.open:
-            self.texts.append(text)
+            self.texts.append(data)
 
 
 def page_of(given, cluster="etcd"):
@@ -215,6 +215,6 @@ def test_contrasts_are_those_of_wcag_aa(colours):
     assert contrast("#000000", "#ffffff") == pytest.approx(21)
     for text, ground in TEXTS:
         assert contrast(colours[text], colours[ground]) >= 4.5, (text, ground)
-    for bar in BARS:
-        assert contrast(colours[bar], colours["card"]) >= 4.5, "a bar may carry its label"
+    for phase in BARS:
+        assert contrast(colours[phase], colours["card"]) >= 4.5, "a bar may carry its label"
     assert set(LIGHT) == set(DARK)
