@@ -7,11 +7,14 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Mapping
+from collections.abc import Collection, Mapping
+from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.quorum.etcd.plugins.plugin_utils.wire import Watch, Wire
+from ansible_collections.quorum.etcd.plugins.plugin_utils.wire import Watch, Wire, bound_silence
 
+# What no member does without the others. A cluster that is proven is finished wherever it can be.
+TOGETHER = ("stage", "stop", "cutover", "prove", "agree")
 LONG = ("stage", "cutover", "prove")  # cutover is long only where the old data moves to another file system
 
 
@@ -24,10 +27,14 @@ class ActionModule(ActionBase):
     def run(self, tmp: None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
         arguments = dict(self._task.args)
-        failed = failed_peers(arguments.pop("peers", None) or {})
+        phase, plan = arguments.get("phase"), arguments.get("plan") or {}
+        peers = arguments.pop("peers", None) or {}
+        if phase in TOGETHER:
+            peers = with_the_gone(peers, (task_vars or {}).get("ansible_play_hosts", peers))
+        failed = failed_peers(peers)
         if failed:
             return {**result, "failed": True, "msg": failed, "because_of": "another host"}
-        phase, plan = arguments.get("phase"), arguments.get("plan") or {}
+        bound_silence(self._connection)
         if phase == "agree":
             return result  # what it is for has just been done
         wire = Wire.of(self._connection) if phase in LONG else None
@@ -38,6 +45,13 @@ class ActionModule(ActionBase):
                 module_name="quorum.etcd.restore", module_args=arguments, task_vars=task_vars or {}
             )
         return {**result, **done}
+
+
+def with_the_gone(peers: Mapping[str, Any], in_play: Collection[str]) -> dict[str, Any]:
+    """``peers``, and as unreachable those that a task without a result of its own has lost: they are no longer in the play."""
+    return {
+        host: result if host in in_play else {"unreachable": True, **(result or {})} for host, result in peers.items()
+    }
 
 
 def failed_peers(results: Mapping[str, Any]) -> str:

@@ -74,6 +74,15 @@ class Journal:
         """Whether ``step`` was done; a rollback takes back what came before it."""
         return step in self.steps()
 
+    def is_open(self) -> bool:
+        """Whether it must still be completed or rolled back."""
+        done = self.steps()
+        return not (done and done[-1] in CLOSED)
+
+    def goes_back(self) -> bool:
+        """Whether a rollback was begun. Its own last step may be any of several, and what came before no longer holds."""
+        return any(step in (ROLLING_BACK, ROLLED_BACK) for step in self.steps())
+
     def plan(self) -> Optional[Dict[str, Any]]:
         """The plan that this restore follows; None where none was begun."""
         try:
@@ -124,8 +133,8 @@ def latest(state_dir: str) -> Optional[Journal]:
 def summary(state_dir: str) -> Dict[str, Any]:
     """What the plan needs to know of the newest restore here; empty where there was none.
 
-    ``{"restore_id", "step": the last one, "open": bool, "touched": bool, "plan": {...}}``; ``touched`` says that the old
-    cluster was stopped or changed.
+    ``{"restore_id", "step": the last one, "open": bool, "touched": bool, "back": bool, "plan": {...}}``; ``touched`` says
+    that the old cluster was stopped or changed, ``back`` that a rollback was begun: there is only that way from then on.
     """
     journal = latest(state_dir)
     if journal is None:
@@ -134,8 +143,9 @@ def summary(state_dir: str) -> Dict[str, Any]:
     return {
         "restore_id": os.path.basename(journal.folder),
         "step": steps[-1] if steps else PLANNED,
-        "open": not (steps and steps[-1] in CLOSED),
+        "open": journal.is_open(),
         "touched": STOPPING in steps,
+        "back": journal.goes_back(),
         "plan": journal.plan(),
     }
 

@@ -56,7 +56,7 @@ class Restore:
 
     def stage(self) -> bool:
         """Verify the bytes and restore them beside the live data, or, the slow way, only verify. True when something was done."""
-        self._forbid(steps.ROLLED_BACK, "was rolled back", "run restore.yml again for a new one")
+        self._forbid_after_rollback()
         if self.journal.has(steps.STAGED):
             return False
         self._discard_unused_stage()
@@ -117,9 +117,20 @@ class Restore:
             os.close(descriptor)
 
     def _discard_unused_stage(self) -> None:
-        """An earlier restore that was staged and never used holds nothing that its snapshot does not."""
+        """An earlier restore that was staged and never used holds nothing that its snapshot does not.
+
+        One that is at work on the old data has begun after this one was planned: the plan is of what is no more.
+        """
         earlier = steps.latest(self.plan["member"]["state_dir"])
-        if earlier is None or earlier.folder == self.journal.folder or earlier.has(steps.STOPPING):
+        if earlier is None or earlier.folder == self.journal.folder:
+            return
+        if earlier.has(steps.STOPPING):
+            if earlier.is_open():
+                raise EtcdError(
+                    f"the restore {os.path.basename(earlier.folder)} has begun to stop this member since this one was"
+                    " planned.",
+                    "nothing was stopped by this run; run again, and the other one is completed.",
+                )
             return
         if not earlier.has(steps.ROLLED_BACK):
             for swap in earlier.plan()["swaps"]:
@@ -312,7 +323,7 @@ class Restore:
     # ---- what must have happened before ----
 
     def _need(self, step: str) -> None:
-        self._forbid(steps.ROLLED_BACK, "was rolled back", "run restore.yml again for a new one")
+        self._forbid_after_rollback()
         if not self.journal.has(step):
             raise EtcdError(
                 f"the restore {self.plan['restore_id']} of {self.plan['member']['name']} is not at this point: '{step}' is"
@@ -320,9 +331,13 @@ class Restore:
                 "run restore.yml, which does the phases in their order.",
             )
 
-    def _forbid(self, step: str, words: str, next_step: str) -> None:
-        if self.journal.has(step):
-            raise EtcdError(f"the restore {self.plan['restore_id']} {words}.", f"{next_step}.")
+    def _forbid_after_rollback(self) -> None:
+        """Old data may be in place again, or none at all: whatever the journal says of the steps before is over."""
+        if self.journal.goes_back():
+            raise EtcdError(
+                f"the restore {self.plan['restore_id']} was rolled back, or was about to be.",
+                "run restore.yml again: it ends the rollback, or makes a new plan.",
+            )
 
 
 class Closing:

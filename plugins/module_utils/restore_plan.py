@@ -134,9 +134,7 @@ def _interrupted(journals: Mapping[str, Mapping[str, Any]]) -> List[Mapping[str,
 def _is_being_rolled_back(interrupted: Sequence[Mapping[str, Any]], journals: Mapping[str, Mapping[str, Any]]) -> bool:
     """Whether any host has begun, or ended, to roll back a restore that others have not closed."""
     ids = {journal["restore_id"] for journal in interrupted}
-    return any(
-        journal.get("step", "").startswith("roll") for journal in journals.values() if journal.get("restore_id") in ids
-    )
+    return any(journal.get("back") for journal in journals.values() if journal.get("restore_id") in ids)
 
 
 def _check_same_snapshot(interrupted: Sequence[Mapping[str, Any]], options: Options, findings: Findings) -> None:

@@ -23,6 +23,8 @@ MARK = b"quorum-etcd "  # begins the line after which the stream is ours: sudo a
 REPORT_SECONDS = 5.0
 CHUNK = 1 << 20
 UNREACHABLE = 255  # ssh's own exit code
+# A host that is gone says nothing, and neither does ssh by itself, for two hours. What the user has set comes before this.
+SILENCE = "-o ServerAliveInterval=5 -o ServerAliveCountMax=4"
 
 
 class WireError(Exception):
@@ -31,6 +33,18 @@ class WireError(Exception):
     def __init__(self, text: str, unreachable: bool = False) -> None:
         super().__init__(text)
         self.unreachable = unreachable
+
+
+def bound_silence(connection: Any) -> None:
+    """Let ssh give up a host from which nothing has come for 20 seconds: others of its cluster may be waiting, stopped.
+
+    A connection that is shared is bound by who opened it; so the first task of a play asks for this too.
+    """
+    if connection.transport != "ssh":
+        return
+    given = connection.get_option("ssh_extra_args") or ""
+    if SILENCE not in given:
+        connection.set_option("ssh_extra_args", f"{given} {SILENCE}".strip())
 
 
 class Wire:
@@ -49,6 +63,7 @@ class Wire:
             return cls(connection)
         if connection.transport != "ssh" or any(_option(connection, name) for name in _INTERACTIVE):
             return None
+        bound_silence(connection)
         return cls(connection)
 
     def open(self, command: str) -> Stream:

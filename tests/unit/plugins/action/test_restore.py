@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.quorum.etcd.plugins.action.restore import failed_peers
+from ansible_collections.quorum.etcd.plugins.action.restore import failed_peers, with_the_gone
 
 
 def test_nobody_failed():
@@ -18,3 +18,10 @@ def test_the_host_and_its_words_are_told():
 
 def test_a_host_that_is_gone_counts_as_failed():
     assert failed_peers({"m1": {"unreachable": True}}) == "m1: it could not be reached any more."
+
+
+def test_a_host_that_left_the_play_in_another_task_is_gone_too():
+    """Its last result may be an earlier phase's, or none at all."""
+    peers = with_the_gone({"m1": {"changed": True}, "m2": {}, "m3": {"failed": True, "msg": "no space left."}}, ["m1"])
+    assert failed_peers(peers) == "m2: it could not be reached any more. m3: no space left."
+    assert with_the_gone({"m1": {"changed": True}, "m2": {}}, ["m1", "m2"]) == {"m1": {"changed": True}, "m2": {}}

@@ -219,6 +219,33 @@ def before_cutover(host, monkeypatch):
     return restore
 
 
+@pytest.mark.parametrize("left", [2, 3, 4])
+def test_once_it_goes_back_no_phase_goes_forward(host, monkeypatch, left):
+    """Killed in a rollback, old data or none may be in place: to start there as a new cluster would be the end of it."""
+    restore = to_cutover(host)
+    changes = points(lambda _number: restore.rollback(), monkeypatch)
+    for _change in range(left):
+        next(changes)
+    assert summary(str(host.root / "state"))["back"] is True
+    host.service.calls.clear()
+    for phase in ("stage", "stop", "cutover", "finish"):
+        with pytest.raises(EtcdError, match="was rolled back, or was about to be"):
+            getattr(host.restore(), phase)()
+    assert host.service.calls == []
+    host.restore().rollback()
+    assert host.db() == "old" and host.config.read_text() == CONFIG
+
+
+def test_a_plan_of_what_another_restore_has_stopped_since_is_not_followed(host):
+    first = host.restore()
+    assert first.stage() and first.stop()
+    second = host.restore(restore_id="2")
+    with pytest.raises(EtcdError, match="the restore 1 has begun to stop this member since"):
+        second.stage()
+    assert steps.latest(str(host.root / "state")).folder == first.journal.folder, "it is still the one to be completed"
+    assert first.rollback() and host.db() == "old"
+
+
 def test_what_a_reboot_started_on_nothing_is_kept_out_of_the_way(host, monkeypatch):
     restore = before_cutover(host, monkeypatch)
     os.rename(host.live, host.aside)  # killed here, and the host boots with etcd enabled

@@ -444,7 +444,7 @@ def test_a_run_killed_while_staging_is_planned_anew():
 
 def test_a_host_that_vanished_while_the_others_rolled_back_is_rolled_back_too():
     first = make_plan(hosts(), options())
-    back = {"step": "rolled_back", "open": False}
+    back = {"step": "rolled_back", "open": False, "back": True}
     given = with_journals(first, host1=back, host2=back, host3={"step": "stopped"})
     plan = make_plan(given, options(now="2026-11-24T04:00:00Z"))
     assert plan["clusters"]["etcd"]["mode"] == "rollback"
@@ -453,7 +453,7 @@ def test_a_host_that_vanished_while_the_others_rolled_back_is_rolled_back_too():
 
 def test_a_rollback_that_was_killed_goes_on_rolling_back():
     first = make_plan(hosts(), options())
-    given = with_journals(first, host1={"step": "rolled_back", "open": False}, host2={"step": "rolling_back"})
+    given = with_journals(first, host2={"step": "put_back", "back": True})
     assert make_plan(given, options())["clusters"]["etcd"]["mode"] == "rollback"
 
 
