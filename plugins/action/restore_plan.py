@@ -13,7 +13,7 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 from ansible_collections.quorum.etcd.plugins.module_utils.restore_plan import Options, confirmation, make_plan
 from ansible_collections.quorum.etcd.plugins.module_utils.restore_text import plan_in_words, refusals_in_words
-from ansible_collections.quorum.etcd.plugins.module_utils.snapshots import look
+from ansible_collections.quorum.etcd.plugins.module_utils.snapshots import look, recorded_revisions
 
 OPTIONS: dict[str, Any] = {
     "clusters": {"type": "dict", "required": True},
@@ -21,6 +21,7 @@ OPTIONS: dict[str, Any] = {
     "run_hosts": {"type": "list", "elements": "str", "required": True},
     "snapshot": {"type": "str", "default": "latest"},
     "source": {"type": "path", "default": ""},
+    "backups": {"type": "path", "default": ""},
     "spool": {"type": "path", "default": "~/.cache/quorum-etcd"},
     "token": {"type": "str", "default": "", "no_log": False},
     "now": {"type": "str", "default": ""},
@@ -33,7 +34,7 @@ OPTIONS: dict[str, Any] = {
     "confirm": {"type": "str", "default": ""},
     "confirm_with": {"type": "str", "default": ""},
 }
-NOT_IN_OPTIONS = ("clusters", "facts", "run_hosts", "source", "now", "confirm", "confirm_with")
+NOT_IN_OPTIONS = ("clusters", "facts", "run_hosts", "source", "backups", "now", "confirm", "confirm_with")
 
 
 class ActionModule(ActionBase):
@@ -49,6 +50,7 @@ class ActionModule(ActionBase):
             now=given["now"] or datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
             nonce=secrets.token_hex(4),
             controller_snapshots=look(given["source"]) if given["source"] else [],
+            controller_revisions=recorded_revisions(given["backups"]) if given["backups"] else {},
             **{name: value for name, value in given.items() if name not in NOT_IN_OPTIONS},
         )
         hosts = {

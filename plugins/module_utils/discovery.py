@@ -47,6 +47,7 @@ from ._tools import find_tools, keep_tools, kept_folder, kept_tools, look_for_to
 from .commands import Run, Tools
 from .errors import EtcdError
 from .journal import summary as journal_summary
+from .snapshots import revision_of_data
 
 __all__ = ["discover", "find_tools", "keep_tools", "kept_tools", "look_for_tools", "tools_as_dict", "tools_from_dict"]
 
@@ -251,7 +252,7 @@ class _Look:
             "listen_client_urls": listen_client,
             "data_dir": data,
             "wal_dir": wal,
-            "data": data_facts(self.host, data),
+            "data": {**data_facts(self.host, data), "revision": self._revision(data)},
             "wal": wal_facts(self.host, wal),
             "disk": [
                 disk_facts(self.host, path) for path in (data, wal, options["state_dir"], options["aside_dir"]) if path
@@ -272,6 +273,10 @@ class _Look:
             "log": next((path for path in self.value("log-outputs").split(",") if path.startswith("/")), ""),
             "connection": self._connection(clients, tls["client"], tools),
         }
+
+    def _revision(self, data: str) -> int:
+        """What the database of a stopped member says; a running one's is for the cluster to tell."""
+        return revision_of_data(self.host.path(data)) if data and not self.process else 0
 
     def _found(self) -> bool:
         sources = self.sources

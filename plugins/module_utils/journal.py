@@ -133,8 +133,9 @@ def latest(state_dir: str) -> Optional[Journal]:
 def summary(state_dir: str) -> Dict[str, Any]:
     """What the plan needs to know of the newest restore here; empty where there was none.
 
-    ``{"restore_id", "step": the last one, "open": bool, "touched": bool, "back": bool, "plan": {...}}``; ``touched`` says
-    that the old cluster was stopped or changed, ``back`` that a rollback was begun: there is only that way from then on.
+    ``{"restore_id", "step": the last one, "open": bool, "touched": bool, "back": bool, "plan": {...}, "highest_revision"}``;
+    ``touched`` says that the old cluster was stopped or changed, ``back`` that a rollback was begun: there is only that way
+    from then on.
     """
     journal = latest(state_dir)
     if journal is None:
@@ -147,7 +148,22 @@ def summary(state_dir: str) -> Dict[str, Any]:
         "touched": STOPPING in steps,
         "back": journal.goes_back(),
         "plan": journal.plan(),
+        "highest_revision": highest_revision(state_dir),
     }
+
+
+def highest_revision(state_dir: str) -> int:
+    """The highest revision that any restore on this host knew of, or started a member with, whatever became of it."""
+    folder = os.path.join(state_dir, "restores")
+    highest = 0
+    for name in os.listdir(folder):
+        journal = Journal(state_dir, name)
+        with contextlib.suppress(EtcdError, OSError):  # what is no journal, or is broken, records nothing
+            of = (journal.plan() or {}).get("of") or {}
+            highest = max(
+                highest, int(of.get("seen") or 0), int(of.get("revision") or 0) if journal.has(STARTED) else 0
+            )
+    return highest
 
 
 def _write_synced(path: str, text: str, mode: str) -> None:

@@ -5,13 +5,16 @@
 """The proof that a restored cluster is the one that was planned.
 
 Health, quorum and alarms do not show it: members restored from different snapshots report healthy. Only the predicted
-identities, equal hashes at one revision, and the snapshot's own revision and number of keys do.
+identities, equal hashes at one revision, and the snapshot's own revision and number of keys do; and that no member of the
+old cluster still answers, which would serve its clients old data.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
 
+from .cluster import Knock, ask, reach
 from .commands import Connection, Run, Tools, count_keys, parse_json, run_checked
 from .errors import EtcdError
 
@@ -25,21 +28,30 @@ def prove(
     tools: Tools,
     connection: Connection,
     thorough: bool = True,
+    knock: Knock = reach,
 ) -> List[Dict[str, Any]]:
     """Ask the cluster what the view does not say, and judge; see ``judge``."""
     user_keys: Union[int, str] = ""
+    old = list(of.get("old_endpoints") or ()) if thorough and tools.etcdctl else []
+    answers = ask(run, tools.etcdctl, replace(connection, endpoints=old), old, knock) if old and tools.etcdctl else []
     if thorough and of.get("user_keys") is not None and view["has_quorum"]:
         user_keys = _count(of, run, tools, connection)
-    return judge(of, view, user_keys, thorough)
+    alive = {answer.endpoint: answer.cluster_id for answer in answers if answer.status}
+    return judge(of, view, user_keys, thorough, alive)
 
 
 def judge(
-    of: Mapping[str, Any], view: Mapping[str, Any], user_keys: Union[int, str], thorough: bool = True
+    of: Mapping[str, Any],
+    view: Mapping[str, Any],
+    user_keys: Union[int, str],
+    thorough: bool = True,
+    alive: Optional[Mapping[str, str]] = None,
 ) -> List[Dict[str, Any]]:
     """Every check with what it expected and what it found: ``[{"what", "expected", "found", "ok"}]``.
 
     ``of`` is the plan of the cluster, ``view`` what ``observe`` saw, ``user_keys`` the number of keys at the restored
-    revision, or in words why they could not be counted. Without ``thorough`` the data itself is not judged.
+    revision, or in words why they could not be counted. ``alive`` has the cluster ID of each of ``old_endpoints`` that
+    answers. Without ``thorough`` neither the data nor these are judged.
     """
     members = {member["id"]: member["name"] for member in view["members"] if member["started"]}
     healthy = sorted(member["name"] for member in view["members"] if member["healthy"])
@@ -52,6 +64,10 @@ def judge(
     ]
     if thorough:
         checks.append(_check("equal hash of all members at one revision", True, view["hashes_equal"]))
+    if thorough and of.get("old_endpoints"):
+        # An old URL that leads to the restored cluster, such as a virtual address, is none of the old cluster's.
+        old = [f"{url} (cluster {found})" for url, found in sorted((alive or {}).items()) if found != of["cluster_id"]]
+        checks.append(_check("old members that answer", [], old))
     if thorough and of.get("user_keys") is not None:
         # Where authentication is on and nobody gave a user, the cluster is not at fault: that is said, and not judged.
         checks.append(_check("keys", of["user_keys"], user_keys, user_keys in (of["user_keys"], NOT_PERMITTED)))

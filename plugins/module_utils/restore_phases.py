@@ -96,6 +96,7 @@ class Restore:
         try:
             with self.progress.growing("restoring", int(self.plan["snapshot"]["size"]), lambda: tree_size(staged[0])):
                 run_checked(self.run, command, "see the message of etcd's tool; the old data was not touched.")
+            self._check_revision(staged[0])
             self.progress.say("flushing the restored data to the disk")
             for folder in staged:
                 _give_to(folder, self.plan["owner"])
@@ -104,6 +105,16 @@ class Restore:
             for folder in staged:
                 shutil.rmtree(folder, ignore_errors=True)  # a full disk is full for the old cluster too
             raise
+
+    def _check_revision(self, staged: str) -> None:
+        """The exact revision, before anything is stopped: once clients write, only "at least" can be proven."""
+        planned = int(self.plan["of"]["revision"])
+        restored = int(snapshots.describe(os.path.join(staged, "member", "snap", "db"))["revision"])
+        if restored != planned:
+            raise EtcdError(
+                f"the restored data has revision {restored}, and {planned} was planned.",
+                "the old data was not touched; check the snapshot and the version of etcd's tools.",
+            )
 
     def _drop_snapshot(self) -> None:
         """Nothing reads the snapshot any more: our own copy goes, another's leaves the memory to the restored data."""

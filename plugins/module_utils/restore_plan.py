@@ -27,6 +27,7 @@ WAL_SEGMENT = 64 * 1024 * 1024
 DISK_MARGIN = 1.1
 # etcd's disaster recovery guide bumps by this many revisions: a week of 1,500 writes a second.
 BUMP_MARGIN = 1_000_000_000
+HIGHEST_REVISION = (1 << 63) - 1  # a revision is an int64
 
 RESTORE, RESUME, ROLLBACK, NOTHING = "restore", "resume", "rollback", "nothing"
 
@@ -35,13 +36,15 @@ RESTORE, RESUME, ROLLBACK, NOTHING = "restore", "resume", "rollback", "nothing"
 class Options:
     """What the operator asked for.
 
-    ``snapshot`` is ``latest`` or a path; ``controller_snapshots`` is the catalogue on the controller, ``spool`` a folder
-    there for a snapshot that must be brought from one host to others. ``now`` is RFC 3339 in UTC. An empty ``token``
+    ``snapshot`` is ``latest`` or a path; ``controller_snapshots`` is the catalogue on the controller, and
+    ``controller_revisions`` the highest revision of each cluster in its manifests. ``spool`` is a folder there for a
+    snapshot that must be brought from one host to others. ``now`` is RFC 3339 in UTC. An empty ``token``
     becomes one that names the cluster and the time, with ``nonce`` to make it unique.
     """
 
     snapshot: str = "latest"
     controller_snapshots: Sequence[Mapping[str, Any]] = ()
+    controller_revisions: Mapping[str, int] = field(default_factory=dict)
     spool: str = ""
     now: str = ""
     nonce: str = ""
@@ -73,9 +76,9 @@ def make_plan(hosts: Mapping[str, Mapping[str, Any]], options: Options) -> Dict[
     """Plan every cluster among ``hosts``.
 
     ``hosts`` maps each inventory name to ``{"cluster": str, "member": member_info's answer or None, "view": cluster_info's
-    answer or None, "snapshots": snapshot_info's list or []}``; a host that is in the group but did not answer, or is not in
-    this run, has no ``member``. Returns ``{"clusters": {name: ...}, "hosts": {host: ...}, "refusals": [...],
-    "warnings": [...]}``; where there is a refusal, nothing may be done.
+    answer or None, "snapshots": snapshot_info's list or [], "recorded": {cluster: revision}}``; a host that is in the
+    group but did not answer, or is not in this run, has no ``member``. Returns ``{"clusters": {name: ...}, "hosts":
+    {host: ...}, "refusals": [...], "warnings": [...]}``; where there is a refusal, nothing may be done.
     """
     plans: Dict[str, Any] = {"clusters": {}, "hosts": {}, "refusals": [], "warnings": []}
     for name in sorted({host["cluster"] for host in hosts.values()}):
@@ -85,7 +88,8 @@ def make_plan(hosts: Mapping[str, Mapping[str, Any]], options: Options) -> Dict[
             for host in sorted(hosts)
             if hosts[host]["cluster"] == name and host not in options.exclude
         }
-        cluster, per_host = _plan_cluster(name, own, options, findings)
+        left_out = {host: facts for host, facts in hosts.items() if facts["cluster"] == name and host not in own}
+        cluster, per_host = _plan_cluster(name, own, left_out, options, findings)
         plans["clusters"][name] = cluster
         plans["hosts"].update({} if findings.refusals else per_host)
         plans["refusals"] += findings.refusals
@@ -105,7 +109,9 @@ def confirmation(plan: Mapping[str, Any], confirm: str, confirm_with: str = "") 
     )
 
 
-def _plan_cluster(name: str, hosts: Mapping[str, Any], options: Options, findings: Findings) -> Any:
+def _plan_cluster(
+    name: str, hosts: Mapping[str, Any], left_out: Mapping[str, Any], options: Options, findings: Findings
+) -> Any:
     _check_presence(hosts, findings)
     present = {host: facts for host, facts in hosts.items() if facts.get("member")}
     journals = {host: facts["member"].get("journal") or {} for host, facts in present.items()}
@@ -120,7 +126,7 @@ def _plan_cluster(name: str, hosts: Mapping[str, Any], options: Options, finding
             "an earlier run has begun to put the old data back, and this one ends that; for the restore itself, run again."
         )
         return _continue(name, ROLLBACK, journals, findings)
-    return _new_restore(name, present, journals, options, findings)
+    return _new_restore(name, present, left_out, journals, options, findings)
 
 
 # ---- a restore that was begun before ---------------------------------------------------------------------------------
@@ -188,13 +194,19 @@ def _already_restored(
 
 
 def _new_restore(
-    name: str, hosts: Mapping[str, Any], journals: Mapping[str, Any], options: Options, findings: Findings
+    name: str,
+    hosts: Mapping[str, Any],
+    left_out: Mapping[str, Any],
+    journals: Mapping[str, Any],
+    options: Options,
+    findings: Findings,
 ) -> Any:
     view = _merge_views(hosts)
     for host, facts in hosts.items():
         _check_host(host, facts["member"], findings)
     _check_identities(hosts, findings)
-    _check_strangers(hosts, view, options, findings)
+    _check_strangers(hosts, left_out, view, options, findings)
+    _check_left_out(hosts, left_out, view, findings)
     snapshot = _choose_snapshot(name, hosts, options, findings)
     if snapshot is None or findings.refusals:
         return {"cluster": name, "mode": RESTORE, "before": view, "snapshot": snapshot or {}}, {}
@@ -211,7 +223,8 @@ def _new_restore(
     # Always new ones, also after a run that was killed while staging: what it staged may differ in the bump.
     restore_id = _time(options.now).strftime("%Y%m%dT%H%M%SZ")
     token = options.token or f"{name}-{restore_id}-{options.nonce}"
-    bump = _bump(hosts, view, snapshot, options, findings)
+    seen = _highest_seen(name, {**hosts, **left_out}, snapshot, options)
+    bump = _bump(hosts, seen, snapshot, options, findings)
     voters = {facts["member"]["name"]: list(facts["member"]["peer_urls"]) for facts in hosts.values()}
     ids = {member: member_id(urls, token) for member, urls in voters.items()}
     cluster = {
@@ -224,9 +237,12 @@ def _new_restore(
         "cluster_id": hex_id(cluster_id(ids.values())),
         "members": {hex_id(number): member for member, number in sorted(ids.items())},
         "endpoints": sorted({url for facts in hosts.values() for url in facts["member"]["connection"]["endpoints"]}),
+        "old_endpoints": _old_endpoints(hosts, left_out, view, snapshot),
         "snapshot": snapshot,
+        "seen": seen,
         "bump": bump,
-        "revision": int(snapshot["revision"]) + bump,
+        # etcd's tools add the bump to the revision of the last key, which a compaction can have left behind.
+        "revision": int(snapshot["key_revision"]) + bump if bump else int(snapshot["revision"]),
         "user_keys": (snapshot.get("manifest") or {}).get("user_keys"),
         "before": view,
         "loss": _loss(view, snapshot, options.now),
@@ -253,8 +269,26 @@ def _plan_transfer(snapshot: Mapping[str, Any], per_host: Mapping[str, Any], spo
         own["snapshot"]["copy_from"] = source if own in lacking else ""
 
 
+def _highest_seen(name: str, hosts: Mapping[str, Any], snapshot: Mapping[str, Any], options: Options) -> int:
+    """The highest revision of this cluster that is recorded anywhere, also on hosts that are left out.
+
+    By members that answer, databases of those that do not, manifests, snapshots, and the journals of earlier restores.
+    """
+    seen = [int(snapshot["revision"])]
+    seen += [int(entry["revision"]) for entry in options.controller_snapshots if _said_of(entry) == name]
+    seen.append(int(options.controller_revisions.get(name, 0)))
+    for facts in hosts.values():
+        seen.append(int((facts.get("view") or {}).get("revision") or 0))
+        seen.append(int((facts.get("recorded") or {}).get(name, 0)))
+        seen += [int(entry["revision"]) for entry in facts.get("snapshots") or ()]
+        member = facts.get("member") or {}
+        seen.append(int((member.get("data") or {}).get("revision") or 0))
+        seen.append(int((member.get("journal") or {}).get("highest_revision") or 0))
+    return max(seen)
+
+
 def _bump(
-    hosts: Mapping[str, Any], view: Mapping[str, Any], snapshot: Mapping[str, Any], options: Options, findings: Findings
+    hosts: Mapping[str, Any], seen: int, snapshot: Mapping[str, Any], options: Options, findings: Findings
 ) -> int:
     """By how many revisions to raise the restored store: above all that was ever seen, so that watchers never go back."""
     if not options.bump_revision:
@@ -265,11 +299,13 @@ def _bump(
             " back, so clients that watch, such as Kubernetes, must be restarted after the restore."
         )
         return 0
-    seen = [int(view["revision"]), int(snapshot["revision"])]
-    for facts in hosts.values():
-        seen.append(int((facts["member"].get("journal") or {}).get("plan", {}).get("of", {}).get("revision", 0)))
-        seen += [int(entry.get("revision") or 0) for entry in facts.get("snapshots", ()) if entry.get("ok")]
-    return max(seen) - int(snapshot["revision"]) + BUMP_MARGIN
+    if seen + BUMP_MARGIN > HIGHEST_REVISION:
+        findings.refuse(
+            f"the highest revision on record is {seen}, and no revision can be {BUMP_MARGIN:,} above it.",
+            "find the manifest or member that says so; to restore with revisions that go back, set"
+            " etcd_restore_bump_revision=false and restart the clients that watch.",
+        )
+    return seen - int(snapshot["key_revision"]) + BUMP_MARGIN
 
 
 def _plan_host(
@@ -431,10 +467,14 @@ def _newest(name: str, hosts: Mapping[str, Any], candidates: Sequence[Mapping[st
 
 def _is_of(entry: Mapping[str, Any], name: str, peer_urls: Any) -> bool:
     """Whether a snapshot is of this cluster: its manifest says so, or a member in it has one of these peer URLs."""
-    said = (entry.get("manifest") or {}).get("cluster")
+    said = _said_of(entry)
     if said:
         return said == name
     return any(url in peer_urls for member in entry.get("members", ()) for url in member.get("peer_urls", ()))
+
+
+def _said_of(entry: Mapping[str, Any]) -> str:
+    return (entry.get("manifest") or {}).get("cluster") or ""
 
 
 def _check_snapshot(
@@ -579,9 +619,16 @@ def _check_identities(hosts: Mapping[str, Any], findings: Findings) -> None:
         )
 
 
-def _check_strangers(hosts: Mapping[str, Any], view: Mapping[str, Any], options: Options, findings: Findings) -> None:
+def _check_strangers(
+    hosts: Mapping[str, Any],
+    left_out: Mapping[str, Any],
+    view: Mapping[str, Any],
+    options: Options,
+    findings: Findings,
+) -> None:
     """A member that the cluster knows and the inventory does not would go on with the old data."""
-    known = {facts["member"]["name"] for facts in hosts.values()} | set(options.exclude)
+    known = {facts["member"]["name"] for facts in [*hosts.values(), *left_out.values()] if facts.get("member")}
+    known |= set(options.exclude)
     urls = {url for facts in hosts.values() for url in facts["member"]["peer_urls"]}
     for member in view["members"]:
         stranger = member["name"] not in known and not urls.intersection(member.get("peer_urls", ()))
@@ -600,6 +647,48 @@ def _check_strangers(hosts: Mapping[str, Any], view: Mapping[str, Any], options:
             )
         else:
             findings.warn(f"these hosts answer as different clusters: {ids}.")
+
+
+def _check_left_out(
+    hosts: Mapping[str, Any], left_out: Mapping[str, Any], view: Mapping[str, Any], findings: Findings
+) -> None:
+    """A member that is left out and runs would go on serving the old data beside the restored cluster."""
+    running = {
+        facts["member"]["name"]: ", ".join(facts["member"]["client_urls"])
+        for facts in left_out.values()
+        if (facts.get("member") or {}).get("running")
+    }
+    running.update({m["name"]: m["endpoint"] for m in _not_among(hosts, view["members"]) if m.get("version")})
+    for name, where in sorted(running.items()):
+        findings.refuse(
+            f"the old member {name} is left out, but it still runs and answers at {where}: clients would go on to read old"
+            " data from it.",
+            "stop it, and see to it that it stays stopped; or take it out of etcd_restore_exclude.",
+        )
+
+
+def _old_endpoints(
+    hosts: Mapping[str, Any], left_out: Mapping[str, Any], view: Mapping[str, Any], snapshot: Mapping[str, Any]
+) -> List[str]:
+    """Client URLs of old members that the restored cluster has not: when all is done, none of them may answer.
+
+    A snapshot of a cluster without any of these hosts is a clone's, and its members are not ours to judge.
+    """
+    old = list(_not_among(hosts, view["members"]))
+    past = list(snapshot.get("members", ()))
+    others = list(_not_among(hosts, past))
+    old += others if len(others) < len(past) else []
+    old += [facts["member"] for facts in left_out.values() if facts.get("member")]
+    new = {url for facts in hosts.values() for url in facts["member"]["connection"]["endpoints"]}
+    return sorted({url for member in old for url in member.get("client_urls") or ()} - new)
+
+
+def _not_among(hosts: Mapping[str, Any], members: Sequence[Mapping[str, Any]]) -> List[Mapping[str, Any]]:
+    """Those of ``members`` that are none of ``hosts``, by their peer URLs, or by their names where those are not known."""
+    urls = {url for facts in hosts.values() for url in facts["member"]["peer_urls"]}
+    names = {facts["member"]["name"] for facts in hosts.values()}
+    ours = [urls.intersection(one["peer_urls"]) if one.get("peer_urls") else one["name"] in names for one in members]
+    return [one for one, own in zip(members, ours) if not own]
 
 
 def _are_apart(hosts: Mapping[str, Any]) -> bool:

@@ -68,7 +68,7 @@ def _found(check: Mapping[str, Any]) -> str:
     found = check["found"]
     if isinstance(found, dict):
         return ", ".join(f"{name} {number}" for number, name in sorted(found.items(), key=lambda item: item[1]))
-    return ", ".join(found) if isinstance(found, list) else str(found)
+    return (", ".join(found) or "none") if isinstance(found, list) else str(found)
 
 
 def _cluster(cluster: Mapping[str, Any]) -> List[str]:

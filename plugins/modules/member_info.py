@@ -28,6 +28,10 @@ options:
     description: Also look for snapshots in this folder, or at this one; RV(snapshots).
     type: path
     default: ""
+  backups:
+    description: Also read the manifests of this folder; RV(recorded).
+    type: path
+    default: ""
 attributes:
   check_mode:
     description: Can run in check mode; it never changes anything.
@@ -98,6 +102,7 @@ member:
       group_name: etcd
       mode: "0700"
       db_size: 20480
+      revision: 0
       device: 2049
       parent_is_writable: true
     wal:
@@ -176,6 +181,11 @@ snapshots:
   sample:
     - path: /var/backups/etcd/prod-20261124T034557Z-rev2.db
       ok: true
+recorded:
+  description: By cluster, the highest revision in the manifests of O(backups), also of snapshots that are damaged or gone.
+  type: dict
+  returned: success
+  sample: {prod: 4711}
 """
 
 from dataclasses import replace
@@ -187,7 +197,7 @@ from ..module_utils import glue
 from ..module_utils.cluster import observe
 from ..module_utils.commands import Run
 from ..module_utils.discovery import discover, tools_from_dict
-from ..module_utils.snapshots import look
+from ..module_utils.snapshots import look, recorded_revisions
 
 
 def work(module: AnsibleModule) -> Dict[str, Any]:
@@ -198,6 +208,7 @@ def work(module: AnsibleModule) -> Dict[str, Any]:
         "member": member,
         "view": _view(module.params, member, run) if module.params["ask_cluster"] else None,
         "snapshots": look(module.params["snapshots"]) if module.params["snapshots"] else [],
+        "recorded": recorded_revisions(module.params["backups"]) if module.params["backups"] else {},
     }
 
 
@@ -216,6 +227,7 @@ def main() -> None:
         **glue.MEMBER_OPTIONS,
         "ask_cluster": {"type": "bool", "default": False},
         "snapshots": {"type": "path", "default": ""},
+        "backups": {"type": "path", "default": ""},
     }
     glue.answer(AnsibleModule(argument_spec=options, supports_check_mode=True), work)
 

@@ -31,8 +31,8 @@ options:
     required: true
   facts:
     description:
-      - What M(quorum.etcd.member_info) reported of each host, by host - a dictionary with C(member), C(view) and
-        C(snapshots). A host that did not answer has none.
+      - What M(quorum.etcd.member_info) reported of each host, by host - a dictionary with C(member), C(view),
+        C(snapshots) and C(recorded). A host that did not answer has none.
     type: dict
     required: true
   run_hosts:
@@ -46,6 +46,10 @@ options:
     default: latest
   source:
     description: Folder on the controller in which to look for snapshots too, or the one that was named.
+    type: path
+    default: ""
+  backups:
+    description: Folder on the controller whose manifests tell how high the revision has been.
     type: path
     default: ""
   spool:

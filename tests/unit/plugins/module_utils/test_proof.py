@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import copy
+import json
 
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.commands import Connection, Result, Tool, Tools
@@ -55,6 +56,32 @@ def test_a_wrong_number_of_keys_is_caught_and_an_unknown_one_is_not_judged():
     assert failures(judge(PLANNED, SEEN, 6))
     assert failures(judge(PLANNED, SEEN, "etcdctl get failed"))
     assert failures(judge({**PLANNED, "user_keys": None}, SEEN, "")) == []
+
+
+def test_an_old_member_that_still_answers_somewhere_else_is_caught():
+    of = {**PLANNED, "old_endpoints": ["http://10.0.0.3:2379"]}
+    assert failures(judge(of, SEEN, 7, alive={})) == []
+    assert failures(judge(of, SEEN, 7, alive={"http://10.0.0.3:2379": "c1"})) == [], "it leads to the restored cluster"
+    caught = failures(judge(of, SEEN, 7, alive={"http://10.0.0.3:2379": "c0"}))
+    assert [check["found"] for check in caught] == [["http://10.0.0.3:2379 (cluster c0)"]]
+
+
+def test_old_members_are_asked_at_their_old_urls():
+    of = {**PLANNED, "user_keys": None, "old_endpoints": ["http://10.0.0.3:2379", "http://10.0.0.4:2379"]}
+    asked = []
+
+    def run(argv, env):
+        asked.append(argv)
+        status = {"header": {"cluster_id": 0xC0, "member_id": 3, "revision": 9}, "version": "3.6.16"}
+        return Result(0, json.dumps([{"Endpoint": "http://10.0.0.3:2379", "Status": status}]), "")
+
+    tools = Tools(etcdctl=Tool("/usr/bin/etcdctl", Version(3, 6, 16)))
+    to = Connection(endpoints=["http://127.0.0.1:2379"])
+    knock = lambda url, _seconds: "" if "0.3" in url else "refused"  # noqa: E731
+    checks = prove(of, SEEN, run, tools, to, knock=knock)
+    assert [check["what"] for check in failures(checks)] == ["old members that answer"]
+    assert "--endpoints=http://10.0.0.3:2379" in asked[0] and len(asked) == 1
+    assert prove(of, SEEN, run, tools, to, thorough=False, knock=knock) and len(asked) == 1
 
 
 def test_no_checks_are_no_proof():

@@ -68,11 +68,13 @@ class Host:
         monkeypatch.setattr(restore_phases.service, "manager", lambda _member, _run: self.service)
         verdict = type("Verdict", (), {"sha256": hashlib.sha256(self.snapshot.read_bytes()).hexdigest()})
         monkeypatch.setattr(restore_phases.snapshots, "verify", lambda _path: verdict)
+        self.restored_revision = 1000
+        monkeypatch.setattr(restore_phases.snapshots, "describe", lambda _path: {"revision": self.restored_revision})
 
     def plan(self, **changes):
         plan = {
             "restore_id": "1",
-            "of": {"cluster": "etcd"},
+            "of": {"cluster": "etcd", "revision": 1000},
             "member": {"name": "m1", "state_dir": str(self.root / "state"), "tools": {}, "service": {}},
             "snapshot": {
                 "path": str(self.snapshot),
@@ -130,6 +132,13 @@ def to_cutover(host):
     assert restore.stage() and restore.stop()
     restore.cutover()
     return restore
+
+
+def test_another_revision_than_the_planned_one_is_found_before_anything_is_stopped(host):
+    host.restored_revision = 999
+    with pytest.raises(EtcdError, match="has revision 999, and 1000 was planned"):
+        host.restore().stage()
+    assert host.db() == "old" and host.service.calls == [] and not os.path.exists(host.staged)
 
 
 def test_staging_leaves_the_old_member_alone(host):

@@ -116,6 +116,7 @@ def snapshot(path="/backups/a.db", **changes):
         "size": 1000,
         "sha256": SHA,
         "revision": 100,
+        "key_revision": 100,
         "taken_at": "2026-11-24T02:30:00Z",
         "cluster_version": "3.5.0",
         "members": [{"name": "m1", "peer_urls": ["http://10.0.0.1:2380"]}],
@@ -262,6 +263,49 @@ def test_the_bump_rises_above_all_that_was_ever_seen(seen):
     assert cluster["revision"] >= max(seen, 100) + BUMP_MARGIN
 
 
+RECORDS = {
+    "a journal": lambda given: given["host1"]["member"].update(journal={"highest_revision": 5000}),
+    "a manifest on a host": lambda given: given["host2"].update(recorded={"etcd": 5000, "other": 6000}),
+    "a newer snapshot": lambda given: given["host2"].update(snapshots=[snapshot("/b.db", revision=5000, ok=False)]),
+    "the database of a stopped member": lambda given: given["host3"]["member"]["data"].update(revision=5000),
+    "a host that is left out": lambda given: (
+        given["host3"]["member"].update(running=False),
+        given["host3"]["member"]["data"].update(revision=5000),
+    ),
+    "a manifest on the controller": lambda given: None,
+}
+
+
+@pytest.mark.parametrize("record", RECORDS)
+def test_what_is_recorded_anywhere_counts_for_the_bump(record):
+    given = hosts()
+    RECORDS[record](given)
+    on_controller = {"etcd": 5000, "other": 6000} if "controller" in record else {}
+    plan = make_plan(
+        given,
+        options(controller_revisions=on_controller, exclude=["host3", "m3"] if "left out" in record else ()),
+    )
+    assert plan["refusals"] == []
+    assert plan["clusters"]["etcd"]["revision"] == 5000 + BUMP_MARGIN
+    assert plan["hosts"]["host1"]["of"]["seen"] == 5000
+
+
+def test_the_bump_counts_from_the_last_key_which_a_compaction_can_leave_behind():
+    plan = make_plan(hosts(), options(controller_snapshots=[snapshot(key_revision=90)]))
+    assert plan["clusters"]["etcd"]["revision"] == 120 + BUMP_MARGIN
+    assert f"--bump-revision={BUMP_MARGIN + 30}" in plan["hosts"]["host1"]["restore"]["argv"]
+    flat = make_plan(hosts(), options(controller_snapshots=[snapshot(key_revision=90)], bump_revision=False))
+    assert flat["clusters"]["etcd"]["revision"] == 100
+
+
+def test_a_revision_that_cannot_be_raised_any_more_is_refused():
+    highest = (1 << 63) - 1
+    given = hosts(revision=highest - BUMP_MARGIN)
+    assert make_plan(given, options())["clusters"]["etcd"]["revision"] == highest
+    given["host1"]["recorded"] = {"etcd": highest - BUMP_MARGIN + 1}
+    assert "no revision can be 1,000,000,000 above it" in causes(make_plan(given, options()))
+
+
 def test_the_newest_verified_snapshot_of_this_cluster_is_chosen():
     older = snapshot("/backups/old.db", taken_at="2026-11-24T01:00:00Z", sha256="cd" * 32)
     newer_but_bad = snapshot("/backups/bad.db", taken_at="2026-11-24T02:59:00Z", ok=False, reason="hash mismatch.")
@@ -358,7 +402,31 @@ def test_an_excluded_host_is_no_part_of_the_cluster():
     plan = make_plan(broken(lambda m, h: h.update(member=None)), options(exclude=["host3", "m3"]))
     assert plan["refusals"] == []
     assert sorted(plan["hosts"]) == ["host1", "host2"]
+    assert plan["hosts"]["host1"]["of"]["old_endpoints"] == [], "nothing is known of it"
     assert "m3" not in plan["clusters"]["etcd"]["initial_cluster"]
+
+
+def test_a_member_that_is_left_out_and_still_runs_is_refused():
+    running = hosts()
+    assert "the old member m3 is left out, but it still runs" in causes(
+        make_plan(running, options(exclude=["host3", "m3"]))
+    )
+    gone = broken(lambda m, h: h.update(member=None))
+    for facts in gone.values():
+        facts["view"]["members"][2].update(version="3.5.35", endpoint="http://10.0.0.3:2379")
+    assert "answers at http://10.0.0.3:2379" in causes(make_plan(gone, options(exclude=["host3", "m3"])))
+
+
+def test_old_members_that_are_no_part_of_the_new_cluster_are_to_be_asked():
+    given = broken(lambda m, h: m.update(running=False))
+    assert make_plan(given, options())["hosts"]["host1"]["of"]["old_endpoints"] == []
+    left_out = make_plan(given, options(exclude=["host3", "m3"]))
+    assert left_out["hosts"]["host1"]["of"]["old_endpoints"] == ["http://10.0.0.3:2379"]
+    past = {"name": "m4", "peer_urls": ["http://10.0.0.4:2380"], "client_urls": ["http://10.0.0.4:2379"]}
+    shrunk = make_plan(hosts(), options(controller_snapshots=[snapshot(members=[*snapshot()["members"], past])]))
+    assert shrunk["hosts"]["host1"]["of"]["old_endpoints"] == ["http://10.0.0.4:2379"]
+    clone = make_plan(hosts(), options(controller_snapshots=[snapshot(members=[past])]))
+    assert clone["hosts"]["host1"]["of"]["old_endpoints"] == [], "the original of a clone goes on"
 
 
 def test_a_member_that_the_inventory_does_not_know_is_refused():

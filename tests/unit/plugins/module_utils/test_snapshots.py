@@ -367,3 +367,24 @@ def test_a_folder_is_made_for_its_owner_alone(tmp_path):
     snapshots.make_folder(str(tmp_path / "a" / "b"))
     assert stat.S_IMODE((tmp_path / "a" / "b").stat().st_mode) == 0o700
     snapshots.make_folder(str(tmp_path / "a" / "b"))
+
+
+def test_manifests_record_revisions_also_of_snapshots_that_are_damaged_or_gone(tmp_path):
+    put(tmp_path, "a.db", taken_at="2026-11-24T03:00:00Z", cluster="etcd", revision=10)
+    put(tmp_path, "gone.db", taken_at="2026-11-24T03:00:00Z", cluster="etcd", revision=30)
+    (tmp_path / "gone.db").unlink()
+    put(tmp_path, "damaged.db", taken_at="2026-11-24T03:00:00Z", cluster="etcd", revision=20)
+    (tmp_path / "damaged.db").write_bytes(b"")
+    put(tmp_path, "other.db", taken_at="2026-11-24T03:00:00Z", cluster="other", revision=99)
+    (tmp_path / "broken.db.json").write_text("{")
+    (tmp_path / "foreign.json").write_text('{"revision": 1000}')
+    assert snapshots.recorded_revisions(str(tmp_path)) == {"etcd": 30, "other": 99}
+    assert snapshots.recorded_revisions(str(tmp_path / "none")) == {}
+
+
+def test_the_database_of_a_stopped_member_tells_its_revision(tmp_path):
+    (tmp_path / "member" / "snap").mkdir(parents=True)
+    assert snapshots.revision_of_data(str(tmp_path)) == 0
+    database = tmp_path / "member" / "snap" / "db"
+    database.write_bytes(content()[:-32])
+    assert snapshots.revision_of_data(str(tmp_path)) == snapshots.describe(str(database))["revision"] > 0
