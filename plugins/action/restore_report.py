@@ -15,20 +15,23 @@ from typing import Any
 from ansible import context
 from ansible.plugins.action import ActionBase
 from ansible_collections.quorum.etcd.plugins.module_utils import report_files
-from ansible_collections.quorum.etcd.plugins.module_utils.report import Given, build
+from ansible_collections.quorum.etcd.plugins.module_utils.report import (
+    Given,
+    build,
+    failed_answers,
+    gather,
+    unplanned,
+)
 from ansible_collections.quorum.etcd.plugins.module_utils.report_page import render
 from ansible_collections.quorum.etcd.plugins.module_utils.report_text import Invocation, invocation
 
 OPTIONS: dict[str, Any] = {
     "folder": {"type": "path", "default": "~/.local/state/quorum-etcd/reports"},
-    "plan": {"type": "dict", "required": True},
-    "text": {"type": "list", "elements": "str", "default": []},
+    "clusters": {"type": "dict", "required": True},
+    "plan": {"type": "dict", "default": {}},
     "check": {"type": "bool"},
-    "journals": {"type": "dict", "default": {}},
-    "summary": {"type": "list", "elements": "str", "default": []},
-    "refusal": {"type": "str", "default": ""},
-    "unconfirmed": {"type": "str", "default": ""},
-    "reason": {"type": "str", "default": ""},
+    "looks": {"type": "list", "elements": "str", "default": []},
+    "phases": {"type": "list", "elements": "str", "default": []},
 }
 
 
@@ -41,21 +44,51 @@ class ActionModule(ActionBase):
     def run(self, tmp: None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         super().run(tmp, task_vars)
         _validated, options = self.validate_argument_spec(OPTIONS)
-        folder = options.pop("folder")
-        if options["check"] is None:
-            options["check"] = self._task.check_mode
-        given = Given(invocation=_invocation(), **_plain(options))
+        folder = options["folder"]
         now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-        reports = [build(cluster, given, now) for cluster in given.plan["clusters"]]
+        # What the run did to the cluster stands, whether it can be written down or not: nothing here may fail the run.
         try:
-            written = [_write(folder, report) for report in reports]
+            given = _given(options, task_vars or {}, self._task.check_mode)
+            written = [_write(folder, build(cluster, given, now)) for cluster in given.plan["clusters"]]
             report_files.prune(folder)
         except OSError as error:
-            # What the run did to the cluster stands, whether it could be written down or not.
-            message = f"No report could be written to {folder}: {error.strerror}. Next: set etcd_report_dir to another folder."
-            self._display.warning(message)
-            return {"changed": False, "reports": [], "text": [message]}
+            return self._none(
+                f"No report could be written to {folder}: {error.strerror}. Next: set etcd_report_dir to another folder."
+            )
+        except Exception as error:
+            return self._none(
+                f"No report could be made: {type(error).__name__}: {error}. What the run did stands all the same."
+                " Next: keep this run's output instead."
+            )
         return {"changed": False, "reports": written, "text": [f"Report: {report['html']}" for report in written]}
+
+    def _none(self, message: str) -> dict[str, Any]:
+        self._display.warning(message)
+        return {"changed": False, "reports": [], "text": [message]}
+
+
+def _given(options: Mapping[str, Any], task_vars: Mapping[str, Any], check_mode: bool) -> Given:
+    planned = _plain(options["plan"])
+    unseen = failed_answers(_answers(task_vars, options["looks"]))
+    if "plan" not in planned and planned.get("failed"):
+        unseen.append({"host": "", "text": planned.get("msg", "no plan could be made.")})
+    return Given(
+        plan=planned.get("plan") or unplanned(_plain(options["clusters"])),
+        **{name: planned[name] for name in ("text", "refusal", "unconfirmed") if name in planned},
+        check=check_mode if options["check"] is None else options["check"],
+        unseen=unseen,
+        **gather(_answers(task_vars, options["phases"])),
+        invocation=_invocation(),
+    )
+
+
+def _answers(task_vars: Mapping[str, Any], names: list[str]) -> dict[str, list[Any]]:
+    """What each host of the play was registered with under these names, in their order."""
+    found = {}
+    for host in task_vars.get("ansible_play_hosts_all", ()):
+        registered = task_vars["hostvars"][host]
+        found[host] = [_plain(registered[name]) for name in names if name in registered]
+    return found
 
 
 def _write(folder: str, report: dict[str, Any]) -> dict[str, Any]:

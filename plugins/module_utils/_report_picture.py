@@ -193,7 +193,7 @@ def _band_label(report: Mapping[str, Any]) -> str:
     least, most = outage["at_least"], outage["at_most"]
     if report["outcome"] == ROLLED_BACK or most is None:
         return f"no writes: at least {span(least, math.floor)}" if least and least >= 0.1 else "no writes"
-    if least:
+    if least and least >= 0.1:
         return f"no writes: {span(least, math.floor)} to {span(most, math.ceil)}"
     return f"no writes: at most {span(most, math.ceil)}"
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence
+from typing import Any, Container, Dict, Iterable, List, Mapping, Optional, Sequence
 
 from . import journal as steps
 from .quorum import quorum_size
@@ -24,6 +24,7 @@ from .report_text import (
     RESTORED,
     ROLLED_BACK,
     UNCONFIRMED,
+    UNPLANNED,
     Invocation,
     facts_in_words,
     headline,
@@ -71,9 +72,10 @@ Times = Dict[str, datetime]
 class Given:
     """What the run knows when it ends.
 
-    ``plan`` is make_plan's answer and ``text`` the same in words; ``journals`` has the journal's entries by host, an empty
-    list where none was begun, and lacks the hosts that could not be asked. ``reason`` has a line ``host: message`` for
-    each failure. ``invocation`` is how the run was started.
+    ``plan`` is make_plan's answer, or ``unplanned``'s, and ``text`` the same in words; ``journals`` has the journal's entries
+    by host, an empty list where none was begun, and lacks the hosts that could not be asked. ``reasons`` and ``unseen``
+    are ``[{"host", "text"}]``: each failure of a phase, and each of the look that comes before the plan.
+    ``invocation`` is how the run was started.
     """
 
     plan: Mapping[str, Any]
@@ -83,8 +85,47 @@ class Given:
     summary: Sequence[str] = ()
     refusal: str = ""
     unconfirmed: str = ""
-    reason: str = ""
+    reasons: Sequence[Mapping[str, str]] = ()
+    unseen: Sequence[Mapping[str, str]] = ()
     invocation: Invocation = Invocation()
+
+
+def unplanned(clusters: Mapping[str, str]) -> Dict[str, Any]:
+    """What stands for the plan of a run that failed before there was one; ``clusters`` has each host's cluster."""
+    found: Dict[str, Any] = {}
+    for host, name in clusters.items():
+        found.setdefault(name, {"cluster": name, "mode": UNPLANNED, "hosts": []})["hosts"].append(host)
+    return {"clusters": found, "hosts": {}, "refusals": [], "warnings": []}
+
+
+def gather(answers: Mapping[str, Sequence[Mapping[str, Any]]]) -> Dict[str, Any]:
+    """``journals``, ``summary`` and ``reasons`` of Given, from what the module restore answered on each host, oldest first.
+
+    A host that could not be reached, or that failed without telling its journal, leaves open what it has done since.
+    """
+    journals: Dict[str, Any] = {}
+    summary: List[str] = []
+    for host, results in answers.items():
+        told = [result for result in results if "journal" in result or _has_failed(result)]
+        if told and "journal" in told[-1]:
+            journals[host] = told[-1]["journal"]
+        for result in results:
+            summary += result.get("summary") or ()
+    return {"journals": journals, "summary": summary, "reasons": failed_answers(answers)}
+
+
+def failed_answers(answers: Mapping[str, Sequence[Mapping[str, Any]]]) -> List[Dict[str, str]]:
+    """What went wrong on each host: ``[{"host", "text"}]``; not where it only stood back because another one failed."""
+    return [
+        {"host": host, "text": str(result.get("msg") or "it could not be reached any more.")}
+        for host, results in answers.items()
+        for result in results
+        if _has_failed(result) and "because_of" not in result
+    ]
+
+
+def _has_failed(result: Mapping[str, Any]) -> bool:
+    return bool(result.get("failed") or result.get("unreachable"))
 
 
 def build(cluster: str, given: Given, now: str) -> Dict[str, Any]:
@@ -108,7 +149,8 @@ def build(cluster: str, given: Given, now: str) -> Dict[str, Any]:
     ``slow``: the old data is moved to another file system while the cluster is down, for want of room.
     ``outage``: see ``find_outage``. ``clocks_apart``: by how many seconds the hosts' clocks differ at least, as far as
     their journals show it.
-    ``proof``: ``[{"what", "expected", "found", "ok"}]``. ``reasons``: ``[{"host", "text"}]`` of a failure.
+    ``proof``: ``[{"what", "expected", "found", "ok"}]``. ``reasons``: ``[{"host", "text"}]`` of a
+    failure, and of a refusal what the hosts said that could not be looked at.
     ``warnings``: ``[{"host", "cause"}]``. ``refusals``: ``[{"host", "cause", "next_step"}]``.
     ``next_steps``: ``[{"what", "commands": [{"on": [host], "command"}], "later"}]``; no hosts: the controller.
     ``plan`` and ``summary``: the plan and the closing table, as lines.
@@ -117,7 +159,8 @@ def build(cluster: str, given: Given, now: str) -> Dict[str, Any]:
     own = {h: host for h, host in sorted(given.plan["hosts"].items()) if host["of"]["cluster"] == cluster}
     refusals = [item for item in given.plan.get("refusals") or () if item["cluster"] == cluster]
     mode = plan["mode"]
-    reasons = _reasons(given, set(own) | set(plan.get("hosts") or ()))
+    members = set(own) | set(plan.get("hosts") or ()) | {item["host"] for item in refusals}
+    reasons = _reasons(given.unseen if mode == UNPLANNED else given.reasons, members)
     told = given.journals or {}
     known = {host: entries for host, entries in told.items() if host in own and entries is not None}
     outcome = decide(
@@ -160,7 +203,7 @@ def build(cluster: str, given: Given, now: str) -> Dict[str, Any]:
         "outage": outage,
         "clocks_apart": clocks_apart(journals),
         "proof": [] if to_old_data else _proof(journals),
-        "reasons": reasons if outcome in (ROLLED_BACK, FAILED) else [],
+        "reasons": _why(outcome, reasons, [item for item in given.unseen if item["host"] in members]),
         "warnings": [
             {"host": item["host"], "cause": item["cause"]}
             for item in given.plan.get("warnings") or ()
@@ -324,10 +367,10 @@ def find_outage(
     """How long the run kept the cluster from writes, as far as the journals tell.
 
     They say when a member was told to stop and when it had stopped, when its configuration was complete, and when the
-    cluster had proven itself; when a leader was elected they do not say. So writes ended between the ``stopping`` and the
+    cluster was first seen to serve; when a leader was elected they do not say. So writes ended between the ``stopping`` and the
     ``stopped`` of the member that took the quorum away, and were possible again between the ``configured`` of the member
     that made the new quorum (``started`` can be late, as a start command may wait until etcd serves) and the first
-    ``proven``. ``to_old_data``: they became possible again with the old data, after its ``put_back``. ``asked_back``: what
+    ``serving``. ``to_old_data``: they became possible again with the old data, after its ``put_back``. ``asked_back``: what
     was stopped for that is a restored cluster, at ``rolling_back``.
 
     ``start`` and ``end`` are the outer ends, ``sure_start`` and ``sure_end`` the inner ones, each by its host's own clock.
@@ -350,15 +393,17 @@ def find_outage(
     begins = _times(journals, steps.ROLLING_BACK if asked_back else steps.STOPPING, stopped, newest=asked_back)
     gone = _times(journals, "retired" if asked_back else steps.STOPPED, stopped, newest=asked_back)
     up = _times(journals, "put_back" if to_old_data else steps.CONFIGURED, own, newest=to_old_data)
-    proven = {} if to_old_data or asked_back else _times(journals, steps.PROVEN, own)
+    serving: Times = {}
+    if not (to_old_data or asked_back):
+        serving = {**_times(journals, steps.PROVEN, own), **_times(journals, steps.SERVING, own)}
     if not begins or len(begins) + unknown <= spare:
         return found
     # A host that told nothing may have been the first to stop, and the first to be up: one less is asked of the others.
     start = _nth(begins.values(), max(1, spare + 1 - unknown))
     found["start"], found["sure_start"] = _text(start), _text(_nth(gone.values(), spare + 1))
     found["sure_end"] = _text(_nth(up.values(), max(1, again - unknown)))
-    found["end"] = _text(min(proven.values(), default=None))
-    found["at_least"], found["at_most"] = _bounds(begins, gone, up, proven, spare, unknown)
+    found["end"] = _text(min(serving.values(), default=None))
+    found["at_least"], found["at_most"] = _bounds(begins, gone, up, serving, spare, unknown)
     # Two majorities share a host; and what was stopped twice has run in between, as after a reboot between two runs.
     once = all(sum(entry["step"] == steps.STOPPING for entry in entries) == 1 for entries in journals.values())
     share_a_host = len(gone) == len(stopped) and len(gone) - spare + again > len(own)
@@ -369,14 +414,14 @@ def find_outage(
     return found
 
 
-def _bounds(begins: Times, gone: Times, up: Times, proven: Times, spare: int, unknown: int) -> List[Optional[float]]:
+def _bounds(begins: Times, gone: Times, up: Times, serving: Times, spare: int, unknown: int) -> List[Optional[float]]:
     """The least and the most seconds, true whatever the hosts' clocks say, since each is a difference on one host.
 
-    ``spare + 1`` hosts or more were told to stop before writes ended. So at least so many of the lengths up to the proof
-    are no less than the outage, and the smallest of the ``spare + 1`` largest is a bound. From the other side, one of the
+    ``spare + 1`` hosts or more were told to stop before writes ended. So at least so many of the lengths up to the
+    first sight of a quorum are no less than the outage, and the smallest of the ``spare + 1`` largest is a bound. From the other side, one of the
     hosts that took the old quorum away also made the new one: on that host the inner length is no more than the outage.
     """
-    outer = sorted(((proven[host] - begins[host]).total_seconds() for host in proven if host in begins), reverse=True)
+    outer = sorted(((serving[host] - begins[host]).total_seconds() for host in serving if host in begins), reverse=True)
     inner = [(up[host] - gone[host]).total_seconds() for host in up if host in gone]
     most = outer[spare - unknown] if 0 <= spare - unknown < len(outer) else None
     return [round(max(0.0, min(inner)), 3) if inner else None, None if most is None else round(most, 3)]
@@ -438,20 +483,15 @@ def _proof(journals: Journals) -> List[Dict[str, Any]]:
     return [{key: check[key] for key in ("what", "expected", "found", "ok")} for check in fullest]
 
 
-def _reasons(given: Given, own: Iterable[str]) -> List[Dict[str, str]]:
-    """The failures, each once; those of other clusters' hosts only where this one has none of its own."""
-    hosts = {*own, *given.plan["hosts"], *(given.journals or {})}
-    found: List[Dict[str, str]] = []
-    for line in given.reason.splitlines():
-        host, _colon, text = line.partition(": ")
-        if host in hosts:
-            found.append({"host": host, "text": text})
-        elif found:
-            found[-1]["text"] += "\n" + line
-        elif line.strip():
-            found.append({"host": "", "text": line})
-    own = set(own)
-    return [item for item in found if item["host"] in own or not item["host"]] or found
+def _reasons(failures: Sequence[Mapping[str, str]], own: Container[str]) -> List[Mapping[str, str]]:
+    """The failures of this cluster's hosts; those of others only where it has none of its own, as all stop then."""
+    return [item for item in failures if item["host"] in own or not item["host"]] or list(failures)
+
+
+def _why(outcome: str, reasons: Sequence[Any], unseen: Sequence[Any]) -> List[Dict[str, str]]:
+    """What a failure is put down to; of a refusal, what the hosts said that could not be looked at."""
+    chosen = {ROLLED_BACK: reasons, FAILED: reasons, REFUSED: unseen}.get(outcome, ())
+    return [{"host": item["host"], "text": item["text"]} for item in chosen]
 
 
 def _part_of(cluster: str, plan: Mapping[str, Any], text: Sequence[str]) -> List[str]:

@@ -14,7 +14,6 @@ from .proof import NOT_PERMITTED
 from .report_text import (
     CHECK,
     FAILED,
-    NOT_HERE,
     NOTHING,
     OUTCOMES,
     REFUSED,
@@ -239,8 +238,8 @@ def _header(report: Mapping[str, Any]) -> Markup:
 
 def _sections(report: Mapping[str, Any]) -> List[Markup]:
     made = [
-        _reasons(report),
         _refusals(report),
+        _reasons(report),
         _warnings(report),
         _next(report),
         _what(report),
@@ -261,13 +260,13 @@ def _section(heading: str, *content: Any, class_: str = "") -> Markup:
 
 def _reasons(report: Mapping[str, Any]) -> Markup:
     hosts: Dict[str, List[str]] = {}
-    causes = [item for item in report["reasons"] if NOT_HERE not in item["text"]]
-    for item in causes or report["reasons"]:
+    for item in report["reasons"]:
         hosts.setdefault(item["text"], []).append(item["host"])
     if not hosts:
         return Markup()
     items = [tag("li", _who(names), text) for text, names in hosts.items()]
-    return _section("Why it failed", tag("ul", *items), class_="alarm")
+    heading = "What the hosts said" if report["outcome"] == REFUSED else "Why it failed"
+    return _section(heading, tag("ul", *items), class_="alarm")
 
 
 def _refusals(report: Mapping[str, Any]) -> Markup:

@@ -33,9 +33,7 @@ OUTCOMES = {
 }
 GOOD, BAD, PLAIN = "good", "bad", "plain"
 
-# What the role says for a host that only goes back because another one failed.
-NOT_HERE = "it stands with the host that failed"
-
+UNPLANNED = "unplanned"  # the mode of a cluster whose run failed before it had a plan
 
 # What may be shown of what a run was given with -e: names that hold no secret.
 _SHOWN = re.compile(r"(target|etcd_backup_dir|etcd_report_dir|etcd_restore_\w+)$")
@@ -127,6 +125,8 @@ def headline(report: Mapping[str, Any]) -> str:
 
 
 def _failed(report: Mapping[str, Any]) -> str:
+    if report["mode"] == UNPLANNED:
+        return f"Nothing was touched: the run failed before it could plan a restore of cluster {report['cluster']}."
     what = f"The {'rollback' if report['mode'] == ROLLBACK else 'restore'} of cluster {report['cluster']}"
     if report["unfinished"]:
         proven = " is proven, but" if _all_ok(report["proof"]) else ""
@@ -196,7 +196,8 @@ def _writes(report: Mapping[str, Any]) -> Dict[str, str]:
         if outage["down_before"]:
             note = f"The cluster had no quorum when the run began. From the stop to the proof it took {most}."
             return _fact(title, "Longer than this run", note, BAD)
-        least = f"and at least {span(outage['at_least'], math.floor)}: " if outage["at_least"] else ""
+        worth_saying = outage["at_least"] is not None and outage["at_least"] >= 0.1
+        least = f"and at least {span(outage['at_least'], math.floor)}: " if worth_saying else ""
         note = f"{least}from the stop that took the quorum away to the election of a leader."
         return _fact(title, f"At most {most}", note[0].upper() + note[1:])
     if outage["down_before"]:
@@ -250,6 +251,8 @@ def _proven(report: Mapping[str, Any]) -> Dict[str, str]:
         return _fact("Proven", "By an earlier run", "The cluster that it made still runs.", GOOD)
     if outcome == ROLLED_BACK:
         return _fact("Proven", "No", "Nobody has asked the old cluster since: see whether it serves.")
+    if not proof and not (report["touched"] or report["unfinished"]):
+        return _fact("Restored", "Nothing", "The run failed before it stopped a member.", BAD)
     if not proof:
         return _fact("Proven", "No", "The restored cluster has not shown that it is the planned one.", BAD)
     passed = sum(bool(check["ok"]) and check["found"] != NOT_PERMITTED for check in proof)
@@ -286,6 +289,8 @@ def next_steps(report: Mapping[str, Any], run: Invocation, unconfirmed: str) -> 
         ]
     if outcome == RESTORED:
         return _after_restore(report, run, confirmed)
+    if report["mode"] == UNPLANNED:
+        return [_step("When the cause is removed, look again; this touches nothing:", run.line() + " --check --diff")]
     look = _step("See whether the cluster serves:", run.line("status", keep=False))
     if outcome == ROLLED_BACK and report["mode"] == ROLLBACK:
         return [look, _backup_now(run), *_remove_later(report)]
@@ -329,7 +334,7 @@ def _backup_now(run: Invocation) -> Dict[str, Any]:
 
 def _find_cause(report: Mapping[str, Any]) -> List[Dict[str, Any]]:
     """Where to look: etcd's log on the hosts that failed, or, where no one is named, on those that are unfinished."""
-    named = {item["host"] for item in report["reasons"] if NOT_HERE not in item["text"]}
+    named = {item["host"] for item in report["reasons"]}
     silent = [host for host in report["unfinished"] if report["hosts"][host]["last_step"] is None]
     heard = [host for host in report["hosts"] if host not in silent]
     hosts = [host for host in heard if host in named] or [host for host in heard if host in report["unfinished"]]

@@ -233,6 +233,8 @@ class Restore:
         deadline = time.monotonic() + timeout
         while True:
             view, checks = self._check(thorough=False)
+            if view["has_quorum"] and view["cluster_id"] == self.plan["of"]["cluster_id"]:
+                self._once(steps.SERVING)
             if not failures(checks) and self.plan["reports"]:
                 # To hash is to read all data on every member: once, by one of them, when everything else is right.
                 self.progress.say("comparing the hashes of all members")
@@ -249,6 +251,10 @@ class Restore:
             f"the restored cluster did not prove itself: {_in_words(failures(checks))}.",
             "look at etcd's log on the members that are named.",
         )
+
+    def _once(self, step: str) -> None:
+        if not self.journal.has(step):
+            self.journal.record(step)
 
     def _check(self, thorough: bool) -> Tuple[Dict[str, Any], List[Dict[str, Any]]]:
         view = observe(self.run, self.tools, self.connection, hash_check=thorough)

@@ -247,7 +247,7 @@ def _new_restore(
         "before": view,
         "loss": _loss(view, snapshot, options.now),
     }
-    of = {key: cluster[key] for key in cluster if key not in ("mode", "before", "loss")}
+    of = {key: cluster[key] for key in cluster if key not in ("mode", "before")}
     of["before_id"] = view["cluster_id"]
     per_host: Dict[str, Any] = {}
     for host, facts in hosts.items():

@@ -80,11 +80,14 @@ def _cluster(cluster: Mapping[str, Any]) -> List[str]:
         ["", f"SHA-256 {snapshot['sha256']}, verified"],
     ]
     before: Dict[str, Any] = cluster.get("before") or {}
-    if "loss" in cluster:
+    if before:
         rows.append(["will be lost", _loss(cluster["loss"])])
         rows.append(["now running", _running(before)])
     rows += [
-        ["cluster ID", f"{before.get('cluster_id') or 'unknown'} -> {cluster['cluster_id']}"],
+        [
+            "cluster ID",
+            f"{before.get('cluster_id') or cluster.get('before_id') or 'unknown'} -> {cluster['cluster_id']}",
+        ],
         ["token", cluster["token"]],
         ["revision", _revision(cluster)],
         ["members", cluster["initial_cluster"]],

@@ -33,51 +33,38 @@ options:
     description: Folder on the controller. It is made with mode 0700 where it is not there, and the files in it with 0600.
     type: path
     default: ~/.local/state/quorum-etcd/reports
-  plan:
-    description: The plan that M(quorum.etcd.restore_plan) returned.
+  clusters:
+    description: Each host's cluster. Where the run failed before a plan was made, the report is about these.
     type: dict
     required: true
-  text:
-    description: The plan in words, as M(quorum.etcd.restore_plan) returned it.
-    type: list
-    elements: str
-    default: []
+  plan:
+    description: What M(quorum.etcd.restore_plan) returned. Empty where the run did not come so far.
+    type: dict
+    default: {}
   check:
     description: Whether the run only checks. When not set, whether the task runs in check mode.
     type: bool
-  journals:
-    description:
-      - What M(quorum.etcd.restore) returned last as its journal, by host - an empty list for a host on which nothing was begun.
-      - A host that is missing here counts as one of which nothing is known.
-    type: dict
-    default: {}
-  summary:
-    description: The closing tables that M(quorum.etcd.restore) returned, one after the other.
+  looks:
+    description: Names of the variables that the play's hosts registered before the plan; read for the reasons of a failure.
     type: list
     elements: str
     default: []
-  refusal:
-    description: The refusal that M(quorum.etcd.restore_plan) returned.
-    type: str
-    default: ""
-  unconfirmed:
-    description: What M(quorum.etcd.restore_plan) still wanted to be said.
-    type: str
-    default: ""
-  reason:
-    description: Why the run failed, a line C(host - message) for each failure, with a colon after the host.
-    type: str
-    default: ""
+  phases:
+    description:
+      - Names of the variables that the play's hosts registered with M(quorum.etcd.transfer) and M(quorum.etcd.restore), the
+        oldest first. Journals, closing tables and the reasons of a failure are read from them on the controller.
+      - Of a host whose last answer has no journal, as it could not be reached, the report says that nothing is known.
+    type: list
+    elements: str
+    default: []
 """
 
 EXAMPLES = r"""
 - name: Write the report
   quorum.etcd.restore_report:
-    plan: "{{ plan.plan }}"
-    text: "{{ plan.text }}"
-    journals: {m1: "{{ hostvars['m1'].restored.journal }}"}
-    refusal: "{{ plan.refusal }}"
-    unconfirmed: "{{ plan.unconfirmed }}"
+    clusters: {m1: etcd, m2: etcd, m3: etcd}
+    plan: "{{ plan | default({}) }}"
+    phases: [staged, stopped, proven, finished, rolled_back]
   run_once: true
 """
 

@@ -22,10 +22,21 @@ def recorded(name="restored"):
     return json.loads((FIXTURES / f"report-{name}.json").read_text())
 
 
-def run(check_mode=False, **options):
+def run(check_mode=False, registered=None, **options):
+    """``registered``: what each host of the play has registered, by name."""
+    options = {"clusters": {"m1": "etcd"}, **options}
     task = MagicMock(args=options, check_mode=check_mode, async_val=0, diff=False)
     action = ActionModule(task, MagicMock(), MagicMock(check_mode=check_mode), MagicMock(), MagicMock(), MagicMock())
-    return action.run(task_vars={})
+    hostvars = registered or {}
+    return action.run(task_vars={"ansible_play_hosts_all": list(hostvars), "hostvars": hostvars})
+
+
+def restored(**changes):
+    """The options of a run that restored, and what its hosts registered."""
+    given = recorded()
+    hosts = {host: {"proven": {"journal": entries}} for host, entries in given["journals"].items()}
+    planned = {"plan": given["plan"], "text": given["text"], "refusal": "", "unconfirmed": "", **changes}
+    return {"plan": planned, "phases": ["absent", "proven"], "registered": hosts}
 
 
 @pytest.fixture
@@ -41,7 +52,7 @@ def test_a_restore_is_reported_in_two_private_files(tmp_path, command_line):
         args=("restore.yml",), inventory=(str(Path.cwd() / "prod"),), extra_vars=("etcd_auth_password=hunter2",)
     )
     folder = tmp_path / "reports"
-    done = run(folder=str(folder), **recorded())
+    done = run(folder=str(folder), **restored())
     name = folder / "etcd-20261124T150008Z-restored"
     assert done == {
         "changed": False,
@@ -58,8 +69,8 @@ def test_a_restore_is_reported_in_two_private_files(tmp_path, command_line):
 
 
 def test_check_mode_writes_a_report_too(tmp_path):
-    given = recorded()
-    done = run(folder=str(tmp_path), check_mode=True, plan=given["plan"], text=given["text"])
+    given = restored()
+    done = run(folder=str(tmp_path), check_mode=True, plan=given["plan"])
     assert [report["outcome"] for report in done["reports"]] == ["check"] and done["changed"] is False
     assert len(list(tmp_path.iterdir())) == 2
     real = run(folder=str(tmp_path), **given)
@@ -69,14 +80,14 @@ def test_check_mode_writes_a_report_too(tmp_path):
 
 
 def test_what_was_said_goes_before_the_mode_of_the_task(tmp_path):
-    given = recorded()
-    done = run(folder=str(tmp_path), check_mode=True, check=False, plan=given["plan"], refusal="no", text=given["text"])
+    done = run(folder=str(tmp_path), check_mode=True, check=False, **restored(refusal="no"))
     assert done["reports"][0]["outcome"] == "refused"
+    assert run(folder=str(tmp_path), check_mode=True, check=False, **restored())["reports"][0]["outcome"] == "restored"
 
 
 def test_each_cluster_has_its_own(tmp_path):
-    given = recorded()
-    given["plan"]["clusters"]["other"] = {"cluster": "other", "mode": "nothing"}
+    given = restored()
+    given["plan"]["plan"]["clusters"]["other"] = {"cluster": "other", "mode": "nothing"}
     done = run(folder=str(tmp_path), **given)
     assert [(report["cluster"], report["outcome"]) for report in done["reports"]] == [
         ("etcd", "restored"),
@@ -90,18 +101,37 @@ def test_at_most_fifty_are_kept(tmp_path):
         old = tmp_path / f"etcd-20250101T0000{number:02d}Z-restored.html"
         old.write_text("")
         os.utime(old, (number, number))
-    run(folder=str(tmp_path), **recorded())
+    run(folder=str(tmp_path), **restored())
     assert len({path.stem for path in tmp_path.iterdir()}) == 50
     assert (tmp_path / "etcd-20261124T150008Z-restored.html").exists()
 
 
 def test_a_folder_that_cannot_be_written_to_is_no_failure(tmp_path):
     (tmp_path / "file").write_text("")
-    done = run(folder=str(tmp_path / "file" / "reports"), **recorded())
+    done = run(folder=str(tmp_path / "file" / "reports"), **restored())
     assert done["reports"] == [] and not done.get("failed")
     assert "No report could be written" in done["text"][0] and "etcd_report_dir" in done["text"][0]
 
 
+def test_a_run_without_a_plan_is_reported_too(tmp_path):
+    failed = {"look": {"failed": True, "msg": "no Python here"}}
+    options = {"clusters": {"m1": "etcd", "m2": "etcd"}, "looks": ["look"], "registered": {"m1": failed, "m2": {}}}
+    done = run(folder=str(tmp_path), **options)
+    assert [(report["cluster"], report["outcome"]) for report in done["reports"]] == [("etcd", "failed")]
+    report = json.loads(Path(done["reports"][0]["json"]).read_text())
+    assert report["reasons"] == [{"host": "m1", "text": "no Python here"}]
+    no_plan = run(folder=str(tmp_path), **{**options, "registered": {}}, plan={"failed": True, "msg": "it is odd"})
+    assert json.loads(Path(no_plan["reports"][0]["json"]).read_text())["reasons"] == [{"host": "", "text": "it is odd"}]
+
+
+def test_a_report_that_cannot_be_made_is_no_failure(tmp_path):
+    given = restored()
+    del given["plan"]["plan"]["hosts"]
+    done = run(folder=str(tmp_path), **given)
+    assert done["reports"] == [] and not done.get("failed") and list(tmp_path.iterdir()) == []
+    assert "No report could be made: KeyError: 'hosts'" in done["text"][0]
+
+
 def test_a_misspelt_option_is_refused(tmp_path):
     with pytest.raises(AnsibleActionFail, match="jurnals"):
-        run(folder=str(tmp_path), jurnals={}, **recorded())
+        run(folder=str(tmp_path), jurnals={}, **restored())

@@ -18,7 +18,9 @@ from ansible_collections.quorum.etcd.plugins.module_utils.report import (
     clocks_apart,
     decide,
     find_outage,
+    gather,
     phases,
+    unplanned,
 )
 from ansible_collections.quorum.etcd.plugins.module_utils.report_text import Invocation, invocation, span
 
@@ -274,7 +276,7 @@ def test_a_restore_that_was_rolled_back():
     commands = [command for step in report["next_steps"] for command in step["commands"]]
     logs = [command for command in commands if "journalctl" in command["command"]]
     assert [command["on"] for command in logs] == [["m2"]], "only the host that failed is looked at"
-    assert {"m1", "m2"} <= {item["host"] for item in report["reasons"]}
+    assert [item["host"] for item in report["reasons"]] == ["m2"]
 
 
 def test_a_rollback_that_was_asked_for_is_timed_by_itself():
@@ -296,10 +298,11 @@ def test_a_rollback_that_was_asked_for_is_timed_by_itself():
 
 
 def test_hosts_that_are_not_finished_are_named():
-    given = recorded("restored", reason="etcd3.example.org: Failed to connect to the host via ssh", summary=())
+    reasons = [{"host": "etcd3.example.org", "text": "Failed to connect to the host via ssh"}]
+    given = recorded("restored")
     journals = {host: entries for host, entries in given.journals.items() if host != "etcd3.example.org"}
     journals[HOST] = [entry for entry in journals[HOST] if entry["step"] != "finished"]
-    report = build("etcd", recorded("restored", journals=journals, reason=given.reason), NOW)
+    report = build("etcd", recorded("restored", journals=journals, reasons=reasons, summary=()), NOW)
     assert report["outcome"] == "failed" and report["unfinished"] == [HOST, "etcd3.example.org"]
     assert report["headline"] == (
         "The restore of cluster etcd is proven, but is not finished on etcd2.example.org and etcd3.example.org:"
@@ -318,20 +321,19 @@ def test_a_proof_that_was_taken_back_is_none():
         {"step": "rolled_back", "time": NOW.replace("Z", ".5Z")},
     ]
     journals = {first: given.journals[first][:-1] + back, second: given.journals[second][:-1], third: None}
-    report = build("etcd", recorded("restored", journals=journals, reason=f"{third}: it failed"), NOW)
+    report = build("etcd", recorded("restored", journals=journals, reasons=[{"host": third, "text": "it failed"}]), NOW)
     assert report["outcome"] == "failed" and report["unfinished"] == [second, third]
     assert report["proof"] == [] and report["outage"]["end"] is None and report["outage"]["at_most"] is None
     assert report["facts"][1]["value"].startswith("Since 2026-11-24 15:00:") and report["facts"][2]["value"] == "No"
 
 
 def test_a_failure_before_anything_was_stopped():
-    given = recorded(
-        "restored", journals={host: [] for host in recorded("restored").journals}, reason=f"{HOST}: no room"
-    )
+    nothing_begun = {host: [] for host in recorded("restored").journals}
+    given = recorded("restored", journals=nothing_begun, reasons=[{"host": HOST, "text": "no room"}])
     report = build("etcd", given, NOW)
     assert report["outcome"] == "failed" and not report["touched"] and report["unfinished"] == []
     assert report["headline"].endswith("the cluster was not touched.")
-    assert [fact["value"] for fact in report["facts"]] == ["Nothing", "Not at all", "No"]
+    assert [fact["value"] for fact in report["facts"]] == ["Nothing", "Not at all", "Nothing"]
 
 
 def test_a_check_takes_nothing_from_journals_and_gives_the_command():
@@ -353,6 +355,50 @@ def test_a_refusal_gives_each_cause_with_its_next_step():
     ]
     assert report["next_steps"][0]["what"] == f"{HOST}: name it."
     assert report["next_steps"][-1]["commands"][0]["command"].endswith("--check --diff")
+
+
+def test_a_refusal_tells_what_the_host_itself_said():
+    refusal = {"cluster": "etcd", "host": HOST, "cause": "it cannot be looked at.", "next_step": "mend it."}
+    plan = {**recorded("restored").plan, "hosts": {}, "refusals": [refusal]}
+    unseen = [{"host": HOST, "text": "no Python"}, {"host": "left out for good", "text": "unreachable"}]
+    report = build("etcd", recorded("restored", plan=plan, refusal="refused", journals={}, unseen=unseen), NOW)
+    assert report["outcome"] == "refused" and report["reasons"] == unseen[:1]
+    check = build("etcd", recorded("restored", check=True, unseen=unseen), NOW)
+    assert check["outcome"] == "check" and check["reasons"] == [], "the plan did not need them"
+
+
+def test_a_run_that_failed_before_its_plan():
+    unseen = [{"host": "a1", "text": "no Python"}, {"host": "b1", "text": "unreachable"}]
+    given = Given(plan=unplanned({"a1": "a", "b1": "b"}), unseen=unseen)
+    report = build("a", given, NOW)
+    assert report["outcome"] == "failed" and report["reasons"] == unseen[:1] and report["hosts"] == {}
+    assert report["headline"] == "Nothing was touched: the run failed before it could plan a restore of cluster a."
+    assert [fact["value"] for fact in report["facts"]] == ["Nothing", "Not at all", "Nothing"]
+    commands = [command["command"] for step in report["next_steps"] for command in step["commands"]]
+    assert commands == ["ansible-playbook restore.yml -i INVENTORY --check --diff"]
+    assert json.loads(json.dumps(report)) == report
+
+
+def test_what_the_hosts_answered_last_counts():
+    proven, back = [{"step": "proven"}], [{"step": "rolled_back"}]
+    stands_back = {"failed": True, "msg": "b failed", "because_of": "another host"}
+    found = gather(
+        {
+            "rolled back": [{"skipped": True}, {**stands_back}, {"journal": back}],
+            "failed": [{"failed": True, "msg": "no room", "journal": proven}, {"journal": back}],
+            "gone": [{"unreachable": True}],
+            "gone since": [{"journal": proven}, {"unreachable": True, "msg": "no route"}],
+            "done": [{"journal": []}, {"journal": proven, "summary": ["a", "b"]}],
+            "copied": [{"changed": True}],
+        }
+    )
+    assert found["journals"] == {"rolled back": back, "failed": back, "done": proven}
+    assert found["summary"] == ["a", "b"]
+    assert {item["host"]: item["text"] for item in found["reasons"]} == {
+        "failed": "no room",
+        "gone": "it could not be reached any more.",
+        "gone since": "no route",
+    }
 
 
 def test_where_another_cluster_is_refused_this_one_is_too():
@@ -401,7 +447,12 @@ def test_nothing_else_of_the_plan_gets_into_a_report():
     for entries in journals.values():
         for entry in entries:
             poison(entry)
-    for changes in ({}, {"check": True}, {"refusal": "refused"}, {"reason": "all failed"}):
+    for changes in (
+        {},
+        {"check": True},
+        {"refusal": "refused"},
+        {"reasons": [{"host": "", "text": "all failed", "new": "hunter"}]},
+    ):
         report = build("etcd", recorded("restored", plan=plan, journals=journals, **changes), NOW)
         assert "hunter" not in json.dumps(report)
     assert len(marked) > 50

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils._markup import VOID, Markup, tag
-from ansible_collections.quorum.etcd.plugins.module_utils.report import Given, build
+from ansible_collections.quorum.etcd.plugins.module_utils.report import Given, build, unplanned
 from ansible_collections.quorum.etcd.plugins.module_utils.report_page import DARK, LIGHT, render
 
 FIXTURES = Path(__file__).resolve().parents[2] / "fixtures"
@@ -33,7 +33,12 @@ def refused():
 def unreachable():
     journals = {host: entries for host, entries in recorded().journals.items() if not host.startswith("etcd3")}
     journals["etcd2.example.org"] = journals["etcd2.example.org"][:4]
-    return recorded(journals=journals, reason="etcd3.example.org: unreachable")
+    return recorded(journals=journals, reasons=[{"host": "etcd3.example.org", "text": "unreachable"}])
+
+
+def nothing_begun():
+    journals = {host: [] for host in recorded().journals}
+    return recorded(journals=journals, reasons=[{"host": "", "text": "no room"}])
 
 
 def slow_staging():
@@ -52,7 +57,8 @@ KINDS = {
     "unconfirmed": lambda: recorded(unconfirmed="run again with -e etcd_restore_confirm=etcd"),
     "refused": refused,
     "unreachable": unreachable,
-    "nothing begun": lambda: recorded(journals={host: [] for host in recorded().journals}, reason="all: no room"),
+    "nothing begun": nothing_begun,
+    "unplanned": lambda: Given(plan=unplanned({"h": "etcd"}), unseen=[{"host": "h", "text": "no Python"}]),
     "slow staging": slow_staging,
 }
 
@@ -104,7 +110,7 @@ def test_nothing_that_comes_from_outside_is_markup(kind):
     given = KINDS[kind]()
     plan = copy.deepcopy(given.plan)
     plan["clusters"] = {HOSTILE: plan["clusters"]["etcd"]}
-    plan["clusters"][HOSTILE]["snapshot"].update({"path": HOSTILE, "on": HOSTILE, "sha256": HOSTILE})
+    plan["clusters"][HOSTILE].setdefault("snapshot", {}).update({"path": HOSTILE, "on": HOSTILE, "sha256": HOSTILE})
     plan["clusters"][HOSTILE]["members"] = {HOSTILE: HOSTILE}
     for own in plan["hosts"].values():
         own["of"]["cluster"] = own["member"]["name"] = HOSTILE
@@ -115,7 +121,7 @@ def test_nothing_that_comes_from_outside_is_markup(kind):
     for item in plan["refusals"] + plan["warnings"]:
         item.update(cluster=HOSTILE, host=HOSTILE, cause=HOSTILE, next_step=HOSTILE)
     plan["warnings"] = [{"cluster": HOSTILE, "host": HOSTILE, "cause": HOSTILE}]
-    journals = {f"{host}{HOSTILE}": entries for host, entries in given.journals.items()}
+    journals = {f"{host}{HOSTILE}": entries for host, entries in (given.journals or {}).items()}
     for entries in journals.values():
         for entry in entries:
             for check in entry.get("checks", []):
@@ -125,7 +131,8 @@ def test_nothing_that_comes_from_outside_is_markup(kind):
         text=[HOSTILE],
         journals=journals,
         summary=[HOSTILE],
-        reason=HOSTILE if given.reason else "",
+        reasons=[{"host": HOSTILE, "text": HOSTILE}] if given.reasons else (),
+        unseen=[{"host": HOSTILE, "text": HOSTILE}] if given.unseen else (),
         check=given.check,
         unconfirmed=given.unconfirmed,
     )
