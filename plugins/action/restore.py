@@ -11,11 +11,11 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.quorum.etcd.plugins.plugin_utils.wire import Watch, Wire, bound_silence
+from ansible_collections.quorum.etcd.plugins.plugin_utils.ticker import Ticker, file_on_host
+from ansible_collections.quorum.etcd.plugins.plugin_utils.wire import bound_silence
 
 # What no member does without the others. A cluster that is proven is finished wherever it can be.
 TOGETHER = ("stage", "stop", "cutover", "prove", "agree")
-LONG = ("stage", "cutover", "prove")  # cutover is long only where the old data moves to another file system
 
 
 class ActionModule(ActionBase):
@@ -37,10 +37,8 @@ class ActionModule(ActionBase):
         bound_silence(self._connection)
         if phase == "agree":
             return result  # what it is for has just been done
-        wire = Wire.of(self._connection) if phase in LONG else None
         path = os.path.join(plan.get("member", {}).get("state_dir", "/"), "progress")
-        host = (task_vars or {}).get("inventory_hostname", "")
-        with Watch(wire, host, path):
+        with Ticker(task_vars or {}, f"{phase}: at work", file_on_host(self._connection, path)):
             done = self._execute_module(
                 module_name="quorum.etcd.restore", module_args=arguments, task_vars=task_vars or {}
             )

@@ -17,7 +17,8 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible_collections.quorum.etcd.plugins.plugin_utils.wire import CHUNK, MARK, Progress, Wire, WireError
+from ansible_collections.quorum.etcd.plugins.plugin_utils.ticker import Moved, Ticker
+from ansible_collections.quorum.etcd.plugins.plugin_utils.wire import CHUNK, MARK, Wire, WireError
 
 # The host says whether it wants the bytes; a password that sudo did not ask for comes before the mark and is passed over.
 RECEIVE = """\
@@ -52,13 +53,19 @@ class ActionModule(ActionBase):
         if given["direction"] == "forget":
             shutil.rmtree(os.path.dirname(given["dest"]), ignore_errors=True)
             return {"changed": True}
-        host = (task_vars or {}).get("inventory_hostname", "")
+        where = "host" if given["direction"] == "to_host" else "controller"
+        what = f"snapshot to the {where}"
+        moved = Moved(what, given["size"])
+        with Ticker(task_vars or {}, f"{what}, {given['size'] / 1e6:,.0f} MB", moved.tell):
+            return self._move(given, task_vars, moved)
+
+    def _move(self, given: dict[str, Any], task_vars: dict[str, Any] | None, moved: Moved) -> dict[str, Any]:
         move = self._to_host if given["direction"] == "to_host" else self._from_host
         wire = Wire.of(self._connection)
         try:
             if wire is None:
                 return self._by_ansible(given, task_vars)
-            return {"changed": move(wire, given["src"], given["dest"], given["size"], host)}
+            return {"changed": move(wire, given["src"], given["dest"], given["size"], moved)}
         except WireError as error:
             if error.unreachable:  # let Ansible's own connection succeed, or say what is wrong
                 return self._by_ansible(given, task_vars)
@@ -71,7 +78,7 @@ class ActionModule(ActionBase):
                 f"the snapshot could not be moved from {given['src']} to {given['dest']}: {error}. Nothing was stopped."
             ) from error
 
-    def _to_host(self, wire: Wire, src: str, dest: str, size: int, host: str) -> bool:
+    def _to_host(self, wire: Wire, src: str, dest: str, size: int, moved: Moved) -> bool:
         """True when the host got the bytes; False when it had a file of this size there already."""
         words = {"folder": quote(os.path.dirname(dest)), "part": quote(f"{dest}.part"), "dest": quote(dest)}
         with open(src, "rb") as source, wire.open(RECEIVE.format(mark=MARK.decode(), size=size, **words)) as stream:
@@ -79,19 +86,19 @@ class ActionModule(ActionBase):
                 return False
             try:
                 stream.write(MARK + b"bytes\n")
-                _pump(source.read, stream.write, Progress(f"{host}: snapshot to the host", size))
+                _pump(source.read, stream.write, moved)
             except BrokenPipeError as error:
                 raise WireError("it ended before it had read everything") from error
             stream.end()
         return True
 
-    def _from_host(self, wire: Wire, src: str, dest: str, size: int, host: str) -> bool:
+    def _from_host(self, wire: Wire, src: str, dest: str, size: int, moved: Moved) -> bool:
         os.makedirs(os.path.dirname(dest), mode=0o700, exist_ok=True)
         part = f"{dest}.part"
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "wb") as file, wire.open(SEND.format(mark=MARK.decode(), src=quote(src))) as stream:
             stream.begin()
-            done = _pump(stream.output.read, file.write, Progress(f"{host}: snapshot to the controller", size))
+            done = _pump(stream.output.read, file.write, moved)
             stream.end()
         if done != size:
             raise WireError(f"{src} has {done} bytes, and {size} were planned")
@@ -125,11 +132,11 @@ class ActionModule(ActionBase):
         return action.run(task_vars=task_vars)
 
 
-def _pump(read: Any, write: Any, progress: Progress) -> int:
+def _pump(read: Any, write: Any, moved: Moved) -> int:
     """Move everything from ``read`` to ``write``; returns the number of bytes."""
     done = 0
     while chunk := read(CHUNK):
         write(chunk)
         done += len(chunk)
-        progress.at(done)
+        moved.at(done)
     return done

@@ -27,6 +27,15 @@ class Progress:
                 file.write(line + "\n")
             os.replace(temporary, self._path)
 
+    @contextlib.contextmanager
+    def shown(self) -> Iterator[None]:
+        """As long as the block runs there may be a line, and neither before nor after it."""
+        self.done()
+        try:
+            yield
+        finally:
+            self.done()
+
     def done(self) -> None:
         with contextlib.suppress(OSError):
             os.unlink(self._path)
@@ -50,6 +59,16 @@ class Progress:
         finally:
             over.set()
             thread.join()
+
+
+def read_so_far(path: str) -> int:
+    """How far this process has read the file at ``path``, by what Linux tells of its open files; 0 where it has not."""
+    for number in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            if os.path.samefile(f"/proc/self/fd/{number}", path):
+                with open(f"/proc/self/fdinfo/{number}", encoding="ascii") as info:
+                    return int(info.readline().split()[1])
+    return 0
 
 
 def tree_size(path: str) -> int:

@@ -417,9 +417,10 @@ def find_outage(
 def _bounds(begins: Times, gone: Times, up: Times, serving: Times, spare: int, unknown: int) -> List[Optional[float]]:
     """The least and the most seconds, true whatever the hosts' clocks say, since each is a difference on one host.
 
-    ``spare + 1`` hosts or more were told to stop before writes ended. So at least so many of the lengths up to the
-    first sight of a quorum are no less than the outage, and the smallest of the ``spare + 1`` largest is a bound. From the other side, one of the
-    hosts that took the old quorum away also made the new one: on that host the inner length is no more than the outage.
+    ``spare + 1`` hosts or more were told to stop before writes ended. So at least so many of the lengths up to the first
+    sight of a quorum are no less than the outage, and the smallest of the ``spare + 1`` largest is a bound. From the other
+    side, one of the hosts that took the old quorum away also made the new one: on that host the inner length is no more
+    than the outage.
     """
     outer = sorted(((serving[host] - begins[host]).total_seconds() for host in serving if host in begins), reverse=True)
     inner = [(up[host] - gone[host]).total_seconds() for host in up if host in gone]

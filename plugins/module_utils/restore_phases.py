@@ -29,7 +29,7 @@ from .commands import Command, Connection, Run, run_checked
 from .discovery import keep_tools, kept_tools, tools_from_dict
 from .errors import EtcdError
 from .journal import Journal, sync_folder
-from .progress import Progress, tree_size
+from .progress import Progress, read_so_far, tree_size
 from .proof import failures, prove
 
 # Followers stop first, since a leader that stops together with them looks in vain for one to hand over to (up to 7 s).
@@ -75,8 +75,9 @@ class Restore:
         wanted = self.plan["snapshot"]
         if wanted.get("stat") and wanted["stat"] == snapshots.stat_of(wanted["path"]):
             return  # verified when the plan was made, and not touched since
-        self.progress.say("verifying the snapshot")
-        verdict = snapshots.verify(wanted["path"])
+        path = wanted["path"]
+        with self.progress.growing("verifying the snapshot", int(wanted["size"]), lambda: read_so_far(path)):
+            verdict = snapshots.verify(path)
         if verdict.sha256 != wanted["sha256"]:
             if wanted["transfer"]:
                 _remove(wanted["path"])  # our own copy: the next run brings it anew
@@ -92,9 +93,10 @@ class Restore:
         for folder in staged:
             shutil.rmtree(folder, ignore_errors=True)  # only ever our own half-made copy: the name has our id
         os.makedirs(os.path.dirname(staged[0]), mode=0o700, exist_ok=True)
+        database = os.path.join(staged[0], "member", "snap")  # without the WAL, which is made in its full size at once
         command = Command(self.plan["restore"]["argv"], self.plan["restore"]["env"])
         try:
-            with self.progress.growing("restoring", int(self.plan["snapshot"]["size"]), lambda: tree_size(staged[0])):
+            with self.progress.growing("restoring", int(self.plan["snapshot"]["size"]), lambda: tree_size(database)):
                 run_checked(self.run, command, "see the message of etcd's tool; the old data was not touched.")
             self._check_revision(staged[0])
             self.progress.say("flushing the restored data to the disk")
@@ -241,7 +243,6 @@ class Restore:
                 view, checks = self._check(thorough=True)
             if not failures(checks):
                 self.journal.record(steps.PROVEN, checks=checks)
-                self.progress.done()
                 return {"checks": checks, "view": view}
             if time.monotonic() > deadline:
                 break

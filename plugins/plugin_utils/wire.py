@@ -12,15 +12,9 @@ from __future__ import annotations
 
 import shlex
 import subprocess
-import threading
-import time
-from contextlib import suppress
 from typing import IO, Any
 
-from ansible.utils.display import Display
-
 MARK = b"quorum-etcd "  # begins the line after which the stream is ours: sudo and login scripts may print before it
-REPORT_SECONDS = 5.0
 CHUNK = 1 << 20
 UNREACHABLE = 255  # ssh's own exit code
 # A host that is gone says nothing, and neither does ssh by itself, for two hours. What the user has set comes before this.
@@ -169,54 +163,3 @@ class Stream:
             words = said.decode(errors="replace").strip().splitlines()
             raise WireError(words[-1] if words else "no message", self._process.returncode == UNREACHABLE)
         return rest
-
-
-class Watch:
-    """A context manager that shows every few seconds what a running module has left in its progress file on the host.
-
-    Silent for what is quick, and where there is no wire to the host.
-    """
-
-    def __init__(self, wire: Wire | None, host: str, path: str) -> None:
-        self._wire, self._host = wire, host
-        self._command = f'echo "{MARK.decode()}"; cat {shlex.quote(path)} 2>/dev/null || :'
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._look, daemon=True)
-
-    def __enter__(self) -> None:
-        if self._wire is not None:
-            self._thread.start()
-
-    def __exit__(self, *_exc: object) -> None:
-        self._over.set()
-        if self._thread.is_alive():
-            self._thread.join(REPORT_SECONDS)
-
-    def _look(self) -> None:
-        while not self._over.wait(REPORT_SECONDS):
-            with suppress(WireError, OSError):
-                line = self._asked()
-                if line and not self._over.is_set():
-                    Display().display(f"{self._host}: {line}")
-
-    def _asked(self) -> str:
-        with self._wire.open(self._command) as stream:  # type: ignore[union-attr]
-            stream.begin()
-            return stream.end().decode(errors="replace").strip()
-
-
-class Progress:
-    """Says every few seconds how far something is."""
-
-    def __init__(self, what: str, total: int) -> None:
-        self._what, self._total = what, total
-        self._began = self._said = time.monotonic()
-
-    def at(self, done: int) -> None:
-        now = time.monotonic()
-        if now - self._said < REPORT_SECONDS:
-            return
-        self._said = now
-        left = (now - self._began) * (self._total - done) / done if done else 0
-        share = f"{100 * done // max(1, self._total)} % of {self._total / 1e6:,.0f} MB"
-        Display().display(f"{self._what}: {share}, about {left:.0f} s left")

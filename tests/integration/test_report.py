@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from client import Gap, Writer, seed
 from conftest import CHECKOUT, Play, play
 from lab import Lab
@@ -100,9 +101,6 @@ def test_each_outcome_of_one_cluster(lab: Lab, reports: Reports, tmp_path: Path)
         "finish",
     ]
     assert report["loss"]["revisions"] >= 1 and report["loss"]["seconds"] >= 1
-    # The journals bound the outage more closely than the closing table, which ends with the proof.
-    table = next(line for line in report["summary"] if "from the stop to the proof" in line)
-    assert report["outage"]["at_most"] < float(table.split()[-2]) + 1, table
     assert all(Path(path).is_dir() for host in report["hosts"].values() for path in host["kept"])
     assert_within_bounds(report["outage"], gap)
 
@@ -144,23 +142,22 @@ def test_a_restore_that_was_killed_and_run_again(lab: Lab, reports: Reports, ste
     assert all(host["phases"][0]["phase"] == "stage" for host in report["hosts"].values()), "the killed run's too"
 
 
+def own_group(lab: Lab, host: str) -> dict[str, Any]:
+    """A lab of one member as a group of an inventory with several clusters."""
+    group = yaml.safe_load(lab.inventory.read_text().replace("{{ inventory_dir }}", str(lab.dir)))["etcd"]
+    return {"hosts": {host: {"etcd_name": "m1"}}, "vars": {**group["vars"], "etcd_cluster": host[0]}}
+
+
 def test_each_cluster_of_a_run_has_its_own(tmp_path: Path, reports: Reports) -> None:
     """One is destroyed and restored, the other refuses to be: both are told what became of them."""
-    with Lab(tmp_path / "a", members=1) as a, Lab(tmp_path / "b", members=1, host_names=["b1"]) as b:
-        filled(a)
-        filled(b)
+    with Lab(tmp_path / "a", members=1) as a, Lab(tmp_path / "b", members=1) as b:
+        for lab in (a, b):
+            seed(lab.members[0].client, 100)
+        both = {"children": {"a": own_group(a, "a1"), "b": own_group(b, "b1")}}
         inventory = tmp_path / "inventory.yml"
-        groups = []
-        for name, lab in (("a", a), ("b", b)):
-            text = lab.inventory.read_text().replace("{{ inventory_dir }}", str(lab.dir)).replace("m1:", f"{name}1:")
-            body = (
-                text.replace("---\n", "")
-                .replace("etcd:", f"{name}:", 1)
-                .replace("b1: {etcd_name: b1", "b1: {etcd_name: m1")
-            )
-            body = body.replace("  vars:\n", f"  vars:\n    etcd_cluster: {name}\n")
-            groups.append(body)
-        inventory.write_text("---\n" + "\n".join(groups) + "\nboth:\n  children:\n    a:\n    b:\n")
+        inventory.write_text(json.dumps({"both": both}))
+        saved = play(BACKUP, "-i", inventory, "-e", "target=both")
+        assert saved.rc == 0, saved.output
         target = ("-i", inventory, "-e", "target=both", "-e", "etcd_restore_confirm=both")
         done, found = reports.of(0, *target, "--check")
         assert {name: report["outcome"] for name, report in found.items()} == {"a": "check", "b": "check"}, done.output

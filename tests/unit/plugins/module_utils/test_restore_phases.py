@@ -209,7 +209,7 @@ def test_rollback_where_there_was_no_data_leaves_none(host):
 
 def test_bytes_that_are_not_the_planned_ones_are_refused(host):
     with pytest.raises(EtcdError, match="is not the snapshot that was planned"):
-        host.restore(snapshot={"path": str(host.snapshot), "sha256": "00" * 32, "transfer": False}).stage()
+        host.restore(snapshot={"path": str(host.snapshot), "sha256": "00" * 32, "size": 1, "transfer": False}).stage()
     assert not os.path.exists(host.staged)
 
 
