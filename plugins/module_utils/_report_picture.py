@@ -18,7 +18,10 @@ from ._markup import Markup, tag
 from .report_text import ROLLED_BACK, clock, instant, span
 from .restore_plan import ROLLBACK
 
-TOP, NAME, LANE, BAR, GAP, AXIS = 30, 22, 19, 13, 10, 26  # heights in pixels
+TOP, NAME, LANE, BAR, GAP, AXIS = 44, 22, 19, 13, 10, 26  # heights in pixels
+OUTAGE = 8  # height of the bar above the rows that marks the outage
+ROOMY = 5  # up to so many hosts have a lane and a label for each phase; with more, one lane has all of a host
+NAME_LENGTH = 40  # characters that fit on a telephone
 FITS = 60  # percent: beside a bar that ends before this there is room for its label, also on a telephone
 TICKS = 5  # at most, so that their labels keep apart
 TICK_STEPS = [base * 10**power for power in (-2, -1, 0) for base in (1, 2, 5)]
@@ -49,9 +52,11 @@ def pictures(report: Mapping[str, Any]) -> List[Dict[str, Any]]:
         return []
     # An instant has no width: a picture of nothing but one is a second wide.
     whole = Window(min(times), max(*times, min(times) + timedelta(seconds=1)))
-    made = [{"title": "The whole run", "start": whole.start, "svg": _picture(report, hosts, whole, "whole")}]
     outage = _outage_window(report["outage"], whole)
-    if outage and outage.seconds < ZOOM_BELOW * whole.seconds:
+    enlarged = outage is not None and outage.seconds < ZOOM_BELOW * whole.seconds
+    svg = _picture(report, hosts, whole, "whole", unlabelled=outage if enlarged else None)
+    made = [{"title": "The whole run", "start": whole.start, "svg": svg}]
+    if outage and enlarged:
         svg = _picture(report, hosts, outage, "outage")
         made.append({"title": "The outage, enlarged", "start": outage.start, "svg": svg})
     return made
@@ -78,17 +83,22 @@ def _outage_window(outage: Mapping[str, Any], whole: Window) -> Optional[Window]
     return Window(max(whole.start, start - margin), min(whole.end, end + margin)) if end > start else None
 
 
-def _picture(report: Mapping[str, Any], hosts: Mapping[str, Any], window: Window, name: str) -> Markup:
+def _picture(
+    report: Mapping[str, Any], hosts: Mapping[str, Any], window: Window, name: str, unlabelled: Optional[Window] = None
+) -> Markup:
+    """``unlabelled``: what another picture shows enlarged has its labels there."""
     rows: List[Markup] = []
+    roomy = len(hosts) <= ROOMY
     y = TOP
     for host, phases in hosts.items():
         inside = [row for row in phases if _overlaps(row, window)]
         rows.append(tag("text", _host_label(host, report), class_="host", x=0, y=y + 14))
         y += NAME
         for row in inside:
-            rows += _phase(row, window, y)
-            y += LANE
-        y += GAP
+            labelled = roomy and not (unlabelled and _overlaps(row, unlabelled))
+            rows += _phase(row, window, y, labelled)
+            y += LANE if roomy else 0
+        y += GAP if roomy else LANE + GAP // 2
     label = f"Timeline of {len(hosts)} hosts over {span(window.seconds)}. The table below has the same in numbers."
     return tag(
         "svg",
@@ -111,16 +121,19 @@ def _overlaps(row: Mapping[str, Any], window: Window) -> bool:
 
 def _host_label(host: str, report: Mapping[str, Any]) -> str:
     part = report["hosts"][host]
-    name = host if host == part["member"] else f"{host} ({part['member']})"
+    rest = "" if host == part["member"] else f" ({part['member']})"
     if part["last_step"] is None:
-        return f"{name}: no word from it"
-    return f"{name}: unfinished" if host in report["unfinished"] else name
+        rest += ": no word from it"
+    elif host in report["unfinished"]:
+        rest += ": unfinished"
+    half = max(4, (NAME_LENGTH - len(rest)) // 2)
+    return (host if len(host) <= 2 * half else f"{host[: half - 1]}…{host[-half:]}") + rest
 
 
 # ---- phases ----------------------------------------------------------------------------------------------------------
 
 
-def _phase(row: Mapping[str, Any], window: Window, y: int) -> List[Markup]:
+def _phase(row: Mapping[str, Any], window: Window, y: int, labelled: bool) -> List[Markup]:
     start = instant(row["start"])
     end = instant(row["end"]) if row["end"] else window.end
     left, right = window.percent(start), window.percent(end)
@@ -134,7 +147,7 @@ def _phase(row: Mapping[str, Any], window: Window, y: int) -> List[Markup]:
         height=BAR,
         rx=2,
     )
-    return [block, _label(phase_in_words(row), left, right, y)]
+    return [block, *([_label(phase_in_words(row), left, right, y)] if labelled else [])]
 
 
 def _label(words: str, left: float, right: float, y: int) -> Markup:
@@ -158,30 +171,31 @@ def phase_in_words(row: Mapping[str, Any]) -> str:
 
 
 def _band(report: Mapping[str, Any], window: Window, bottom: int, name: str) -> List[Markup]:
-    """Across all rows: dense where nothing could be written for certain, thin where the journals leave it open."""
+    """A bar above, and its colour across all rows; striped where it is certain that nothing could be written."""
     outage = report["outage"]
     if not outage["start"]:
         return []
     end = instant(outage["end"]) if outage["end"] else window.end
     start = window.start if outage["down_before"] else instant(outage["start"])
     left, right = window.percent(start), window.percent(end)
-    found = [_zone("maybe", left, right, bottom, f"url(#{name}-thin)")]
+    place = {"x": _percent(left), "width": _percent(right - left), "y": TOP - 16, "height": OUTAGE}
+    found = [_zone("tint", left, right, bottom), tag("rect", class_="nowrites", rx=2, **place)]
     if outage["sure_start"] and outage["sure_end"]:
         sure_start = start if outage["down_before"] else instant(outage["sure_start"])
         sure = window.percent(sure_start), window.percent(instant(outage["sure_end"]))
         if sure[1] > sure[0]:
-            found.append(_zone("sure", *sure, bottom, f"url(#{name}-dense)"))
+            found.append(_zone("sure", *sure, bottom, fill=f"url(#{name}-stripes)"))
     edges = ([] if outage["down_before"] else [left]) + ([right] if outage["end"] else [])
     for edge in edges:
-        found.append(tag("line", class_="edge", x1=_percent(edge), x2=_percent(edge), y1=TOP - 8, y2=bottom))
+        found.append(tag("line", class_="edge", x1=_percent(edge), x2=_percent(edge), y1=TOP - 16, y2=bottom))
     words = _band_label(report)
     if right - left > 100 - FITS or left < 100 - right:
         at = min(left, 100 - FITS)
-        return [*found, tag("text", words, class_="outage", x=_percent(at), dx=2, y=TOP - 14)]
-    return [*found, tag("text", words, class_="outage", x=_percent(right), dx=-2, y=TOP - 14, text_anchor="end")]
+        return [*found, tag("text", words, class_="outage", x=_percent(at), dx=2, y=TOP - 22)]
+    return [*found, tag("text", words, class_="outage", x=_percent(right), dx=-2, y=TOP - 22, text_anchor="end")]
 
 
-def _zone(kind: str, left: float, right: float, bottom: int, fill: str) -> Markup:
+def _zone(kind: str, left: float, right: float, bottom: int, fill: Optional[str] = None) -> Markup:
     place = {"x": _percent(left), "width": _percent(right - left), "y": TOP - 8, "height": bottom - TOP + 8}
     return tag("rect", class_=f"zone {kind}", fill=fill, **place)
 
@@ -199,22 +213,10 @@ def _band_label(report: Mapping[str, Any]) -> str:
 
 
 def _hatching(name: str) -> Markup:
-    """Stripes, so that the outage is seen without colours too."""
-    return tag(
-        "defs",
-        [
-            tag(
-                "pattern",
-                tag("path", d="M0 0V8", class_="stripe", stroke_width=width),
-                id=f"{name}-{kind}",
-                width=8,
-                height=8,
-                patternUnits="userSpaceOnUse",
-                patternTransform="rotate(45)",
-            )
-            for kind, width in (("thin", 2), ("dense", 6))
-        ],
-    )
+    """Stripes, so that what is certain is seen without colours too."""
+    stripe = tag("path", d="M0 0V8", class_="stripe", stroke_width=5)
+    turned = {"patternUnits": "userSpaceOnUse", "patternTransform": "rotate(45)"}
+    return tag("defs", tag("pattern", stripe, id=f"{name}-stripes", width=8, height=8, **turned))
 
 
 # ---- the time axis ---------------------------------------------------------------------------------------------------

@@ -106,6 +106,7 @@ p { margin: .5rem 0 }
 section { background: var(--card); border: 1px solid var(--line); border-radius: .75rem; padding: 1.25rem 1.4rem;
   margin: 1.25rem 0 }
 section.alarm { border-left: .35rem solid var(--bad) }
+section.next { border-left: .35rem solid var(--link) }
 .facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(15rem, 1fr)); gap: 1rem; margin: 1.5rem 0 0 }
 .facts > div { background: var(--card); border: 1px solid var(--line); border-top: .3rem solid var(--plain);
   border-radius: .75rem; padding: .9rem 1.1rem 1rem }
@@ -121,6 +122,8 @@ pre { margin: .4rem 0 0; padding: .6rem .8rem; background: var(--code); border: 
   border-radius: .4rem; white-space: pre-wrap; font: .875rem/1.5 ui-monospace, "SF Mono", Menlo, Consolas,
   "DejaVu Sans Mono", "Liberation Mono", monospace }
 code, pre { overflow-wrap: anywhere }
+pre.command { user-select: all; -webkit-user-select: all }
+pre .line { display: block; padding-left: 6ch; text-indent: -6ch }
 code { font-family: ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", "Liberation Mono", monospace;
   font-size: .875em }
 .on { display: block; color: var(--soft); font-size: .875rem; margin-top: .5rem }
@@ -144,9 +147,11 @@ figcaption strong { color: var(--text) }
 .timeline .tick { fill: var(--soft) }
 .timeline .grid { stroke: var(--line) }
 .timeline .axis { stroke: var(--soft) }
-.timeline .outage { fill: var(--outage); font-weight: 650 }
-.timeline .edge { stroke: var(--outage); stroke-width: 1.5; stroke-dasharray: 3 3 }
-.timeline .stripe { stroke: var(--outage); stroke-opacity: .2 }
+.timeline .outage { fill: var(--outage); font-size: 13px; font-weight: 700 }
+.timeline .nowrites { fill: var(--outage) }
+.timeline .tint { fill: var(--outage); fill-opacity: .1 }
+.timeline .edge { stroke: var(--outage); stroke-width: 1.5 }
+.timeline .stripe { stroke: var(--outage); stroke-opacity: .18 }
 .timeline .bar { stroke-width: 2 }
 .timeline .broken { fill: var(--card); stroke-dasharray: 4 3 }
 .timeline text:not(.onbar) { paint-order: stroke; stroke: var(--card); stroke-width: 3px; stroke-linejoin: round }
@@ -172,8 +177,11 @@ figcaption strong { color: var(--text) }
   header, main, footer { max-width: none; padding: 0 }
   section, .facts > div { break-inside: avoid; border-radius: 0; padding: .5rem .75rem }
   section.long { break-inside: auto }
+  h2, h3 { break-after: avoid }
+  figure, tr, li { break-inside: avoid }
+  summary { color: inherit }
   details::details-content { content-visibility: visible; block-size: auto }
-  .bar, .badge, .facts > div { print-color-adjust: exact; -webkit-print-color-adjust: exact }
+  .timeline rect, .key rect, .badge, .verdict, .facts > div { print-color-adjust: exact; -webkit-print-color-adjust: exact }
 }
 """
 
@@ -305,8 +313,11 @@ def _next(report: Mapping[str, Any]) -> Markup:
         for step in steps
         if step["later"]
     ]
-    note = "Add what this run was started with besides: its vault, its user, its limits on the connection."
-    return _section("What to do next", tag("ol", *items), *later, tag("p", note, class_="soft small"))
+    note = (
+        "One click selects a whole command. Add what this run was started with besides: its vault, its user, its limits on"
+        " the connection."
+    )
+    return _section("What to do next", tag("ol", *items), *later, tag("p", note, class_="soft small"), class_="next")
 
 
 def _commands(commands: Sequence[Mapping[str, Any]]) -> List[Any]:
@@ -314,7 +325,7 @@ def _commands(commands: Sequence[Mapping[str, Any]]) -> List[Any]:
     for command in commands:
         if command["on"]:
             found.append(tag("span", "on ", ", ".join(command["on"]), class_="on"))
-        found.append(tag("pre", tag("code", command["command"]), tabindex=0))
+        found.append(tag("pre", tag("code", command["command"]), class_="command", tabindex=0))
     return found
 
 
@@ -375,7 +386,7 @@ def _timeline(report: Mapping[str, Any]) -> Markup:
     notes = [
         "A bar is a phase, from the first to the last step of it that the host's journal has; between two bars a host waits"
         " for the others. Every host writes its own clock's time.",
-        "Striped: no writes. Where the stripes are thin, the journals leave it open."
+        "Red: no writes, at most from edge to edge, and for certain where it is striped."
         if report["outage"]["start"]
         else "",
     ]
@@ -408,13 +419,11 @@ def _key(report: Mapping[str, Any]) -> Markup:
 def _numbers(report: Mapping[str, Any]) -> Markup:
     rows = []
     for host, phases in shown_phases(report).items():
-        for number, row in enumerate(phases):
-            first = tag("th", host, scope="rowgroup", rowspan=len(phases)) if not number else None
+        rows += [tag("tr", tag("th", host, scope="rowgroup", colspan=3))] if phases else []
+        for row in phases:
             end = clock_to_ms(row["end"]) if row["end"] else "no end"
-            rows.append(
-                tag("tr", first, tag("td", phase_in_words(row)), tag("td", clock_to_ms(row["start"])), tag("td", end))
-            )
-    head = tag("tr", *[tag("th", name, scope="col") for name in ("Host", "Phase", "From, UTC", "To")])
+            rows.append(tag("tr", tag("td", phase_in_words(row)), tag("td", clock_to_ms(row["start"])), tag("td", end)))
+    head = tag("tr", *[tag("th", name, scope="col") for name in ("Phase", "From, UTC", "To")])
     return tag("details", tag("summary", "The same in numbers"), tag("table", tag("thead", head), tag("tbody", *rows)))
 
 
@@ -458,7 +467,9 @@ def in_words(value: Any) -> str:
         return ", ".join(f"{name} {number}" for number, name in sorted(value.items(), key=lambda pair: str(pair[1])))
     if isinstance(value, (list, tuple)):
         return ", ".join(map(str, value))
-    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _hosts(report: Mapping[str, Any]) -> Markup:
@@ -496,14 +507,17 @@ def _lines(texts: Any) -> List[Markup]:
 def _plan(report: Mapping[str, Any]) -> Markup:
     blocks = []
     if report["summary"]:
-        blocks.append(
-            tag("details", tag("summary", "The closing table"), tag("pre", "\n".join(report["summary"]), tabindex=0))
-        )
+        blocks.append(tag("details", tag("summary", "The closing table"), _lines_of(report["summary"])))
     if report["plan"]:
         opened = report["outcome"] in (CHECK, UNCONFIRMED)
-        text = tag("pre", "\n".join(report["plan"]), tabindex=0)
-        blocks.append(tag("details", tag("summary", "The plan, with every command"), text, open=opened))
+        what = tag("summary", "The plan, with every command")
+        blocks.append(tag("details", what, _lines_of(report["plan"]), open=opened))
     return _section("The plan", *blocks, class_="long") if blocks else Markup()
+
+
+def _lines_of(text: Sequence[str]) -> Markup:
+    """Lines of a terminal; where one is too long for the page, the rest of it is indented."""
+    return tag("pre", *[tag("span", line or " ", class_="line") for line in text], tabindex=0)
 
 
 def _footer(report: Mapping[str, Any]) -> Markup:
