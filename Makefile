@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help venv go demo lab-up lab-down lab-status lint test-unit test-py38 sanity test-integration core-matrix images molecule test-hosts test clean
+.PHONY: help venv go demo lab-up lab-down lab-status lint test-unit test-py38 sanity test-integration core-matrix images molecule test-hosts benchmark test clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -14,6 +14,7 @@ UTILS := plugins/module_utils
 # Tests of module_utils need no Ansible: they run under the oldest Python that a target may have.
 UTILS_TESTS = $(firstword $(wildcard tests/unit/plugins/module_utils tests/unit/module_utils) tests/unit)
 PYTEST_OPTIONS ?=
+BENCHMARK ?=
 export PATH := $(CURDIR)/$(BIN):$(PATH):$(abspath .cache/venv-go/bin)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 
@@ -77,6 +78,9 @@ images: venv go ## the images of the test hosts, and the Docker engine where non
 
 test-hosts: images ## the matrix on real hosts with systemd and SSH: every line of etcd, plain and with TLS and users
 	$(BIN)/python -m pytest tests/hosts -n 2 $(PYTEST_OPTIONS)
+
+benchmark: images ## this collection, a plain playbook and the machine's limit side by side (BENCHMARK="--sizes 0.06 --rounds 1")
+	$(BIN)/python benchmarks/restore.py $(BENCHMARK)
 
 # Molecule's own notes of what it has made: in a place of this checkout, and never older than the run.
 molecule: export MOLECULE_EPHEMERAL_DIRECTORY := $(CURDIR)/.cache/molecule/state

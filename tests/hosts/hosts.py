@@ -21,7 +21,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Callable, NamedTuple, Sequence
+from typing import Any, Callable, Mapping, NamedTuple, Sequence
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "lab"))
 from client import Client, GatewayError, Status
@@ -117,6 +117,7 @@ class Hosts:
     tls             mutual TLS for clients and peers         auth    root and app, with passwords and roles
     wal_dir         a WAL directory in a folder of its own   data_mount    the data dir is a mount point
     owner           the user that etcd runs as, not etcd     host_names    inventory names, not m1, m2, …
+    settings        more settings of etcd, by the names of its flags
     """
 
     def __init__(
@@ -133,6 +134,7 @@ class Hosts:
         owner: str | None = None,
         host_names: Sequence[str] | None = None,
         config: str | None = None,
+        settings: Mapping[str, Any] | None = None,
     ) -> None:
         self.dir = Path(folder).resolve()
         if wal_dir and str(Path(wal_dir).parent) in SYSTEM_FOLDERS:
@@ -151,6 +153,7 @@ class Hosts:
             "hosts": list(host_names or [f"m{number}" for number in range(1, members + 1)]),
             "addresses": {},
             "password": secrets.token_urlsafe(16) if auth else "",
+            "settings": dict(settings or {}),
         }
 
     def _written_before(self) -> dict[str, Any] | None:
@@ -348,7 +351,7 @@ class Hosts:
             given[f"{prefix}cert-file"] = f"{PKI}/member.crt"
             given[f"{prefix}key-file"] = f"{PKI}/member.key"
             given[f"{prefix}client-cert-auth"] = True
-        return given
+        return {**given, **own.get("settings", {})}
 
     def _enable_auth(self) -> None:
         """root with the role root, and a user whose role allows the keys below app/."""

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Compare three restores of one cluster on three hosts over SSH: the machine's limit, a plain playbook, this collection.
+
+limit        scp to all hosts at once, `etcdutl snapshot restore`, stop, rename, start: no check, no flush, no proof
+plain        plain.yml: the eleven tasks that people write
+collection   playbooks/restore.yml
+
+A client writes all the time; its longest time without an acknowledged write is the outage. The old cluster has the size of
+the snapshot. The ways take turns, round by round; the figures are medians. Nothing here judges: it reports. All figures,
+with each task's times and the journals of the hosts, are left in .cache/benchmarks/results.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Any, Callable, NamedTuple, Sequence
+
+from databases import CACHE, LINE, SETTINGS, Database, DatabaseError, database
+from growth import growth
+from hosts import Hosts, HostsError
+from ways import Run, clean, collection, limit, plain, put_there, take_away
+
+Way = Callable[[Hosts, Database, bool], Run]
+WAYS: dict[str, Way] = {"limit": limit, "plain": plain, "collection": collection}
+SIZES = (0.06, 0.6, 4.0)
+ONCE_ABOVE = 1.0  # GB: the plain playbook takes minutes there, and is run only once
+
+
+class Case(NamedTuple):
+    size: float  # GB
+    there: bool  # the snapshot is on every host already
+
+    @property
+    def label(self) -> str:
+        return f"{self.size:g} GB" + (" there" if self.there else "")
+
+
+def cases(sizes: Sequence[float]) -> list[Case]:
+    return [*(Case(size, False) for size in sizes), *(Case(size, True) for size in sizes if size == 0.6)]
+
+
+def measure(case: Case, rounds: int, ways: Sequence[str]) -> dict[str, list[Run]]:
+    """Every way, round by round, on hosts of this case's own."""
+    source = database(case.size)
+    found: dict[str, list[Run]] = {way: [] for way in ways if not (way == "plain" and case.there)}
+    with Hosts(CACHE / f"hosts-{os.getpid()}", line=LINE, settings=SETTINGS) as hosts:
+        if case.there:
+            put_there(hosts, source)
+        limit(hosts, source, case.there)  # so that the old cluster is as large as the new one
+        for number in range(rounds):
+            for way, runs in found.items():
+                if way == "plain" and number and case.size > ONCE_ABOVE:
+                    continue
+                clean(hosts)
+                runs.append(WAYS[way](hosts, source, case.there))
+                say(f"{case.label}, {way}: {runs[-1].seconds:.1f} s in all, {runs[-1].outage:.2f} s without a write")
+        take_away(hosts)
+    return found
+
+
+def say(text: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')}  {text}", file=sys.stderr, flush=True)
+
+
+# ---- the table ---------------------------------------------------------------------------------------------------------
+
+
+def table(results: dict[str, dict[str, list[Run]]]) -> list[str]:
+    """Seconds, and what they are in terms of the limit."""
+    lines = [
+        f"{'':14}{'the whole restore':^44}{'without a write':^40}",
+        f"{'database':14}{'limit':>10}{'plain':>17}{'collection':>17}{'limit':>10}{'plain':>13}{'collection':>17}",
+    ]
+    for label, found in results.items():
+        cells = [f"{label:14}"]
+        for what, widths in (("seconds", (10, 17, 17)), ("outage", (10, 13, 17))):
+            base = median(found, "limit", what)
+            for way, width in zip(WAYS, widths):
+                cells.append(f"{_cell(median(found, way, what), base if way != 'limit' else None):>{width}}")
+        lines.append("".join(cells).rstrip())
+    return lines
+
+
+def _cell(value: float | None, base: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.2f} s" + (f" = {value / base:.1f}x" if base else "")
+
+
+def median(found: dict[str, list[Run]], way: str, what: str) -> float | None:
+    values = [getattr(run, what) for run in found.get(way, ())]
+    return statistics.median(values) if values else None
+
+
+def tasks(results: dict[str, dict[str, list[Run]]]) -> list[str]:
+    lines = []
+    for label, found in results.items():
+        for way in ("plain", "collection"):
+            runs = found.get(way)
+            if runs:
+                lines.append(f"{label:14}{way:12}{runs[-1].tasks:3} tasks per host, {runs[-1].remote} of them on it")
+    return lines
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", type=float, nargs="*", default=SIZES, help="in GB (default: 0.06 0.6 4)")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--ways", nargs="*", choices=list(WAYS), default=list(WAYS))
+    parser.add_argument("--clusters", type=int, default=5, help="how many in the largest run; 0: leave that out")
+    wanted = parser.parse_args(argv)
+    results: dict[str, dict[str, list[Run]]] = {}
+    grown: dict[int, list[Run]] = {}
+    try:
+        for case in cases(wanted.sizes):
+            results[case.label] = measure(case, wanted.rounds, wanted.ways)
+        if wanted.clusters:
+            grown = growth(wanted.clusters, wanted.rounds, say)
+    except (DatabaseError, HostsError) as error:
+        print(f"benchmark: {error}", file=sys.stderr)
+        return 1
+    keep(results, grown)
+    print("\n".join([*table(results), "", *tasks(results), *growth_lines(grown)]))
+    return 0
+
+
+def growth_lines(grown: dict[int, list[Run]]) -> list[str]:
+    lines = []
+    for clusters, runs in grown.items():
+        seconds = statistics.median(run.seconds for run in runs)
+        first = statistics.median(run.seconds for run in grown[1])
+        lines.append(
+            f"{clusters} cluster{'s' if clusters > 1 else ''} of three in one run: {seconds:.1f} s = {seconds / first:.1f}x,"
+            f" {seconds / clusters:.1f} s a cluster, {runs[-1].tasks} tasks per host, {runs[-1].remote} of them on it"
+        )
+    return ["", *lines] if lines else []
+
+
+def keep(results: dict[str, dict[str, list[Run]]], grown: dict[int, list[Run]]) -> None:
+    def plainly(runs: Sequence[Run]) -> list[dict[str, Any]]:
+        return [run._asdict() for run in runs]
+
+    whole: dict[str, Any] = {
+        label: {way: plainly(runs) for way, runs in found.items()} for label, found in results.items()
+    }
+    whole["clusters"] = {number: plainly(runs) for number, runs in grown.items()}
+    Path(CACHE / "results.json").write_text(json.dumps(whole, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
