@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from ansible.plugins.action import ActionBase
+from ansible_collections.quorum.etcd.plugins.module_utils.journal import STARTED
 from ansible_collections.quorum.etcd.plugins.plugin_utils.ticker import Ticker, file_on_host
 from ansible_collections.quorum.etcd.plugins.plugin_utils.wire import bound_silence
 
@@ -37,6 +38,9 @@ class ActionModule(ActionBase):
         bound_silence(self._connection)
         if phase == "agree":
             return result  # what it is for has just been done
+        own = peers.get((task_vars or {}).get("inventory_hostname", "")) or {}
+        if phase == "cutover" and has_just_started(own):
+            return {**result, "changed": False, "journal": own["journal"]}  # spares the way to the host
         path = os.path.join(plan.get("member", {}).get("state_dir", "/"), "progress")
         with Ticker(task_vars or {}, f"{phase}: at work", file_on_host(self._connection, path)):
             done = self._execute_module(
@@ -58,6 +62,12 @@ def failed_peers(results: Mapping[str, Any]) -> str:
     return " ".join(
         f"{host}: {result.get('msg') or 'it could not be reached any more.'}" for host, result in bad.items()
     )
+
+
+def has_just_started(stopped: Mapping[str, Any]) -> bool:
+    """Whether the phase ``stop`` went on with the cutover to its end."""
+    journal = stopped.get("journal") or [{}]
+    return bool(stopped.get("changed")) and journal[-1].get("step") == STARTED
 
 
 def _failed(result: Any) -> bool:

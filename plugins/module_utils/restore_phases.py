@@ -233,6 +233,8 @@ class Restore:
     def prove(self, timeout: float) -> Dict[str, Any]:
         """Wait until the restored cluster has proven itself, at most ``timeout`` seconds; EtcdError where it has not."""
         deadline = time.monotonic() + timeout
+        if self.service.state() in ("stopped", "failed"):
+            self.service.start()  # it did not stay up when it was started; a second failure is for its log to explain
         while True:
             view, checks = self._check(thorough=False)
             if view["has_quorum"] and view["cluster_id"] == self.plan["of"]["cluster_id"]:

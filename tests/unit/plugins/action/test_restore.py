@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.quorum.etcd.plugins.action.restore import failed_peers, with_the_gone
+from ansible_collections.quorum.etcd.plugins.action.restore import failed_peers, has_just_started, with_the_gone
 
 
 def test_nobody_failed():
@@ -25,3 +25,16 @@ def test_a_host_that_left_the_play_in_another_task_is_gone_too():
     peers = with_the_gone({"m1": {"changed": True}, "m2": {}, "m3": {"failed": True, "msg": "no space left."}}, ["m1"])
     assert failed_peers(peers) == "m2: it could not be reached any more. m3: no space left."
     assert with_the_gone({"m1": {"changed": True}, "m2": {}}, ["m1", "m2"]) == {"m1": {"changed": True}, "m2": {}}
+
+
+def test_a_stop_that_went_on_to_the_start_spares_the_cutover():
+    started = [{"step": "stopped"}, {"step": "started"}]
+    assert has_just_started({"changed": True, "journal": started})
+
+
+def test_only_the_start_of_this_very_run_counts():
+    """After a kill the journal may say started, and the host may have been rebooted since."""
+    assert not has_just_started({"changed": False, "journal": [{"step": "started"}]})
+    assert not has_just_started({"changed": True, "journal": [{"step": "started"}, {"step": "stopped"}]})
+    assert not has_just_started({"changed": True, "journal": []})
+    assert not has_just_started({})

@@ -167,6 +167,16 @@ def test_no_phase_before_its_predecessor(host):
     assert host.db() == "old" and host.service.calls == []
 
 
+@pytest.mark.parametrize("stays_up", [True, False])
+def test_a_member_that_did_not_stay_up_is_started_once_more(host, monkeypatch, stays_up):
+    restore = to_cutover(host)
+    host.service.running = stays_up
+    good = ({}, [{"what": "cluster ID", "ok": True}])
+    monkeypatch.setattr(restore, "_check", lambda thorough: good)
+    restore.prove(0)
+    assert host.service.calls == ["stop", "start"] + ([] if stays_up else ["start"])
+
+
 def test_finish_says_existing(host):
     restore = to_cutover(host)
     restore.journal.record(steps.PROVEN, checks=[])
