@@ -171,7 +171,7 @@ def test_no_phase_before_its_predecessor(host):
 def test_a_member_that_did_not_stay_up_is_started_once_more(host, monkeypatch, stays_up):
     restore = to_cutover(host)
     host.service.running = stays_up
-    good = ({}, [{"what": "cluster ID", "ok": True}])
+    good = ({"has_quorum": False}, [{"what": "cluster ID", "ok": True}])
     monkeypatch.setattr(restore, "_check", lambda thorough: good)
     restore.prove(0)
     assert host.service.calls == ["stop", "start"] + ([] if stays_up else ["start"])
