@@ -14,6 +14,8 @@ from . import settings
 from ._names import flags, is_variable, setting_of
 from .errors import EtcdError
 
+KUBELETS = ("kubelet", "kubelite")
+
 
 class Host:
     """The files of a host below ``root``, which is ``/`` but in tests."""
@@ -85,6 +87,15 @@ def etcd_processes(host: Host) -> List[Process]:
     pids = sorted(int(name) for name in host.list("/proc") if name.isdigit())
     found = (_process(host, pid) for pid in pids)
     return [process for process in found if process]
+
+
+def runs_kubelet(host: Host) -> bool:
+    """Whether a kubelet runs, by itself or inside of a program that is several in one."""
+    for pid in filter(str.isdigit, host.list("/proc")):
+        words = (host.read(f"/proc/{pid}/cmdline") or "").split("\0")
+        if os.path.basename(words[0]) in KUBELETS or words[1:2] == ["kubelet"]:
+            return True
+    return False
 
 
 def _process(host: Host, pid: int) -> Optional[Process]:

@@ -45,6 +45,11 @@ def volumes(text: str) -> List[Volume]:
     return sorted(found, key=lambda volume: -len(volume.inside))
 
 
+def image(text: str) -> str:
+    """The image that etcd's container is made of."""
+    return _value(_container(yaml.parse(text)), "image")
+
+
 def host_path(path: str, mounted: List[Volume]) -> str:
     """The host's path of a path in the container; the same where no volume holds it."""
     for volume in mounted:

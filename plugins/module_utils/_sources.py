@@ -61,6 +61,7 @@ class Sources:
     manifest_path: str = ""
     exec_start: str = ""
     volumes: List[_settings_pod.Volume] = field(default_factory=list)
+    image: str = ""
 
     def effective(self) -> Dict[str, Found]:
         """What etcd would take from these files: the configuration file alone, else flags before variables."""
@@ -277,6 +278,7 @@ def pod_sources(host: Host, manifest: str, parked: str) -> Sources:
     if text is None:
         return sources
     sources.volumes = _at(manifest, _settings_pod.volumes, text)
+    sources.image = _at(manifest, _settings_pod.image, text)
     for name, value in _at(manifest, lambda content: settings.read("static_pod", content), text).items():
         sources.flags[name] = Found(value, FLAG, "static_pod", manifest)
     config = sources.flags.get("config-file")

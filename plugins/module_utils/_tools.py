@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 import shutil
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+import tempfile
+from contextlib import contextmanager
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from ._processes import Host
 from .commands import Run, Tool, Tools, etcd_version, tool_version
@@ -17,6 +19,8 @@ from .versions import parse_version
 
 NAMES = ("etcd", "etcdctl", "etcdutl")
 FOLDERS = ("/usr/local/bin", "/usr/bin", "/opt/etcd", "/opt/bin")
+# containerd's own client. The kubelet's images are in the namespace k8s.io.
+CTR = ("ctr", "/usr/local/bin/ctr", "/usr/bin/ctr")
 
 
 def find_tools(
@@ -31,19 +35,17 @@ def look_for_tools(
 ) -> Tuple[Tools, Dict[str, str]]:
     """The first of each that runs, and why each missing one is missing.
 
-    Looked for in ``bin_dir``, the folder of the running etcd, the PATH, the usual folders, and last in ``more``. A folder
-    below ``/proc/<pid>/root`` is the one of a container: what the host has itself goes before it, except for etcd.
+    Looked for in ``bin_dir``, the folder of the running etcd, the PATH, the usual folders, and last in ``more``. Where the
+    folder of the running etcd is below ``/proc/<pid>/root`` it is the one of a container, whose tools are of one version.
     """
     host = Host(root)
     path = [folder for folder in os.environ.get("PATH", "").split(":") if folder] if root == "/" else []
     own = os.path.dirname(running_exe)
-    contained = own.startswith("/proc/")
-    folders = [bin_dir, *([] if contained else [own]), *path, *FOLDERS, *more, *([own] if contained else [])]
+    folders = [bin_dir, own, *path, *FOLDERS, *more]
     found: Dict[str, Optional[Tool]] = {}
     missing: Dict[str, str] = {}
     for name in NAMES:
-        places = [bin_dir, own, *folders] if name == "etcd" else folders
-        candidates = [f"{folder.rstrip('/')}/{name}" for folder in dict.fromkeys(places) if folder]
+        candidates = [f"{folder.rstrip('/')}/{name}" for folder in dict.fromkeys(folders) if folder]
         found[name], reason = _first_that_runs(run, host, name, candidates)
         if found[name] is None:
             missing[name] = reason
@@ -82,32 +84,120 @@ def tools_from_dict(tools: Mapping[str, Any]) -> Tools:
     )
 
 
-def kept_folder(state_dir: str) -> str:
-    """Where copies of tools are that a host has only inside a container."""
-    return os.path.join(state_dir, "bin")
+# ---- tools that a host has only in a container or its image ----------------------------------------------------------
 
 
-def keep_tools(tools: Tools, state_dir: str) -> Tools:
-    """Copy the tools that can only be reached through a running container, since they vanish when it stops."""
-    os.makedirs(kept_folder(state_dir), mode=0o755, exist_ok=True)
-    for name in NAMES:
-        tool = getattr(tools, name)
-        if _is_contained(tool):
-            target = os.path.join(kept_folder(state_dir), name)
-            shutil.copyfile(tool.path, target + ".tmp")
-            os.chmod(target + ".tmp", 0o755)
-            os.rename(target + ".tmp", target)
-    return kept_tools(tools, state_dir)
+def kept_path(state_dir: str, name: str, version: Any) -> str:
+    """Where the copy of a tool is that a host has only inside a container: by its version, so that none is ever stale."""
+    return os.path.join(state_dir, "bin", str(version), name)
+
+
+def kept_folders(host: Host, state_dir: str) -> Tuple[str, ...]:
+    """The folders of copies that earlier restores made, the newest version first."""
+    folder = os.path.join(state_dir, "bin")
+    names = sorted(host.list(folder), key=_version_of_folder, reverse=True)
+    return tuple(os.path.join(folder, name) for name in names)
+
+
+def _version_of_folder(name: str) -> Tuple[int, ...]:
+    try:
+        return tuple(parse_version(name))
+    except EtcdError:
+        return ()
 
 
 def kept_tools(tools: Tools, state_dir: str) -> Tools:
-    """The same tools, by the copies that ``keep_tools`` made where there are such."""
+    """The same tools, by the copies that ``keep_tools`` makes: what is only in a running container vanishes when it stops."""
     kept = {}
     for name in NAMES:
-        tool, copy = getattr(tools, name), os.path.join(kept_folder(state_dir), name)
-        kept[name] = Tool(copy, tool.version) if _is_contained(tool) and os.path.exists(copy) else tool
+        tool = getattr(tools, name)
+        kept[name] = Tool(kept_path(state_dir, name, tool.version), tool.version) if _is_contained(tool) else tool
     return Tools(**kept)
+
+
+def keep_tools(tools: Tools, state_dir: str, run: Run, image: str) -> None:
+    """Make the copies that ``kept_tools`` names and that are not there yet, from the running container or from its image."""
+    kept = kept_tools(tools, state_dir)
+    wanted = {}
+    for name in NAMES:
+        source, copy = getattr(tools, name), getattr(kept, name)
+        if copy and copy.path == kept_path(state_dir, name, copy.version) and not os.path.exists(copy.path):
+            wanted[name] = (source.path, copy)
+    for name, (source, copy) in list(wanted.items()):
+        if os.path.isfile(source):  # a pod that fails over and over may be gone by now
+            _copy(source, copy.path)
+            del wanted[name]
+    if wanted:
+        _copy_from_image(wanted, run, image)
+
+
+def _copy_from_image(wanted: Mapping[str, Tuple[str, Tool]], run: Run, image: str) -> None:
+    with opened_image(run, image) as root:
+        found = look_for_tools(run, root=root)[0]
+        for name, (_source, copy) in wanted.items():
+            tool = getattr(found, name)
+            if tool is None or tool.version != copy.version:
+                there = f"{name} {tool.version}" if tool else f"no {name}"
+                raise EtcdError(
+                    f"the image {image} was to have {name} {copy.version}, and has {there}.",
+                    "run again for a new plan.",
+                )
+            _copy(tool.path, copy.path)
+
+
+def _copy(source: str, target: str) -> None:
+    os.makedirs(os.path.dirname(target), mode=0o755, exist_ok=True)
+    shutil.copyfile(source, target + ".tmp")
+    os.chmod(target + ".tmp", 0o755)
+    os.rename(target + ".tmp", target)
 
 
 def _is_contained(tool: Optional[Tool]) -> bool:
     return tool is not None and tool.path.startswith("/proc/")
+
+
+def look_in_image(run: Run, image: str, state_dir: str) -> Tuple[Tools, Dict[str, str]]:
+    """The tools in the image of a container that does not run, by the paths of the copies that ``keep_tools`` will make."""
+    try:
+        with opened_image(run, image) as root:
+            tools, missing = look_for_tools(run, root=root)
+    except EtcdError as error:
+        return Tools(), dict.fromkeys(NAMES, error.message)
+    found = {name: getattr(tools, name) for name in NAMES}
+    kept = {
+        name: Tool(kept_path(state_dir, name, tool.version), tool.version) if tool else None
+        for name, tool in found.items()
+    }
+    return Tools(**kept), {name: f"{why} in the image {image}" for name, why in missing.items()}
+
+
+@contextmanager
+def opened_image(run: Run, image: str) -> Iterator[str]:
+    """A folder with the files of an image that containerd has, mounted only for reading, for as long as the context lasts."""
+    folder = tempfile.mkdtemp(prefix="quorum-etcd-image-")
+    try:
+        ctr = _mount(run, image, folder)
+        try:
+            yield folder
+        finally:
+            run([ctr, "-n", "k8s.io", "images", "unmount", "--rm", folder], {})
+    finally:
+        os.rmdir(folder)
+
+
+def _mount(run: Run, image: str, folder: str) -> str:
+    """Mount the image; returns the client that did."""
+    why = f"none of {', '.join(CTR)} is there to open it with"
+    for ctr in CTR:
+        try:
+            result = run([ctr, "-n", "k8s.io", "images", "mount", image, folder], {})
+        except OSError:
+            continue
+        if result.rc == 0:
+            return ctr
+        why = f"{ctr}: {(result.err or result.out).strip()[-300:]}"
+        break
+    raise EtcdError(
+        f"the image {image} of etcd's pod could not be opened ({why})",
+        "install etcd's tools on this host, in /usr/local/bin, or set etcd_bin_dir.",
+    )

@@ -27,6 +27,7 @@ from ._processes import (
     descends_from,
     etcd_processes,
     given_to,
+    runs_kubelet,
     seen_by,
     uses,
 )
@@ -43,7 +44,17 @@ from ._sources import (
     take_yaml,
     unit_sources,
 )
-from ._tools import find_tools, keep_tools, kept_folder, kept_tools, look_for_tools, tools_as_dict, tools_from_dict
+from ._tools import (
+    NAMES,
+    find_tools,
+    keep_tools,
+    kept_folders,
+    kept_tools,
+    look_for_tools,
+    look_in_image,
+    tools_as_dict,
+    tools_from_dict,
+)
 from .commands import Run, Tools
 from .errors import EtcdError
 from .journal import summary as journal_summary
@@ -293,6 +304,8 @@ class _Look:
             "manager": self.manager,
             "name": options["service_name"],
             "manifest": options["manifest"] if self.manager == "static_pod" else "",
+            "image": self.sources.image,
+            "kubelet": runs_kubelet(self.host) if self.manager == "static_pod" else None,
             "start_command": options["start_command"],
             "stop_command": options["stop_command"],
             "status_command": options["status_command"],
@@ -348,8 +361,21 @@ class _Look:
             through = self.process.inside + exe
             inside_only = self.host.exists(through) and not self.host.same(exe, through)
             exe = through if inside_only else exe
-        kept = (kept_folder(self.options["state_dir"]),)
-        return look_for_tools(self.run, self.options["bin_dir"], exe, self.host.root, kept)
+        own = (self.run, self.options["bin_dir"], exe, self.host.root)
+        kept = kept_folders(self.host, self.options["state_dir"])
+        if self.process or not self.sources.image:
+            return look_for_tools(*own, kept)
+        return self._tools_of_stopped_pod(look_for_tools(*own), look_for_tools(*own, kept))
+
+    def _tools_of_stopped_pod(self, *own: Tuple[Tools, Dict[str, str]]) -> Tuple[Tools, Dict[str, str]]:
+        """Its image has the very version that it ran; else the host's own, or the copies that an earlier restore has kept."""
+        if self.options["bin_dir"] and not own[0][1]:
+            return own[0]
+        in_image = look_in_image(self.run, self.sources.image, self.options["state_dir"])
+        order = (*own, in_image) if self.options["bin_dir"] else (in_image, *own)
+        found = {name: next(filter(None, (getattr(tools, name) for tools, _why in order)), None) for name in NAMES}
+        why = {name: f"{own[0][1][name]}; {in_image[1][name]}" for name in NAMES if not found[name]}
+        return Tools(**found), why
 
     def _connection(self, clients: List[str], tls: Mapping[str, Any], tools: Tools) -> Dict[str, Any]:
         """How a client on this host reaches the member: what was asked for, else what the host's own clients use."""

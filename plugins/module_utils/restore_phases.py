@@ -63,12 +63,16 @@ class Restore:
         self.journal.open(dict(self.plan))
         self._verify_snapshot()
         self._keep_configuration()
-        self.tools = keep_tools(self.tools, self.plan["member"]["state_dir"])
+        self._keep_tools()
         if not self.plan["slow"]:
             self._restore_data()
             self._drop_snapshot()
         self.journal.record(steps.STAGED)
         return True
+
+    def _keep_tools(self) -> None:
+        member = self.plan["member"]
+        keep_tools(tools_from_dict(member["tools"]), member["state_dir"], self.run, member["service"].get("image", ""))
 
     def _verify_snapshot(self) -> None:
         """The very bytes that were planned, also on this host: members from different bytes form a broken cluster."""
@@ -182,7 +186,7 @@ class Restore:
     # ---- cutover: old data aside, new data in place, configuration, start ----
 
     def cutover(self) -> bool:
-        """Swap by rename, write ``new`` and the token, start without waiting. All members must have stopped before."""
+        """Swap by rename, write the configuration, start without waiting. All members must have stopped before."""
         self._need(steps.STOPPED)
         if self.journal.has(steps.STARTED) and self.service.state() == "running":
             return False
@@ -196,7 +200,7 @@ class Restore:
             for swap in self.plan["swaps"]:
                 _move_in(swap["kind"], swap["staged"], swap["live"])
             self.journal.record(steps.SWAPPED)
-        self._configure("new")
+        settings.apply_edits(self._edits(), "", "", self.run)
         self.journal.record(steps.CONFIGURED)
         self.service.start()
         self.journal.record(steps.STARTED)
@@ -266,17 +270,12 @@ class Restore:
     def finish(self) -> bool:
         """Flip ``new`` to ``existing``, so that a disk wiped later cannot boot a second cluster, and close the journal."""
         self._need(steps.PROVEN)
-        edited = self._configure("existing")
+        edits = [edit.with_value("initial-cluster-state", "existing") for edit in self._edits()]
+        edited = bool(settings.apply_edits(edits, "", "", self.run))
         if self.journal.has(steps.FINISHED):
             return edited
         self.journal.record(steps.FINISHED)
         return True
-
-    def _configure(self, state: str) -> bool:
-        edits = [
-            settings.Edit.from_dict(edit).with_value("initial-cluster-state", state) for edit in self.plan["config"]
-        ]
-        return bool(settings.apply_edits(edits, "", "", self.run))
 
     # ---- rollback: the old data, the old configuration, as it was ----
 
@@ -295,7 +294,7 @@ class Restore:
         for number, swap in enumerate(self.plan["swaps"]):
             self._swap_back(number, swap)
         self._restore_configuration()
-        if self.plan["was_running"]:
+        if self.plan["was_to_run"]:
             self.service.start()
         self.journal.record(steps.ROLLED_BACK)
         return True

@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from . import commands, settings
-from .discovery import tools_from_dict
+from .discovery import kept_tools, tools_from_dict
 from .errors import EtcdError
 from .identity import cluster_id, format_initial_cluster, hex_id, member_id
 from .versions import Version, parse_version
@@ -315,7 +315,7 @@ def _plan_host(
     snapshot = _snapshot_on_host(host, facts, cluster["snapshot"])
     swaps = _swaps(member, cluster["restore_id"], member.get("aside_dir") or "")
     restore = commands.snapshot_restore(
-        tools_from_dict(member["tools"]),
+        kept_tools(tools_from_dict(member["tools"]), member["state_dir"]),
         snapshot["path"],
         name=member["name"],
         initial_cluster=cluster["initial_cluster"],
@@ -329,7 +329,7 @@ def _plan_host(
     wanted = {
         "initial-cluster": cluster["initial_cluster"],
         "initial-cluster-token": cluster["token"],
-        "initial-cluster-state": "new",
+        "initial-cluster-state": _first_state(member["service"]),
     }
     leads = cluster["before"].get("leader_name") == member["name"]
     return {
@@ -342,6 +342,7 @@ def _plan_host(
             key: member[key] for key in ("name", "peer_urls", "tools", "service", "state_dir", "connection", "data_dir")
         },
         "was_running": bool(member["running"]),
+        "was_to_run": bool(member["running"]) or _is_kept_running(member["service"]),
         "slow": bool(member.get("aside_dir")),
         "leads": leads,
         "others": _peers_of(member["name"], cluster["initial_cluster"]),
@@ -351,6 +352,20 @@ def _plan_host(
         "owner": _owner(member),
         "config": [edit.as_dict() for edit in settings.plan_edits(member, wanted)],
     }
+
+
+def _first_state(service: Mapping[str, Any]) -> str:
+    """The ``initial-cluster-state`` of the first start. With restored data etcd does not look at it.
+
+    ``new`` until the cluster has proven itself, but not in a static pod: the kubelet restarts it at each change of its
+    manifest, so that a later one would be a second outage.
+    """
+    return "existing" if service["manager"] == "static_pod" else "new"
+
+
+def _is_kept_running(service: Mapping[str, Any]) -> bool:
+    """Whether a kubelet goes on starting it, although it does not run at this moment."""
+    return service["manager"] == "static_pod" and service["state"] in ("running", "failed")
 
 
 def _swaps(member: Mapping[str, Any], restore_id: str, aside_dir: str) -> List[Dict[str, Any]]:
@@ -558,13 +573,15 @@ def _check_host(host: str, member: Mapping[str, Any], findings: Findings) -> Non
         )
         return
     if not tools.etcd:
-        findings.refuse("the etcd executable was not found.", "set etcd_bin_dir to the folder that holds it.", host)
+        cause = "the etcd executable was not found." + _why_missing(member, "etcd")
+        findings.refuse(cause, "set etcd_bin_dir to the folder that holds it.", host)
     try:
         commands.restore_tool(tools)
         if not tools.etcdctl:
-            findings.refuse("etcdctl was not found, and without it nothing can be proven.", "set etcd_bin_dir.", host)
+            cause = "etcdctl was not found, and without it nothing can be proven." + _why_missing(member, "etcdctl")
+            findings.refuse(cause, "set etcd_bin_dir.", host)
     except EtcdError as error:
-        findings.refuse(error.message, error.next_step, host)
+        findings.refuse(error.message + _why_missing(member, "etcdutl"), error.next_step, host)
     for key, variable in (("name", "etcd_name"), ("peer_urls", "etcd_peer_urls"), ("data_dir", "etcd_data_dir")):
         if not member[key]:
             findings.refuse(f"its {key.replace('_', ' ')} could not be read from the host.", f"set {variable}.", host)
@@ -584,6 +601,12 @@ def _check_host(host: str, member: Mapping[str, Any], findings: Findings) -> Non
             host,
         )
     service = member["service"]
+    if service.get("kubelet") is False:
+        findings.refuse(
+            f"the kubelet does not run here, and only it stops and starts the static pod of {service['manifest']}.",
+            "start it (systemctl start kubelet); if it ends again, 'journalctl -u kubelet' says why.",
+            host,
+        )
     if service["manager"] == "command" and not (service["start_command"] and service["stop_command"]):
         findings.refuse(
             "its service manager is 'command', but a command to start or to stop it is missing.",
@@ -592,6 +615,12 @@ def _check_host(host: str, member: Mapping[str, Any], findings: Findings) -> Non
         )
     if tools.etcd and Version(3, 5, 0) <= tools.etcd.version <= Version(3, 5, 2):
         findings.warn(f"etcd {tools.etcd.version} can corrupt data under load: upgrade to the newest 3.5 soon.", host)
+
+
+def _why_missing(member: Mapping[str, Any], tool: str) -> str:
+    """Where tools are looked for in an image too, and not only in folders, it matters what stood in the way."""
+    why = (member.get("tools_missing") or {}).get(tool)
+    return f" Looked for: {why}." if why and member["service"].get("image") else ""
 
 
 def _check_identities(hosts: Mapping[str, Any], findings: Findings) -> None:

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any, Dict, List, Mapping, Sequence
 
 from .restore_plan import NOTHING, RESTORE, RESUME, ROLLBACK
+from .settings import parked_manifest
 from .words import duration, table
 
 HEADINGS = {
@@ -127,7 +128,7 @@ def _host(host: str, own: Mapping[str, Any]) -> List[str]:
 
 
 def _restore_rows(own: Mapping[str, Any]) -> List[List[str]]:
-    snapshot, service = own["snapshot"], own["member"]["service"]
+    snapshot = own["snapshot"]
     rows = []
     if snapshot["transfer"]:
         rows.append(["copy", f"the snapshot to {snapshot['path']}"])
@@ -135,7 +136,7 @@ def _restore_rows(own: Mapping[str, Any]) -> List[List[str]]:
         rows.append(["stage", shlex.join(own["restore"]["argv"])])
     rows += [["", _disk(disk)] for disk in own["disk"]]
     last = ", after all others, since it leads" if own["leads"] else ""
-    rows.append(["stop", (_service(service, "stop") if own["was_running"] else "(it does not run)") + last])
+    rows.append(["stop", (_service(own, "stop") if own["was_to_run"] else "(it does not run)") + last])
     for swap in own["swaps"]:
         if swap["existed"]:
             rows.append(_move(swap, swap["live"], swap["aside"]))
@@ -149,20 +150,20 @@ def _restore_rows(own: Mapping[str, Any]) -> List[List[str]]:
             before = edit["before"].get(setting) or "(unset)"
             if before != value:
                 rows.append(["set", f"{setting} in {edit['path']}: {before} -> {value}"])
-    rows.append(["start", _service(service, "start")])
-    rows.append(["then", "when proven: initial-cluster-state new -> existing"])
+    rows.append(["start", _service(own, "start")])
+    if any(edit["after"].get("initial-cluster-state") == "new" for edit in own["config"]):
+        rows.append(["then", "when proven: initial-cluster-state new -> existing"])
     return rows
 
 
 def _rollback_rows(own: Mapping[str, Any]) -> List[List[str]]:
-    service = own["member"]["service"]
-    rows = [["stop", _service(service, "stop")]]
+    rows = [["stop", _service(own, "stop")]]
     for swap in own["swaps"]:
         rows.append(_move(swap, swap["live"], swap["aside"].replace(".before-", ".rolled-back-")))
         if swap["existed"]:
             rows.append(_move(swap, swap["aside"], swap["live"]))
     rows += [["put back", f"{edit['path']} as it was before the restore"] for edit in own["config"]]
-    rows.append(["start", _service(service, "start") if own["was_running"] else "(it did not run before the restore)"])
+    rows.append(["start", _service(own, "start") if own["was_to_run"] else "(it did not run before the restore)"])
     return rows
 
 
@@ -184,9 +185,13 @@ def _move(swap: Mapping[str, Any], source: str, to: str) -> List[str]:
     return ["move", f"{'the contents of ' if swap['kind'] == 'contents' else ''}{source} -> {to}"]
 
 
-def _service(service: Mapping[str, Any], action: str) -> str:
+def _service(own: Mapping[str, Any], action: str) -> str:
+    service = own["member"]["service"]
     if service["manager"] == "static_pod":
-        return f"the static pod of {service['manifest']}"
+        manifest, parked = service["manifest"], parked_manifest(service["manifest"], own["member"]["state_dir"])
+        if action == "stop":
+            return f"by the kubelet: {manifest} -> {parked}"
+        return f"by the kubelet: {parked} -> {manifest}"
     return f"systemctl {action} {service['name']}" if service["manager"] == "systemd" else service[f"{action}_command"]
 
 

@@ -64,6 +64,9 @@ member:
       and no file is known that sets it.
     - V(journal) sums up the newest restore on this host; it is empty where there was none.
     - V(tools_missing) says of each tool that was not found, or that does not run, why.
+    - A static pod's tools are found in its running container; where none runs, in its image, if containerd has it. Paths of
+      the latter are those of the copies that M(quorum.etcd.restore) makes when it stages.
+    - V(service.image) and V(service.kubelet) are known of a static pod only.
   type: dict
   returned: success
   sample:
@@ -74,6 +77,8 @@ member:
       manager: systemd
       name: etcd
       manifest: ""
+      image: ""
+      kubelet: null
       start_command: ""
       stop_command: ""
       status_command: ""
@@ -188,6 +193,7 @@ recorded:
   sample: {prod: 4711}
 """
 
+import os
 from dataclasses import replace
 from typing import Any, Dict, Optional
 
@@ -215,7 +221,8 @@ def work(module: AnsibleModule) -> Dict[str, Any]:
 def _view(params: Dict[str, Any], member: Dict[str, Any], run: Run) -> Optional[Dict[str, Any]]:
     tools = tools_from_dict(member["tools"])
     found = {name: member["connection"][name] for name in ("endpoints", "cacert", "cert", "key")}
-    if not tools.etcdctl or not found["endpoints"]:
+    # The tools of a pod that does not run are still in its image.
+    if not tools.etcdctl or not os.path.exists(tools.etcdctl.path) or not found["endpoints"]:
         return None
     # Not the hashes: they cost a reading of all data.
     return observe(run, tools, replace(glue.connection(params), **found), hash_check=False)

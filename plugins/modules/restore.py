@@ -33,7 +33,8 @@ options:
       - V(cutover) moves the old data aside and the new in place, writes the configuration and starts without waiting.
       - V(prove) waits until the restored cluster has shown that it is the planned one.
       - V(agree) fails where the proof failed on another member; it does nothing else.
-      - V(finish) sets C(initial-cluster-state) to C(existing) and closes the journal.
+      - V(finish) sets C(initial-cluster-state) to C(existing) and closes the journal. A static pod has it from V(cutover) on,
+        since the kubelet restarts it at each change of its manifest.
       - V(rollback) puts the old data and configuration back.
     type: str
     choices: [stage, stop, cutover, prove, agree, finish, rollback]

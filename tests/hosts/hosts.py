@@ -183,7 +183,7 @@ class Hosts:
         own = self._settings
         return [
             Member(
-                name=f"m{number}",
+                name=self._member_name(number, host),
                 host=host,
                 container=f"{own['id']}-{host}",
                 address=own["addresses"][host][0],
@@ -197,6 +197,9 @@ class Hosts:
             for number, host in enumerate(own["hosts"], start=1)
             if host in own["addresses"]
         ]
+
+    def _member_name(self, number: int, _host: str) -> str:
+        return f"m{number}"
 
     def _config_file(self) -> str:
         if self._settings["config"] == "yaml":
@@ -238,18 +241,24 @@ class Hosts:
     def _make(self) -> None:
         own = self._settings
         self._remove()  # what an earlier run in this folder left
-        chosen = image(own["line"], own["distribution"])
+        chosen = self._image()
         networks = _make_network(own["id"], self._label, own["ipv6_peers"])
         for number, host in enumerate(own["hosts"], start=FIRST_ADDRESS):
             own["addresses"][host] = [str(network[number]) for network in networks]
         self._write()
-        authority = Authority(self.dir / "pki") if own["tls"] else None
-        self.on_each(lambda member: self._make_host(member, chosen, authority))
+        self._make_hosts(chosen)
         if own["auth"]:
             self._enable_auth()
 
+    def _image(self) -> str:
+        return image(self._settings["line"], self._settings["distribution"])
+
+    def _make_hosts(self, chosen: str) -> None:
+        authority = Authority(self.dir / "pki") if self._settings["tls"] else None
+        self.on_each(lambda member: self._make_host(member, chosen, self._files(member, authority)))
+
     def _write(self) -> None:
-        _keep_secret(self._settings_file, json.dumps(self._settings, indent=1))
+        keep_secret(self._settings_file, json.dumps(self._settings, indent=1))
         _ssh_key(self.dir / "ssh" / "key")
         self.inventory.write_text(self._inventory_text())
         for member in self.members:
@@ -260,7 +269,7 @@ class Hosts:
         (self.dir / "ssh" / "known_hosts").write_text("".join(known))
         if self.password:
             variables = f"---\netcd_auth_user: root\netcd_auth_password: {self.password}\n"
-            _keep_secret(self.dir / "group_vars" / "etcd.yml", variables)
+            keep_secret(self.dir / "group_vars" / "etcd.yml", variables)
 
     def _inventory_text(self) -> str:
         """How to reach the hosts, and nothing of what they run: that has to be found out."""
@@ -275,14 +284,20 @@ class Hosts:
             f'    ansible_control_path: "%(directory)s/{self._settings["id"]}-%%h"\n'
         )
 
-    def _make_host(self, member: Member, chosen: str, authority: Authority | None) -> None:
+    def _make_host(self, member: Member, chosen: str, files: list[tuple[str, Any, int]]) -> None:
         addresses = ["--ip", member.address]
         addresses += ["--ip6", member.peer_address] if self._settings["ipv6_peers"] else []
-        volume = ["--volume", member.data_dir] if self._settings["data_mount"] else []
         place = ["--name", member.container, "--hostname", member.host, "--network", self._settings["id"], *addresses]
-        docker("create", "--label", self._label, *place, *volume, *CONTAINER, chosen, *SYSTEMD)
-        docker("cp", "-", f"{member.container}:/", data=packed(self._files(member, authority)))
+        docker("create", "--label", self._label, *place, *self._options(member), *CONTAINER, chosen, *SYSTEMD)
+        docker("cp", "-", f"{member.container}:/", data=packed(files))
         docker("start", member.container)
+        self._install(member)
+
+    def _options(self, member: Member) -> list[str]:
+        """Of `docker create`, for this host."""
+        return ["--volume", member.data_dir] if self._settings["data_mount"] else []
+
+    def _install(self, member: Member) -> None:
         environment = ["--env", f"OWNER={member.owner}", "--env", f"FOLDERS={' '.join(self._own_folders(member))}"]
         docker("exec", *environment, member.container, "sh", "-c", INSTALL)
 
@@ -294,18 +309,21 @@ class Hosts:
 
     def _files(self, member: Member, authority: Authority | None) -> list[tuple[str, Any, int]]:
         """What a host gets before its first boot: (path, content, mode)."""
-        ssh = self.dir / "ssh"
-        files: list[tuple[str, Any, int]] = [
-            ("home/admin/.ssh/authorized_keys", ssh / "key.pub", 0o644),
-            ("etc/ssh/ssh_host_ed25519_key", ssh / f"{member.host}-key", 0o600),
-            ("etc/ssh/ssh_host_ed25519_key.pub", ssh / f"{member.host}-key.pub", 0o644),
-        ]
+        files = self._ssh_files(member)
         files += [(path.lstrip("/"), text, 0o644) for path, text in self._configuration(member).items()]
         if authority:
             certificate, key = authority.member(member.host, [member.address, member.peer_address])
             files += [(f"{PKI[1:]}/ca.crt", authority.ca, 0o644)]
             files += [(f"{PKI[1:]}/member.crt", certificate, 0o644), (f"{PKI[1:]}/member.key", key, 0o600)]
         return files
+
+    def _ssh_files(self, member: Member) -> list[tuple[str, Any, int]]:
+        ssh = self.dir / "ssh"
+        return [
+            ("home/admin/.ssh/authorized_keys", ssh / "key.pub", 0o644),
+            ("etc/ssh/ssh_host_ed25519_key", ssh / f"{member.host}-key", 0o600),
+            ("etc/ssh/ssh_host_ed25519_key.pub", ssh / f"{member.host}-key.pub", 0o644),
+        ]
 
     def _configuration(self, member: Member) -> dict[str, str]:
         """The files that tell systemd and etcd what to run, by path."""
@@ -529,7 +547,7 @@ def _ssh_key(path: Path) -> None:
     subprocess.run(argv, check=True, timeout=30)
 
 
-def _keep_secret(path: Path, text: str) -> None:
+def keep_secret(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch(mode=0o600)
     path.write_text(text)

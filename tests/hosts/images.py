@@ -23,7 +23,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Iterator
+from typing import Any, Iterator, Sequence
 
 HERE = Path(__file__).resolve().parent
 CHECKOUT = HERE.parents[1]
@@ -32,9 +32,13 @@ from etcd_binaries import Unavailable, obtain  # noqa: E402
 
 CACHE = CHECKOUT / ".cache" / "images"
 REPOSITORY = "quorum-etcd-hosts"
-SUITES = {"debian12": "bookworm", "debian13": "trixie"}
 UPSTREAM = {"3.5": "debian12", "3.6": "debian13", "3.7": "debian13"}  # line -> what it is put upon
 PACKAGES = "systemd,systemd-sysv,dbus,openssh-server,python3,sudo,iproute2,etcd-server,etcd-client"
+BASES = {  # name -> suite, packages
+    "debian12": ("bookworm", PACKAGES),
+    "debian13": ("trixie", PACKAGES),
+    "containerd": ("trixie", f"{PACKAGES},containerd"),
+}
 MAKE_SECONDS = 900
 SYSTEMD = ("/lib/systemd/systemd",)
 
@@ -75,7 +79,7 @@ def image(line: str, distribution: str | None = None) -> str:
     3.4 is Debian 12's; `distribution` debian13 with line 3.5 is Debian 13's, without it the newest 3.5.
     """
     if line not in UPSTREAM or distribution:
-        return _base(distribution or "debian12")
+        return base_image(distribution or "debian12")
     return _upstream(line)
 
 
@@ -90,26 +94,26 @@ def docker(*argv: str, data: bytes | None = None, seconds: float = 120) -> str:
     return done.stdout.decode().strip()
 
 
-def _base(name: str) -> str:
-    suite = SUITES[name]
-    tag = _tag(name, suite, PACKAGES, PREPARE)
+def base_image(name: str) -> str:
+    suite, packages = BASES[name]
+    tag = image_tag(name, suite, packages, PREPARE)
     with _once(tag) as wanted:
         if wanted:
             archive = CACHE / f"{tag.replace(':', '-').split('/')[1]}.tar"
             if not archive.exists():
-                _bootstrap(name, suite, archive)
+                _bootstrap(name, suite, packages, archive)
             docker("import", "--change", f'CMD ["{SYSTEMD[0]}"]', str(archive), tag, seconds=MAKE_SECONDS)
     return tag
 
 
-def _bootstrap(name: str, suite: str, archive: Path) -> None:
+def _bootstrap(name: str, suite: str, packages: str, archive: Path) -> None:
     if os.geteuid() != 0 or not shutil.which("debootstrap"):
         raise ImageError(f"{name}: making it needs root and debootstrap; tests/hosts/engine.sh installs the latter")
-    _say(f"{name}: debootstrap of {suite}, which takes a minute or two")
+    say(f"{name}: debootstrap of {suite}, which takes a minute or two")
     with tempfile.TemporaryDirectory(dir=CACHE, prefix=".making-") as temp, (CACHE / f"{name}.log").open("wb") as log:
         root, unfinished = f"{temp}/root", f"{temp}/tar"
         for argv, text in (
-            (["debootstrap", "--variant=minbase", f"--include={PACKAGES}", suite, root], ""),
+            (["debootstrap", "--variant=minbase", f"--include={packages}", suite, root], ""),
             (["chroot", root, "sh"], PREPARE),
             (["tar", "-C", root, "--one-file-system", "-cf", unfinished, "."], ""),
         ):
@@ -124,20 +128,29 @@ def _bootstrap(name: str, suite: str, archive: Path) -> None:
 
 
 def _upstream(line: str) -> str:
-    base = _base(UPSTREAM[line])
+    base = base_image(UPSTREAM[line])
     tools = sorted(obtain(line).iterdir())
-    tag = _tag(f"etcd-{line}", base, REPLACE, *(hashlib.sha256(tool.read_bytes()).hexdigest() for tool in tools))
+    tag = image_tag(f"etcd-{line}", base, REPLACE, *map(sha256_of, tools))
+    return put_upon(base, tag, REPLACE, [(f"usr/local/bin/{tool.name}", tool, 0o755) for tool in tools])
+
+
+def put_upon(base: str, tag: str, script: str, files: Sequence[tuple[str, Any, int]]) -> str:
+    """Make the image `tag` where it does not exist: `base`, changed by a script, with more files; see `packed`."""
     with _once(tag) as wanted:
         if wanted:
-            _say(f"etcd-{line}: put upon {UPSTREAM[line]}")
-            made = docker("create", base, "sh", "-c", REPLACE)
+            say(f"{tag}: put upon {base}")
+            made = docker("create", base, "sh", "-c", script)
             try:
                 docker("start", "--attach", made)
-                docker("cp", "-", f"{made}:/usr/local/bin", data=packed((tool.name, tool, 0o755) for tool in tools))
-                docker("commit", "--change", f'CMD ["{SYSTEMD[0]}"]', made, tag)
+                docker("cp", "-", f"{made}:/", data=packed(files), seconds=MAKE_SECONDS)
+                docker("commit", "--change", f'CMD ["{SYSTEMD[0]}"]', made, tag, seconds=MAKE_SECONDS)
             finally:
                 docker("rm", "--force", made)
     return tag
+
+
+def sha256_of(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def packed(files) -> bytes:
@@ -153,7 +166,7 @@ def packed(files) -> bytes:
     return buffer.getvalue()
 
 
-def _tag(name: str, *ingredients: str) -> str:
+def image_tag(name: str, *ingredients: str) -> str:
     return f"{REPOSITORY}/{name}:{hashlib.sha256(repr(ingredients).encode()).hexdigest()[:12]}"
 
 
@@ -166,7 +179,7 @@ def _once(tag: str) -> Iterator[bool]:
         yield not docker("images", "--quiet", tag)
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
     print(f"images: {text}", file=sys.stderr, flush=True)
 
 
@@ -175,12 +188,12 @@ def main() -> int:
     try:
         # Two cores: both file systems at once, then what is put upon them.
         with ThreadPoolExecutor(2) as pool:
-            made = [*pool.map(_base, SUITES), *pool.map(_upstream, UPSTREAM)]
+            made = [*pool.map(base_image, BASES), *pool.map(_upstream, UPSTREAM)]
     except (ImageError, Unavailable, OSError) as error:
-        _say(str(error))
+        say(str(error))
         return 1
     print("\n".join(made))
-    _say(f"{len(made)} images, {time.monotonic() - began:.1f} s")
+    say(f"{len(made)} images, {time.monotonic() - began:.1f} s")
     return 0
 
 

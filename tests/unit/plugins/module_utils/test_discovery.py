@@ -56,6 +56,7 @@ spec:
     - --key-file=/pki/server.key
     - --name=cp1
     - --trusted-ca-file=/pki/ca.crt
+    image: registry.k8s.io/etcd:3.6.16-0
     name: etcd
     volumeMounts:
     - mountPath: /inside
@@ -394,6 +395,40 @@ class TestStaticPod:
         assert found["config"] == {"format": "static_pod", "path": "/etc/kubernetes/manifests/etcd.yaml"}
         assert found["tools"]["etcdctl"]["path"].endswith("/proc/77/root/usr/local/bin/etcdctl")
         assert found["tools"]["etcdutl"] is None
+        assert found["service"]["image"] == "registry.k8s.io/etcd:3.6.16-0"
+
+    def test_the_tools_of_the_container_go_before_older_ones_of_the_host(self, host):
+        self.test_running(host)
+        host.tool("/usr/bin/etcdctl", "3.4.23")
+        host.tool("/var/lib/quorum-etcd/bin/3.5.1/etcdutl", "3.5.1")
+        tools = host.discover()["tools"]
+        assert tools["etcdctl"]["version"] == "3.6.16"
+        assert tools["etcdutl"]["version"] == "3.5.1"
+
+    def test_not_running(self, host, monkeypatch):
+        """Without a process the tools are looked for in the image, then on the host, then among kept copies."""
+        host.put("/etc/kubernetes/manifests/etcd.yaml", MANIFEST)
+        host.tool("/usr/bin/etcdctl", "3.4.23")
+        found = host.discover()
+        assert found["service"]["state"] == "failed"
+        assert found["tools"]["etcdctl"]["version"] == "3.4.23"
+        assert "registry.k8s.io/etcd:3.6.16-0 of etcd's pod could not be opened" in found["tools_missing"]["etcdutl"]
+        host.tool("/var/lib/quorum-etcd/bin/3.6.15/etcdutl", "3.6.15")
+        assert host.discover()["tools"]["etcdutl"]["version"] == "3.6.15"
+        in_image = discovery.tools_from_dict({"etcdctl": {"path": "/k/etcdctl", "version": "3.6.16"}})
+        monkeypatch.setattr(discovery, "look_in_image", lambda run, image, state_dir: (in_image, {"etcd": "none"}))
+        assert host.discover()["tools"]["etcdctl"]["path"] == "/k/etcdctl"
+        host.tool("/mine/etcdctl", "3.6.14")
+        assert host.discover(bin_dir="/mine")["tools"]["etcdctl"]["version"] == "3.6.14"
+
+    @pytest.mark.parametrize(
+        ("argv", "runs"),
+        [(["/usr/bin/kubelet", "--v=2"], True), (["hyperkube", "kubelet"], True), (["vi", "/etc/kubelet"], False)],
+    )
+    def test_the_kubelet(self, host, argv, runs):
+        host.put("/etc/kubernetes/manifests/etcd.yaml", MANIFEST)
+        host.process(9, argv, comm=argv[0], exe=argv[0])
+        assert host.discover()["service"]["kubelet"] is runs
 
     def test_parked(self, host):
         host.put("/var/lib/quorum-etcd/static-pods/etcd.yaml", MANIFEST)

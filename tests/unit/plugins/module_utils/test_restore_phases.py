@@ -85,6 +85,7 @@ class Host:
             "leads": False,
             "others": [],
             "was_running": True,
+            "was_to_run": True,
             "restore": {"argv": ["etcdutl", "snapshot", "restore"], "env": {}},
             "swaps": [
                 {

@@ -202,6 +202,39 @@ def test_configuration_goes_to_new_with_the_fresh_token():
     assert edit["before"]["initial-cluster-state"] == "existing"
 
 
+def pod(number, state, running):
+    """A member that a kubelet runs, whose tools are in its container."""
+    found = member(number, "3.6.16", running=running)
+    found["service"].update(manager="static_pod", manifest="/m/etcd.yaml", kubelet=True, image="e:1", state=state)
+    for name, there in found["tools"].items():
+        there["path"] = f"/proc/7/root/usr/local/bin/{name}"
+    place = {"format": "static_pod", "path": "/m/etcd.yaml"}
+    found["config"] = place
+    found["settings"] = {"initial-cluster": {"value": "m1=http://10.0.0.1:2380", **place}}
+    return found
+
+
+def test_a_static_pod_starts_once_with_existing_since_its_kubelet_restarts_it_at_each_change():
+    plan = make_plan(
+        hosts(members=[pod(1, "running", True), pod(2, "failed", False), pod(3, "stopped", False)]), options()
+    )
+    assert plan["refusals"] == []
+    for own in plan["hosts"].values():
+        assert own["config"][0]["after"]["initial-cluster-state"] == "existing"
+        assert own["restore"]["argv"][0] == "/var/lib/quorum-etcd/bin/3.6.16/etcdutl"
+    words = "\n".join(plan_in_words(plan))
+    assert "when proven" not in words
+    assert "by the kubelet: /m/etcd.yaml -> /var/lib/quorum-etcd/static-pods/etcd.yaml" in words
+    assert "by the kubelet: /var/lib/quorum-etcd/static-pods/etcd.yaml -> /m/etcd.yaml" in words
+
+
+def test_a_rollback_starts_a_static_pod_whose_manifest_was_in_its_place():
+    members = [pod(1, "running", True), pod(2, "failed", False), pod(3, "stopped", False)]
+    plan = make_plan(hosts(members=members), options())["hosts"]
+    assert [plan[host]["was_to_run"] for host in sorted(plan)] == [True, True, False]
+    assert [plan[host]["was_running"] for host in sorted(plan)] == [True, False, False]
+
+
 def test_a_host_that_has_the_bytes_gets_no_copy():
     given = hosts()
     given["host1"]["snapshots"] = [snapshot("/var/backups/etcd/other-name.db")]
@@ -367,6 +400,18 @@ REFUSALS = {
     "full disk": (
         lambda m, h: m["disk"][0].update(free=1 << 20),
         "host3: the file system of /var/lib/etcd has 1 MiB free",
+    ),
+    "no tools but in an image that cannot be opened": (
+        lambda m, h: m.update(
+            service={**m["service"], "manager": "static_pod", "image": "e:1"},
+            tools={"etcd": tool("etcd", "3.6.1"), "etcdctl": tool("etcdctl", "3.6.1"), "etcdutl": None},
+            tools_missing={"etcdutl": "no etcdutl in /usr/bin; the image e:1 could not be opened (ctr: no)"},
+        ),
+        "can no longer restore a snapshot. Looked for: no etcdutl in /usr/bin; the image e:1 could not be opened",
+    ),
+    "no kubelet": (
+        lambda m, h: m["service"].update(manager="static_pod", manifest="/m/etcd.yaml", kubelet=False),
+        "host3: the kubelet does not run here, and only it stops and starts the static pod of /m/etcd.yaml",
     ),
     "command without commands": (
         lambda m, h: m["service"].update(manager="command"),
