@@ -157,7 +157,7 @@ class KubeadmHosts(Hosts):
     def stop(self, member: Member) -> None:
         """The manifest goes out of its folder; returns when the kubelet has stopped the pod."""
         self.run(member, ["mv", MANIFEST, OUT_OF_THE_WAY])
-        self.run(member, ["sh", "-c", "while pidof etcd >/dev/null; do sleep 0.05; done"])
+        self.wait_gone(member)
 
     def start(self, member: Member) -> None:
         self.run(member, ["mv", OUT_OF_THE_WAY, MANIFEST])
@@ -170,6 +170,10 @@ class KubeadmHosts(Hosts):
         """A dead disk under a running pod: the data is gone, and etcd with it; the kubelet goes on starting it."""
         self.run(member, ["find", member.data_dir, "-mindepth", "1", "-delete"])
         self.kill(member)
+
+    def wait_gone(self, member: Member) -> None:
+        """Until no etcd runs at this moment; the kubelet may be about to start it again."""
+        self.run(member, ["sh", "-c", "while pidof etcd >/dev/null; do sleep 0.05; done"])
 
     def pod_log(self, member: Member) -> str:
         return self._try(member, ["sh", "-c", "tail -n 400 /var/log/pods/*/etcd/*.log"])

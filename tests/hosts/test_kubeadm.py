@@ -4,23 +4,23 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 
 import pytest
-from client import differences, dump, seed
+from client import Writer, differences, dump, seed
 from conftest import CHECKOUT, Play, play
-from hosts import Member
 from kubeadm_hosts import MANIFEST, KubeadmHosts
 
-BACKUP, RESTORE, STATUS = (CHECKOUT / "playbooks" / f"{name}.yml" for name in ("backup", "restore", "status"))
+BACKUP, RESTORE = (CHECKOUT / "playbooks" / f"{name}.yml" for name in ("backup", "restore"))
 CONFIRM = ("-e", "etcd_restore_confirm=etcd")
 KEYS = 400
 FLAG = re.compile(r"^    - --initial-cluster(-state|-token|)=(.*)\n", re.MULTILINE)
 
 
-@pytest.fixture
-def hosts(tmp_path: Path):
-    with KubeadmHosts(tmp_path / "kubeadm") as made:
+@pytest.fixture(scope="module")
+def hosts(tmp_path_factory: pytest.TempPathFactory):
+    with KubeadmHosts(tmp_path_factory.mktemp("kubeadm") / "kubeadm") as made:
         yield made
 
 
@@ -56,39 +56,100 @@ def assert_the_folder_is_clean(hosts: KubeadmHosts) -> None:
         assert listed == f"{MANIFEST} 600 0:0", member.host
 
 
-def pod_starts(hosts: KubeadmHosts, member: Member) -> int:
-    """How often a container of etcd was started, by containerd's own count of what is left of them."""
-    return len(hosts.run(member, ["sh", "-c", "ls -d /var/log/pods/kube-system_etcd-*/etcd/*.log"]).split())
-
-
-def test_backup_disaster_restore(hosts: KubeadmHosts) -> None:
-    """Two hosts have lost their data; one of them starts a cluster of its own, as its manifest says, the other never starts."""
-    first, second, survivor = hosts.members
-    written = manifests(hosts)
-    assert [len(re.findall(r"https://\S+?:2380", FLAG.search(text).group(2))) for text in written.values()] == [1, 2, 3]
-    seed(hosts.client(first), KEYS)
-    expected = dump(hosts.client(first), serializable=False)
-    done = run(hosts, BACKUP)
-    assert done.rc == 0, done.output
-
-    hosts.client(survivor).delete_range()
-    hosts.on_each(lambda member: None if member == survivor else hosts.lose_data(member))
-
-    plan = run(hosts, RESTORE, "--check", "--diff")
-    assert plan.rc == 0, plan.output
-    assert manifests(hosts) == written
-    done = run(hosts, RESTORE, *CONFIRM)
-    assert done.rc == 0, done.output
+def assert_restored(hosts: KubeadmHosts, expected: dict, written: dict[str, str]) -> None:
     assert_keys(hosts, expected)
     assert_only_the_cluster_flags_changed(hosts, written)
     assert_the_folder_is_clean(hosts)
+
+
+def seeded(hosts: KubeadmHosts, count: int = KEYS) -> dict:
+    """Keys on all members, and a backup of them."""
+    seed(hosts.client(hosts.members[0]), count)
+    keys = dump(hosts.client(hosts.members[0]), serializable=False)
+    done = run(hosts, BACKUP)
+    assert done.rc == 0, done.output
+    return keys
+
+
+def test_backup_disaster_restore(hosts: KubeadmHosts) -> None:
+    """Two hosts have lost their data: one starts a cluster of its own, as its manifest says, the other fails over and over."""
+    first, second, survivor = hosts.members
+    written = manifests(hosts)
+    urls = [len(re.findall(r"https://[^,]+:2380", dict(FLAG.findall(text))[""])) for text in written.values()]
+    assert urls == [1, 2, 3]
+    states = [dict(FLAG.findall(text)).get("-state") for text in written.values()]
+    assert states == [None, "existing", "existing"]
+    assert hosts.run(first, ["sh", "-c", "command -v etcd etcdctl etcdutl || true"]) == ""
+    expected = seeded(hosts)
+
+    hosts.client(survivor).delete_range()
+    for member in (first, second):
+        hosts.lose_data(member)
+    planned = run(hosts, RESTORE, "--check", "--diff")
+    assert planned.rc == 0, planned.output
+    assert manifests(hosts) == written
+    done = run(hosts, RESTORE, *CONFIRM)
+    assert done.rc == 0, done.output
+    assert_restored(hosts, expected, written)
 
     again = run(hosts, RESTORE, *CONFIRM)
     assert again.rc == 0, again.output
     assert all(again.recap(member.host)["changed"] == 0 for member in hosts.members), again.output
 
-    # The kubelet that starts anew finds the pods as they are, and the host that boots is the member it was.
+    # The kubelet that starts anew takes the pods as they are, and a host that boots is the member that it was.
     hosts.run(first, ["systemctl", "restart", "kubelet"])
     hosts.reboot(second)
     hosts.wait_ready()
-    assert_keys(hosts, expected)
+    assert_restored(hosts, expected, written)
+
+
+def test_one_outage_and_back_again(hosts: KubeadmHosts) -> None:
+    """While clients write: the pods are started once, and what was written before a rollback is there after it."""
+    expected, written = seeded(hosts), manifests(hosts)
+    hosts.client(hosts.members[0]).put(b"later", b"than the snapshot")
+    later = dump(hosts.client(hosts.members[0]), serializable=False)
+    with Writer([hosts.client(member, timeout=0.5) for member in hosts.members]) as writer:
+        began = writer.wait_for_write()
+        done = run(hosts, RESTORE, *CONFIRM)
+        assert done.rc == 0, done.output
+        gap, failed = writer.longest_gap(began), writer.failed
+        time.sleep(5)  # a kubelet that had seen a change of the manifest would have stopped its pod by now
+        assert writer.failed == failed
+    print(f"the outage: {gap.seconds:.1f} s")
+    assert_restored(hosts, expected, written)
+
+    back = run(hosts, RESTORE, *CONFIRM, "-e", "etcd_restore_rollback=true")
+    assert back.rc == 0, back.output
+    assert manifests(hosts) == written
+    assert_the_folder_is_clean(hosts)
+    hosts.wait_ready()
+    assert_keys(hosts, later)
+
+
+def test_tools_of_a_pod_that_does_not_run(hosts: KubeadmHosts) -> None:
+    """They are in its image, which is opened without a trace; where that is not possible it is said."""
+    member, kept = hosts.members[1], "/var/lib/quorum-etcd/bin"
+    # The kubelet holds still, so that the pod stays as it is.
+    hosts.run(member, ["sh", "-c", f"rm -rf {kept}; kill -STOP $(pidof kubelet); kill $(pidof etcd)"])
+    hosts.wait_gone(member)
+    planned = run(hosts, RESTORE, "--check")
+    assert hosts.run(member, ["sh", "-c", f"ls -d /tmp/quorum* {kept} || true"]) == ""
+    hosts.run(member, ["mv", "/usr/bin/ctr", "/root/"])
+    refused = run(hosts, RESTORE, *CONFIRM)
+    hosts.run(member, ["sh", "-c", "mv /root/ctr /usr/bin/; kill -CONT $(pidof kubelet)"])
+    assert planned.rc == 0 and f"{kept}/3.6." in planned.text, planned.output
+    assert refused.rc != 0 and "Nothing was touched" in refused.text, refused.output
+    assert f"{member.host}: neither etcdutl nor etcdctl was found" in refused.text
+    assert "none of ctr, /usr/local/bin/ctr, /usr/bin/ctr is there to open it with" in refused.text
+    hosts.wait_ready()
+
+
+def test_refused_while_the_kubelet_is_down(hosts: KubeadmHosts) -> None:
+    member, written = hosts.members[0], manifests(hosts)
+    hosts.run(member, ["systemctl", "stop", "kubelet"])
+    refused = run(hosts, RESTORE, *CONFIRM)
+    hosts.run(member, ["systemctl", "start", "kubelet"])
+    assert refused.rc != 0 and f"{member.host}: the kubelet does not run here" in refused.text, refused.output
+    assert "systemctl start kubelet" in refused.text
+    assert manifests(hosts) == written
+    hosts.wait_ready()

@@ -167,7 +167,7 @@ class TestStaticPod:
         manifest = self.manifest(tmp_path)
         folder = etcd(tmp_path, 5)
         other = etcd(tmp_path, 6, "/other")
-        pod = make(Runner(), tmp_path, "static_pod", sleep=lambda seconds: gone(folder))
+        pod = make(Runner(), tmp_path, "static_pod", sleep=lambda seconds: folder.exists() and gone(folder))
         assert pod.state() == "running"
         pod.stop(5)
         assert not folder.exists()
@@ -179,6 +179,15 @@ class TestStaticPod:
         assert manifest.read_text() == "pod"
         assert pod.state() == "failed"
         pod.start()
+
+    def test_stop_leaves_the_kubelet_time_to_be_done_with_the_pod(self, tmp_path):
+        self.manifest(tmp_path)
+        slept = []
+        pod = make(Runner(), tmp_path, "static_pod", sleep=slept.append)
+        pod.stop(5)
+        assert slept == [service.POD_SETTLE]
+        pod.stop(5)
+        assert slept == [service.POD_SETTLE]
 
     def test_stop_gives_up(self, tmp_path):
         self.manifest(tmp_path)
