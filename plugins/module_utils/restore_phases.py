@@ -309,10 +309,22 @@ class Restore:
             self._retire_new(number, swap)
         if swap["aside"] != swap["near"]:
             relocate(swap["aside"], swap["near"])
+        self._make_way(number, swap)
         _move_in(swap["kind"], swap["near"], swap["live"])
         for leftover in (swap["staged"], swap["near"] + ".part", swap["aside"] + ".part"):
             shutil.rmtree(leftover, ignore_errors=True)
         self.journal.record("put_back", swap=number)
+
+    def _make_way(self, number: int, swap: Mapping[str, Any]) -> None:
+        """What a boot has made of nothing, since the restored data has left its place, goes out of the way too."""
+        is_due = os.path.isdir(swap["near"]) or not swap["existed"]
+        if (
+            swap["kind"] == "directory"
+            and is_due
+            and self._has_swap("retired", number)
+            and os.path.lexists(swap["live"])
+        ):
+            os.rename(swap["live"], _free_name(swap["near"] + ".stray"))
 
     def _retire_new(self, number: int, swap: Mapping[str, Any]) -> None:
         """Rename the restored data out of the way, once; it may hold writes that were made since."""

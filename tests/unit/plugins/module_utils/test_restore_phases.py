@@ -209,11 +209,18 @@ def test_rollback_before_the_stop_only_removes_the_staged_copy(host):
     assert not os.path.exists(host.staged) and host.db() == "old" and host.service.calls == []
 
 
-def test_rollback_where_there_was_no_data_leaves_none(host):
+def test_rollback_where_there_was_no_data_leaves_none(host, monkeypatch):
     for path in (host.live / "member" / "db", host.live / "member", host.live):
         path.unlink() if path.is_file() else path.rmdir()
-    restore = to_cutover(host)
+    swap = {**host.plan()["swaps"][0], "existed": False}
+    restore = host.restore(swaps=[swap])
+    restore.stage()
+    restore.stop()
     assert host.db() == "new"
+    with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
+        patch.setattr(restore, "_make_way", lambda *_arguments: 1 / 0)
+        restore.rollback()
+    (host.live / "member").mkdir(parents=True)  # killed here, and the host boots with etcd enabled
     restore.rollback()
     assert not host.live.exists()
 
@@ -429,6 +436,43 @@ def test_who_sees_all_others_stopped_goes_on_at_once(host):
     assert restore.stage() and restore.stop()
     assert host.db() == "new" and host.service.calls == ["stop", "start"]
     assert restore.cutover() is False
+
+
+@pytest.mark.parametrize("slow", [False, True])
+@pytest.mark.parametrize("kind", ["directory", "contents"])
+@pytest.mark.parametrize("then", ["forward", "back"])
+def test_the_host_boots_with_etcd_enabled_in_the_middle(tmp_path, monkeypatch, kind, then, slow):
+    """Where it finds no data at that moment, etcd makes an empty member of its own: that must be in nobody's way."""
+    made = {}
+
+    def whole(number):
+        folder = tmp_path / f"{then}-{number}"
+        folder.mkdir()
+        made["host"] = Host(folder, monkeypatch, kind, slow)
+        restore = to_cutover(made["host"])
+        if then == "back":
+            restore.rollback()
+
+    born = 0
+    for _number in points(whole, monkeypatch):
+        host = made["host"]
+        restore = host.restore()
+        if not restore.journal.has(steps.STOPPED):
+            continue
+        if not (host.live / "member").exists():
+            born += 1
+            (host.live / "member").mkdir(parents=True)
+            (host.live / "member" / "db").write_text("born empty")
+        host.service.running = True
+        if then == "back" or restore.journal.goes_back():
+            restore.rollback()
+            assert host.db() == "old" and host.config.read_text() == CONFIG
+        else:
+            restore.cutover()
+            assert host.db() == "new"
+            with open(os.path.join(host.aside, "member", "db")) as old:
+                assert old.read() == "old"
+    assert born >= 2
 
 
 def test_a_journal_line_cut_off_by_a_power_failure_is_no_step(tmp_path):
