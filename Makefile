@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help venv go demo lab-up lab-down lab-status lint test-unit test-py38 sanity test-integration core-matrix images molecule test-hosts benchmark test clean
+.PHONY: help venv go demo lab-up lab-down lab-status lint test-unit test-py38 sanity test-integration faults core-matrix images molecule test-hosts benchmark test clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -66,7 +66,12 @@ go: venv
 test-integration: venv go ## tests against real etcd members
 	@# Made once before the workers ask for it.
 	@$(BIN)/python lab/etcd_binaries.py >/dev/null
-	$(BIN)/python -m pytest tests/integration -n 2 $(PYTEST_OPTIONS)
+	$(BIN)/python -m pytest tests/integration tests/faults/test_controller_killed.py -m "not long" -n 2 $(PYTEST_OPTIONS)
+
+# The moments between two steps are drawn anew each time; a failure names the seed that draws them again.
+faults: export FAULTS_SEED ?= $(shell date +%s)
+faults: images ## every fault: controllers and hosts killed at each step of a restore and between, full disks, other snapshots
+	$(BIN)/python -m pytest tests/faults -n 2 --dist loadgroup $(PYTEST_OPTIONS)
 
 core-matrix: venv go ## unit tests and restores with ansible-core 2.16 to 2.21 (CORE=2.16: that one)
 	@$(BIN)/python lab/etcd_binaries.py >/dev/null
@@ -90,7 +95,7 @@ molecule: images ## the scenarios of molecule/: real hosts over SSH, restored, r
 	$(BIN)/molecule test --all
 
 test: lint test-unit test-py38 test-integration ## everything that needs neither Docker nor a second Python
-	@echo "Not in here, but in .ci/run: make sanity, core-matrix (Python 3.12 too), molecule and test-hosts (Docker)"
+	@echo "Not in here, but in .ci/run: make sanity, core-matrix (Python 3.12 too), molecule, test-hosts and faults (Docker)"
 	@.ci/find-python 3.8 3.9 3.10 >/dev/null || \
 	  echo "NOT DONE: module_utils under Python 3.8 to 3.10, as none is installed here"
 

@@ -33,12 +33,13 @@ start() {
     fi
     cd "$here"
     # etcd reads every ETCD_ variable, so none of the caller's may reach it. 3.4 wants to be asked for on arm64.
+    # It writes its own pid: whoever starts it may be killed in this very moment.
     # shellcheck disable=SC2016 # the inner shell expands it
     setsid nohup env -i PATH="$PATH" ETCD_UNSUPPORTED_ARCH=arm64 sh -c '
+        echo "$$" >etcd.pid
         [ ! -f etcd.env ] || { set -a; . ./etcd.env; set +a; exec "$0"; }
         exec "$0" --config-file etcd.conf.yml
     ' "$etcd" >>etcd.log 2>&1 </dev/null &
-    echo "$!" >etcd.pid
     until running >/dev/null; do
         kill -0 "$!" 2>/dev/null || { echo "did not start: see $here/etcd.log" >&2; exit 1; }
         sleep 0.02

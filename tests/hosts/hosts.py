@@ -279,7 +279,7 @@ class Hosts:
             f"---\n# Written by tests/hosts/hosts.py.\netcd:\n  hosts:\n{entries}  vars:\n"
             "    ansible_user: admin\n"
             '    ansible_ssh_private_key_file: "{{ inventory_dir }}/ssh/key"\n'
-            f'    ansible_ssh_common_args: "{known_hosts} -o IdentitiesOnly=yes -o ServerAliveInterval=10"\n'
+            f'    ansible_ssh_common_args: "{known_hosts} -o IdentitiesOnly=yes"\n'
             "    # Later hosts may have these addresses: their connections are not these.\n"
             f'    ansible_control_path: "%(directory)s/{self._settings["id"]}-%%h"\n'
         )
@@ -405,6 +405,14 @@ class Hosts:
         except GatewayError:
             return False
         return True
+
+    def wait_reachable(self, member: Member, timeout: float = READY_SECONDS) -> None:
+        """Wait until the host has its sshd, whatever its etcd does."""
+        until = time.monotonic() + timeout
+        while not _has_sshd(member):
+            if time.monotonic() > until:
+                raise HostsError(f"{member.host} has no sshd after {timeout:g} s")
+            time.sleep(0.1)
 
     def down(self) -> None:
         """Remove the containers and their network. The folder stays, but for the settings: the next run is a new one."""

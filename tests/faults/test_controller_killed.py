@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The controller is killed, at every boundary of the journal and between them; the next plain run ends what was begun."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+from ground import Ground, Point, assert_is_back, assert_is_over, at_random, killed_at, run, start
+
+FORWARD = [
+    *("planned", "kept", "staged", "stopping", "stopped", "set_aside", "swapped", "configured", "started"),
+    *("proven", "finished"),
+]
+BACK = ["rolling_back", "retired", "put_back", "rolled_back"]
+# In `make test` too: while the old cluster serves, while it is down, while the new one is unproven, while it is finished.
+SAMPLE = ["staged-m1", "set_aside-m2", "started-m3", "finished-m1", "retired-m2"]
+
+
+def points(found: list[Point], group: str = "lab") -> list:
+    """Two groups: a cluster for each worker of pytest-xdist."""
+    return [
+        pytest.param(
+            point,
+            id=str(point),
+            marks=[
+                pytest.mark.xdist_group(f"{group}-{number % 2}"),
+                *([] if str(point) in SAMPLE else [pytest.mark.long]),
+            ],
+        )
+        for number, point in enumerate(found)
+    ]
+
+
+def everywhere(steps: list[str]) -> list[Point]:
+    return [Point(step, member) for step in steps for member in range(3)]
+
+
+def assert_old_until_touched(ground: Ground, at_work: bool) -> None:
+    """At the kill nothing is lost; and as long as no journal speaks of a stop, the old cluster has not noticed anything."""
+    ground.assert_nothing_is_lost()
+    if not at_work and not ground.touched():
+        ground.assert_untouched()
+
+
+@pytest.mark.parametrize("point", points([*everywhere(FORWARD), *at_random(FORWARD, 12, "forward")]))
+def test_forward(ground: Ground, point: Point, record_property) -> None:
+    assert_old_until_touched(ground, killed_at(ground, point))
+    assert_is_over(ground, record_property)
+
+
+@pytest.mark.parametrize("point", points([*everywhere(BACK), *at_random(BACK, 4, "back")]))
+def test_while_the_old_data_is_put_back(ground: Ground, point: Point, record_property) -> None:
+    """A member does not come up with the restored data, and the rollback that follows is killed."""
+    with ground.bed.refuses(ground.bed.members[1]):
+        killed_at(ground, point)
+        ground.assert_nothing_is_lost()
+        if not ground.is_closed():
+            assert_is_back(ground, run(ground))
+    ground.assert_old()
+    record_property("what became of it", "rolled back")
+    assert_is_over(ground)
+
+
+@pytest.mark.parametrize("point", points(at_random(FORWARD[7:], 4, "twice")))
+def test_twice(ground: Ground, point: Point, record_property) -> None:
+    """The run that goes on is killed too."""
+    killed_at(ground, Point("stopping", point.member))
+    ground.assert_nothing_is_lost()
+    killed_at(ground, point)
+    ground.assert_nothing_is_lost()
+    assert_is_over(ground, record_property)
+
+
+@pytest.fixture
+def elsewhere():
+    """A folder on another file system, for the slow way."""
+    folder = Path(tempfile.mkdtemp(dir="/dev/shm", prefix="quorum-etcd-"))
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("point", points(everywhere(["stopped", "set_aside", "restored"])))
+def test_the_slow_way(ground: Ground, elsewhere: Path, point: Point, record_property) -> None:
+    """Where there is no room for both, the old data is moved to another file system before the new is restored."""
+    ground.elsewhere = elsewhere
+    aside = ("-e", f"etcd_restore_aside={elsewhere}/{{{{ inventory_hostname }}}}")
+    killed_at(ground, point, *aside)
+    ground.assert_nothing_is_lost()
+    assert_is_over(ground, record_property, *aside)
+
+
+# Over SSH the modules do not die with the controller: the next run finds them at work.
+REAL = [
+    *(Point(step, member, modules=False) for step, member in (("planned", 0), ("stopping", 1), ("swapped", 2))),
+    *(Point(step, member) for step, member in (("staged", 1), ("stopping", 0), ("set_aside", 2), ("proven", 1))),
+]
+
+
+@pytest.mark.parametrize("point", points([*REAL, *at_random(FORWARD, 3, "real")], "hosts"))
+def test_over_ssh(real: Ground, point: Point, record_property) -> None:
+    killed_at(real, point)
+    assert_old_until_touched(real, at_work=True)
+    assert_is_over(real, record_property)
+
+
+def test_without_a_kill_both_outcomes_are_seen_as_they_are(ground: Ground) -> None:
+    """What the other tests rely on: a mixture, and lost old data, are noticed."""
+    with start(ground) as running:
+        assert running.end().rc == 0
+    ground.assert_new()
+    with pytest.raises(AssertionError):
+        ground.assert_old()
+    ground.bed.client(ground.bed.members[0]).put(b"round/both/0", ground.mark)
+    with pytest.raises(AssertionError, match="round/both/0"):
+        ground.assert_new()
+    for path in ground.asides(ground.bed.members[1]):
+        shutil.rmtree(path)
+    assert not ground.keeps_old(ground.bed.members[1], aside=True)
