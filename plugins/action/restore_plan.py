@@ -14,6 +14,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.quorum.etcd.plugins.module_utils.restore_plan import Options, confirmation, make_plan
 from ansible_collections.quorum.etcd.plugins.module_utils.restore_text import plan_in_words, refusals_in_words
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshots import look, recorded_revisions
+from ansible_collections.quorum.etcd.plugins.plugin_utils.local import free_bytes, run
 
 OPTIONS: dict[str, Any] = {
     "clusters": {"type": "dict", "required": True},
@@ -46,10 +47,12 @@ class ActionModule(ActionBase):
     def run(self, tmp: None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         super().run(tmp, task_vars)
         _validated, given = self.validate_argument_spec(OPTIONS)
+        source, spool = given["source"], given["spool"]
         options = Options(
             now=given["now"] or datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
             nonce=secrets.token_hex(4),
-            controller_snapshots=look(given["source"]) if given["source"] else [],
+            controller_snapshots=look(source, run, spool) if source else [],
+            spool_free=free_bytes(spool),
             controller_revisions=recorded_revisions(given["backups"]) if given["backups"] else {},
             **{name: value for name, value in given.items() if name not in NOT_IN_OPTIONS},
         )

@@ -12,11 +12,15 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import suppress
 from shlex import quote
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
+from ansible_collections.quorum.etcd.plugins.module_utils._packed import unpack
+from ansible_collections.quorum.etcd.plugins.module_utils.errors import EtcdError
+from ansible_collections.quorum.etcd.plugins.plugin_utils.local import run
 from ansible_collections.quorum.etcd.plugins.plugin_utils.ticker import Moved, Ticker
 from ansible_collections.quorum.etcd.plugins.plugin_utils.wire import CHUNK, MARK, Wire, WireError
 
@@ -32,6 +36,13 @@ cat >{part} && [ "$(wc -c <{part})" -eq {size} ] && mv -f {part} {dest}
 SEND = 'echo "{mark}bytes"; exec cat {src}'
 
 
+WORDS = {
+    "to_host": "snapshot to the host",
+    "from_host": "snapshot to the controller",
+    "unpack": "unpacking the snapshot on the controller",
+}
+
+
 class ActionModule(ActionBase):
     """See the module of the same name for the documentation."""
 
@@ -41,22 +52,23 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         _validated, given = self.validate_argument_spec(
             {
-                "direction": {"type": "str", "choices": ["to_host", "from_host", "forget"], "required": True},
+                "direction": {"type": "str", "choices": ["to_host", "from_host", "unpack", "forget"], "required": True},
                 "src": {"type": "path"},
                 "dest": {"type": "path", "required": True},
                 "size": {"type": "int"},
             },
-            required_if=[("direction", way, ("src", "size")) for way in ("to_host", "from_host")],
+            required_if=[("direction", way, ("src", "size")) for way in ("to_host", "from_host", "unpack")],
         )
         if self._task.check_mode:
             return {"changed": True}
         if given["direction"] == "forget":
             shutil.rmtree(os.path.dirname(given["dest"]), ignore_errors=True)
             return {"changed": True}
-        where = "host" if given["direction"] == "to_host" else "controller"
-        what = f"snapshot to the {where}"
+        what = WORDS[given["direction"]]
         moved = Moved(what, given["size"])
         with Ticker(task_vars or {}, f"{what}, {given['size'] / 1e6:,.0f} MB", moved.tell):
+            if given["direction"] == "unpack":
+                return self._unpack(given["src"], given["dest"], given["size"])
             return self._move(given, task_vars, moved)
 
     def _move(self, given: dict[str, Any], task_vars: dict[str, Any] | None, moved: Moved) -> dict[str, Any]:
@@ -77,6 +89,21 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(
                 f"the snapshot could not be moved from {given['src']} to {given['dest']}: {error}. Nothing was stopped."
             ) from error
+
+    def _unpack(self, src: str, dest: str, size: int) -> dict[str, Any]:
+        """Both are on the controller. ``size`` is what the plan has seen it unpack to: it cannot become more now."""
+        try:
+            os.makedirs(os.path.dirname(dest), mode=0o700, exist_ok=True)
+            with suppress(FileNotFoundError):
+                os.unlink(dest)
+            unpack(src, dest, size, run)
+            if os.path.getsize(dest) != size:
+                raise EtcdError(
+                    f"{src} unpacks to {os.path.getsize(dest)} bytes, and {size} were planned.", "run again."
+                )
+        except (EtcdError, OSError) as error:
+            raise AnsibleActionFail(f"{error} Nothing was stopped.") from error
+        return {"changed": True}
 
     def _to_host(self, wire: Wire, src: str, dest: str, size: int, moved: Moved) -> bool:
         """True when the host got the bytes; False when it had a file of this size there already."""

@@ -19,6 +19,8 @@ from . import commands, settings
 from .discovery import kept_tools, tools_from_dict
 from .errors import EtcdError
 from .identity import cluster_id, format_initial_cluster, hex_id, member_id
+from .journal import FINISHED, PROVEN, STARTED
+from .snapshots import DATABASE
 from .versions import Version, parse_version
 
 # etcd preallocates a WAL segment of 64 MiB (server/storage/wal: SegmentSizeBytes); a restore writes the first one.
@@ -38,14 +40,15 @@ class Options:
 
     ``snapshot`` is ``latest`` or a path; ``controller_snapshots`` is the catalogue on the controller, and
     ``controller_revisions`` the highest revision of each cluster in its manifests. ``spool`` is a folder there for a
-    snapshot that must be brought from one host to others. ``now`` is RFC 3339 in UTC. An empty ``token``
-    becomes one that names the cluster and the time, with ``nonce`` to make it unique.
+    snapshot that must be brought from one host to others, or unpacked; ``spool_free`` are the bytes free for it. ``now`` is
+    RFC 3339 in UTC. An empty ``token`` becomes one that names the cluster and the time, with ``nonce`` to make it unique.
     """
 
     snapshot: str = "latest"
     controller_snapshots: Sequence[Mapping[str, Any]] = ()
     controller_revisions: Mapping[str, int] = field(default_factory=dict)
     spool: str = ""
+    spool_free: int = 0
     now: str = ""
     nonce: str = ""
     token: str = ""
@@ -161,6 +164,11 @@ def _continue(name: str, mode: str, journals: Mapping[str, Mapping[str, Any]], f
         findings.refuse("no restore has changed anything on these hosts, so there is nothing to roll back.", "nothing.")
         return {"cluster": name, "mode": mode}, {}
     restore_id = ids[-1]
+    if mode == ROLLBACK and any(journal.get("step") in (STARTED, PROVEN, FINISHED) for journal in journals.values()):
+        findings.warn(
+            "the restored cluster has served, and with the old data its revisions go back: restart the clients that watch,"
+            " such as Kubernetes, after the rollback."
+        )
     per_host = {}
     for host, journal in journals.items():
         if journal.get("restore_id") == restore_id:
@@ -256,17 +264,42 @@ def _new_restore(
             _check_disk(host, facts["member"], per_host[host], findings)
         except EtcdError as error:
             findings.refuse(error.message, error.next_step, host)
-    _plan_transfer(snapshot, per_host, os.path.join(options.spool, f"{name}-{restore_id}"))
+    cluster["spool"] = _plan_transfer(snapshot, per_host, os.path.join(options.spool, f"{name}-{restore_id}"))
+    _check_spool(cluster["spool"], options, findings)
     return cluster, per_host
 
 
-def _plan_transfer(snapshot: Mapping[str, Any], per_host: Mapping[str, Any], spool: str) -> None:
-    """Who gets the bytes from where: by way of the controller, and only where they are lacking."""
-    source = snapshot["path"] if not snapshot["on"] else os.path.join(spool, snapshot["sha256"] + ".db")
+def _plan_transfer(snapshot: Mapping[str, Any], per_host: Mapping[str, Any], spool: str) -> Dict[str, Any]:
+    """Who gets the bytes from where: by way of the controller, and only where they are lacking.
+
+    A compressed snapshot is unpacked on the controller, by the first host's tasks, whichever side it lies on. Returns what
+    the controller's spool is used for: ``{"path", "need": bytes, "unpacks": bool}``; an empty path where it is not.
+    """
+    plain = os.path.join(spool, snapshot["sha256"] + ".db")
+    packed = plain + ".packed" if snapshot["compression"] else ""
     lacking = [own for own in per_host.values() if own["snapshot"]["transfer"]]
-    for host, own in per_host.items():
-        own["snapshot"]["fetch_to"] = source if lacking and host == snapshot["on"] else ""
-        own["snapshot"]["copy_from"] = source if own in lacking else ""
+    fetches = bool(lacking and snapshot["on"])
+    for number, (host, own) in enumerate(sorted(per_host.items())):
+        first = bool(lacking and packed and number == 0)
+        own["snapshot"]["fetch_from"] = snapshot["path"]
+        own["snapshot"]["fetch_to"] = (packed or plain) if fetches and host == snapshot["on"] else ""
+        own["snapshot"]["fetch_size"] = snapshot["packed_size"] or snapshot["size"]
+        own["snapshot"]["unpack_from"] = (packed if fetches else snapshot["path"]) if first else ""
+        own["snapshot"]["spool"] = plain if first or own["snapshot"]["fetch_to"] else ""
+        in_spool = plain if fetches or packed else snapshot["path"]
+        own["snapshot"]["copy_from"] = in_spool if own in lacking else ""
+    need = snapshot["packed_size"] if fetches and packed else 0
+    need += snapshot["size"] if fetches or (lacking and packed) else 0
+    return {"path": spool if need else "", "need": int(need * DISK_MARGIN), "unpacks": bool(lacking and packed)}
+
+
+def _check_spool(spool: Mapping[str, Any], options: Options, findings: Findings) -> None:
+    if spool["need"] > options.spool_free:
+        findings.refuse(
+            f"the snapshot needs {_mib(spool['need'])} in {spool['path']} on the controller, which has"
+            f" {_mib(options.spool_free)} free.",
+            "make room there, or name a folder with more in etcd_restore_spool.",
+        )
 
 
 def _highest_seen(name: str, hosts: Mapping[str, Any], snapshot: Mapping[str, Any], options: Options) -> int:
@@ -312,8 +345,8 @@ def _plan_host(
     host: str, facts: Mapping[str, Any], cluster: Mapping[str, Any], of: Mapping[str, Any], options: Options
 ) -> Dict[str, Any]:
     member = facts["member"]
-    snapshot = _snapshot_on_host(host, facts, cluster["snapshot"])
     swaps = _swaps(member, cluster["restore_id"], member.get("aside_dir") or "")
+    snapshot = _snapshot_on_host(facts, cluster["snapshot"], swaps)
     restore = commands.snapshot_restore(
         kept_tools(tools_from_dict(member["tools"]), member["state_dir"]),
         snapshot["path"],
@@ -324,7 +357,7 @@ def _plan_host(
         data_dir=swaps[0]["staged"],
         wal_dir=_staged_wal(member, swaps),
         bump_revision=cluster["bump"],
-        skip_hash_check=options.skip_hash_check and cluster["snapshot"]["kind"] == "database",
+        skip_hash_check=options.skip_hash_check and cluster["snapshot"]["kind"] == DATABASE,
     )
     wanted = {
         "initial-cluster": cluster["initial_cluster"],
@@ -412,11 +445,16 @@ def _staged_wal(member: Mapping[str, Any], swaps: Sequence[Mapping[str, Any]]) -
     return os.path.join(swaps[0]["staged"], os.path.relpath(wal, data))
 
 
-def _snapshot_on_host(host: str, facts: Mapping[str, Any], snapshot: Mapping[str, Any]) -> Dict[str, Any]:
+def _snapshot_on_host(
+    facts: Mapping[str, Any], snapshot: Mapping[str, Any], swaps: Sequence[Mapping[str, Any]]
+) -> Dict[str, Any]:
     """Where this host reads the snapshot: its own copy when it has the very bytes, else one that is brought to it."""
     common = {"source_path": snapshot["path"], **{key: snapshot[key] for key in ("sha256", "size", "revision", "kind")}}
+    moved = [swap["live"] for swap in swaps] if facts["member"].get("aside_dir") else []  # away before it is restored
     for entry in facts.get("snapshots", ()):
-        if entry.get("ok") and entry["sha256"] == snapshot["sha256"]:
+        read = entry["verified"] or entry["kind"] == DATABASE
+        same = entry["ok"] and read and entry["sha256"] == snapshot["sha256"] and not entry["compression"]
+        if same and not any(_inside(entry["real_path"], folder) for folder in moved):
             return {**common, "path": entry["path"], "transfer": False}
     folder = facts["member"].get("aside_dir") or facts["member"]["state_dir"]  # the one that has room
     brought = os.path.join(folder, "snapshots", snapshot["sha256"][:16] + ".db")
@@ -469,6 +507,13 @@ def _choose_snapshot(
                 f"{options.snapshot} is neither on the controller nor on a member.", "check the path and run again."
             )
             return None
+        _check_not_live(options.snapshot, hosts, findings)
+        different = {entry["sha256"]: entry["on"] or "the controller" for entry in reversed(named) if entry["ok"]}
+        if len(different) > 1:
+            findings.refuse(
+                f"{options.snapshot} is not the same file on {' and '.join(sorted(different.values()))}.",
+                "copy the one that you mean to a name of its own, on the controller or on a member, and name that.",
+            )
         chosen = next((entry for entry in named if entry["ok"]), named[0])
     _check_snapshot(chosen, hosts, options, findings)
     return chosen
@@ -476,7 +521,7 @@ def _choose_snapshot(
 
 def _newest(name: str, hosts: Mapping[str, Any], candidates: Sequence[Mapping[str, Any]]) -> Optional[Dict[str, Any]]:
     urls = {url for facts in hosts.values() for url in facts["member"]["peer_urls"]}
-    own = [entry for entry in candidates if entry["ok"] and entry["kind"] == "snapshot" and _is_of(entry, name, urls)]
+    own = [entry for entry in candidates if entry["ok"] and entry["verified"] and _is_of(entry, name, urls)]
     return dict(max(own, key=lambda entry: entry.get("taken_at") or "")) if own else None
 
 
@@ -496,7 +541,7 @@ def _check_snapshot(
     snapshot: Mapping[str, Any], hosts: Mapping[str, Any], options: Options, findings: Findings
 ) -> None:
     where = f"{snapshot['path']} on {snapshot['on'] or 'the controller'}"
-    copied = snapshot.get("kind") == "database"
+    copied = snapshot.get("kind") == DATABASE
     if copied and not options.skip_hash_check:
         findings.refuse(
             f"{where} is a copied database and not a snapshot: it carries no hash that could prove it whole.",
@@ -506,6 +551,11 @@ def _check_snapshot(
         findings.refuse(f"{where} cannot be used: {snapshot['reason']}", "choose another snapshot.")
     if not snapshot["ok"]:
         return
+    if copied:
+        findings.warn(
+            f"{where} is a copied database: nothing vouches for its content, and what was only in the WAL of the member that"
+            " it was copied from is not in it and will be lost."
+        )
     written_by = snapshot.get("cluster_version") or (snapshot.get("manifest") or {}).get("etcd_version")
     for host, facts in hosts.items():
         if written_by:
@@ -523,6 +573,19 @@ def _check_snapshot(
     if snapshot.get("members") and not _is_of({"members": snapshot["members"]}, "", peer_urls):
         names = ", ".join(sorted(member["name"] for member in snapshot["members"]))
         findings.warn(f"{where} was taken from a cluster with other members ({names}): a clone, or the wrong snapshot?")
+
+
+def _check_not_live(path: str, hosts: Mapping[str, Any], findings: Findings) -> None:
+    """The database of a running member changes while it is read: what is copied from it is torn."""
+    for host, facts in hosts.items():
+        found = [entry for entry in facts.get("snapshots") or () if entry["path"] == path]
+        live = facts["member"]["running"] and _live(facts["member"], "data")
+        if live and any(_inside(entry["real_path"], live) for entry in found):
+            findings.refuse(
+                f"{path} is the live database of a running member: what is read from it now can be torn.",
+                "take a snapshot with backup.yml; or, where that cannot be, stop the member and copy it then.",
+                host,
+            )
 
 
 def _check_snapshot_version(

@@ -12,6 +12,7 @@ from typing import Any, Dict, List, Mapping, Sequence
 
 from .restore_plan import NOTHING, RESTORE, RESUME, ROLLBACK
 from .settings import parked_manifest
+from .snapshots import DATABASE
 from .words import duration, table
 
 HEADINGS = {
@@ -39,8 +40,17 @@ def plan_in_words(plan: Mapping[str, Any]) -> List[str]:
 
 def refusals_in_words(plan: Mapping[str, Any]) -> str:
     """Every reason to refuse in one message: the host, the cause, the next step."""
-    reasons = [f"{_where(item)}{item['cause']} Next: {item['next_step']}" for item in plan["refusals"]]
-    return "Nothing was touched. The restore is refused: " + " | ".join(reasons)
+    several = len(plan["clusters"]) > 1
+    reasons = [
+        f"{item['cluster'] + ': ' if several else ''}{_where(item)}{item['cause']} Next: {item['next_step']}"
+        for item in plan["refusals"]
+    ]
+    text = "Nothing was touched. The restore is refused: " + " | ".join(reasons)
+    others = sorted(plan["clusters"].keys() - {item["cluster"] for item in plan["refusals"]})
+    if others:
+        text += f" | Of several clusters none is touched where one is refused. To restore the others now ({', '.join(others)}),"
+        text += " run for their groups alone: -e target=GROUP."
+    return text
 
 
 def closing_table(
@@ -78,8 +88,12 @@ def _cluster(cluster: Mapping[str, Any]) -> List[str]:
     rows = [
         ["snapshot", f"{snapshot['path']} ({'on ' + on if on else 'on the controller'})"],
         ["", f"taken {snapshot.get('taken_at') or 'at an unknown time'}, {int(snapshot['size']):,} bytes"],
-        ["", f"SHA-256 {snapshot['sha256']}, verified"],
+        ["", f"SHA-256 {snapshot['sha256']}, {_vouched(snapshot)}"],
     ]
+    spool = cluster.get("spool") or {}
+    if spool.get("path"):
+        what = f"unpacked ({snapshot['compression']}) on" if spool["unpacks"] else "brought by way of"
+        rows.append(["", f"{what} the controller, in {spool['path']}: needs {spool['need']:,} bytes for that time"])
     before: Dict[str, Any] = cluster.get("before") or {}
     if before:
         rows.append(["will be lost", _loss(cluster["loss"])])
@@ -94,6 +108,10 @@ def _cluster(cluster: Mapping[str, Any]) -> List[str]:
         ["members", cluster["initial_cluster"]],
     ]
     return table(rows)
+
+
+def _vouched(snapshot: Mapping[str, Any]) -> str:
+    return "of a copied database: nothing vouches for its content" if snapshot["kind"] == DATABASE else "verified"
 
 
 def _loss(loss: Mapping[str, Any]) -> str:

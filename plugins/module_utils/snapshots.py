@@ -22,8 +22,9 @@ import stat
 import tempfile
 import time
 from dataclasses import replace
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple
 
+from ._packed import compression_of, room, unpack
 from .bolt import Bolt
 from .commands import (
     Connection,
@@ -44,6 +45,8 @@ from .identity import hex_id
 
 SCHEMA = 1
 SNAPSHOT, DATABASE = "snapshot", "database"
+NEWEST, ALL, NONE = "newest", "all", "none"  # how many snapshots of a folder are read to their end
+PACKED = (".gz", ".zst")
 _HASH = 32  # bytes of the SHA-256 at the end of a snapshot
 _SECTOR = 512  # etcd tells a snapshot with a hash by its size: 32 more than a multiple of this
 _PAGE = 4096  # the least page size of a database; others are multiples of it
@@ -198,8 +201,13 @@ def manifest_path(path: str) -> str:
 
 
 def read_manifest(path: str) -> Optional[Dict[str, Any]]:
-    """The manifest of the snapshot at ``path``; None where it has none. EtcdError for one that cannot be understood."""
+    """The manifest of the snapshot at ``path``; None where it has none. EtcdError for one that cannot be understood.
+
+    That of ``x.db`` counts for ``x.db.gz`` too: people compress snapshots after they were taken.
+    """
     where = manifest_path(path)
+    if path.endswith(PACKED) and not os.path.exists(where):
+        where = manifest_path(path.rpartition(".")[0])
     try:
         with open(where, encoding="utf-8") as file:
             manifest = json.load(file)
@@ -264,6 +272,30 @@ def write_manifest(path: str, manifest: Mapping[str, Any]) -> None:
         raise
 
 
+# Compressed.
+
+
+@contextlib.contextmanager
+def plain(path: str, run: Optional[Run] = None, scratch: str = "") -> Iterator[str]:
+    """The path of the plain snapshot: ``path`` itself, or, where that is compressed, a copy that goes with the block.
+
+    The copy is private, in a folder below ``scratch`` or beside the archive. EtcdError where it cannot be made whole.
+    """
+    if not compression_of(path):
+        yield path
+        return
+    folder = scratch or os.path.dirname(os.path.abspath(path))
+    make_folder(folder)
+    _clear_stale(folder, time.time())
+    private = _private_folder(folder)
+    try:
+        copy = os.path.join(private, "snapshot.db")
+        unpack(path, copy, room(folder), run)
+        yield copy
+    finally:
+        shutil.rmtree(private, ignore_errors=True)
+
+
 # Catalogue.
 
 
@@ -276,36 +308,67 @@ def folder_problem(folder: str) -> str:
     return ""
 
 
-def catalogue(folder: str, verify: bool = True, now: Optional[float] = None) -> List[Dict[str, Any]]:
+def catalogue(
+    folder: str,
+    depth: str = NEWEST,
+    now: Optional[float] = None,
+    run: Optional[Run] = None,
+    scratch: str = "",
+) -> List[Dict[str, Any]]:
     """Every file of ``folder`` that is or might have been a snapshot, the newest first. See ``entry`` for the shape.
 
-    Hidden files and ``*.json`` are passed over. A folder that is missing or unreadable is an empty catalogue;
-    ``folder_problem`` says why. ``now`` is in seconds since the epoch.
+    ``depth`` is how many are read to their end: ``newest`` goes down from the newest until one is good, for each cluster
+    that has snapshots here; ``all`` and ``none`` do what they say. Hidden files and ``*.json`` are passed over. A folder
+    that is missing or unreadable is an empty catalogue; ``folder_problem`` says why. ``now`` is in seconds since the epoch.
     """
     try:
         names = sorted(os.listdir(folder))
     except OSError:
         return []
     paths = [os.path.join(folder, name) for name in names if not name.startswith(".") and not name.endswith(".json")]
-    entries = [entry(path, verify, now) for path in paths if os.path.isfile(path)]
-    return sorted(entries, key=lambda found: found["age"])
+    entries = [entry(path, False, now) for path in paths if os.path.isfile(path)]
+    entries.sort(key=lambda found: found["age"])
+    have_good = set()
+    for number, found in enumerate(entries):
+        enough = _whose(found) in have_good or found["kind"] == DATABASE  # which is never the newest good one
+        if depth == NONE or not found["ok"] or (depth == NEWEST and enough):
+            continue
+        entries[number] = read = entry(found["path"], True, now, run, scratch)
+        if read["verified"] and read["ok"]:
+            have_good |= {_whose(found), _whose(read)}
+    return entries
 
 
-def entry(path: str, verify: bool = True, now: Optional[float] = None) -> Dict[str, Any]:
+def _whose(found: Mapping[str, Any]) -> Any:
+    """What tells the snapshots of one cluster from those of others in a folder: the manifest's word, else the peer URLs."""
+    said = (found["manifest"] or {}).get("cluster")
+    return said or tuple(sorted(url for member in found["members"] for url in member["peer_urls"]))
+
+
+def entry(
+    path: str, verify: bool = True, now: Optional[float] = None, run: Optional[Run] = None, scratch: str = ""
+) -> Dict[str, Any]:
     """One snapshot: its verdict, its manifest and ``describe`` of it. ``age`` is in seconds.
 
     Without ``verify`` the file is not read to its end: ``ok`` then means only that nothing speaks against it, and
-    ``sha256`` is the manifest's word.
+    ``sha256`` is the manifest's word. Of a compressed one, ``size`` and ``sha256`` are those of the plain snapshot, which
+    is unpacked into a private folder for the time of the look; not without ``verify``, and ``size`` can be 0 then.
     """
-    verdict = _verdict(path, verify)
+    compression = compression_of(path)
     manifest: Optional[Dict[str, Any]] = None
     told: Dict[str, Any] = {}
-    reason = verdict.reason
+    verdict, reason, file = Verdict(False, "", 0, "", ""), "", path
     try:
         manifest = read_manifest(path)
-        told = describe(path) if verdict.ok else {}
+        if compression and not verify:
+            verdict = Verdict(True, SNAPSHOT, int((manifest or {}).get("size") or 0), "", "")
+        else:
+            with plain(path, run, scratch) as file:
+                verdict = _verdict(file, verify)
+                told = describe(file) if verdict.ok else {}
     except EtcdError as error:
-        reason = reason or error.message
+        reason = f"{error.message} {error.next_step}".strip()
+    reason = verdict.reason.replace(file, path) if verdict.reason else reason
     mismatch = manifest_mismatch(manifest, verdict.size, verdict.sha256)
     taken = _taken(path, manifest)
     return {
@@ -321,22 +384,27 @@ def entry(path: str, verify: bool = True, now: Optional[float] = None) -> Dict[s
         **{"compact_revision": 0, "consistent_index": 0, "term": 0},
         **told,
         "path": path,
+        "real_path": os.path.realpath(path),
         "name": os.path.basename(path),
-        "ok": not (reason or mismatch),
+        "ok": verdict.ok and not (reason or mismatch),
         "verified": verify and verdict.ok and verdict.kind == SNAPSHOT,
         "reason": reason or (f"{path}: {mismatch}" if mismatch else ""),
         "kind": verdict.kind,
         "size": verdict.size,
         "sha256": verdict.sha256 or (manifest or {}).get("sha256", ""),
+        "compression": compression,
+        "packed_size": _size_or_zero(path) if compression else 0,
         "taken_at": rfc3339(taken),
         "age": max(0, int((time.time() if now is None else now) - taken)),
         "manifest": manifest,
     }
 
 
-def look(path: str) -> List[Dict[str, Any]]:
+def look(path: str, run: Optional[Run] = None, scratch: str = "") -> List[Dict[str, Any]]:
     """The snapshot at ``path``, or those of the folder: what ``catalogue`` returns."""
-    return [entry(path)] if os.path.isfile(path) else catalogue(path)
+    return (
+        [entry(path, True, None, run, scratch)] if os.path.isfile(path) else catalogue(path, NEWEST, None, run, scratch)
+    )
 
 
 def newest_good(entries: List[Dict[str, Any]]) -> Optional[Dict[str, Any]]:
@@ -360,6 +428,13 @@ def _verdict(path: str, thorough: bool) -> Verdict:
     except OSError as error:
         return Verdict(False, "", size, "", f"{path} cannot be read: {error.strerror}.")
     return Verdict(True, _kind(size), size, "", "")
+
+
+def _size_or_zero(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0
 
 
 def _taken(path: str, manifest: Optional[Mapping[str, Any]]) -> float:

@@ -41,7 +41,8 @@ options:
     elements: str
     required: true
   snapshot:
-    description: V(latest) for the newest verified snapshot of each cluster, or the path of one, on the controller or on a host.
+    description: V(latest) for the newest verified snapshot of each cluster, or the path of one, on the controller or on a host,
+      plain or compressed by gzip or zstd.
     type: str
     default: latest
   source:
@@ -53,7 +54,7 @@ options:
     type: path
     default: ""
   spool:
-    description: Folder on the controller for a snapshot that must be brought from one host to the others.
+    description: Folder on the controller for a snapshot that must be brought from one host to the others, or be unpacked.
     type: path
     default: ~/.cache/quorum-etcd
   token:
@@ -69,7 +70,7 @@ options:
     type: bool
     default: true
   skip_hash_check:
-    description: Accept a copied database, which has no hash. Only right when nothing better is left.
+    description: Accept a database copied from a stopped member, which has no hash. Only right when nothing better is left.
     type: bool
     default: false
   exclude:

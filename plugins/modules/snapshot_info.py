@@ -29,10 +29,14 @@ options:
     required: true
   verify:
     description:
-      - Read each file from end to end and compare its hash. Without it, RV(snapshots[].ok) only means that nothing speaks
-        against the file, and RV(newest) is not a verified one.
+      - Read files from end to end and compare their hashes, from the newest down until one is good. Without it,
+        RV(snapshots[].ok) only means that nothing speaks against the file, and RV(newest) is not a verified one.
     type: bool
     default: true
+  all:
+    description: With O(verify), read every file, also those older than a good one. With gigabytes that takes its time.
+    type: bool
+    default: false
 seealso:
   - module: quorum.etcd.snapshot
 """
@@ -86,8 +90,22 @@ snapshots:
       description: Its bytes.
       type: int
       sample: 20512
+    compression:
+      description:
+        - V(gzip) or V(zstd) for a compressed one, whose RV(snapshots[].size) and RV(snapshots[].sha256) are those of the
+          plain snapshot. It is unpacked beside itself for the time of the look, for its owner alone.
+      type: str
+      sample: ""
+    packed_size:
+      description: The bytes of a compressed file; 0 for others.
+      type: int
+      sample: 0
+    real_path:
+      description: The file that symbolic links lead to.
+      type: str
+      sample: /var/backups/etcd/prod-20261124T034557Z-rev2.db
     sha256:
-      description: SHA-256 of the whole file; without O(verify) the manifest's word.
+      description: SHA-256 of the whole file; of one that was not read, the manifest's word.
       type: str
       sample: 2c542a6c1caed3a9ffc2e7e7cd607ae40cf8f0b17ff739b45cc3d208159e44fb
     taken_at:
@@ -100,6 +118,10 @@ snapshots:
       sample: 3600
     revision:
       description: The revision with which etcd will serve it.
+      type: int
+      sample: 2
+    key_revision:
+      description: The revision of the last key, from which a restore counts how far it raises the revision.
       type: int
       sample: 2
     compact_revision:
@@ -171,17 +193,26 @@ import os
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.quorum.etcd.plugins.module_utils.glue import answer
-from ansible_collections.quorum.etcd.plugins.module_utils.snapshots import catalogue, entry, folder_problem, newest_good
+from ansible_collections.quorum.etcd.plugins.module_utils.glue import answer, runner
+from ansible_collections.quorum.etcd.plugins.module_utils.snapshots import (
+    ALL,
+    NEWEST,
+    NONE,
+    catalogue,
+    entry,
+    folder_problem,
+    newest_good,
+)
 from ansible_collections.quorum.etcd.plugins.module_utils.words import backups_in_words
 
 
 def work(module: AnsibleModule) -> dict[str, Any]:
-    path, verify = module.params["path"], module.params["verify"]
+    path, verify, run = module.params["path"], module.params["verify"], runner(module)
     if os.path.isfile(path):
-        found, reason = [entry(path, verify)], ""
+        found, reason = [entry(path, verify, run=run)], ""
     else:
-        found, reason = catalogue(path, verify), folder_problem(path)
+        depth = (ALL if module.params["all"] else NEWEST) if verify else NONE
+        found, reason = catalogue(path, depth, run=run), folder_problem(path)
     newest = newest_good(found)
     text = backups_in_words(found, newest, path)
     return {"changed": False, "snapshots": found, "newest": newest, "text": text, "reason": reason}
@@ -191,6 +222,7 @@ def main() -> None:
     options: dict[str, Any] = {
         "path": {"type": "path", "required": True},
         "verify": {"type": "bool", "default": True},
+        "all": {"type": "bool", "default": False},
     }
     answer(AnsibleModule(argument_spec=options, supports_check_mode=True), work)
 

@@ -28,9 +28,10 @@ options:
   direction:
     description:
       - V(to_host) from the controller to the host, V(from_host) the other way.
-      - V(forget) removes what V(from_host) brought, with its folder.
+      - V(unpack) unpacks a compressed file on the controller to another there.
+      - V(forget) removes what V(from_host) brought or V(unpack) made, with its folder.
     type: str
-    choices: [to_host, from_host, forget]
+    choices: [to_host, from_host, unpack, forget]
     required: true
   src:
     description: The file, on the controller or on the host.
@@ -40,7 +41,7 @@ options:
     type: path
     required: true
   size:
-    description: Its bytes.
+    description: The bytes that arrive at O(dest).
     type: int
 """
 

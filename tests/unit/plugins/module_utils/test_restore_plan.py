@@ -110,8 +110,12 @@ def snapshot(path="/backups/a.db", **changes):
     entry = {
         "path": path,
         "name": path.rsplit("/", 1)[-1],
+        "real_path": path,
         "ok": True,
+        "verified": True,
         "reason": "",
+        "compression": "",
+        "packed_size": 0,
         "kind": "snapshot",
         "size": 1000,
         "sha256": SHA,
@@ -141,7 +145,7 @@ def hosts(snapshots=(), members=None, **views):
 
 
 def options(**changes):
-    given = {"now": NOW, "nonce": "0f0f", "spool": "/spool", "controller_snapshots": [snapshot()]}
+    given = {"now": NOW, "nonce": "0f0f", "spool": "/spool", "spool_free": GIB, "controller_snapshots": [snapshot()]}
     given.update(changes)
     return Options(**given)
 
@@ -251,6 +255,43 @@ def test_a_snapshot_on_one_member_goes_by_way_of_the_controller():
     assert plan["host3"]["snapshot"]["fetch_to"] == f"/spool/etcd-20261124T030000Z/{SHA}.db"
     assert plan["host1"]["snapshot"]["copy_from"] == f"/spool/etcd-20261124T030000Z/{SHA}.db"
     assert plan["host1"]["snapshot"]["fetch_to"] == ""
+
+
+def test_bytes_that_nobody_has_read_are_brought_anew():
+    given = hosts()
+    given["host1"]["snapshots"] = [snapshot("/var/backups/etcd/a.db", verified=False)]
+    assert make_plan(given, options())["hosts"]["host1"]["snapshot"]["transfer"]
+
+
+def packed(path="/backups/a.db.gz", **changes):
+    return snapshot(path, compression="gzip", packed_size=300, **changes)
+
+
+def test_a_compressed_snapshot_is_unpacked_on_the_controller_once():
+    plan = make_plan(hosts(), options(controller_snapshots=[packed()]))
+    spool = f"/spool/etcd-20261124T030000Z/{SHA}.db"
+    found = [plan["hosts"][host]["snapshot"] for host in ("host1", "host2", "host3")]
+    assert [own["unpack_from"] for own in found] == ["/backups/a.db.gz", "", ""]
+    assert [own["spool"] for own in found] == [spool, "", ""]
+    assert {own["copy_from"] for own in found} == {spool} and {own["fetch_to"] for own in found} == {""}
+    assert plan["clusters"]["etcd"]["spool"] == {"path": "/spool/etcd-20261124T030000Z", "need": 1100, "unpacks": True}
+    assert "unpacked (gzip) on the controller" in "\n".join(plan_in_words(plan))
+
+
+def test_a_compressed_snapshot_on_a_host_goes_to_the_controller_as_it_is():
+    given = hosts()
+    given["host3"]["snapshots"] = [packed()]
+    plan = make_plan(given, options(controller_snapshots=[]))["hosts"]
+    at = f"/spool/etcd-20261124T030000Z/{SHA}.db"
+    third, first = plan["host3"]["snapshot"], plan["host1"]["snapshot"]
+    assert (third["fetch_from"], third["fetch_to"], third["fetch_size"]) == ("/backups/a.db.gz", at + ".packed", 300)
+    assert third["transfer"] and third["spool"] == at and third["path"].endswith(f"/snapshots/{SHA[:16]}.db")
+    assert first["unpack_from"] == at + ".packed" and first["copy_from"] == at
+
+
+def test_too_little_room_to_unpack_is_refused():
+    plan = make_plan(hosts(), options(controller_snapshots=[packed(size=GIB)]))
+    assert "etcd_restore_spool" in causes(plan) and "on the controller" in causes(plan)
 
 
 def test_data_is_swapped_beside_the_old_and_a_mount_point_by_its_contents():
@@ -513,6 +554,32 @@ def test_two_clusters_in_one_group_are_not_made_one():
     assert "belong to different clusters (aaaa, bbbb)" in causes(make_plan(given, options()))
 
 
+def test_a_copy_of_a_running_members_database_is_refused_and_of_a_stopped_one_is_not():
+    given = hosts()
+    copied = snapshot("/link/db", kind="database", verified=False, real_path="/var/lib/etcd/member/snap/db")
+    given["host2"]["snapshots"] = [copied]
+    wanted = options(snapshot="/link/db", controller_snapshots=[], skip_hash_check=True)
+    assert "host2: /link/db is the live database of a running member" in causes(make_plan(given, wanted))
+    given["host2"]["member"]["running"] = False
+    plan = make_plan(given, wanted)
+    assert plan["refusals"] == [] and "only in the WAL" in plan["warnings"][0]["cause"]
+    assert plan["hosts"]["host2"]["snapshot"]["path"] == "/link/db"
+    assert "nothing vouches for its content" in "\n".join(plan_in_words(plan))
+    given["host2"]["member"].update(aside_dir="/spare")
+    given["host2"]["member"]["disk"].append({"path": "/spare", "device": 9, "free": GIB, "total": GIB})
+    assert make_plan(given, wanted)["hosts"]["host2"]["snapshot"]["transfer"], "the data is moved before it is restored"
+
+
+def test_a_path_that_is_another_file_on_another_host_is_refused():
+    given = hosts()
+    given["host1"]["snapshots"] = [snapshot()]
+    given["host2"]["snapshots"] = [snapshot(sha256="cd" * 32)]
+    wanted = options(snapshot="/backups/a.db", controller_snapshots=[])
+    assert "is not the same file on host1 and host2" in causes(make_plan(given, wanted))
+    given["host2"]["snapshots"][0]["ok"] = False
+    assert make_plan(given, wanted)["refusals"] == [], "a damaged copy is passed over"
+
+
 def test_a_copied_database_needs_the_explicit_word():
     given = options(snapshot="/backups/a.db", controller_snapshots=[snapshot(kind="database")], skip_hash_check=True)
     argv = make_plan(hosts(), given)["hosts"]["host1"]["restore"]["argv"]
@@ -590,7 +657,11 @@ def test_a_second_run_after_success_does_nothing_unless_told():
 def test_rollback_on_request_uses_the_kept_plans():
     first = make_plan(hosts(), options())
     given = with_journals(first, all={"step": "finished", "open": False})
-    assert {own["mode"] for own in make_plan(given, options(rollback=True))["hosts"].values()} == {"rollback"}
+    plan = make_plan(given, options(rollback=True))
+    assert {own["mode"] for own in plan["hosts"].values()} == {"rollback"}
+    assert "its revisions go back" in plan["warnings"][0]["cause"]
+    unserved = make_plan(with_journals(first, all={"step": "stopped"}), options(rollback=True))
+    assert unserved["warnings"] == []
     assert "nothing to roll back" in causes(make_plan(hosts(), options(rollback=True)))
 
 
@@ -608,6 +679,17 @@ def test_each_cluster_has_a_plan_of_its_own():
     assert plan["clusters"]["etcd"]["token"] != plan["clusters"]["west"]["token"]
     assert "etcd_restore_confirm=all" in confirmation(plan, "etcd", "all")
     assert confirmation(plan, "all", "all") == ""
+
+
+def test_of_several_clusters_the_refusal_says_which_and_how_to_go_on():
+    given = hosts()
+    for facts in hosts().values():
+        given[facts["member"]["name"]] = {**facts, "cluster": "west"}
+    given["m3"]["member"] = None
+    plan = make_plan(given, options(controller_snapshots=[snapshot(), snapshot("/w.db", manifest={"cluster": "west"})]))
+    text = refusals_in_words(plan)
+    assert "west: m3: it cannot be reached" in text and "(etcd), run for their groups alone: -e target=GROUP" in text
+    assert any("--name=m2" in line for line in plan_in_words(plan)), "the plan of the other is shown"
 
 
 def test_confirmation_is_the_name_of_the_cluster():

@@ -10,7 +10,9 @@ import gzip
 import hashlib
 import json
 import os
+import re
 import stat
+import subprocess
 from collections import namedtuple
 from pathlib import Path
 
@@ -137,9 +139,146 @@ def test_the_newest_is_first_by_its_manifest_else_by_its_time(tmp_path):
     (tmp_path / "folder").mkdir()
     found = snapshots.catalogue(str(tmp_path), now=NOW)
     assert [(entry["name"], entry["age"]) for entry in found] == [("b.db", 60), ("c.db", 100), ("a.db", 2800)]
-    assert all(entry["ok"] and entry["verified"] and entry["revision"] == 44 for entry in found)
+    assert all(entry["ok"] and entry["revision"] == 44 for entry in found)
     assert snapshots.newest_good(found)["name"] == "b.db"
     assert found[0]["manifest"] is None and found[1]["manifest"]["schema"] == 1
+
+
+def counted(monkeypatch):
+    """The names of the files that are read to their end, as they are."""
+    read = []
+    real = snapshots.verify
+    monkeypatch.setattr(snapshots, "verify", lambda path: read.append(os.path.basename(path)) or real(path))
+    return read
+
+
+def test_only_the_newest_that_is_good_is_read_to_its_end(tmp_path, monkeypatch):
+    read = counted(monkeypatch)
+    put(tmp_path, "oldest.db", age=400)
+    put(tmp_path, "older.db", age=300)
+    put(tmp_path, "good.db", age=200)
+    damaged = put(tmp_path, "damaged.db", age=100)
+    damaged.write_bytes(flipped(damaged.read_bytes(), 9000))
+    os.utime(damaged, (NOW - 100, NOW - 100))
+    put(tmp_path, "cut.db", age=50).write_bytes(b"x" * 5000)
+    found = {entry["name"]: entry for entry in snapshots.catalogue(str(tmp_path), now=NOW)}
+    assert read == ["damaged.db", "good.db"], "what a few reads tell is not read to its end either"
+    assert {name: entry["ok"] for name, entry in found.items()} == {
+        **dict.fromkeys(("cut.db", "damaged.db"), False),
+        **dict.fromkeys(("good.db", "older.db", "oldest.db"), True),
+    }
+    assert snapshots.newest_good(list(found.values()))["name"] == "good.db" and found["good.db"]["verified"]
+    assert "SHA-256" in found["damaged.db"]["reason"]
+    del read[:]
+    snapshots.catalogue(str(tmp_path), snapshots.ALL, now=NOW)
+    assert len(read) == 4
+    del read[:]
+    snapshots.catalogue(str(tmp_path), snapshots.NONE, now=NOW)
+    assert read == []
+
+
+def test_the_newest_of_each_cluster_in_a_folder_is_read(tmp_path, monkeypatch):
+    read = counted(monkeypatch)
+    told = {"taken_at": "2026-11-24T03:00:00Z"}
+    put(tmp_path, "east-2.db", taken_at="2026-11-24T03:30:00Z", cluster="east")
+    put(tmp_path, "east-1.db", **told, cluster="east")
+    put(tmp_path, "west-1.db", **told, cluster="west")
+    snapshots.catalogue(str(tmp_path), now=NOW)
+    assert sorted(read) == ["east-2.db", "west-1.db"]
+
+
+# Compressed.
+
+
+def pack(path, how):
+    packed = path.with_name(f"{path.name}.{'gz' if how == 'gzip' else 'zst'}")
+    if how == "gzip":
+        packed.write_bytes(gzip.compress(path.read_bytes(), 1))
+    else:
+        run(["zstd", "-q", str(path), "-o", str(packed)], {})
+    path.unlink()
+    return packed
+
+
+def run(argv, env):
+    done = subprocess.run(argv, env={**os.environ, **env}, capture_output=True, text=True, check=False)
+    return Result(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture(params=["gzip", "zstd"])
+def how(request):
+    return request.param
+
+
+@pytest.mark.parametrize("named", ["x.db.json", "x.db.gz.json"])
+def test_a_compressed_snapshot_is_the_plain_one(tmp_path, how, named):
+    path = put(tmp_path, "x.db", taken_at="2026-11-24T03:00:00Z", cluster="etcd")
+    wanted = snapshots.entry(str(path))
+    packed = pack(path, how)
+    (tmp_path / "x.db.json").rename(tmp_path / named.replace(".gz", packed.suffix))
+    found = snapshots.entry(str(packed), run=run)
+    for key in ("ok", "verified", "size", "sha256", "revision", "members", "manifest", "taken_at", "kind"):
+        assert found[key] == wanted[key], key
+    assert (found["compression"], found["packed_size"]) == (how, packed.stat().st_size)
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == sorted(
+        [packed.name, *[p.name for p in tmp_path.glob("*.json")]]
+    )
+    assert snapshots.catalogue(str(tmp_path), run=run)[0]["verified"]
+
+
+def test_what_is_unpacked_is_private_and_goes(tmp_path, how):
+    packed = pack(put(tmp_path, "x.db"), how)
+    packed.chmod(0o644)
+    with snapshots.plain(str(packed), run, str(tmp_path / "spool")) as copy:
+        assert stat.S_IMODE(os.stat(copy).st_mode) == 0o600
+        assert stat.S_IMODE(os.stat(os.path.dirname(copy)).st_mode) == 0o700
+    assert not any((tmp_path / "spool").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda data: data[: len(data) // 2], "cut off|ends too early|premature end|unexpected end|truncated"),
+        (lambda data: data[:200] + b"\0" * 400 + data[600:], "is damaged|SHA-256|not a bbolt"),
+        (lambda data: data[:4], "cut off|damaged|end"),
+    ],
+)
+def test_a_damaged_archive_is_refused_with_its_reason(tmp_path, how, damage, words):
+    packed = pack(put(tmp_path, "x.db"), how)
+    packed.write_bytes(damage(packed.read_bytes()))
+    found = snapshots.entry(str(packed), run=run)
+    assert not found["ok"] and re.search(words, found["reason"], re.IGNORECASE) and str(packed) in found["reason"]
+    assert [entry.name for entry in tmp_path.iterdir()] == [packed.name]
+
+
+def test_an_archive_may_not_fill_the_disk(tmp_path, how, monkeypatch):
+    packed = pack(put(tmp_path, "x.db"), how)
+    monkeypatch.setattr(snapshots, "room", lambda _folder: 8192)
+    found = snapshots.entry(str(packed), run=run)
+    assert not found["ok"] and "unpacks to more than 8,192 bytes" in found["reason"]
+    assert [entry.name for entry in tmp_path.iterdir()] == [packed.name]
+    (tmp_path / "large").write_bytes(b"x" * 100_000)  # the limit is over
+
+
+def test_without_zstd_it_says_what_to_install(tmp_path):
+    packed = pack(put(tmp_path, "x.db"), "zstd")
+
+    def missing(argv, env):
+        raise FileNotFoundError(argv[0])
+
+    for there_is_none in (missing, None):
+        found = snapshots.entry(str(packed), run=there_is_none)
+        assert not found["ok"] and "install zstd on this host" in found["reason"]
+
+
+def test_archives_that_are_older_than_a_good_one_are_not_unpacked(tmp_path, how):
+    for age in (100, 200):
+        packed = pack(put(tmp_path, f"{age}.db"), how)
+        os.utime(packed, (NOW - age, NOW - age))
+    put(tmp_path, "300.db", age=300)
+    unpacked = []
+    found = snapshots.catalogue(str(tmp_path), now=NOW, run=lambda argv, env: unpacked.append(argv) or run(argv, env))
+    assert found[0]["verified"] and not found[1]["verified"] and len(unpacked) == (how == "zstd")
 
 
 def test_only_a_good_snapshot_is_the_newest_good_one(tmp_path):

@@ -1,0 +1,29 @@
+# Copyright: (c) 2026, the quorum.etcd authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The controller itself, as the actions need it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from typing import Sequence
+
+from ansible_collections.quorum.etcd.plugins.module_utils.commands import Result
+
+
+def run(argv: Sequence[str], env: dict[str, str]) -> Result:
+    """Run a command here; FileNotFoundError where there is no such program."""
+    done = subprocess.run(  # noqa: S603
+        list(argv), env={**os.environ, "LC_ALL": "C", **env}, capture_output=True, text=True, check=False
+    )
+    return Result(done.returncode, done.stdout, done.stderr)
+
+
+def free_bytes(folder: str) -> int:
+    """Bytes free in ``folder``, or where it will be made."""
+    while not os.path.isdir(folder):
+        folder = os.path.dirname(folder)
+    return shutil.disk_usage(folder).free
