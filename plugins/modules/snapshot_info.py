@@ -70,7 +70,7 @@ snapshots:
       type: str
       sample: prod-20261124T034557Z-rev2.db
     ok:
-      description: Whether it may be restored.
+      description: Whether it may be restored, as far as it was read; RV(snapshots[].verified).
       type: bool
       sample: true
     verified:
