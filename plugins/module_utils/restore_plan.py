@@ -776,11 +776,10 @@ def _old_endpoints(
 
 
 def _not_among(hosts: Mapping[str, Any], members: Sequence[Mapping[str, Any]]) -> List[Mapping[str, Any]]:
-    """Those of ``members`` that are none of ``hosts``, by their peer URLs, or by their names where those are not known."""
-    urls = {url for facts in hosts.values() for url in facts["member"]["peer_urls"]}
-    names = {facts["member"]["name"] for facts in hosts.values()}
-    ours = [urls.intersection(one["peer_urls"]) if one.get("peer_urls") else one["name"] in names for one in members]
-    return [one for one, own in zip(members, ours) if not own]
+    """Those of ``members`` that are none of ``hosts``, by their peer URLs, or where those are not known by their client URLs."""
+    ours = {url for facts in hosts.values() for url in facts["member"]["peer_urls"]}
+    ours |= {url for facts in hosts.values() for url in facts["member"]["connection"]["endpoints"]}
+    return [one for one in members if not ours.intersection(one.get("peer_urls") or one.get("client_urls") or ())]
 
 
 def _are_apart(hosts: Mapping[str, Any]) -> bool:

@@ -503,6 +503,16 @@ def test_a_member_that_is_left_out_and_still_runs_is_refused():
     assert "answers at http://10.0.0.3:2379" in causes(make_plan(gone, options(exclude=["host3", "m3"])))
 
 
+def test_a_survivor_that_cannot_list_its_cluster_is_no_stranger():
+    """etcd 3.5 without a quorum: all that is known is that somebody answers at the host's own URL."""
+    alone = broken(lambda m, h: None)
+    guess = {"id": "3", "name": "", "peer_urls": [], "client_urls": ["http://10.0.0.3:2379"], "version": "3.5.35"}
+    for facts in alone.values():
+        facts["view"].update(has_quorum=False, members=[{**guess, "endpoint": "http://10.0.0.3:2379"}])
+    plan = make_plan(alone, options())
+    assert plan["refusals"] == [] and plan["hosts"]["host1"]["of"]["old_endpoints"] == []
+
+
 def test_old_members_that_are_no_part_of_the_new_cluster_are_to_be_asked():
     given = broken(lambda m, h: m.update(running=False))
     assert make_plan(given, options())["hosts"]["host1"]["of"]["old_endpoints"] == []
