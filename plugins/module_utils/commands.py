@@ -110,12 +110,14 @@ def alarm_list(etcdctl: Tool, to: Connection) -> Command:
     return _etcdctl(etcdctl, to, "alarm", "list", "-w", "json")
 
 
-def count_keys(etcdctl: Tool, to: Connection, revision: int) -> Command:
+def count_keys(etcdctl: Tool, to: Connection, revision: int, serializable: bool = False) -> Command:
     """Number of keys of users at ``revision``: the ``count`` beside one key, since etcdctl counts alone only in ``fields``.
 
-    With authentication on it needs the root role.
+    With authentication on it needs the root role. ``serializable``: by the member's own word, also without a quorum.
     """
-    return _etcdctl(etcdctl, to, "get", "", "--prefix", "--keys-only", "--limit=1", f"--rev={revision}", "-w", "json")
+    own_word = ["--consistency=s"] if serializable else []
+    flags = ["--prefix", "--keys-only", "--limit=1", f"--rev={revision}", *own_word, "-w", "json"]
+    return _etcdctl(etcdctl, to, "get", "", *flags)
 
 
 def snapshot_save(etcdctl: Tool, to: Connection, path: str) -> Command:

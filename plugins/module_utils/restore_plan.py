@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from . import commands, settings
 from .discovery import kept_tools, tools_from_dict
@@ -739,6 +739,26 @@ def _check_strangers(
             )
         else:
             findings.warn(f"these hosts answer as different clusters: {ids}.")
+    _check_agreement(hosts, findings)
+
+
+def _check_agreement(hosts: Mapping[str, Any], findings: Findings) -> None:
+    """A member that lost its data and whose configuration says ``new`` and names nobody else starts a cluster of its own.
+
+    With the old token it even has the old ID; only the members that it knows tell the two apart (kubeadm's first member).
+    """
+    lists = {host: _member_names(facts["view"]) for host, facts in hosts.items() if facts.get("view")}
+    lists = {host: names for host, names in lists.items() if names}
+    if len(set(lists.values())) > 1:
+        told = "; ".join(f"{host} knows {', '.join(names)}" for host, names in sorted(lists.items()))
+        findings.warn(
+            f"the members that run do not agree on who is in the cluster: {told}. One that has lost its data may have"
+            " started a cluster of its own, so what is said here of a quorum may be of that one."
+        )
+
+
+def _member_names(view: Mapping[str, Any]) -> Tuple[str, ...]:
+    return tuple(sorted(member["name"] or member["id"] for member in view["members"]))
 
 
 def _check_left_out(

@@ -118,6 +118,19 @@ def test_rolled_back_on_request_the_old_data_is_back(lab: Lab) -> None:
     assert [member.config_file.read_bytes() for member in lab.members] == configuration
 
 
+def test_a_backup_of_a_restored_cluster_is_restored_as_well(lab: Lab) -> None:
+    """Its revisions were raised, and what that leaves in the store is no key of anybody's."""
+    seeded(lab)
+    destroy(lab)
+    first = play(RESTORE, "-i", lab.inventory, *CONFIRM)
+    assert first.rc == 0, first.output
+    expected = seeded(lab, 40)
+    destroy(lab)
+    second = play(RESTORE, "-i", lab.inventory, *CONFIRM)
+    assert second.rc == 0, second.output
+    assert_restored(lab, expected)
+
+
 def test_a_member_that_does_not_come_up_rolls_everything_back(lab: Lab) -> None:
     """etcd of one host is replaced by a program that exits: the proof fails, and the old data is back on all."""
     seeded(lab)

@@ -554,6 +554,16 @@ def test_authentication_in_the_snapshot_needs_a_user():
     assert plan["refusals"] == [] and "authentication is on" in plan["warnings"][0]["cause"]
 
 
+def test_a_member_that_started_a_cluster_of_its_own_is_told_of():
+    given = hosts()
+    assert make_plan(given, options())["warnings"] == []
+    given["host1"]["view"]["members"] = given["host1"]["view"]["members"][:1]
+    given["host2"]["view"] = None
+    plan = make_plan(given, options())
+    assert plan["refusals"] == []
+    assert "host1 knows m1; host3 knows m1, m2, m3. One that has lost its data" in plan["warnings"][0]["cause"]
+
+
 def test_two_clusters_in_one_group_are_not_made_one():
     given = hosts()
     stranger = given["host3"]

@@ -392,7 +392,7 @@ def test_a_save_publishes_a_snapshot_with_its_manifest(tmp_path):
         "size": len(content()),
         "revision": 44,
         "keys": 41,
-        "user_keys": 41,
+        "user_keys": 40,
         "hash": 1,
         "hashkv": 7,
         "cluster": "prod",
@@ -485,9 +485,14 @@ def test_a_host_with_etcdctl_3_6_alone_can_still_back_up(tmp_path):
     assert (manifest["hash"], manifest["keys"], manifest["user_keys"], manifest["revision"]) == (None, None, 40, 44)
 
 
-def test_before_3_6_the_keys_of_users_are_asked_of_the_cluster(tmp_path):
-    manifest = save(Etcd(), tmp_path, given=tools(Version(3, 5, 35)))
+@pytest.mark.parametrize("version", [Version(3, 5, 35), V36])
+def test_the_keys_of_users_are_asked_of_the_member_also_without_a_quorum(tmp_path, version):
+    """The status counts more: old revisions, and from 3.6 the record with which a restore has raised the revision."""
+    etcd = Etcd()
+    manifest = save(etcd, tmp_path, given=tools(version))
     assert (manifest["keys"], manifest["user_keys"]) == (41, 40)
+    asked = next(argv for argv, _env in etcd.calls if "get" in argv)
+    assert "--consistency=s" in asked and "--rev=44" in asked and f"--endpoints={ENDPOINT}" in asked
 
 
 def test_without_etcdctl_or_with_a_foreign_status_it_says_what_to_do(tmp_path):
