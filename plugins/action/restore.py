@@ -52,16 +52,20 @@ class ActionModule(ActionBase):
 def with_the_gone(peers: Mapping[str, Any], in_play: Collection[str]) -> dict[str, Any]:
     """``peers``, and as unreachable those that a task without a result of its own has lost: they are no longer in the play."""
     return {
-        host: result if host in in_play else {"unreachable": True, **(result or {})} for host, result in peers.items()
+        host: result if host in in_play or _failed(result) else {"unreachable": True} for host, result in peers.items()
     }
 
 
 def failed_peers(results: Mapping[str, Any]) -> str:
     """What the other members' last phase failed with, in words; empty where none failed. A member does not go on alone."""
-    bad = {host: result for host, result in results.items() if _failed(result)}
-    return " ".join(
-        f"{host}: {result.get('msg') or 'it could not be reached any more.'}" for host, result in bad.items()
-    )
+    return " ".join(f"{host}: {_why(result)}" for host, result in results.items() if _failed(result))
+
+
+def _why(result: Mapping[str, Any]) -> str:
+    said = str(result.get("msg") or "")
+    if not result.get("unreachable"):
+        return said
+    return f"it could not be reached any more{': ' if said else '.'}{said}"
 
 
 def has_just_started(stopped: Mapping[str, Any]) -> bool:

@@ -18,6 +18,8 @@ from .cluster import Knock, ask, reach
 from .commands import Connection, Run, Tools, count_keys, parse_json, run_checked
 from .errors import EtcdError
 
+# Members that were restored from snapshots of other revisions were compacted at other revisions too.
+NOT_COMPARABLE = "no revision at which all can be compared"
 NOT_PERMITTED = "not counted: etcd_auth_user is not set, or may not read"
 
 
@@ -63,7 +65,8 @@ def judge(
         _check("revision at least", of["revision"], view["revision"], int(view["revision"]) >= int(of["revision"])),
     ]
     if thorough:
-        checks.append(_check("equal hash of all members at one revision", True, view["hashes_equal"]))
+        found = NOT_COMPARABLE if view["hashes_equal"] is None else view["hashes_equal"]
+        checks.append(_check("equal hash of all members at one revision", True, found))
     if thorough and of.get("old_endpoints"):
         # An old URL that leads to the restored cluster, such as a virtual address, is none of the old cluster's.
         old = [f"{url} (cluster {found})" for url, found in sorted((alive or {}).items()) if found != of["cluster_id"]]

@@ -18,6 +18,8 @@ def test_the_host_and_its_words_are_told():
 
 def test_a_host_that_is_gone_counts_as_failed():
     assert failed_peers({"m1": {"unreachable": True}}) == "m1: it could not be reached any more."
+    said = failed_peers({"m1": {"unreachable": True, "msg": "Connection timed out"}})
+    assert said == "m1: it could not be reached any more: Connection timed out"
 
 
 def test_a_host_that_left_the_play_in_another_task_is_gone_too():
