@@ -15,7 +15,10 @@ from conftest import Play
 from ground import Ground, Point, assert_is_over, at_random, says_gone, start
 
 # The user's own words come before the collection's: what is tested here is not the patience.
-IMPATIENT = ("-e", "ansible_ssh_extra_args='-o ServerAliveInterval=1 -o ServerAliveCountMax=3'")
+IMPATIENT = (
+    *("-e", "ansible_ssh_extra_args='-o ServerAliveInterval=1 -o ServerAliveCountMax=3'"),
+    *("-e", "etcd_restore_prove_timeout=20"),
+)
 POINTS = [
     *(Point("planned", 2), Point("staged", 0), Point("stopping", 1), Point("stopped", 2), Point("set_aside", 0)),
     *(Point("swapped", 1), Point("configured", 2), Point("started", 0), Point("proven", 1), Point("finished", 2)),
@@ -75,7 +78,7 @@ def test_killed_while_the_old_data_is_put_back(real: Ground, point: Point, early
     lost = real.bed.members[point.member]
     others = [member for member in real.bed.members if member != lost]
     with real.bed.refuses(real.bed.members[1]):
-        with start(real, *IMPATIENT, "-e", "etcd_restore_prove_timeout=5") as running:
+        with start(real, *IMPATIENT) as running:
             running.until_step(lost, point.step)
             lose(real, lost, early)
             done = running.end()
