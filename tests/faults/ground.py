@@ -487,6 +487,12 @@ def reason(done: Play) -> str:
     return found.group(1) if found else ""
 
 
-def says_gone(done: Play, host: Any) -> bool:
-    """Whether the others say of this host that it was lost."""
-    return f"Reason: {host.host}: it could not be reached any more" in done.text
+def says_gone(ground: Ground, done: Play, lost: Any) -> bool:
+    """Whether the run names the host that was lost, and the others go by that, or by a proof in which it was missing."""
+    said = done.text.replace("'", "")
+    here = ", ".join(member.name for member in ground.bed.members if member != lost)
+    reasons = (
+        f"Reason: {lost.host}: it could not be reached any more",
+        f"healthy members: expected [m1, m2, m3], found [{here}]",
+    )
+    return f"[{lost.host}]: UNREACHABLE!" in said and any(reason in said for reason in reasons)

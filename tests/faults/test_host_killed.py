@@ -56,7 +56,7 @@ def assert_others_are_one(ground: Ground, lost: Any, done: Play) -> None:
         return
     assert ends == {"rolled_back"}, ground.story()
     ground.assert_old(others)
-    assert done.rc != 0 and says_gone(done, lost), done.output
+    assert done.rc != 0 and says_gone(ground, done, lost), done.output
 
 
 @pytest.mark.parametrize("point, early", points([*POINTS, *at_random(["stopping", "stopped", "started"], 2, "host")]))

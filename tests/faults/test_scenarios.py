@@ -91,7 +91,7 @@ def test_a_host_that_vanishes_between_staging_and_cutover(real: Ground) -> None:
         began = time.monotonic()
         done = running.end()
     assert time.monotonic() - began < 120, "the wait for a host that is gone must be bounded"
-    assert done.rc != 0 and says_gone(done, lost), done.output
+    assert done.rc != 0 and says_gone(real, done, lost), done.output
     assert "The old data and configuration are back on this host" in done.text, done.output
     real.assert_old(others)
     real.bed.client(others[0]).put(b"round/old/served", b"by two of three")
