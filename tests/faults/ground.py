@@ -31,6 +31,7 @@ RESTORE = CHECKOUT / "playbooks" / "restore.yml"
 CONFIRM = ("-e", "etcd_restore_confirm=etcd")
 SEED = os.environ.get("FAULTS_SEED", "1")
 MARK = "QUORUM_ETCD_FAULTS"  # in the environment of a run and of all that it starts, but not of etcd
+CLOSED = ("finished", "rolled_back")
 KEYS = 20  # of each sort, a round
 SERVE_SECONDS = 60.0
 
@@ -242,10 +243,13 @@ class Ground:
 
     def is_closed(self) -> bool:
         """Whether this round's restore has ended on every host, so that the next run begins another one."""
-        return all(self.steps(member)[-1:] in (["finished"], ["rolled_back"]) for member in self.bed.members)
+        return all(self.steps(member)[-1:] in [[step] for step in CLOSED] for member in self.bed.members)
 
-    def goes_back(self) -> bool:
-        return any("rolling_back" in self.steps(member) for member in self.bed.members)
+    def must_go_back(self) -> bool:
+        """Whether a rollback was begun that some host, whose old data was touched, has not ended."""
+        every = [self.steps(member) for member in self.bed.members]
+        begun = any(step in ("rolling_back", "rolled_back") for steps in every for step in steps)
+        return begun and any("stopping" in steps and steps[-1] not in CLOSED for steps in every)
 
     def touched(self) -> bool:
         return any("stopping" in self.steps(member) for member in self.bed.members)
@@ -462,7 +466,7 @@ def killed_at(ground: Ground, point: Point, *arguments: str) -> bool:
 
 def assert_is_over(ground: Ground, record_property: Any = None, *arguments: str) -> None:
     """The next plain run completes the restore, or, where a rollback had begun, ends that and says so."""
-    back = ground.goes_back() and not ground.is_closed()
+    back = ground.must_go_back()
     done = run(ground, *arguments)
     if back:
         assert_is_back(ground, done)
