@@ -24,6 +24,7 @@ def run(argv: Sequence[str], env: dict[str, str]) -> Result:
 
 def free_bytes(folder: str) -> int:
     """Bytes free in ``folder``, or where it will be made."""
+    folder = os.path.abspath(folder)
     while not os.path.isdir(folder):
         folder = os.path.dirname(folder)
     return shutil.disk_usage(folder).free
