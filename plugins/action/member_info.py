@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible.plugins.action import ActionBase
+from ansible_collections.quorum.etcd.plugins.plugin_utils.ticker import Ticker
 from ansible_collections.quorum.etcd.plugins.plugin_utils.wire import bound_silence
 
 
@@ -21,4 +22,7 @@ class ActionModule(ActionBase):
     def run(self, tmp: None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
         bound_silence(self._connection)
-        return {**result, **self._execute_module(module_name="quorum.etcd.member_info", task_vars=task_vars or {})}
+        # Where a folder has snapshots of some gigabytes, reading them takes its time.
+        with Ticker(task_vars or {}, "looking at the host"):
+            found = self._execute_module(module_name="quorum.etcd.member_info", task_vars=task_vars or {})
+        return {**result, **found}

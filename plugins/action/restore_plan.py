@@ -15,6 +15,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils.restore_plan import Op
 from ansible_collections.quorum.etcd.plugins.module_utils.restore_text import plan_in_words, refusals_in_words
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshots import look, recorded_revisions
 from ansible_collections.quorum.etcd.plugins.plugin_utils.local import free_bytes, run
+from ansible_collections.quorum.etcd.plugins.plugin_utils.ticker import Ticker
 
 OPTIONS: dict[str, Any] = {
     "clusters": {"type": "dict", "required": True},
@@ -38,6 +39,12 @@ OPTIONS: dict[str, Any] = {
 NOT_IN_OPTIONS = ("clusters", "facts", "run_hosts", "source", "backups", "now", "confirm", "confirm_with")
 
 
+def _look(source: str, spool: str) -> list[dict[str, Any]]:
+    """The snapshots on the controller; to verify one is to read it."""
+    with Ticker({"inventory_hostname": "controller"}, "reading snapshots"):
+        return look(source, run, spool) if source else []
+
+
 class ActionModule(ActionBase):
     """See the module of the same name for the documentation."""
 
@@ -51,7 +58,7 @@ class ActionModule(ActionBase):
         options = Options(
             now=given["now"] or datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
             nonce=secrets.token_hex(4),
-            controller_snapshots=look(source, run, spool) if source else [],
+            controller_snapshots=_look(source, spool),
             spool_free=free_bytes(spool),
             controller_revisions=recorded_revisions(given["backups"]) if given["backups"] else {},
             **{name: value for name, value in given.items() if name not in NOT_IN_OPTIONS},

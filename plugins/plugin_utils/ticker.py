@@ -43,7 +43,7 @@ class Ticker:
     It runs in a thread of its own, and nothing depends on it.
     """
 
-    def __init__(self, task_vars: Mapping[str, Any], doing: str, tell: Callable[[], str]) -> None:
+    def __init__(self, task_vars: Mapping[str, Any], doing: str, tell: Callable[[], str] = str) -> None:
         self._host = task_vars.get("inventory_hostname", "")
         hosts, forks = task_vars.get("ansible_play_batch") or [self._host], task_vars.get("ansible_forks") or 5
         self._pace = pace(self._host, list(hosts), int(forks))

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What takes long says how far it is: the staging, the way that restores while the cluster is down, and the proof."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+import threading
+import time
+from itertools import pairwise
+from pathlib import Path
+from typing import Iterator
+
+import pytest
+from conftest import CHECKOUT, play
+from lab import Lab
+from slow import about_each_host, assert_growing, assert_regular, slow_tool, watched
+
+BACKUP, RESTORE = CHECKOUT / "playbooks" / "backup.yml", CHECKOUT / "playbooks" / "restore.yml"
+CONFIRM = ("-e", "etcd_restore_confirm=etcd")
+MEMBERS = ["m1", "m2", "m3"]
+
+
+@pytest.fixture
+def slow(lab: Lab) -> Lab:
+    """A lab with twelve megabytes of data and a backup of them, whose tool needs as many seconds for a restore."""
+    for number in range(24):
+        lab.members[0].client.put(b"bulk/%d" % number, os.urandom(1 << 19))
+    done = play(BACKUP, "-i", lab.inventory)
+    assert done.rc == 0, done.output
+    tools = lab.dir / "tools"
+    tools.mkdir()
+    for tool in lab.bin_dir.iterdir():
+        (tools / tool.name).symlink_to(tool.resolve())
+    (tools / "etcdutl").unlink()
+    (tools / "etcdutl").write_text(slow_tool((lab.bin_dir / "etcdutl").resolve(), seconds=1))
+    (tools / "etcdutl").chmod(0o755)
+    return lab
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[Path]:
+    """A folder on another file system than the lab's."""
+    folder = Path(tempfile.mkdtemp(dir="/dev/shm", prefix="quorum-etcd-"))
+    yield folder
+    shutil.rmtree(folder)
+
+
+def test_a_slow_staging_says_how_far_it_is(slow: Lab) -> None:
+    rc, output, said = watched(RESTORE, "-i", slow.inventory, *CONFIRM, "-e", f"etcd_bin_dir={slow.dir}/tools")
+    assert rc == 0, output
+    assert_regular(said, "restoring: ", MEMBERS, least=2)
+    assert_growing(said, "restoring: ")
+
+
+def test_the_way_without_room_and_a_proof_that_has_to_wait(slow: Lab, elsewhere: Path) -> None:
+    script = slow.members[1].dir / "etcd.sh"
+    # The restored member comes up only after a while.
+    late = 'start() {\n    if [ -e "$here/late" ]; then\n        rm "$here/late"\n'
+    late += '        (sleep 12; sh "$0" start) </dev/null >/dev/null 2>&1 &\n        return\n    fi\n'
+    script.write_text(script.read_text().replace("start() {\n", late, 1))
+    (slow.members[1].dir / "late").touch()
+    aside = f"etcd_restore_aside={elsewhere}/{{{{ inventory_hostname }}}}"
+    rc, output, said = watched(
+        RESTORE, "-i", slow.inventory, *CONFIRM, "-e", f"etcd_bin_dir={slow.dir}/tools", "-e", aside
+    )
+    assert rc == 0, output
+    assert_regular(said, "restoring: ", MEMBERS, least=2)
+    assert_growing(said, "restoring: ")
+    waiting = about_each_host(said, "waiting for the proof: ")
+    assert waiting and any("m2" in line.text for own in waiting.values() for line in own), said
+
+
+MANY = """\
+- hosts: all
+  gather_facts: false
+  tasks:
+    - name: Bring a slow file to the host
+      quorum.etcd.transfer:
+        direction: to_host
+        src: "{{ folder }}/{{ inventory_hostname }}"
+        dest: "{{ folder }}/arrived/{{ inventory_hostname }}"
+        size: "{{ size }}"
+"""
+
+
+def feed(path: Path, megabytes: int) -> None:
+    """A megabyte a second into a FIFO."""
+    with path.open("wb") as fifo:
+        for _second in range(megabytes):
+            fifo.write(bytes(10**6))
+            fifo.flush()
+            time.sleep(1)
+
+
+def test_fifteen_hosts_take_turns(tmp_path: Path) -> None:
+    """All at once they are spoken of once a second, and not fifteen times every five seconds."""
+    hosts = [f"h{number}" for number in range(1, 16)]
+    (tmp_path / "many.yml").write_text(MANY)
+    for host in hosts:
+        os.mkfifo(tmp_path / host)
+        threading.Thread(target=feed, args=(tmp_path / host, 22), daemon=True).start()
+    local = f"ansible_connection=local ansible_python_interpreter={sys.executable} folder={tmp_path} size={22 * 10**6}"
+    rc, output, said = watched(tmp_path / "many.yml", "-i", ",".join(hosts), "-e", local)
+    assert rc == 0, output
+    assert {line.host for line in said} == set(hosts), output
+    for earlier, later in zip(said, said[5:]):
+        assert later.at - earlier.at > 3, "more than a line a second"
+    assert all(later.at - earlier.at < 5 for earlier, later in pairwise(said)), "silent for too long"
