@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Dict, List, Mapping, Sequence
 
 from ._markup import Markup, tag
@@ -93,6 +94,7 @@ h1 { font-size: clamp(1.5rem, 1.1rem + 1.9vw, 2.25rem); line-height: 1.2; margin
 h2 { font-size: 1.2rem; line-height: 1.3; margin: 0 0 .75rem }
 h3 { font-size: 1rem; margin: 1.5rem 0 .25rem }
 p { margin: .5rem 0 }
+.whole { white-space: nowrap }
 .soft { color: var(--soft) }
 .small { font-size: .875rem }
 .top { display: flex; flex-wrap: wrap; align-items: center; gap: .5rem .75rem; color: var(--soft); font-size: .95rem }
@@ -175,10 +177,12 @@ figcaption strong { color: var(--text) }
 @media print {
   body { font-size: 10pt; background: none }
   header, main, footer { max-width: none; padding: 0 }
-  section, .facts > div { break-inside: avoid; border-radius: 0; padding: .5rem .75rem }
-  section.long { break-inside: auto }
-  h2, h3 { break-after: avoid }
-  figure, tr, li { break-inside: avoid }
+  section, .facts > div { border-radius: 0; padding: .5rem .75rem }
+  section { border-width: 1px 0 0; margin: .75rem 0 }
+  .facts { grid-template-columns: repeat(3, 1fr) }
+  .facts > div, figure, tr, li, pre.command { break-inside: avoid }
+  h2, h3, .on, summary { break-after: avoid }
+  th, td { padding-top: .15rem; padding-bottom: .15rem }
   summary { color: inherit }
   details::details-content { content-visibility: visible; block-size: auto }
   .timeline rect, .key rect, .badge, .verdict, .facts > div { print-color-adjust: exact; -webkit-print-color-adjust: exact }
@@ -239,9 +243,15 @@ def _header(report: Mapping[str, Any]) -> Markup:
             tag("span", tag("time", clock(report["when"]), datetime=report["when"])),
             class_="top",
         ),
-        tag("h1", report["headline"]),
+        tag("h1", _whole_dates(report["headline"])),
         tag("dl", *facts, class_="facts"),
     )
+
+
+def _whole_dates(text: str) -> List[Any]:
+    """The text with its dates and times in one piece each, wherever the line ends."""
+    parts = re.split(r"(\d{4}-\d\d-\d\d|\d\d:\d\d:\d\d UTC)", text)
+    return [tag("span", part, class_="whole") if number % 2 else part for number, part in enumerate(parts)]
 
 
 def _sections(report: Mapping[str, Any]) -> List[Markup]:
@@ -391,7 +401,7 @@ def _timeline(report: Mapping[str, Any]) -> Markup:
         else "",
     ]
     text = [tag("p", note, class_="soft small") for note in notes if note]
-    return _section("Timeline", *figures, _key(report), *text, _numbers(report), class_="long")
+    return _section("Timeline", *figures, _key(report), *text, _numbers(report))
 
 
 def _key(report: Mapping[str, Any]) -> Markup:
@@ -512,7 +522,7 @@ def _plan(report: Mapping[str, Any]) -> Markup:
         opened = report["outcome"] in (CHECK, UNCONFIRMED)
         what = tag("summary", "The plan, with every command")
         blocks.append(tag("details", what, _lines_of(report["plan"]), open=opened))
-    return _section("The plan", *blocks, class_="long") if blocks else Markup()
+    return _section("The plan", *blocks) if blocks else Markup()
 
 
 def _lines_of(text: Sequence[str]) -> Markup:
