@@ -73,21 +73,21 @@ def assert_within_bounds(outage: dict[str, Any], gap: Gap) -> None:
 def test_each_outcome_of_one_cluster(lab: Lab, reports: Reports, tmp_path: Path) -> None:
     filled(lab)
     inventory = ("-i", lab.inventory)
-    _, found = reports.of(0, *inventory, "--check", "--diff")
+    _done, found = reports.of(0, *inventory, "--check", "--diff")
     assert found["etcd"]["outcome"] == "check" and found["etcd"]["hosts"]["m1"]["moved"] and found["etcd"]["plan"]
 
-    _, found = reports.of(2, *inventory)
+    _done, found = reports.of(2, *inventory)
     assert found["etcd"]["outcome"] == "unconfirmed"
     assert found["etcd"]["next_steps"][0]["commands"][0]["command"].endswith("-e etcd_restore_confirm=etcd")
 
     snapshot = next(lab.backup_dir.glob("*.db"))
     (tmp_path / "cut.db").write_bytes(snapshot.read_bytes()[:-512])
-    _, found = reports.of(2, *inventory, *CONFIRM, "-e", f"etcd_restore_snapshot={tmp_path / 'cut.db'}")
+    _done, found = reports.of(2, *inventory, *CONFIRM, "-e", f"etcd_restore_snapshot={tmp_path / 'cut.db'}")
     assert found["etcd"]["outcome"] == "refused" and "cut.db" in found["etcd"]["refusals"][0]["cause"]
 
     began = time.monotonic()
     with Writer(lab.endpoints, timeout=WRITER_SECONDS) as writer:
-        _, found = reports.of(0, *inventory, *CONFIRM)
+        _done, found = reports.of(0, *inventory, *CONFIRM)
         writer.wait_for_write()
         gap = writer.longest_gap(began)
     report = found["etcd"]
@@ -104,7 +104,7 @@ def test_each_outcome_of_one_cluster(lab: Lab, reports: Reports, tmp_path: Path)
     assert all(Path(path).is_dir() for host in report["hosts"].values() for path in host["kept"])
     assert_within_bounds(report["outage"], gap)
 
-    _, found = reports.of(0, *inventory, *CONFIRM)
+    _done, found = reports.of(0, *inventory, *CONFIRM)
     assert found["etcd"]["outcome"] == "nothing"
 
     done, found = reports.of(0, *inventory, *CONFIRM, "-e", "etcd_restore_rollback=true")
@@ -123,7 +123,7 @@ def test_a_restore_that_fails_tells_where_and_why(lab: Lab, reports: Reports) ->
     # Starts the old data, and refuses whatever a restore has put in its place.
     refuse = 'start() {\n    if ls "$here" | grep -q "data.before-"; then echo "no such luck" >&2; exit 1; fi\n'
     script.write_text(good.replace("start() {", refuse, 1))
-    _, found = reports.of(2, "-i", lab.inventory, *CONFIRM, "-e", "etcd_restore_prove_timeout=15")
+    _done, found = reports.of(2, "-i", lab.inventory, *CONFIRM, "-e", "etcd_restore_prove_timeout=15")
     report = found["etcd"]
     assert report["outcome"] == "rolled-back" and report["touched"] and report["proof"] == []
     assert "m2" in {item["host"] for item in report["reasons"]}, report["reasons"]
@@ -135,7 +135,7 @@ def test_a_restore_that_fails_tells_where_and_why(lab: Lab, reports: Reports) ->
 def test_a_restore_that_was_killed_and_run_again(lab: Lab, reports: Reports, step: str) -> None:
     filled(lab)
     killed_at(lab, step)
-    _, found = reports.of(0, "-i", lab.inventory, *CONFIRM)
+    _done, found = reports.of(0, "-i", lab.inventory, *CONFIRM)
     report = found["etcd"]
     assert (report["outcome"], report["mode"]) == ("restored", "resume"), report["headline"]
     assert len(report["proof"]) >= 5 and report["loss"]["revisions"] is not None
@@ -176,14 +176,14 @@ def test_a_host_that_cannot_be_looked_at(lab: Lab, reports: Reports) -> None:
     inventory = lab.dir / "odd.yml"
     odd = "m3: {ansible_python_interpreter: /no/python, etcd_name: m3"
     inventory.write_text(lab.inventory.read_text().replace("m3: {etcd_name: m3", odd))
-    _, found = reports.of(2, "-i", inventory, *CONFIRM)
+    _done, found = reports.of(2, "-i", inventory, *CONFIRM)
     report = found["etcd"]
     assert report["outcome"] == "refused" and report["refusals"][0]["host"] == "m3"
     assert report["reasons"][0]["host"] == "m3" and "/no/python" in report["reasons"][0]["text"]
 
 
 def test_a_run_that_never_came_to_a_plan(lab: Lab, reports: Reports) -> None:
-    _, found = reports.of(2, "-i", lab.inventory, *CONFIRM, "-e", "ansible_python_interpreter=/no/python")
+    _done, found = reports.of(2, "-i", lab.inventory, *CONFIRM, "-e", "ansible_python_interpreter=/no/python")
     report = found["etcd"]
     assert report["outcome"] == "failed" and report["headline"].startswith("Nothing was touched")
     assert [item["host"] for item in report["reasons"]] == ["m1", "m2", "m3"]
