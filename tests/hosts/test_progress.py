@@ -18,12 +18,20 @@ from images import docker
 from slow import LINE, Said, assert_growing, assert_regular, slow_tool, watched
 
 BACKUP, RESTORE = CHECKOUT / "playbooks" / "backup.yml", CHECKOUT / "playbooks" / "restore.yml"
-MEGABYTES, RATE = 40, "14mbit"  # some twenty seconds on the way to a host
+MEGABYTES = 40
 PASSWORD = "a word for su"
-# What comes in over SSH is slowed, and not what the members tell each other.
-SLOW_SSH = f"""\
-tc qdisc add dev eth0 handle ffff: ingress
-tc filter add dev eth0 parent ffff: protocol ip u32 match ip dport 22 0xffff police rate {RATE} burst 256k drop flowid :1
+# ssh reaches a host through this, which lets so many bytes a second go there.
+SLOW_WAY = """\
+import os, socket, sys, threading, time
+host = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+def back():
+    while data := host.recv(65536):
+        os.write(1, data)
+    os._exit(0)
+threading.Thread(target=back, daemon=True).start()
+while data := os.read(0, 16384):
+    host.sendall(data)
+    time.sleep(len(data) / 1_800_000)
 """
 
 
@@ -42,15 +50,17 @@ def hosts(tmp_path_factory: pytest.TempPathFactory):
             made.run(member, ["mv", "/usr/local/bin/etcdutl", "/usr/local/bin/etcdutl.real"])
             docker("cp", str(made.dir / "slow.py"), f"{member.container}:/usr/local/bin/etcdutl")
             made.run(member, ["chmod", "755", "/usr/local/bin/etcdutl"])
-            made.run(member, ["sh", "-ec", SLOW_SSH])
             made.run(member, ["sh", "-c", f"echo 'root:{PASSWORD}' | chpasswd"])
+        (made.dir / "slow_way.py").write_text(SLOW_WAY)
+        proxy = f"-o IdentitiesOnly=yes -o ProxyCommand='{sys.executable} {made.dir}/slow_way.py %h %p'"
+        made.inventory.write_text(made.inventory.read_text().replace("-o IdentitiesOnly=yes", proxy))
         yield made
 
 
 def fetch_backup(hosts: Hosts) -> None:
     """The snapshot and its manifest, from the host where they are to the controller."""
     for member in hosts.members:
-        found = hosts.run(member, ["find", "/var/backups/etcd", "-name", "*.db"]).split()
+        found = hosts.run(member, ["find", "/var/backups", "-name", "etcd-*.db"]).split()
         for path in found:
             (hosts.dir / "backups").mkdir(exist_ok=True)
             for name in (path, f"{path}.json"):
