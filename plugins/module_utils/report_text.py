@@ -204,7 +204,7 @@ def _writes(report: Mapping[str, Any]) -> Dict[str, str]:
         return _fact(
             title, "Before the run, and now", "The cluster had no quorum, and this run has not changed that.", BAD
         )
-    if outcome == ROLLED_BACK and outage["start"]:
+    if outage["start"] and (outcome == ROLLED_BACK or outage["back"] is not None):
         return _writes_to_old_data(outage)
     if report["touched"] or report["unfinished"]:
         since = f"Since {clock(outage['start'])}" if outage["start"] else "Not known"

@@ -327,6 +327,18 @@ def test_a_proof_that_was_taken_back_is_none():
     assert report["facts"][1]["value"].startswith("Since 2026-11-24 15:00:") and report["facts"][2]["value"] == "No"
 
 
+def test_where_most_hosts_have_their_old_data_back_the_cluster_may_serve():
+    """One host of five is not heard of; the others have started their old members again."""
+    given = recorded("rolled-back")
+    journals = {host: entries for host, entries in given.journals.items() if host != "m2"}
+    report = build("etcd", recorded("rolled-back", journals=journals), NOW)
+    assert report["outcome"] == "failed" and report["unfinished"] == ["m2"]
+    assert "enough old members" in report["facts"][1]["note"].lower()
+    fewer = {host: entries for host, entries in journals.items() if host in ("m1", "m3")}
+    report = build("etcd", recorded("rolled-back", journals=fewer), NOW)
+    assert report["facts"][1]["note"] == "Nothing shows that the cluster takes writes again."
+
+
 def test_a_failure_before_anything_was_stopped():
     nothing_begun = {host: [] for host in recorded("restored").journals}
     given = recorded("restored", journals=nothing_begun, reasons=[{"host": HOST, "text": "no room"}])
