@@ -239,6 +239,7 @@ class Restore:
         deadline = time.monotonic() + timeout
         if self.service.state() in ("stopped", "failed"):
             self.service.start()  # it did not stay up when it was started; a second failure is for its log to explain
+        self.progress.say("waiting for the proof")
         while True:
             view, checks = self._check(thorough=False)
             if view["has_quorum"] and view["cluster_id"] == self.plan["of"]["cluster_id"]:

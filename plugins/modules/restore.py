@@ -58,7 +58,7 @@ options:
     type: str
     default: ""
 notes:
-  - For what takes longer than two seconds it prints every few seconds how far it is, whatever the connection is. With more
+  - For what takes longer than three seconds it prints every few seconds how far it is, whatever the connection is. With more
     than five hosts at once they take turns, a line a second. The host's line is C(progress) in its state folder.
 """
 

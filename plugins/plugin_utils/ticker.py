@@ -16,7 +16,7 @@ from typing import Any, Callable, Mapping, NamedTuple
 from ansible.utils.display import Display
 
 EVERY = 5.0  # seconds between two lines about one host
-PATIENCE = 2.0  # seconds: what is quicker is not spoken of
+PATIENCE = 3.0  # seconds: what is quicker is not spoken of
 TOTAL = 1.0  # seconds between two lines of a run at least: with more hosts at once, each is spoken of less often
 MARK = "quorum-etcd progress "  # sudo and login scripts may print before it
 

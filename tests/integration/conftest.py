@@ -54,18 +54,18 @@ def play(*arguments: str | Path, cwd: Path = CHECKOUT, **env: str) -> Play:
         check=False,
     )
     output = done.stdout + done.stderr
-    _keep(_test_name(), f"$ {' '.join(argv)}\n{output}\n")
+    keep(test_name(), f"$ {' '.join(argv)}\n{output}\n")
     assert "Traceback" not in output, output
     assert "DEPRECATION WARNING" not in output, output
     return Play(done.returncode, output)
 
 
-def _test_name() -> str:
+def test_name() -> str:
     """The running test as a file name."""
     return re.sub(r"[^\w.-]+", "_", os.environ.get("PYTEST_CURRENT_TEST", "no-test").split(" ")[0].rpartition("/")[2])
 
 
-def _keep(name: str, text: str) -> None:
+def keep(name: str, text: str) -> None:
     """Add to what is left behind for whoever looks into a failure: every play, and the logs of a lab that failed."""
     LOGS.mkdir(parents=True, exist_ok=True)
     with (LOGS / f"{name}.log").open("a") as log:
@@ -81,7 +81,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
             journals = "".join(
                 f"--- {path}\n{path.read_text()}" for path in sorted(lab.dir.glob("*/state/**/journal.jsonl"))
             )
-            _keep(_test_name(), f"{lab.logs(lines=400)}\n{journals}")
+            keep(test_name(), f"{lab.logs(lines=400)}\n{journals}")
     return report
 
 
