@@ -54,13 +54,13 @@ def play(*arguments: str | Path, cwd: Path = CHECKOUT, **env: str) -> Play:
         check=False,
     )
     output = done.stdout + done.stderr
-    keep(test_name(), f"$ {' '.join(argv)}\n{output}\n")
+    keep(running_test(), f"$ {' '.join(argv)}\n{output}\n")
     assert "Traceback" not in output, output
     assert "DEPRECATION WARNING" not in output, output
     return Play(done.returncode, output)
 
 
-def test_name() -> str:
+def running_test() -> str:
     """The running test as a file name."""
     return re.sub(r"[^\w.-]+", "_", os.environ.get("PYTEST_CURRENT_TEST", "no-test").split(" ")[0].rpartition("/")[2])
 
@@ -81,7 +81,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
             journals = "".join(
                 f"--- {path}\n{path.read_text()}" for path in sorted(lab.dir.glob("*/state/**/journal.jsonl"))
             )
-            keep(test_name(), f"{lab.logs(lines=400)}\n{journals}")
+            keep(running_test(), f"{lab.logs(lines=400)}\n{journals}")
     return report
 
 

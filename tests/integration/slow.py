@@ -11,7 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Iterable, NamedTuple, Sequence
 
-from conftest import CHECKOUT, keep, test_name, user_environment
+from conftest import CHECKOUT, keep, running_test, user_environment
 
 LINE = re.compile(r"(?P<host>\w+): (?P<text>.*), \d+ s so far")
 # Restores as etcdutl does, and lets the database that it has made arrive slowly, as on a bad disk.
@@ -64,7 +64,7 @@ def watched(*arguments: str | Path) -> tuple[int, str, list[Said]]:
             output += line
             if found := LINE.fullmatch(line.strip()):
                 said.append(Said(time.monotonic(), found["host"], found["text"]))
-    keep(test_name(), f"$ {' '.join(argv)}\n{output}\n{said}\n")
+    keep(running_test(), f"$ {' '.join(argv)}\n{output}\n{said}\n")
     return run.returncode, output, said
 
 
