@@ -1,22 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What takes long says how far it is: the staging, the way that restores while the cluster is down, and the proof."""
+"""What takes long says how far it is: and many hosts take turns."""
 
 from __future__ import annotations
 
 import os
-import shutil
 import sys
-import tempfile
 import threading
 import time
 from itertools import pairwise
 from pathlib import Path
-from typing import Iterator
 
 import pytest
 from conftest import CHECKOUT, play
 from lab import Lab
-from slow import about_each_host, assert_growing, assert_regular, slow_tool, watched
+from slow import assert_growing, assert_regular, slow_tool, watched
 
 BACKUP, RESTORE = CHECKOUT / "playbooks" / "backup.yml", CHECKOUT / "playbooks" / "restore.yml"
 CONFIRM = ("-e", "etcd_restore_confirm=etcd")
@@ -40,37 +37,11 @@ def slow(lab: Lab) -> Lab:
     return lab
 
 
-@pytest.fixture
-def elsewhere() -> Iterator[Path]:
-    """A folder on another file system than the lab's."""
-    folder = Path(tempfile.mkdtemp(dir="/dev/shm", prefix="quorum-etcd-"))
-    yield folder
-    shutil.rmtree(folder)
-
-
 def test_a_slow_staging_says_how_far_it_is(slow: Lab) -> None:
     rc, output, said = watched(RESTORE, "-i", slow.inventory, *CONFIRM, "-e", f"etcd_bin_dir={slow.dir}/tools")
     assert rc == 0, output
     assert_regular(said, "restoring: ", MEMBERS, least=2)
     assert_growing(said, "restoring: ")
-
-
-def test_the_way_without_room_and_a_proof_that_has_to_wait(slow: Lab, elsewhere: Path) -> None:
-    script = slow.members[1].dir / "etcd.sh"
-    # The restored member runs, and answers only after a while.
-    late = '    if [ -e "$here/late" ]; then\n        rm "$here/late"\n        pid=$!\n        kill -STOP "$pid"\n'
-    late += '        (sleep 20; kill -CONT "$pid") </dev/null >/dev/null 2>&1 &\n    fi\n'
-    script.write_text(script.read_text().replace('    echo "started $!"\n', f'    echo "started $!"\n{late}', 1))
-    (slow.members[1].dir / "late").touch()
-    aside = f"etcd_restore_aside={elsewhere}/{{{{ inventory_hostname }}}}"
-    rc, output, said = watched(
-        RESTORE, "-i", slow.inventory, *CONFIRM, "-e", f"etcd_bin_dir={slow.dir}/tools", "-e", aside
-    )
-    assert rc == 0, output
-    assert_regular(said, "restoring: ", MEMBERS, least=2)
-    assert_growing(said, "restoring: ")
-    waiting = about_each_host(said, "waiting for the proof")
-    assert sorted(waiting) == MEMBERS and any("m2" in line.text for line in waiting["m1"]), said
 
 
 MANY = """\
