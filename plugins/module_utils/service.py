@@ -189,9 +189,13 @@ class StaticPod(Manager):
         moved = self.host.exists(self.service["manifest"])
         if moved:
             self._move(self.service["manifest"], self._parked())
-        self._wait_until_gone(lambda: bool(self.pids()), timeout, f"the static pod of {self.service['manifest']}")
+        self._wait_until_pod_is_gone(timeout)
         if moved:
             self.sleep(POD_SETTLE)
+            self._wait_until_pod_is_gone(timeout)  # a failed one may just have been started again
+
+    def _wait_until_pod_is_gone(self, timeout: float) -> None:
+        self._wait_until_gone(lambda: bool(self.pids()), timeout, f"the static pod of {self.service['manifest']}")
 
     def start(self) -> None:
         if self.host.exists(self.service["manifest"]):
