@@ -83,7 +83,7 @@ images: venv go ## the images of the test hosts, and the Docker engine where non
 	$(BIN)/python tests/hosts/kubeadm_image.py
 
 test-hosts: images ## the matrix on real hosts with systemd and SSH: every line of etcd, plain and with TLS and users
-	$(BIN)/python -m pytest tests/hosts -n 2 $(PYTEST_OPTIONS)
+	$(BIN)/python -m pytest tests/hosts -n 2 --dist loadgroup $(PYTEST_OPTIONS)
 
 benchmark: images ## this collection, a plain playbook and the machine's limit side by side (BENCHMARK="--sizes 0.06 --rounds 1")
 	$(BIN)/python benchmarks/restore.py $(BENCHMARK)

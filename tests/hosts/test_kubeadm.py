@@ -15,6 +15,7 @@ from kubeadm_hosts import MANIFEST, KubeadmHosts
 BACKUP, RESTORE = (CHECKOUT / "playbooks" / f"{name}.yml" for name in ("backup", "restore"))
 CONFIRM = ("-e", "etcd_restore_confirm=etcd")
 KEYS = 400
+pytestmark = pytest.mark.xdist_group("kubeadm")  # one worker, as its hosts are made once
 FLAG = re.compile(r"^    - --initial-cluster(-state|-token|)=(.*)\n", re.MULTILINE)
 
 
