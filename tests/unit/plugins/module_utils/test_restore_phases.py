@@ -187,6 +187,15 @@ def test_finish_says_existing(host):
     assert summary(str(host.root / "state"))["open"] is False
 
 
+def test_who_had_finished_and_proves_it_again_for_the_others_is_closed_again(host):
+    restore = to_cutover(host)
+    restore.journal.record(steps.PROVEN, checks=[])
+    restore.finish()
+    restore.journal.record(steps.PROVEN, checks=[])  # the run was killed before another member had finished
+    restore.finish()
+    assert summary(str(host.root / "state"))["open"] is False
+
+
 @pytest.mark.parametrize("slow", [False, True])
 @pytest.mark.parametrize("kind", ["directory", "contents"])
 def test_rollback_puts_data_and_configuration_back_to_the_byte(tmp_path, monkeypatch, kind, slow):
