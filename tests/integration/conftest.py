@@ -32,7 +32,8 @@ class Play(NamedTuple):
         return re.sub(r"\s+", " ", self.output)
 
     def recap(self, host: str) -> dict[str, int]:
-        line = next(line for line in self.output.splitlines() if re.match(rf"{re.escape(host)}\s*:", line))
+        # Lines of progress begin with the host too.
+        line = next(line for line in self.output.splitlines() if re.match(rf"{re.escape(host)}\s*: ok=", line))
         return {key: int(value) for key, value in re.findall(r"(\w+)=(\d+)", line)}
 
 
