@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What takes long says how far it is: and many hosts take turns."""
+"""What takes long says how far it is: the staging, and the way that restores while the cluster is down."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+import tempfile
 import threading
 import time
 from itertools import pairwise
 from pathlib import Path
+from typing import Iterator
 
 import pytest
 from conftest import CHECKOUT, play
@@ -37,8 +40,27 @@ def slow(lab: Lab) -> Lab:
     return lab
 
 
+@pytest.fixture
+def elsewhere() -> Iterator[Path]:
+    """A folder on another file system than the lab's."""
+    folder = Path(tempfile.mkdtemp(dir="/dev/shm", prefix="quorum-etcd-"))
+    yield folder
+    shutil.rmtree(folder)
+
+
 def test_a_slow_staging_says_how_far_it_is(slow: Lab) -> None:
     rc, output, said = watched(RESTORE, "-i", slow.inventory, *CONFIRM, "-e", f"etcd_bin_dir={slow.dir}/tools")
+    assert rc == 0, output
+    assert_regular(said, "restoring: ", MEMBERS, least=2)
+    assert_growing(said, "restoring: ")
+
+
+def test_the_way_without_room_says_how_far_it_is(slow: Lab, elsewhere: Path) -> None:
+    """There the restore itself is done while the cluster is down."""
+    aside = f"etcd_restore_aside={elsewhere}/{{{{ inventory_hostname }}}}"
+    rc, output, said = watched(
+        RESTORE, "-i", slow.inventory, *CONFIRM, "-e", f"etcd_bin_dir={slow.dir}/tools", "-e", aside
+    )
     assert rc == 0, output
     assert_regular(said, "restoring: ", MEMBERS, least=2)
     assert_growing(said, "restoring: ")
