@@ -85,7 +85,7 @@ images: venv go ## the images of the test hosts, and the Docker engine where non
 test-hosts: images ## the matrix on real hosts with systemd and SSH: every line of etcd, plain and with TLS and users
 	$(BIN)/python -m pytest tests/hosts -n 2 --dist loadgroup $(PYTEST_OPTIONS)
 
-benchmark: images ## this collection, a plain playbook and the machine's limit side by side (BENCHMARK="--sizes 0.06 --rounds 1")
+benchmark: images ## this collection, a plain playbook and the machine's limit side by side (BENCHMARK="--cases 0.06 --rounds 1")
 	$(BIN)/python benchmarks/restore.py $(BENCHMARK)
 
 # Molecule's own notes of what it has made: in a place of this checkout, and never older than the run.

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Snapshots of a wanted size, made once by a real member and kept in .cache/benchmarks.
 
-The values have 5,000 bytes, as large Kubernetes objects do, so that the number of keys grows with the size: a member that
-starts reads them all.
+A member that starts reads every key and every value, and that takes a processor: with values of 5,000 bytes, as large
+Kubernetes objects have them, 4 GB are 650,000 keys.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from lab import Lab, Member  # noqa: E402
 CACHE = CHECKOUT / ".cache" / "benchmarks"
 LINE = "3.6"
 VALUE = 5000  # bytes
-ROW = 6165  # what a key with its value takes in the database, seen
+SHARE = 0.81  # of the values in the database, as seen: the rest is keys, revisions and half-filled pages
 WRITERS = 4
+REQUEST = 500_000  # bytes of values in a transaction
 QUOTA = 8 << 30
 SETTINGS = {"quota-backend-bytes": QUOTA}  # of every member that is to hold such a database
 
@@ -42,23 +43,23 @@ class DatabaseError(Exception):
     """It could not be made; the text says why."""
 
 
-def database(gigabytes: float) -> Database:
-    """The snapshot of about this size, made first where it is not there."""
-    keys = int(gigabytes * 1e9 / ROW)
-    path = CACHE / f"{keys}-keys.db"
+def database(gigabytes: float, value: int = VALUE) -> Database:
+    """The snapshot of about this size with values of so many bytes, made first where it is not there."""
+    keys = int(gigabytes * 1e9 * SHARE / value)
+    path = CACHE / f"{keys}-keys-of-{value}.db"
     if not path.exists():
-        _make(path, keys)
+        _make(path, keys, value)
     return Database(path, keys, path.stat().st_size)
 
 
-def _make(path: Path, keys: int) -> None:
+def _make(path: Path, keys: int, value: int) -> None:
     CACHE.mkdir(parents=True, exist_ok=True)
     folder = CACHE / f"making-{keys}"
     shutil.rmtree(folder, ignore_errors=True)
     try:
         lab = Seeding(folder, members=1, line=LINE)
         with lab:
-            _seed(lab.members[0], keys)
+            _seed(lab.members[0], keys, value)
             playbook(CHECKOUT / "playbooks" / "backup.yml", "-i", lab.inventory, "-e", f"etcd_backup_dir={folder}/made")
         made = next((folder / "made").glob("*.db"))
         Path(f"{made}.json").rename(f"{path}.json")
@@ -78,14 +79,16 @@ class Seeding(Lab):
         return "\n".join([*kept, *(f"{name}: {value}" for name, value in quick.items())]) + "\n"
 
 
-def _seed(member: Member, keys: int) -> None:
+def _seed(member: Member, keys: int, value: int) -> None:
     """Text that compresses to half, as base64 of certificates and secrets would."""
+    size = max(1, REQUEST // value)
 
     def write(part: int) -> None:
-        member.client.put_many(
-            (b"registry/objects/%08d" % number, os.urandom(VALUE // 2).hex().encode())
-            for number in range(part, keys, WRITERS)
-        )
+        for first in range(part * size, keys, WRITERS * size):
+            member.client.put_many(
+                (b"registry/objects/%08d" % number, os.urandom(value // 2).hex().encode())
+                for number in range(first, min(first + size, keys))
+            )
 
     with ThreadPoolExecutor(WRITERS) as pool:
         list(pool.map(write, range(WRITERS)))

@@ -7,10 +7,10 @@ The database is small, so that it is the tasks that are measured and not the mac
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Callable, Sequence
 
 from databases import CACHE, CHECKOUT, LINE, Database, database
@@ -23,17 +23,14 @@ SIZE = 0.005  # GB
 def growth(clusters: int, rounds: int, say: Callable[[str], None]) -> dict[int, list[Run]]:
     """By the number of clusters; the outage is not measured here."""
     source = database(SIZE)
-    folder = CACHE / f"growth-{os.getpid()}"
     found: dict[int, list[Run]] = {1: [], clusters: []}
-    try:
-        with ExitStack() as stack:
-            beds = [stack.enter_context(_hosts(folder, number)) for number in range(1, clusters + 1)]
-            for _round in range(rounds):
-                for number, runs in found.items():
-                    runs.append(_restore(folder, beds[:number], source))
-                    say(f"{number} clusters: {runs[-1].seconds:.1f} s")
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory(dir=CACHE)))
+        beds = [stack.enter_context(_hosts(folder, number)) for number in range(1, clusters + 1)]
+        for _round in range(rounds):
+            for number, runs in found.items():
+                runs.append(_restore(folder, beds[:number], source))
+                say(f"{number} clusters: {runs[-1].seconds:.1f} s")
     return found
 
 

@@ -14,45 +14,57 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
+import signal
 import statistics
 import sys
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Callable, NamedTuple, Sequence
 
-from databases import CACHE, LINE, SETTINGS, Database, DatabaseError, database
+from databases import CACHE, LINE, SETTINGS, VALUE, Database, DatabaseError, database
 from growth import growth
 from hosts import Hosts, HostsError
 from ways import Run, clean, collection, limit, plain, put_there, take_away
 
 Way = Callable[[Hosts, Database, bool], Run]
 WAYS: dict[str, Way] = {"limit": limit, "plain": plain, "collection": collection}
-SIZES = (0.06, 0.6, 4.0)
+CASES = "0.06 0.6 4 4:64000 0.6:there"
 ONCE_ABOVE = 1.0  # GB: the plain playbook takes minutes there, and is run only once
 
 
 class Case(NamedTuple):
     size: float  # GB
-    there: bool  # the snapshot is on every host already
+    value: int = VALUE  # bytes
+    there: bool = False  # the snapshot is on every host already
 
     @property
     def label(self) -> str:
-        return f"{self.size:g} GB" + (" there" if self.there else "")
+        return (
+            f"{self.size:g} GB"
+            + (f" of {self.value:,}" if self.value != VALUE else "")
+            + (" there" if self.there else "")
+        )
 
 
-def cases(sizes: Sequence[float]) -> list[Case]:
-    return [*(Case(size, False) for size in sizes), *(Case(size, True) for size in sizes if size == 0.6)]
+def case(text: str) -> Case:
+    """``SIZE[:VALUE][:there]``, such as 0.6, 4:64000 or 0.6:there."""
+    size, *more = text.split(":")
+    values = [int(word) for word in more if word != "there"]
+    return Case(float(size), *values, there="there" in more)
 
 
 def measure(case: Case, rounds: int, ways: Sequence[str]) -> dict[str, list[Run]]:
     """Every way, round by round, on hosts of this case's own."""
-    source = database(case.size)
+    source = database(case.size, case.value)
     found: dict[str, list[Run]] = {way: [] for way in ways if not (way == "plain" and case.there)}
-    with Hosts(CACHE / f"hosts-{os.getpid()}", line=LINE, settings=SETTINGS) as hosts:
+    with TemporaryDirectory(dir=CACHE) as folder, Hosts(folder, line=LINE, settings=SETTINGS) as hosts:
         if case.there:
             put_there(hosts, source)
-        limit(hosts, source, case.there)  # so that the old cluster is as large as the new one
+        first = limit(hosts, source, case.there)  # so that the old cluster is as large as the new one
+        say(
+            f"{case.label}, limit from an empty cluster: {first.seconds:.1f} s in all, {first.outage:.2f} s without a write"
+        )
         for number in range(rounds):
             for way, runs in found.items():
                 if way == "plain" and number and case.size > ONCE_ABOVE:
@@ -74,11 +86,11 @@ def say(text: str) -> None:
 def table(results: dict[str, dict[str, list[Run]]]) -> list[str]:
     """Seconds, and what they are in terms of the limit."""
     lines = [
-        f"{'':14}{'the whole restore':^44}{'without a write':^40}",
-        f"{'database':14}{'limit':>10}{'plain':>17}{'collection':>17}{'limit':>10}{'plain':>13}{'collection':>17}",
+        f"{'':18}{'the whole restore':^44}{'without a write':^40}",
+        f"{'database':18}{'limit':>10}{'plain':>17}{'collection':>17}{'limit':>10}{'plain':>13}{'collection':>17}",
     ]
     for label, found in results.items():
-        cells = [f"{label:14}"]
+        cells = [f"{label:18}"]
         for what, widths in (("seconds", (10, 17, 17)), ("outage", (10, 13, 17))):
             base = median(found, "limit", what)
             for way, width in zip(WAYS, widths):
@@ -104,28 +116,31 @@ def tasks(results: dict[str, dict[str, list[Run]]]) -> list[str]:
         for way in ("plain", "collection"):
             runs = found.get(way)
             if runs:
-                lines.append(f"{label:14}{way:12}{runs[-1].tasks:3} tasks per host, {runs[-1].remote} of them on it")
+                lines.append(f"{label:18}{way:12}{runs[-1].tasks:3} tasks per host, {runs[-1].remote} of them on it")
     return lines
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", type=float, nargs="*", default=SIZES, help="in GB (default: 0.06 0.6 4)")
+    cases = f"SIZE[:VALUE][:there], in GB and bytes, `there`: the snapshot is on every host (default: {CASES})"
+    parser.add_argument("--cases", type=case, nargs="*", metavar="CASE", help=cases)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--ways", nargs="*", choices=list(WAYS), default=list(WAYS))
     parser.add_argument("--clusters", type=int, default=5, help="how many in the largest run; 0: leave that out")
     wanted = parser.parse_args(argv)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the hosts go with it
     results: dict[str, dict[str, list[Run]]] = {}
     grown: dict[int, list[Run]] = {}
     try:
-        for case in cases(wanted.sizes):
-            results[case.label] = measure(case, wanted.rounds, wanted.ways)
+        for each in map(case, CASES.split()) if wanted.cases is None else wanted.cases:
+            results[each.label] = measure(each, wanted.rounds, wanted.ways)
+            keep(results, grown)
         if wanted.clusters:
             grown = growth(wanted.clusters, wanted.rounds, say)
+            keep(results, grown)
     except (DatabaseError, HostsError) as error:
         print(f"benchmark: {error}", file=sys.stderr)
         return 1
-    keep(results, grown)
     print("\n".join([*table(results), "", *tasks(results), *growth_lines(grown)]))
     return 0
 
