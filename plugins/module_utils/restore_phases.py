@@ -37,6 +37,10 @@ FOLLOWERS_WAIT = 10.0
 # Whoever sees that all others have stopped goes on at once, which spares the cluster the time between two tasks. Who does
 # not see it (a run with fewer forks than hosts, a stop that hangs) leaves that to the next task, after its barrier.
 OTHERS_WAIT = 3.0
+# What comes next costs processor time on this host, which a member that reads its data has better use for: it is waited
+# for, unless the others do not come up with it (a run with fewer forks than hosts).
+UP_WAIT = 5.0
+UP_TOGETHER = 1.0
 STOP_TIMEOUT = 60.0
 
 
@@ -181,7 +185,15 @@ class Restore:
             self.journal.record(steps.STOPPED)
             if not self.plan["slow"] and others.wait(OTHERS_WAIT):
                 self.cutover()
+                self._wait_until_up()
         return True
+
+    def _wait_until_up(self) -> None:
+        began = time.monotonic()
+        while not self.service.is_up() and time.monotonic() - began < UP_WAIT:
+            if time.monotonic() - began > UP_TOGETHER and not all(is_open(url) for url in self.plan["others"]):
+                return
+            time.sleep(0.2)
 
     # ---- cutover: old data aside, new data in place, configuration, start ----
 
@@ -398,19 +410,21 @@ class Closing:
 
     def _watch(self) -> None:
         while self._open and not self._over.is_set():
-            self._open = [url for url in self._open if self._is_open(url)]
+            self._open = [url for url in self._open if is_open(url, self._connect)]
             if self._open:
                 self._over.wait(0.05)
         if not self._open:
             self._all_closed.set()
 
-    def _is_open(self, url: str) -> bool:
-        parts = urlsplit(url)
-        try:
-            self._connect((parts.hostname, parts.port), timeout=0.5).close()
-        except OSError:
-            return False
-        return True
+
+def is_open(url: str, connect: Callable[..., Any] = socket.create_connection) -> bool:
+    """Whether somebody listens at a peer URL."""
+    parts = urlsplit(url)
+    try:
+        connect((parts.hostname, parts.port), timeout=0.5).close()
+    except OSError:
+        return False
+    return True
 
 
 def sync_tree(path: str) -> None:

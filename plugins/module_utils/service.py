@@ -40,7 +40,7 @@ def manager(
 
 
 class Manager:
-    """The interface: ``state``, ``stop``, ``start``, ``configuration_changed``."""
+    """The interface: ``state``, ``stop``, ``start``, ``is_up``, ``configuration_changed``."""
 
     def __init__(self, member: Mapping[str, Any], run: Run, sleep: Callable[[float], None], root: str) -> None:
         self.service = member["service"]
@@ -61,6 +61,10 @@ class Manager:
     def start(self) -> None:
         """Start it without waiting until it serves; EtcdError where it cannot even be started."""
         raise NotImplementedError
+
+    def is_up(self) -> bool:
+        """Whether it is as far up as its manager can tell: with systemd, whether it serves."""
+        return True
 
     def configuration_changed(self) -> None:
         """Its files were changed behind the back of this object."""
@@ -132,6 +136,10 @@ class Systemd(Manager):
         self._must(
             ["systemctl", "start", "--no-block", name], f"see 'systemctl status {name}' and 'journalctl -u {name}'."
         )
+
+    def is_up(self) -> bool:
+        # A unit of Type=notify is active when etcd itself says that it serves; others are so at once, and nothing is lost.
+        return self._show().get("ActiveState") in ("active", "failed")
 
     def configuration_changed(self) -> None:
         settings.reload_units(self.run)

@@ -30,6 +30,7 @@ class Service:
     def __init__(self):
         self.running = True
         self.calls = []
+        self.ups = iter(())  # what is_up will say
 
     def state(self):
         return "running" if self.running else "stopped"
@@ -41,6 +42,9 @@ class Service:
     def start(self):
         self.calls.append("start")
         self.running = True
+
+    def is_up(self):
+        return next(self.ups, True)
 
 
 @pytest.fixture
@@ -166,6 +170,18 @@ def test_no_phase_before_its_predecessor(host):
         with pytest.raises(EtcdError, match="is not in its journal"):
             getattr(host.restore(), phase)()
     assert host.db() == "old" and host.service.calls == []
+
+
+@pytest.mark.parametrize(("up_after", "others_are_up", "waited"), [(3, True, 0.6), (99, True, 5), (99, False, 1.2)])
+def test_the_start_is_waited_for_while_the_others_come_up_too(host, monkeypatch, up_after, others_are_up, waited):
+    clock = [0.0]
+    monkeypatch.setattr(restore_phases.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(restore_phases.time, "sleep", lambda _seconds: clock.__setitem__(0, clock[0] + 0.2))
+    monkeypatch.setattr(restore_phases, "is_open", lambda url: others_are_up)
+    restore = host.restore(others=["http://127.0.0.1:1"])
+    host.service.ups = iter([False] * up_after)
+    restore._wait_until_up()
+    assert clock[0] == pytest.approx(waited)
 
 
 @pytest.mark.parametrize("stays_up", [True, False])

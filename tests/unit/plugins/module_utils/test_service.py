@@ -115,6 +115,12 @@ class TestSystemd:
         make(run, tmp_path).stop(1)
         assert run.acts() == []
 
+    @pytest.mark.parametrize(
+        ("state", "up"), [("inactive", False), ("activating", False), ("active", True), ("failed", True)]
+    )
+    def test_up_is_what_the_unit_says(self, tmp_path, state, up):
+        assert make(Runner(ActiveState=state), tmp_path).is_up() is up
+
     def test_configuration_changed(self, tmp_path):
         run = Runner()
         make(run, tmp_path).configuration_changed()
