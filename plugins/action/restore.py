@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.quorum.etcd.plugins.module_utils.journal import STARTED
+from ansible_collections.quorum.etcd.plugins.module_utils.journal import SERVING, STARTED
 from ansible_collections.quorum.etcd.plugins.plugin_utils.ticker import Ticker, file_on_host
 from ansible_collections.quorum.etcd.plugins.plugin_utils.wire import bound_silence
 
@@ -71,7 +71,7 @@ def _why(result: Mapping[str, Any]) -> str:
 def has_just_started(stopped: Mapping[str, Any]) -> bool:
     """Whether the phase ``stop`` went on with the cutover to its end."""
     journal = stopped.get("journal") or [{}]
-    return bool(stopped.get("changed")) and journal[-1].get("step") == STARTED
+    return bool(stopped.get("changed")) and journal[-1].get("step") in (STARTED, SERVING)
 
 
 def _failed(result: Any) -> bool:

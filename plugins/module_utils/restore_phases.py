@@ -189,11 +189,14 @@ class Restore:
         return True
 
     def _wait_until_up(self) -> None:
-        began = time.monotonic()
-        while not self.service.is_up() and time.monotonic() - began < UP_WAIT:
-            if time.monotonic() - began > UP_TOGETHER and not all(is_open(url) for url in self.plan["others"]):
+        began, was_down = time.monotonic(), False
+        while not self.service.is_up():
+            waited, was_down = time.monotonic() - began, True
+            if waited > UP_WAIT or (waited > UP_TOGETHER and not all(is_open(url) for url in self.plan["others"])):
                 return
             time.sleep(0.2)
+        if was_down and self.service.state() == "running":
+            self._once(steps.SERVING)  # it said so itself, which it does when there is a leader
 
     # ---- cutover: old data aside, new data in place, configuration, start ----
 

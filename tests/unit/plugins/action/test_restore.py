@@ -32,6 +32,7 @@ def test_a_host_that_left_the_play_in_another_task_is_gone_too():
 def test_a_stop_that_went_on_to_the_start_spares_the_cutover():
     started = [{"step": "stopped"}, {"step": "started"}]
     assert has_just_started({"changed": True, "journal": started})
+    assert has_just_started({"changed": True, "journal": [*started, {"step": "serving"}]})
 
 
 def test_only_the_start_of_this_very_run_counts():

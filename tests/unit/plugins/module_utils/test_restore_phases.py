@@ -179,9 +179,11 @@ def test_the_start_is_waited_for_while_the_others_come_up_too(host, monkeypatch,
     monkeypatch.setattr(restore_phases.time, "sleep", lambda _seconds: clock.__setitem__(0, clock[0] + 0.2))
     monkeypatch.setattr(restore_phases, "is_open", lambda url: others_are_up)
     restore = host.restore(others=["http://127.0.0.1:1"])
+    restore.journal.open(restore.plan)
     host.service.ups = iter([False] * up_after)
     restore._wait_until_up()
-    assert clock[0] == pytest.approx(waited)
+    assert clock[0] == pytest.approx(waited, abs=0.25)
+    assert ("serving" in restore.journal.steps()) is (up_after == 3)
 
 
 @pytest.mark.parametrize("stays_up", [True, False])
