@@ -68,8 +68,8 @@ test-integration: venv go ## tests against real etcd members
 	@$(BIN)/python lab/etcd_binaries.py >/dev/null
 	$(BIN)/python -m pytest tests/integration tests/faults/test_controller_killed.py -m "not long" -n 2 $(PYTEST_OPTIONS)
 
-# The moments between two steps are drawn anew each time; a failure names the seed that draws them again.
-faults: export FAULTS_SEED ?= $(shell date +%s)
+# The moments between two steps are drawn from a seed, so that a failure can be drawn again: FAULTS_SEED=2 draws others.
+faults: export FAULTS_SEED ?= 1
 faults: images ## every fault: controllers and hosts killed at each step of a restore and between, full disks, other snapshots
 	$(BIN)/python -m pytest tests/faults -n 2 --dist loadgroup $(PYTEST_OPTIONS)
 
