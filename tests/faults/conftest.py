@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Iterator
 
 import pytest
 from etcd_binaries import obtain
@@ -57,6 +58,16 @@ class Pool:
         self._context = self._ground = None
 
 
+def one_round(pool: Pool, request: pytest.FixtureRequest) -> Iterator[Ground]:
+    ground = pool.get()
+    try:
+        yield ground.begin()
+    finally:
+        ground.end()
+        if request.node.stash.get(FAILED, False):
+            pool.discard()
+
+
 @pytest.fixture(scope="session")
 def labs(tmp_path_factory: pytest.TempPathFactory):
     pool = Pool(lambda: Lab(tmp_path_factory.mktemp("faults") / "lab"))
@@ -67,9 +78,7 @@ def labs(tmp_path_factory: pytest.TempPathFactory):
 @pytest.fixture
 def ground(labs: Pool, request: pytest.FixtureRequest):
     """A lab with a fresh round."""
-    yield labs.get().begin()
-    if request.node.stash.get(FAILED, False):
-        labs.discard()
+    yield from one_round(labs, request)
 
 
 @pytest.fixture(scope="session")
@@ -82,6 +91,4 @@ def all_hosts(tmp_path_factory: pytest.TempPathFactory):
 @pytest.fixture
 def real(all_hosts: Pool, request: pytest.FixtureRequest):
     """Real hosts with a fresh round."""
-    yield all_hosts.get().begin()
-    if request.node.stash.get(FAILED, False):
-        all_hosts.discard()
+    yield from one_round(all_hosts, request)

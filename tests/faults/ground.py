@@ -14,14 +14,13 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Callable, Iterator, NamedTuple
 
 from client import Client, GatewayError, differences, dump, seed
-from conftest import CHECKOUT, PLAYBOOK_SECONDS, Play, user_environment
+from conftest import CHECKOUT, PLAYBOOK_SECONDS, Play, playbook_argv, user_environment
 from hosts import Hosts
 from hosts import Member as HostsMember
 from lab import Lab
@@ -157,6 +156,7 @@ class Ground:
         self.snapshot = Path()
         self.elsewhere = Path("/nowhere")  # where the slow way moves the old data
         self._began: dict[str, tuple[str, int]] = {}
+        self.let_go: list[str] = []  # marks of runs of which something may still live
         seed(self._any, 300)
 
     @property
@@ -185,6 +185,11 @@ class Ground:
         self.pids = [self.bed.pid(member) for member in self.bed.members]
         self._began = {member.host: self._place(member) for member in self.bed.members}
         return self
+
+    def end(self) -> None:
+        """The round is over, and with it what its runs have left alive: a worker without its controller sleeps for ever."""
+        while self.let_go:
+            _kill_marked(self.let_go.pop())
 
     @property
     def mark(self) -> bytes:
@@ -334,8 +339,7 @@ class Run:
     def __init__(self, ground: Ground, *arguments: str) -> None:
         self._ground = ground
         self.mark = f"{os.getpid()}-{random.getrandbits(64):x}"
-        argv = [Path(sys.executable).parent / "ansible-playbook", RESTORE, "-i", ground.bed.inventory, *arguments]
-        self._argv = [str(word) for word in argv]
+        self._argv = playbook_argv(RESTORE, "-i", ground.bed.inventory, *arguments)
         self._log = (ground.bed.dir / f"play-{self.mark}.log").open("w+")
         self._process = subprocess.Popen(
             self._argv,
@@ -380,15 +384,15 @@ class Run:
         if ran:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
-        while modules and (left := _marked(self.mark)):
-            for pid in left:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+        if modules:
+            _kill_marked(self.mark)
         return ran
 
     def let_go(self) -> bool:
-        """What was left alive may live on after the context too. Whether there is any."""
-        left, self.mark = _marked(self.mark), "nothing any more"
+        """What was left alive may live on after the context too, until the round is over. Whether there is any."""
+        left = _marked(self.mark)
+        self._ground.let_go.append(self.mark)
+        self.mark = "nothing any more"
         return bool(left)
 
     def end(self, seconds: float = PLAYBOOK_SECONDS) -> Play:
@@ -414,6 +418,13 @@ def _marked(mark: str) -> list[int]:
             if wanted in path.read_bytes().split(b"\0") and _lives(path.parent):
                 found.append(int(path.parent.name))
     return found
+
+
+def _kill_marked(mark: str) -> None:
+    while left := _marked(mark):
+        for pid in left:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 def _lives(process: Path) -> bool:

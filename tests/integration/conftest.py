@@ -42,9 +42,15 @@ def user_environment() -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_") or key in PASSED_ON}
 
 
+def playbook_argv(*arguments: str | Path) -> list[str]:
+    """ansible-playbook with these arguments, and with a folder for its reports that is not that of whoever runs the tests."""
+    own = ["-e", f"etcd_report_dir={CHECKOUT / '.cache' / 'reports'}"]
+    return [str(Path(sys.executable).parent / "ansible-playbook"), *own, *map(str, arguments)]
+
+
 def play(*arguments: str | Path, cwd: Path = CHECKOUT, **env: str) -> Play:
     """Run ansible-playbook as users do, in ``user_environment``."""
-    argv = [str(Path(sys.executable).parent / "ansible-playbook"), *map(str, arguments)]
+    argv = playbook_argv(*arguments)
     done = subprocess.run(
         argv,
         cwd=cwd,

@@ -5,13 +5,12 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
 import time
 from itertools import pairwise
 from pathlib import Path
 from typing import Iterable, NamedTuple, Sequence
 
-from conftest import CHECKOUT, keep, running_test, user_environment
+from conftest import CHECKOUT, keep, playbook_argv, running_test, user_environment
 
 SILENCE, FLOOD = 20.0, 3.0  # seconds between two lines about a host: no more, and on the average no less
 LINE = re.compile(r"(?P<host>\w+): (?P<text>.*), \d+ s so far")
@@ -56,7 +55,7 @@ def slow_tool(real: str | Path, seconds: float) -> str:
 
 def watched(*arguments: str | Path) -> tuple[int, str, list[Said]]:
     """Run ansible-playbook; its exit code, its output, and what it said of each host's progress when."""
-    argv = [str(Path(sys.executable).parent / "ansible-playbook"), *map(str, arguments)]
+    argv = playbook_argv(*arguments)
     output, said = "", []
     with subprocess.Popen(
         argv, cwd=CHECKOUT, env=user_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True

@@ -13,8 +13,8 @@ import pytest
 import yaml
 from client import Gap, Writer, seed
 from conftest import CHECKOUT, Play, play
+from ground import Ground, LabBed, Point, killed_at
 from lab import Lab
-from test_interrupted import killed_at
 
 BACKUP, RESTORE = CHECKOUT / "playbooks" / "backup.yml", CHECKOUT / "playbooks" / "restore.yml"
 CONFIRM = ("-e", "etcd_restore_confirm=etcd")
@@ -133,8 +133,9 @@ def test_a_restore_that_fails_tells_where_and_why(lab: Lab, reports: Reports) ->
 
 @pytest.mark.parametrize("step", ["stopping", "proven"])
 def test_a_restore_that_was_killed_and_run_again(lab: Lab, reports: Reports, step: str) -> None:
-    filled(lab)
-    killed_at(lab, step)
+    ground = Ground(LabBed(lab)).begin()
+    killed_at(ground, Point(step, member=0))
+    ground.end()
     _done, found = reports.of(0, "-i", lab.inventory, *CONFIRM)
     report = found["etcd"]
     assert (report["outcome"], report["mode"]) == ("restored", "resume"), report["headline"]
