@@ -75,9 +75,11 @@ def test_old_members_are_asked_at_their_old_urls():
         status = {"header": {"cluster_id": 0xC0, "member_id": 3, "revision": 9}, "version": "3.6.16"}
         return Result(0, json.dumps([{"Endpoint": "http://10.0.0.3:2379", "Status": status}]), "")
 
+    def knock(url, _seconds):
+        return "" if "0.3" in url else "refused"
+
     tools = Tools(etcdctl=Tool("/usr/bin/etcdctl", Version(3, 6, 16)))
     to = Connection(endpoints=["http://127.0.0.1:2379"])
-    knock = lambda url, _seconds: "" if "0.3" in url else "refused"  # noqa: E731
     checks = prove(of, SEEN, run, tools, to, knock=knock)
     assert [check["what"] for check in failures(checks)] == ["old members that answer"]
     assert "--endpoints=http://10.0.0.3:2379" in asked[0] and len(asked) == 1
