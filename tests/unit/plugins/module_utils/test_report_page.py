@@ -50,6 +50,17 @@ def slow_staging():
     return recorded(journals=journals)
 
 
+def fifteen_hosts():
+    """The run on five hosts, as if it had been on fifteen with long names."""
+    given = recorded("rolled-back")
+    plan, journals = copy.deepcopy(given.plan), dict(given.journals)
+    for number in range(6, 16):
+        host = f"etcd-{number}.a-long-name.of-a-rack.in-a-region.example.org"
+        plan["hosts"][host], journals[host] = copy.deepcopy(plan["hosts"]["m1"]), journals["m1"]
+        plan["hosts"][host]["member"]["name"] = f"m{number}"
+    return recorded("rolled-back", plan=plan, journals=journals)
+
+
 KINDS = {
     "restored": recorded,
     "rolled-back": lambda: recorded("rolled-back"),
@@ -60,7 +71,7 @@ KINDS = {
     "nothing begun": nothing_begun,
     "unplanned": lambda: Given(plan=unplanned({"h": "etcd"}), unseen=[{"host": "h", "text": "no Python"}]),
     "slow staging": slow_staging,
-    "fifteen hosts": lambda: fifteen_hosts(),
+    "fifteen hosts": fifteen_hosts,
 }
 
 
@@ -178,17 +189,6 @@ def test_an_outage_too_narrow_to_see_is_shown_enlarged_too():
     enlarged = enlarged[: enlarged.index("</svg>")]
     assert "stage" not in re.sub(r"class=\"[^\"]*\"", "", enlarged), "what was long before is not in it"
     assert "The outage, enlarged" not in page_of(recorded())
-
-
-def fifteen_hosts():
-    """The run on five hosts, as if it had been on fifteen with long names."""
-    given = recorded("rolled-back")
-    plan, journals = copy.deepcopy(given.plan), dict(given.journals)
-    for number in range(6, 16):
-        host = f"etcd-{number}.a-long-name.of-a-rack.in-a-region.example.org"
-        plan["hosts"][host], journals[host] = copy.deepcopy(plan["hosts"]["m1"]), journals["m1"]
-        plan["hosts"][host]["member"]["name"] = f"m{number}"
-    return recorded("rolled-back", plan=plan, journals=journals)
 
 
 def test_many_hosts_have_a_lane_each_and_names_that_fit_a_telephone():
