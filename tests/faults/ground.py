@@ -293,8 +293,12 @@ class Ground:
 
     def keeps_old(self, member: Any, aside: bool = False) -> bool:
         """Whether the files of the old data are on the host; with ``aside``, elsewhere than in the live data directory."""
-        places = [*self.asides(member), *([] if aside else [self.bed.data(member)])]
-        return any(self.mark in _bytes(path) for place in places for path in place.rglob("*") if _is_data(path))
+        for _look in range(3):  # what is at work may move it from the one place to the other between two looks
+            places = [*self.asides(member), *([] if aside else [self.bed.data(member)])]
+            with suppress(FileNotFoundError):
+                if any(self.mark in _bytes(path) for place in places for path in place.rglob("*") if _is_data(path)):
+                    return True
+        return False
 
     def _wait_for(self, member: Any) -> None:
         until = time.monotonic() + SERVE_SECONDS
