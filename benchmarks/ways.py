@@ -9,6 +9,7 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Iterator, NamedTuple, Sequence
 
@@ -19,7 +20,16 @@ from hosts import Hosts, Member
 QUICK_CIPHER = "aes128-gcm@openssh.com"
 THERE = "/var/backups/etcd"  # where the collection looks for the newest snapshot
 # What the collection runs on the controller alone, without a word to the host.
-CONTROLLER = ("assert", "fail", "set_fact", "include_tasks", "show", "restore_plan", "restore_report")
+CONTROLLER = (
+    "assert",
+    "fail",
+    "set_fact",
+    "include_tasks",
+    "validate_argument_spec",
+    "show",
+    "restore_plan",
+    "restore_report",
+)
 
 
 class Run(NamedTuple):
@@ -146,6 +156,17 @@ def _on_controller(line: dict[str, Any]) -> bool:
 def _by_host(timeline: Sequence[dict[str, Any]]) -> list[int]:
     hosts = [line["host"] for line in timeline]
     return [hosts.count(host) for host in set(hosts)]
+
+
+def stopped_seconds(journals: Sequence[str]) -> float:
+    """From the first member that was told to stop until the last that was told to start: this collection's part of the
+    outage, by the hosts' clock. What follows is etcd's: to read its data and to elect."""
+    lines = [json.loads(line) for text in journals for line in text.splitlines() if line]
+    began, ended = (
+        [datetime.fromisoformat(line["time"].rstrip("Z")) for line in lines if line["step"] == step]
+        for step in ("stopping", "started")
+    )
+    return (max(ended) - min(began)).total_seconds()
 
 
 def journal(hosts: Hosts, member: Member) -> str:

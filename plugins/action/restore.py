@@ -12,6 +12,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.quorum.etcd.plugins.module_utils.journal import SERVING, STARTED
+from ansible_collections.quorum.etcd.plugins.module_utils.report import has_failed
 from ansible_collections.quorum.etcd.plugins.plugin_utils.ticker import Ticker, file_on_host
 from ansible_collections.quorum.etcd.plugins.plugin_utils.wire import bound_silence
 
@@ -52,13 +53,14 @@ class ActionModule(ActionBase):
 def with_the_gone(peers: Mapping[str, Any], in_play: Collection[str]) -> dict[str, Any]:
     """``peers``, and as unreachable those that a task without a result of its own has lost: they are no longer in the play."""
     return {
-        host: result if host in in_play or _failed(result) else {"unreachable": True} for host, result in peers.items()
+        host: result if host in in_play or has_failed(result) else {"unreachable": True}
+        for host, result in peers.items()
     }
 
 
 def failed_peers(results: Mapping[str, Any]) -> str:
     """What the other members' last phase failed with, in words; empty where none failed. A member does not go on alone."""
-    return " ".join(f"{host}: {_why(result)}" for host, result in results.items() if _failed(result))
+    return " ".join(f"{host}: {_why(result)}" for host, result in results.items() if has_failed(result))
 
 
 def _why(result: Mapping[str, Any]) -> str:
@@ -72,7 +74,3 @@ def has_just_started(stopped: Mapping[str, Any]) -> bool:
     """Whether the phase ``stop`` went on with the cutover to its end."""
     journal = stopped.get("journal") or [{}]
     return bool(stopped.get("changed")) and journal[-1].get("step") in (STARTED, SERVING)
-
-
-def _failed(result: Any) -> bool:
-    return bool(result) and bool(result.get("failed") or result.get("unreachable"))

@@ -106,7 +106,7 @@ def gather(answers: Mapping[str, Sequence[Mapping[str, Any]]]) -> Dict[str, Any]
     journals: Dict[str, Any] = {}
     summary: List[str] = []
     for host, results in answers.items():
-        told = [result for result in results if "journal" in result or _has_failed(result)]
+        told = [result for result in results if "journal" in result or has_failed(result)]
         if told and "journal" in told[-1]:
             journals[host] = told[-1]["journal"]
         for result in results:
@@ -120,11 +120,12 @@ def failed_answers(answers: Mapping[str, Sequence[Mapping[str, Any]]]) -> List[D
         {"host": host, "text": str(result.get("msg") or "it could not be reached any more.")}
         for host, results in answers.items()
         for result in results
-        if _has_failed(result) and "because_of" not in result
+        if has_failed(result) and "because_of" not in result
     ]
 
 
-def _has_failed(result: Mapping[str, Any]) -> bool:
+def has_failed(result: Mapping[str, Any]) -> bool:
+    """Whether a task did not do its work on a host, or the host is gone."""
     return bool(result.get("failed") or result.get("unreachable"))
 
 

@@ -20,14 +20,12 @@ from pathlib import Path
 from typing import Any, Callable, Iterator, NamedTuple
 
 from client import Client, GatewayError, differences, dump, seed
-from conftest import CHECKOUT, PLAYBOOK_SECONDS, Play, playbook_argv, user_environment
+from conftest import CHECKOUT, CONFIRM, PLAYBOOK_SECONDS, RESTORE, Play, playbook_argv, user_environment
 from hosts import Hosts
 from hosts import Member as HostsMember
 from lab import Lab
 from lab import Member as LabMember
 
-RESTORE = CHECKOUT / "playbooks" / "restore.yml"
-CONFIRM = ("-e", "etcd_restore_confirm=etcd")
 SEED = os.environ.get("FAULTS_SEED", "1")
 MARK = "QUORUM_ETCD_FAULTS"  # in the environment of a run and of all that it starts, but not of etcd
 CLOSED = ("finished", "rolled_back")

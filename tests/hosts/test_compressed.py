@@ -8,11 +8,10 @@ import subprocess
 from pathlib import Path
 
 from client import differences, dump, seed
-from conftest import CHECKOUT, play
+from conftest import BACKUP, CONFIRM, RESTORE, play
 from hosts import Hosts, Member
 
-BACKUP, RESTORE = CHECKOUT / "playbooks" / "backup.yml", CHECKOUT / "playbooks" / "restore.yml"
-CONFIRM = ("-e", "etcd_restore_confirm=etcd", "-e", "etcd_restore_again=true")
+AGAIN = (*CONFIRM, "-e", "etcd_restore_again=true")
 
 
 def test_gzip_on_one_host_and_zstd_on_the_controller(tmp_path: Path) -> None:
@@ -28,7 +27,7 @@ def test_gzip_on_one_host_and_zstd_on_the_controller(tmp_path: Path) -> None:
 
         hosts.client(hosts.members[0]).delete_range()
         spool = ("-e", f"etcd_restore_spool={tmp_path}/spool")
-        done = play(RESTORE, "-i", hosts.inventory, *CONFIRM, *spool)
+        done = play(RESTORE, "-i", hosts.inventory, *AGAIN, *spool)
         assert done.rc == 0, done.output
         assert f"{name}.gz (on {owner.host})" in done.text and "unpacked (gzip) on the controller" in done.text
         assert_holds(hosts, expected)
@@ -38,14 +37,14 @@ def test_gzip_on_one_host_and_zstd_on_the_controller(tmp_path: Path) -> None:
         subprocess.run(["zstd", "-q", "--rm", tmp_path / "named.db"], check=True)
         hosts.client(hosts.members[0]).delete_range()
         named = ("-e", f"etcd_restore_snapshot={tmp_path}/named.db.zst")
-        done = play(RESTORE, "-i", hosts.inventory, *CONFIRM, *spool, *named)
+        done = play(RESTORE, "-i", hosts.inventory, *AGAIN, *spool, *named)
         assert done.rc == 0, done.output
         assert_holds(hosts, expected)
 
         # On a host that has no zstd: it says what to do, and nothing is touched.
         packed = base64.b64encode((tmp_path / "named.db.zst").read_bytes()).decode()
         hosts.run(owner, ["sh", "-c", f"echo {packed} | base64 -d >/srv/there.db.zst"])
-        refused = play(RESTORE, "-i", hosts.inventory, *CONFIRM, "-e", "etcd_restore_snapshot=/srv/there.db.zst")
+        refused = play(RESTORE, "-i", hosts.inventory, *AGAIN, "-e", "etcd_restore_snapshot=/srv/there.db.zst")
         assert refused.rc != 0 and "Nothing was touched." in refused.text
         assert "install zstd on this host; or unpack the file elsewhere" in refused.text, refused.output
         assert_holds(hosts, expected)

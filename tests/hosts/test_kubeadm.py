@@ -9,11 +9,9 @@ from pathlib import Path
 
 import pytest
 from client import Writer, differences, dump, seed
-from conftest import CHECKOUT, Play, play
+from conftest import BACKUP, CONFIRM, RESTORE, Play, play
 from kubeadm_hosts import MANIFEST, KubeadmHosts
 
-BACKUP, RESTORE = (CHECKOUT / "playbooks" / f"{name}.yml" for name in ("backup", "restore"))
-CONFIRM = ("-e", "etcd_restore_confirm=etcd")
 KEYS = 400
 pytestmark = pytest.mark.xdist_group("kubeadm")  # one worker, as its hosts are made once
 FLAG = re.compile(r"^    - --initial-cluster(-state|-token|)=(.*)\n", re.MULTILINE)

@@ -13,12 +13,10 @@ from typing import Any
 
 import pytest
 from client import differences, dump, seed
-from conftest import CHECKOUT, Play, play
+from conftest import BACKUP, CONFIRM, RESTORE, STATUS, Play, play
 from hosts import Hosts, Member
 from lab import Lab
 
-BACKUP, RESTORE, STATUS = (CHECKOUT / "playbooks" / f"{name}.yml" for name in ("backup", "restore", "status"))
-CONFIRM = ("-e", "etcd_restore_confirm=etcd")
 LINES = ["3.4", "3.5", "3.6", "3.7"]
 KEYS = 400
 

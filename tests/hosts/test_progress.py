@@ -12,12 +12,11 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from conftest import CHECKOUT, LOGS, play, user_environment
+from conftest import BACKUP, CHECKOUT, LOGS, RESTORE, play, user_environment
 from hosts import Hosts
 from images import docker
 from slow import LINE, Said, assert_growing, assert_regular, slow_tool, watched
 
-BACKUP, RESTORE = CHECKOUT / "playbooks" / "backup.yml", CHECKOUT / "playbooks" / "restore.yml"
 MEGABYTES = 40
 PASSWORD = "a word for su"
 # ssh reaches a host through this, which lets so many bytes a second go there.

@@ -10,11 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from client import seed
-from conftest import CHECKOUT, play
+from conftest import BACKUP, RESTORE, play
 from hosts import Hosts, HostsError
 from test_matrix import secrets_of
-
-BACKUP, RESTORE = CHECKOUT / "playbooks" / "backup.yml", CHECKOUT / "playbooks" / "restore.yml"
 
 
 def power_off_at(hosts: Hosts, name: str, step: str) -> threading.Thread:

@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from client import dump, seed
 from lab import Lab
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+BACKUP, RESTORE, STATUS = (CHECKOUT / "playbooks" / f"{name}.yml" for name in ("backup", "restore", "status"))
+CONFIRM = ("-e", "etcd_restore_confirm=etcd")
 PLAYBOOK_SECONDS = 300
 LOGS = CHECKOUT / ".cache" / "logs" / "tests"
 # What .ci/core-matrix sets for every play.
@@ -65,6 +68,15 @@ def play(*arguments: str | Path, cwd: Path = CHECKOUT, **env: str) -> Play:
     assert "Traceback" not in output, output
     assert "DEPRECATION WARNING" not in output, output
     return Play(done.returncode, output)
+
+
+def seeded(lab: Lab, keys: int = 600) -> dict:
+    """Seed, take a backup with the playbook, and return what it holds."""
+    seed(lab.members[0].client, keys)
+    expected = dump(lab.members[0].client)
+    done = play(BACKUP, "-i", lab.inventory)
+    assert done.rc == 0, done.output
+    return expected
 
 
 def running_test() -> str:

@@ -14,12 +14,10 @@ from pathlib import Path
 from typing import Iterator
 
 import pytest
-from conftest import CHECKOUT, play
+from conftest import BACKUP, CONFIRM, RESTORE, play
 from lab import Lab
 from slow import SILENCE, assert_growing, assert_regular, slow_tool, watched
 
-BACKUP, RESTORE = CHECKOUT / "playbooks" / "backup.yml", CHECKOUT / "playbooks" / "restore.yml"
-CONFIRM = ("-e", "etcd_restore_confirm=etcd")
 MEMBERS = ["m1", "m2", "m3"]
 
 

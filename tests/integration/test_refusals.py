@@ -10,11 +10,8 @@ from typing import Iterator
 
 import pytest
 from client import differences, dump, seed
-from conftest import CHECKOUT, play
+from conftest import BACKUP, CONFIRM, RESTORE, play
 from lab import Lab
-
-BACKUP, RESTORE = CHECKOUT / "playbooks" / "backup.yml", CHECKOUT / "playbooks" / "restore.yml"
-CONFIRM = ("-e", "etcd_restore_confirm=etcd")
 
 
 @pytest.fixture(scope="module")

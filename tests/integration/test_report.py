@@ -12,12 +12,10 @@ from typing import Any
 import pytest
 import yaml
 from client import Gap, Writer, seed
-from conftest import CHECKOUT, Play, play
+from conftest import BACKUP, CONFIRM, RESTORE, Play, play
 from ground import Ground, LabBed, Point, killed_at
 from lab import Lab
 
-BACKUP, RESTORE = CHECKOUT / "playbooks" / "backup.yml", CHECKOUT / "playbooks" / "restore.yml"
-CONFIRM = ("-e", "etcd_restore_confirm=etcd")
 WRITER_SECONDS = 0.25  # a request of the writer that hangs when the quorum comes back is asked again after this
 
 

@@ -10,21 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from client import Client, differences, dump, seed
-from conftest import CHECKOUT, play, user_environment
+from client import Client, differences, dump
+from conftest import CHECKOUT, CONFIRM, RESTORE, STATUS, play, seeded, user_environment
 from lab import Lab
-
-BACKUP, RESTORE, STATUS = (CHECKOUT / "playbooks" / f"{name}.yml" for name in ("backup", "restore", "status"))
-CONFIRM = ("-e", "etcd_restore_confirm=etcd")
-
-
-def seeded(lab: Lab, keys: int = 600) -> dict:
-    """Seed, take a backup with the playbook, and return what it holds."""
-    seed(lab.members[0].client, keys)
-    expected = dump(lab.members[0].client)
-    done = play(BACKUP, "-i", lab.inventory)
-    assert done.rc == 0, done.output
-    return expected
 
 
 def destroy(lab: Lab) -> None:

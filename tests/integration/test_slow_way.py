@@ -9,11 +9,8 @@ from pathlib import Path
 
 import pytest
 from client import differences, dump, seed
-from conftest import CHECKOUT, play
+from conftest import CHECKOUT, CONFIRM, RESTORE, play
 from lab import Lab
-
-RESTORE = CHECKOUT / "playbooks" / "restore.yml"
-CONFIRM = ("-e", "etcd_restore_confirm=etcd")
 
 
 @pytest.fixture

@@ -11,11 +11,9 @@ from contextlib import suppress
 
 import pytest
 from client import Client, GatewayError, seed
-from conftest import CHECKOUT, play
+from conftest import BACKUP, CONFIRM, RESTORE, play
 from lab import Lab
 
-BACKUP, RESTORE = CHECKOUT / "playbooks" / "backup.yml", CHECKOUT / "playbooks" / "restore.yml"
-CONFIRM = ("-e", "etcd_restore_confirm=etcd")
 KEY = b"watched"
 SECONDS = 20
 

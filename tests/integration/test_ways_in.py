@@ -14,20 +14,8 @@ from typing import Sequence
 import pytest
 import yaml
 from client import GatewayError, differences, dump, seed
-from conftest import CHECKOUT, Play, play
+from conftest import BACKUP, CONFIRM, RESTORE, Play, play, seeded
 from lab import Lab, Member
-
-BACKUP, RESTORE = CHECKOUT / "playbooks" / "backup.yml", CHECKOUT / "playbooks" / "restore.yml"
-CONFIRM = ("-e", "etcd_restore_confirm=etcd")
-
-
-def seeded(lab: Lab, keys: int = 300) -> dict:
-    """Seed, take a backup with the playbook, and return what it holds."""
-    seed(lab.members[0].client, keys)
-    expected = dump(lab.members[0].client)
-    done = play(BACKUP, "-i", lab.inventory)
-    assert done.rc == 0, done.output
-    return expected
 
 
 def taken(lab: Lab) -> Path:

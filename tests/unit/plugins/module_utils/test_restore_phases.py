@@ -374,25 +374,34 @@ def points(action, monkeypatch):
                 yield number
 
 
+def killed_hosts(action, tmp_path, monkeypatch, kind, slow):
+    """Of ``action`` on a new host each time: the host that each kill leaves."""
+    made = []
+
+    def on_a_new_host(number):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        made.append(Host(folder, monkeypatch, kind, slow))
+        action(made[-1])
+
+    for _number in points(on_a_new_host, monkeypatch):
+        yield made[-1]
+
+
 @pytest.mark.parametrize("slow", [False, True])
 @pytest.mark.parametrize("kind", ["directory", "contents"])
 @pytest.mark.parametrize("then", ["forward", "back"])
 def test_killed_at_every_change_and_run_again(tmp_path, monkeypatch, kind, then, slow):
     """At each of the changes of a whole restore: go on, or take it back; old or new data, never a mixture or a loss."""
-    made = {}
 
-    def whole(number):
-        folder = tmp_path / f"{then}-{number}"
-        folder.mkdir()
-        made["host"] = Host(folder, monkeypatch, kind, slow)
-        restore = to_cutover(made["host"])
+    def whole(host):
+        restore = to_cutover(host)
         restore.journal.record(steps.PROVEN, checks=[])
         restore.finish()
 
     killed = 0
-    for _number in points(whole, monkeypatch):
+    for host in killed_hosts(whole, tmp_path, monkeypatch, kind, slow):
         killed += 1
-        host = made["host"]
         if then == "forward":
             restore = host.restore()
             restore.stage()
@@ -414,21 +423,13 @@ def test_killed_at_every_change_and_run_again(tmp_path, monkeypatch, kind, then,
 @pytest.mark.parametrize("slow", [False, True])
 @pytest.mark.parametrize("kind", ["directory", "contents"])
 def test_killed_at_every_change_of_a_rollback(tmp_path, monkeypatch, kind, slow):
-    made = {}
+    def there_and_back(host):
+        to_cutover(host).rollback()
 
-    def back(number):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        made["host"] = Host(folder, monkeypatch, kind, slow)
-        made["host"].restore().stage()
-        made["host"].restore().stop()
-        made["host"].restore().cutover()
-        made["host"].restore().rollback()
-
-    for _number in points(back, monkeypatch):
-        made["host"].restore().rollback()
-        assert made["host"].db() == "old"
-        assert made["host"].config.read_text() == CONFIG
+    for host in killed_hosts(there_and_back, tmp_path, monkeypatch, kind, slow):
+        host.restore().rollback()
+        assert host.db() == "old"
+        assert host.config.read_text() == CONFIG
 
 
 def test_others_are_seen_closed_once_even_if_they_open_again():
@@ -470,19 +471,14 @@ def test_who_sees_all_others_stopped_goes_on_at_once(host):
 @pytest.mark.parametrize("then", ["forward", "back"])
 def test_the_host_boots_with_etcd_enabled_in_the_middle(tmp_path, monkeypatch, kind, then, slow):
     """Where it finds no data at that moment, etcd makes an empty member of its own: that must be in nobody's way."""
-    made = {}
 
-    def whole(number):
-        folder = tmp_path / f"{then}-{number}"
-        folder.mkdir()
-        made["host"] = Host(folder, monkeypatch, kind, slow)
-        restore = to_cutover(made["host"])
+    def whole(host):
+        restore = to_cutover(host)
         if then == "back":
             restore.rollback()
 
     born = 0
-    for _number in points(whole, monkeypatch):
-        host = made["host"]
+    for host in killed_hosts(whole, tmp_path, monkeypatch, kind, slow):
         restore = host.restore()
         if not restore.journal.has(steps.STOPPED):
             continue
