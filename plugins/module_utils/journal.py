@@ -23,7 +23,7 @@ from .errors import EtcdError
 
 # The steps in their order. From STOPPING on, the old cluster is touched: such a restore must be completed or rolled back.
 PLANNED, STAGED, STOPPING, STOPPED = "planned", "staged", "stopping", "stopped"
-SET_ASIDE, RESTORED, SWAPPED, CONFIGURED, STARTED = "set_aside", "restored", "swapped", "configured", "started"
+CONFIGURED, SET_ASIDE, RESTORED, SWAPPED, STARTED = "configured", "set_aside", "restored", "swapped", "started"
 SERVING, PROVEN, FINISHED = "serving", "proven", "finished"
 ROLLING_BACK, ROLLED_BACK = "rolling_back", "rolled_back"
 CLOSED = (FINISHED, ROLLED_BACK)

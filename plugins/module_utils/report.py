@@ -42,9 +42,9 @@ PHASES = (STAGE, STOP, CUTOVER, PROVE, FINISH, ROLL_BACK)
 _BEGINS = {
     steps.PLANNED: STAGE,
     steps.STOPPING: STOP,
+    steps.CONFIGURED: CUTOVER,
     steps.SET_ASIDE: CUTOVER,
     steps.SWAPPED: CUTOVER,
-    steps.CONFIGURED: CUTOVER,
     steps.ROLLING_BACK: ROLL_BACK,
 }
 _ENDS = {
@@ -367,12 +367,12 @@ def find_outage(
 ) -> Dict[str, Any]:
     """How long the run kept the cluster from writes, as far as the journals tell.
 
-    They say when a member was told to stop and when it had stopped, when its configuration was complete, and when the
-    cluster was first seen to serve; when a leader was elected they do not say. So writes ended between the ``stopping`` and the
-    ``stopped`` of the member that took the quorum away, and were possible again between the ``configured`` of the member
-    that made the new quorum (``started`` can be late, as a start command may wait until etcd serves) and the first
-    ``serving``. ``to_old_data``: they became possible again with the old data, after its ``put_back``. ``asked_back``: what
-    was stopped for that is a restored cluster, at ``rolling_back``.
+    They say when a member was told to stop and when it had stopped, when the restored data was in its place, and when
+    the cluster was first seen to serve; when a leader was elected they do not say. So writes ended between the
+    ``stopping`` and the ``stopped`` of the member that took the quorum away, and were possible again between the
+    ``swapped`` of the member that made the new quorum (``started`` can be late, as a start command may wait until etcd
+    serves) and the first ``serving``. ``to_old_data``: they became possible again with the old data, after its
+    ``put_back``. ``asked_back``: what was stopped for that is a restored cluster, at ``rolling_back``.
 
     ``start`` and ``end`` are the outer ends, ``sure_start`` and ``sure_end`` the inner ones, each by its host's own clock.
     ``at_least`` and ``at_most`` are seconds, see ``_bounds``. ``back``: seconds until enough old members had been started
@@ -393,7 +393,7 @@ def find_outage(
 
     begins = _times(journals, steps.ROLLING_BACK if asked_back else steps.STOPPING, stopped, newest=asked_back)
     gone = _times(journals, "retired" if asked_back else steps.STOPPED, stopped, newest=asked_back)
-    up = _times(journals, "put_back" if to_old_data else steps.CONFIGURED, own, newest=to_old_data)
+    up = _times(journals, "put_back" if to_old_data else steps.SWAPPED, own, newest=to_old_data)
     serving: Times = {}
     if not (to_old_data or asked_back):
         serving = {**_times(journals, steps.PROVEN, own), **_times(journals, steps.SERVING, own)}

@@ -198,13 +198,20 @@ class Restore:
         if was_down and self.service.state() == "running":
             self._once(steps.SERVING)  # it said so itself, which it does when there is a leader
 
-    # ---- cutover: old data aside, new data in place, configuration, start ----
+    # ---- cutover: configuration, old data aside, new data in place, start ----
 
     def cutover(self) -> bool:
-        """Swap by rename, write the configuration, start without waiting. All members must have stopped before."""
+        """Write the configuration, swap by rename, start without waiting. All members must have stopped before.
+
+        The configuration comes first, since a host may boot in the middle of the swap: a member that finds no data must
+        not join the old cluster, where it has voted and acknowledged writes. With the fresh token the two refuse each
+        other, and a member that still finds its old data heeds neither token nor state.
+        """
         self._need(steps.STOPPED)
         if self.journal.has(steps.STARTED) and self.service.state() == "running":
             return False
+        settings.apply_edits(self._edits(), "", "", self.run)
+        self.journal.record(steps.CONFIGURED)
         if not self.journal.has(steps.SWAPPED):
             for number, swap in enumerate(self.plan["swaps"]):
                 self._set_aside(number, swap)
@@ -215,8 +222,6 @@ class Restore:
             for swap in self.plan["swaps"]:
                 _move_in(swap["kind"], swap["staged"], swap["live"])
             self.journal.record(steps.SWAPPED)
-        settings.apply_edits(self._edits(), "", "", self.run)
-        self.journal.record(steps.CONFIGURED)
         self.service.start()
         self.journal.record(steps.STARTED)
         return True

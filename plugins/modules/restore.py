@@ -30,7 +30,7 @@ options:
       - V(stage) verifies the snapshot's bytes and restores them beside the live data, while the old cluster still serves.
       - V(stop) stops the member; the leader waits until the others are gone. A host that sees that all others have stopped
         goes on with V(cutover) at once, which spares the cluster seconds without a leader.
-      - V(cutover) moves the old data aside and the new in place, writes the configuration and starts without waiting.
+      - V(cutover) writes the configuration, moves the old data aside and the new in place, and starts without waiting.
       - V(prove) waits until the restored cluster has shown that it is the planned one.
       - V(agree) fails where the proof failed on another member; it does nothing else.
       - V(finish) sets C(initial-cluster-state) to C(existing) and closes the journal. A static pod has it from V(cutover) on,

@@ -11,7 +11,7 @@ import pytest
 from ground import Ground, Point, assert_is_over, at_random, killed_at, start
 
 FORWARD = [
-    *("planned", "kept", "staged", "stopping", "stopped", "set_aside", "swapped", "configured", "started"),
+    *("planned", "kept", "staged", "stopping", "stopped", "configured", "set_aside", "swapped", "started"),
     *("serving", "proven", "finished"),
 ]
 BACK = ["rolling_back", "retired", "put_back", "rolled_back"]

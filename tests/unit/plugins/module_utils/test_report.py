@@ -99,7 +99,7 @@ def test_phases_of_a_whole_restore():
     assert spans(entries) == [
         ("stage", True, ["planned", "kept", "staged"]),
         ("stop", True, ["stopping", "stopped"]),
-        ("cutover", True, ["set_aside", "swapped", "configured", "started"]),
+        ("cutover", True, ["configured", "set_aside", "swapped", "started"]),
         ("prove", True, ["proven"]),
         ("finish", True, ["finished"]),
     ]
@@ -129,8 +129,8 @@ def test_a_rollback_of_what_was_never_stopped():
 # ---- the outage ------------------------------------------------------------------------------------------------------
 
 
-def restored(stopping, stopped, configured, proven):
-    return journal(stopping=stopping, stopped=stopped, set_aside=configured, configured=configured, proven=proven)
+def restored(stopping, stopped, swapped, proven):
+    return journal(stopping=stopping, stopped=stopped, set_aside=swapped, swapped=swapped, proven=proven)
 
 
 def test_the_outage_lies_between_what_the_journals_say():
@@ -217,7 +217,7 @@ def test_where_a_quorum_was_kept_there_was_no_outage():
 
 
 def test_a_member_that_was_stopped_twice_may_have_served_in_between():
-    twice = restored(1, 2, 5, 9) + journal(stopping=100, stopped=101, configured=102, proven=110)
+    twice = restored(1, 2, 5, 9) + journal(stopping=100, stopped=101, swapped=102, proven=110)
     journals = {"h0": twice, "h1": restored(1.5, 3, 6, 8), "h2": restored(2, 2.5, 5.5, 10)}
     assert find_outage(journals, hosts(3), serving(3))["at_least"] is None
 

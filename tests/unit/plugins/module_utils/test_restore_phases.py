@@ -484,6 +484,8 @@ def test_the_host_boots_with_etcd_enabled_in_the_middle(tmp_path, monkeypatch, k
             continue
         if not (host.live / "member").exists():
             born += 1
+            written = host.config.read_text()
+            assert "STATE=new" in written and "TOKEN=fresh" in written, "it would join the old cluster without its log"
             (host.live / "member").mkdir(parents=True)
             (host.live / "member" / "db").write_text("born empty")
         host.service.running = True
