@@ -97,7 +97,7 @@ def _cluster(cluster: Mapping[str, Any]) -> List[str]:
     before: Dict[str, Any] = cluster.get("before") or {}
     if before:
         rows.append(["will be lost", _loss(cluster["loss"])])
-        rows.append(["now running", _running(before)])
+        rows.append(["now running", _running(before, int(snapshot["size"]))])
     rows += [
         [
             "cluster ID",
@@ -125,12 +125,13 @@ def _loss(loss: Mapping[str, Any]) -> str:
     return f"{age}: {revisions:,} revisions"
 
 
-def _running(before: Mapping[str, Any]) -> str:
-    running = before.get("running") or []
+def _running(before: Mapping[str, Any], size: int) -> str:
+    running = ", ".join(before.get("running") or [])
     if not running:
         return "no member"
-    quorum = "with" if before.get("has_quorum") else "WITHOUT"
-    return f"{', '.join(running)} ({quorum} quorum); they will be stopped"
+    if not before.get("has_quorum"):
+        return f"{running} (WITHOUT quorum); they will be stopped"
+    return f"{running} (with quorum); no writes from their stop until etcd has started anew and read {size:,} bytes"
 
 
 def _revision(cluster: Mapping[str, Any]) -> str:
@@ -155,6 +156,11 @@ def _restore_rows(own: Mapping[str, Any]) -> List[List[str]]:
     rows += [["", _disk(disk)] for disk in own["disk"]]
     last = ", after all others, since it leads" if own["leads"] else ""
     rows.append(["stop", (_service(own, "stop") if own["was_to_run"] else "(it does not run)") + last])
+    for edit in own["config"]:
+        for setting, value in edit["after"].items():
+            before = edit["before"].get(setting) or "(unset)"
+            if before != value:
+                rows.append(["set", f"{setting} in {edit['path']}: {before} -> {value}"])
     for swap in own["swaps"]:
         if swap["existed"]:
             rows.append(_move(swap, swap["live"], swap["aside"]))
@@ -163,11 +169,6 @@ def _restore_rows(own: Mapping[str, Any]) -> List[List[str]]:
         rows.append(["", _cost(own)])
     for swap in own["swaps"]:
         rows.append(_move(swap, swap["staged"], swap["live"]))
-    for edit in own["config"]:
-        for setting, value in edit["after"].items():
-            before = edit["before"].get(setting) or "(unset)"
-            if before != value:
-                rows.append(["set", f"{setting} in {edit['path']}: {before} -> {value}"])
     rows.append(["start", _service(own, "start")])
     if any(edit["after"].get("initial-cluster-state") == "new" for edit in own["config"]):
         rows.append(["then", "when proven: initial-cluster-state new -> existing"])
