@@ -39,7 +39,7 @@ FOLLOWERS_WAIT = 10.0
 OTHERS_WAIT = 3.0
 # What comes next costs processor time on this host, which a member that reads its data has better use for: it is waited
 # for, unless the others do not come up with it (a run with fewer forks than hosts).
-UP_WAIT = 5.0
+UP_WAIT = 20.0
 UP_TOGETHER = 1.0
 STOP_TIMEOUT = 60.0
 
@@ -189,13 +189,18 @@ class Restore:
         return True
 
     def _wait_until_up(self) -> None:
+        def is_awaited(waited: float) -> bool:
+            return waited < UP_WAIT and (waited < UP_TOGETHER or all(is_open(url) for url in self.plan["others"]))
+
+        self._watch_start(is_awaited)
+
+    def _watch_start(self, is_awaited: Callable[[float], bool]) -> None:
+        """Look at the member while it starts, the longer the less often, as long as it is awaited after so many seconds."""
         began, was_down = time.monotonic(), False
-        while not self.service.is_up():
-            waited, was_down = time.monotonic() - began, True
-            if waited > UP_WAIT or (waited > UP_TOGETHER and not all(is_open(url) for url in self.plan["others"])):
-                return
-            time.sleep(0.2)
-        if was_down and self.service.state() == "running":
+        while self.service.ascent() == "starting" and is_awaited(time.monotonic() - began):
+            was_down = True
+            time.sleep(min(1.0, 0.1 + (time.monotonic() - began) / 10))
+        if was_down and self.service.ascent() == "serving":
             self._once(steps.SERVING)  # it said so itself, which it does when there is a leader
 
     # ---- cutover: configuration, old data aside, new data in place, start ----
@@ -259,6 +264,9 @@ class Restore:
         deadline = time.monotonic() + timeout
         if self.service.state() in ("stopped", "failed"):
             self.service.start()  # it did not stay up when it was started; a second failure is for its log to explain
+        # To look at all members takes processor time from those that start: first this one, which costs little.
+        self.progress.say("waiting until the member serves")
+        self._watch_start(lambda _waited: time.monotonic() < deadline)
         self.progress.say("waiting for the proof")
         while True:
             view, checks = self._check(thorough=False)

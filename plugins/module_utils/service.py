@@ -40,7 +40,7 @@ def manager(
 
 
 class Manager:
-    """The interface: ``state``, ``stop``, ``start``, ``is_up``, ``configuration_changed``."""
+    """The interface: ``state``, ``stop``, ``start``, ``ascent``, ``configuration_changed``."""
 
     def __init__(self, member: Mapping[str, Any], run: Run, sleep: Callable[[float], None], root: str) -> None:
         self.service = member["service"]
@@ -62,9 +62,9 @@ class Manager:
         """Start it without waiting until it serves; EtcdError where it cannot even be started."""
         raise NotImplementedError
 
-    def is_up(self) -> bool:
-        """Whether it is as far up as its manager can tell: with systemd, whether it serves."""
-        return True
+    def ascent(self) -> str:
+        """How far up a member is that was started: ``starting``, ``serving``, ``failing``, or ``unknown`` to its manager."""
+        return "unknown"
 
     def configuration_changed(self) -> None:
         """Its files were changed behind the back of this object."""
@@ -137,15 +137,20 @@ class Systemd(Manager):
             ["systemctl", "start", "--no-block", name], f"see 'systemctl status {name}' and 'journalctl -u {name}'."
         )
 
-    def is_up(self) -> bool:
+    def ascent(self) -> str:
         # A unit of Type=notify is active when etcd itself says that it serves; others are so at once, and nothing is lost.
-        return self._show().get("ActiveState") in ("active", "failed")
+        shown = self._show()
+        if shown.get("ActiveState") == "active":
+            return "serving"
+        # What ends again and again is not waited for.
+        is_failing = shown.get("ActiveState") == "failed" or shown.get("SubState", "").startswith("auto-restart")
+        return "failing" if is_failing else "starting"
 
     def configuration_changed(self) -> None:
         settings.reload_units(self.run)
 
     def _show(self) -> Dict[str, str]:
-        wanted = "LoadState,ActiveState,MainPID,NeedDaemonReload"
+        wanted = "LoadState,ActiveState,SubState,MainPID,NeedDaemonReload"
         result = self._call(["systemctl", "show", f"--property={wanted}", self.service["name"]])
         return dict(line.split("=", 1) for line in result.out.splitlines() if "=" in line) if result.rc == 0 else {}
 

@@ -20,6 +20,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils.journal import Journal
 from ansible_collections.quorum.etcd.plugins.module_utils.restore_phases import Closing, Restore
 
 CONFIG = "# mine\nETCD_INITIAL_CLUSTER_STATE=existing\nETCD_INITIAL_CLUSTER_TOKEN=old\nETCD_INITIAL_CLUSTER=m1=http://127.0.0.1:1\n"
+BAD = {"what": "a", "ok": False, "expected": 1, "found": 2}
 
 
 class Killed(BaseException):
@@ -30,7 +31,7 @@ class Service:
     def __init__(self):
         self.running = True
         self.calls = []
-        self.ups = iter(())  # what is_up will say
+        self.ascents = iter(())  # what ascent will say, before it says that it serves
 
     def state(self):
         return "running" if self.running else "stopped"
@@ -43,8 +44,8 @@ class Service:
         self.calls.append("start")
         self.running = True
 
-    def is_up(self):
-        return next(self.ups, True)
+    def ascent(self):
+        return next(self.ascents, "serving")
 
 
 @pytest.fixture
@@ -172,18 +173,54 @@ def test_no_phase_before_its_predecessor(host):
     assert host.db() == "old" and host.service.calls == []
 
 
-@pytest.mark.parametrize(("up_after", "others_are_up", "waited"), [(3, True, 0.6), (99, True, 5), (99, False, 1.2)])
-def test_the_start_is_waited_for_while_the_others_come_up_too(host, monkeypatch, up_after, others_are_up, waited):
-    clock = [0.0]
-    monkeypatch.setattr(restore_phases.time, "monotonic", lambda: clock[0])
-    monkeypatch.setattr(restore_phases.time, "sleep", lambda _seconds: clock.__setitem__(0, clock[0] + 0.2))
+class Clock:
+    def __init__(self, monkeypatch):
+        self.now = 0.0
+        monkeypatch.setattr(restore_phases.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(restore_phases.time, "sleep", self.sleep)
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+
+@pytest.mark.parametrize(
+    ("starting_for", "others_are_up", "waited"), [(3, True, 0.3), (99, True, 20), (99, False, 1.1)]
+)
+def test_the_start_is_waited_for_while_the_others_come_up_too(host, monkeypatch, starting_for, others_are_up, waited):
+    clock = Clock(monkeypatch)
     monkeypatch.setattr(restore_phases, "is_open", lambda url: others_are_up)
     restore = host.restore(others=["http://127.0.0.1:1"])
     restore.journal.open(restore.plan)
-    host.service.ups = iter([False] * up_after)
+    host.service.ascents = iter(["starting"] * starting_for)
     restore._wait_until_up()
-    assert clock[0] == pytest.approx(waited, abs=0.25)
-    assert ("serving" in restore.journal.steps()) is (up_after == 3)
+    assert waited <= clock.now < waited + 1
+    assert ("serving" in restore.journal.steps()) is (starting_for == 3)
+
+
+def test_a_member_that_ends_again_and_again_is_not_waited_for(host, monkeypatch):
+    clock = Clock(monkeypatch)
+    host.service.ascents = iter(["starting", "failing", "failing"])
+    restore = to_cutover(host)
+    restore._wait_until_up()
+    assert clock.now < 1 and "serving" not in restore.journal.steps()
+
+
+def test_the_proof_looks_at_the_others_only_when_this_member_serves_or_the_time_is_over(host, monkeypatch):
+    restore = to_cutover(host)
+    clock = Clock(monkeypatch)
+    asked = []
+    good, bad = ({"has_quorum": False}, [{"what": "a", "ok": True}]), ({"has_quorum": False}, [BAD])
+    monkeypatch.setattr(restore, "_check", lambda thorough: asked.append(clock.now) or answers.pop(0))
+    answers = [good, good]
+    host.service.ascents = iter(["starting"] * 9)
+    restore.prove(60)
+    assert asked[0] == asked[-1] == pytest.approx(1.4, abs=0.5)
+    asked.clear()
+    answers = [bad]
+    host.service.ascents = iter(["starting"] * 99)
+    with pytest.raises(EtcdError, match="did not prove itself: a: expected 1, found 2"):
+        restore.prove(10)
+    assert len(asked) == 1 and asked[0] >= clock.now - 1
 
 
 @pytest.mark.parametrize("stays_up", [True, False])

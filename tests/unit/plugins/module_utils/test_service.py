@@ -116,10 +116,18 @@ class TestSystemd:
         assert run.acts() == []
 
     @pytest.mark.parametrize(
-        ("state", "up"), [("inactive", False), ("activating", False), ("active", True), ("failed", True)]
+        ("state", "substate", "ascent"),
+        [
+            ("inactive", "dead", "starting"),  # the job waits in systemd's queue
+            ("activating", "start", "starting"),
+            ("activating", "auto-restart", "failing"),
+            ("activating", "auto-restart-queued", "failing"),
+            ("active", "running", "serving"),
+            ("failed", "failed", "failing"),
+        ],
     )
-    def test_up_is_what_the_unit_says(self, tmp_path, state, up):
-        assert make(Runner(ActiveState=state), tmp_path).is_up() is up
+    def test_how_far_up_is_what_the_unit_says(self, tmp_path, state, substate, ascent):
+        assert make(Runner(ActiveState=state, SubState=substate), tmp_path).ascent() == ascent
 
     def test_configuration_changed(self, tmp_path):
         run = Runner()
