@@ -138,8 +138,9 @@ class Systemd(Manager):
         )
 
     def ascent(self) -> str:
-        # A unit of Type=notify is active when etcd itself says that it serves; others are so at once, and nothing is lost.
         shown = self._show()
+        if not shown.get("Type", "").startswith("notify"):
+            return "unknown"  # active as soon as its process runs; with notify, when etcd itself says that it serves
         if shown.get("ActiveState") == "active":
             return "serving"
         # What ends again and again is not waited for.
@@ -150,7 +151,7 @@ class Systemd(Manager):
         settings.reload_units(self.run)
 
     def _show(self) -> Dict[str, str]:
-        wanted = "LoadState,ActiveState,SubState,MainPID,NeedDaemonReload"
+        wanted = "LoadState,ActiveState,SubState,Type,MainPID,NeedDaemonReload"
         result = self._call(["systemctl", "show", f"--property={wanted}", self.service["name"]])
         return dict(line.split("=", 1) for line in result.out.splitlines() if "=" in line) if result.rc == 0 else {}
 

@@ -127,7 +127,8 @@ class TestSystemd:
         ],
     )
     def test_how_far_up_is_what_the_unit_says(self, tmp_path, state, substate, ascent):
-        assert make(Runner(ActiveState=state, SubState=substate), tmp_path).ascent() == ascent
+        assert make(Runner(ActiveState=state, SubState=substate, Type="notify"), tmp_path).ascent() == ascent
+        assert make(Runner(ActiveState=state, SubState=substate, Type="simple"), tmp_path).ascent() == "unknown"
 
     def test_configuration_changed(self, tmp_path):
         run = Runner()
