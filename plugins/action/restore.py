@@ -11,8 +11,8 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from ansible.plugins.action import ActionBase
+from ansible_collections.quorum.etcd.plugins.module_utils.errors import has_failed
 from ansible_collections.quorum.etcd.plugins.module_utils.journal import SERVING, STARTED
-from ansible_collections.quorum.etcd.plugins.module_utils.report import has_failed
 from ansible_collections.quorum.etcd.plugins.plugin_utils.ticker import Ticker, file_on_host
 from ansible_collections.quorum.etcd.plugins.plugin_utils.wire import bound_silence
 

@@ -2,9 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The one exception of this collection."""
+"""The one exception of this collection, and how a task that failed is told from its result."""
 
 from __future__ import annotations
+
+from typing import Any, Mapping
 
 
 class EtcdError(Exception):
@@ -22,3 +24,8 @@ class EtcdError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message} Next: {self.next_step}" if self.next_step else self.message
+
+
+def has_failed(result: Mapping[str, Any]) -> bool:
+    """Whether a task did not do its work on a host, or the host is gone."""
+    return bool(result.get("failed") or result.get("unreachable"))

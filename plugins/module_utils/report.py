@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import Any, Container, Dict, Iterable, List, Mapping, Optional, Sequence
 
 from . import journal as steps
+from .errors import has_failed
 from .quorum import quorum_size
 from .report_text import (
     CHECK,
@@ -122,11 +123,6 @@ def failed_answers(answers: Mapping[str, Sequence[Mapping[str, Any]]]) -> List[D
         for result in results
         if has_failed(result) and "because_of" not in result
     ]
-
-
-def has_failed(result: Mapping[str, Any]) -> bool:
-    """Whether a task did not do its work on a host, or the host is gone."""
-    return bool(result.get("failed") or result.get("unreachable"))
 
 
 def build(cluster: str, given: Given, now: str) -> Dict[str, Any]:
