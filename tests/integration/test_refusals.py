@@ -9,17 +9,15 @@ from pathlib import Path
 from typing import Iterator
 
 import pytest
-from client import differences, dump, seed
-from conftest import BACKUP, CONFIRM, RESTORE, play
+from client import differences, dump
+from conftest import CONFIRM, RESTORE, play, seeded
 from lab import Lab
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     with Lab(tmp_path_factory.mktemp("refusals") / "lab", line="3.6") as lab:
-        seed(lab.members[0].client, 600)
-        done = play(BACKUP, "-i", lab.inventory)
-        assert done.rc == 0, done.output
+        seeded(lab)
         yield lab
 
 
@@ -82,8 +80,7 @@ def test_no_snapshot_at_all(cluster: Lab, tmp_path: Path) -> None:
 
 def test_a_snapshot_of_a_newer_etcd(cluster: Lab, tmp_path: Path) -> None:
     with Lab(tmp_path / "newer", members=1, line="3.7") as newer:
-        seed(newer.members[0].client, 100)
-        assert play(BACKUP, "-i", newer.inventory).rc == 0
+        seeded(newer, 100)
         path = taken(newer)
         # Also without its manifest: the file itself tells which etcd wrote it.
         bare = tmp_path / "bare.db"

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 from client import Gap, Writer, seed
-from conftest import BACKUP, CONFIRM, RESTORE, Play, play
+from conftest import BACKUP, CONFIRM, RESTORE, Play, play, seeded
 from ground import Ground, LabBed, Point, killed_at
 from lab import Lab
 
@@ -47,9 +47,7 @@ def reports(tmp_path: Path) -> Reports:
 
 def filled(lab: Lab) -> None:
     """A backup, and one write after it."""
-    seed(lab.members[0].client, 300)
-    done = play(BACKUP, "-i", lab.inventory)
-    assert done.rc == 0, done.output
+    seeded(lab, 300)
     lab.members[0].client.put(b"after the backup", b"1")
 
 

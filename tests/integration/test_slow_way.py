@@ -8,8 +8,8 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from client import differences, dump, seed
-from conftest import CHECKOUT, CONFIRM, RESTORE, play
+from client import differences, dump
+from conftest import CONFIRM, RESTORE, play, seeded
 from lab import Lab
 
 
@@ -29,9 +29,7 @@ def restore(lab: Lab, folder: Path, *arguments: str):
 
 
 def test_moved_restored_and_taken_back(lab: Lab, elsewhere: Path) -> None:
-    seed(lab.members[0].client, 300)
-    expected = dump(lab.members[0].client)
-    assert play(CHECKOUT / "playbooks" / "backup.yml", "-i", lab.inventory).rc == 0
+    expected = seeded(lab, 300)
     lab.members[0].client.put(b"after the backup", b"1")
     old = dump(lab.members[0].client, serializable=False)
     configuration = [member.config_file.read_bytes() for member in lab.members]
@@ -59,7 +57,6 @@ def test_moved_restored_and_taken_back(lab: Lab, elsewhere: Path) -> None:
 
 
 def test_a_folder_on_the_same_file_system_is_refused(lab: Lab) -> None:
-    seed(lab.members[0].client, 50)
-    assert play(CHECKOUT / "playbooks" / "backup.yml", "-i", lab.inventory).rc == 0
+    seeded(lab, 50)
     refused = restore(lab, lab.dir, *CONFIRM)
     assert refused.rc != 0 and "is on the same file system as the data" in refused.text, refused.output

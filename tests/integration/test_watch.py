@@ -10,8 +10,8 @@ import time
 from contextlib import suppress
 
 import pytest
-from client import Client, GatewayError, seed
-from conftest import BACKUP, CONFIRM, RESTORE, play
+from client import Client, GatewayError
+from conftest import CONFIRM, RESTORE, play, seeded
 from lab import Lab
 
 KEY = b"watched"
@@ -92,8 +92,7 @@ class Watcher:
     "lab", [{"line": "3.5"}, {"line": "3.6"}, {"line": "3.7"}], ids=lambda x: x["line"], indirect=True
 )
 def test_a_watch_lives_through_two_restores_of_one_snapshot(lab: Lab) -> None:
-    seed(lab.members[0].client, 100)
-    assert play(BACKUP, "-i", lab.inventory).rc == 0
+    seeded(lab, 100)
     with Watcher(lab) as watcher:
         for number in (1, 2):
             watcher.sees(lab, b"before restore %d" % number)
