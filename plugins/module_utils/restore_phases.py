@@ -209,8 +209,9 @@ class Restore:
         """Write the configuration, swap by rename, start without waiting. All members must have stopped before.
 
         The configuration comes first, since a host may boot in the middle of the swap: a member that finds no data must
-        not join the old cluster, where it has voted and acknowledged writes. With the fresh token the two refuse each
-        other, and a member that still finds its old data heeds neither token nor state.
+        not join the old cluster, where it has voted and acknowledged writes. With ``new`` and the fresh token the two
+        refuse each other, and a member that still finds its old data heeds neither. (A static pod, which is given
+        ``existing``, cannot start before its manifest is back.)
         """
         self._need(steps.STOPPED)
         if self.journal.has(steps.STARTED) and self.service.state() == "running":
