@@ -12,12 +12,14 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.quorum.etcd.plugins.module_utils.errors import has_failed
-from ansible_collections.quorum.etcd.plugins.module_utils.journal import SERVING, STARTED
+from ansible_collections.quorum.etcd.plugins.module_utils.journal import PROVEN, SERVING, STARTED
 from ansible_collections.quorum.etcd.plugins.plugin_utils.ticker import Ticker, file_on_host
 from ansible_collections.quorum.etcd.plugins.plugin_utils.wire import bound_silence
 
 # What no member does without the others. A cluster that is proven is finished wherever it can be.
 TOGETHER = ("stage", "stop", "cutover", "prove", "agree")
+# What the phase ``stop`` goes on to, and the last step that the journal has where it has done so.
+AHEAD = {"cutover": (STARTED, SERVING, PROVEN), "prove": (PROVEN,)}
 
 
 class ActionModule(ActionBase):
@@ -40,8 +42,8 @@ class ActionModule(ActionBase):
         if phase == "agree":
             return result  # what it is for has just been done
         own = peers.get((task_vars or {}).get("inventory_hostname", "")) or {}
-        if phase == "cutover" and has_just_started(own):
-            return {**result, "changed": False, "journal": own["journal"]}  # spares the way to the host
+        if is_done_already(phase, own):
+            return {**result, "changed": phase == "cutover", "journal": own["journal"]}  # spares the way to the host
         path = os.path.join(plan.get("member", {}).get("state_dir", "/"), "progress")
         with Ticker(task_vars or {}, f"{phase}: at work", file_on_host(self._connection, path)):
             done = self._execute_module(
@@ -70,7 +72,7 @@ def _why(result: Mapping[str, Any]) -> str:
     return f"it could not be reached any more{': ' if said else '.'}{said}"
 
 
-def has_just_started(stopped: Mapping[str, Any]) -> bool:
-    """Whether the phase ``stop`` went on with the cutover to its end."""
-    journal = stopped.get("journal") or [{}]
-    return bool(stopped.get("changed")) and journal[-1].get("step") in (STARTED, SERVING)
+def is_done_already(phase: str, before: Mapping[str, Any]) -> bool:
+    """Whether the phase before, in this very run, went on to do this one too."""
+    journal = before.get("journal") or [{}]
+    return bool(before.get("changed")) and journal[-1].get("step") in AHEAD.get(phase, ())

@@ -15,8 +15,9 @@ from datetime import datetime, timedelta
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 from ._markup import Markup, tag
-from .report_text import ROLLED_BACK, clock, instant, span
+from .report_text import ROLLED_BACK, clock, span
 from .restore_plan import ROLLBACK
+from .words import instant
 
 TOP, NAME, LANE, BAR, GAP, AXIS = 44, 22, 19, 13, 10, 26  # heights in pixels
 OUTAGE = 8  # height of the bar above the rows that marks the outage

@@ -44,23 +44,17 @@ from ._sources import (
     take_yaml,
     unit_sources,
 )
-from ._tools import (
-    NAMES,
-    find_tools,
-    keep_tools,
-    kept_folders,
-    kept_tools,
-    look_for_tools,
-    look_in_image,
-    tools_as_dict,
-    tools_from_dict,
-)
 from .commands import Run, Tools
 from .errors import EtcdError
 from .journal import summary as journal_summary
 from .snapshots import revision_of_data
-
-__all__ = ["discover", "find_tools", "keep_tools", "kept_tools", "look_for_tools", "tools_as_dict", "tools_from_dict"]
+from .tools import (
+    NAMES,
+    kept_folders,
+    look_for_tools,
+    look_in_image,
+    tools_as_dict,
+)
 
 DEFAULTS = {
     "name": "", "peer_urls": [], "client_urls": [], "data_dir": "", "wal_dir": "", "config_file": "", "service_manager": "",

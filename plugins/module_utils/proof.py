@@ -17,6 +17,8 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
 from .cluster import Knock, ask, reach
 from .commands import Connection, Run, Tools, count_keys, parse_json, run_checked
 from .errors import EtcdError
+from .journal import PROVEN, STOPPING
+from .words import instant, table
 
 # Members that were restored from snapshots of other revisions were compacted at other revisions too.
 NOT_COMPARABLE = "no revision at which all can be compared"
@@ -82,6 +84,30 @@ def failures(checks: Sequence[Mapping[str, Any]]) -> List[Mapping[str, Any]]:
     if not checks:
         return [{"what": "any answer of the cluster", "expected": "one", "found": "none", "ok": False}]
     return [check for check in checks if not check["ok"]]
+
+
+def closing_table(of: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -> List[str]:
+    """What was restored and how it was proven, from the plan of the cluster and the journal of the member that compared all.
+
+    The time from this member's stop to the proof is at most how long the restore itself kept the cluster from writes; a
+    cluster that was down before was so for longer.
+    """
+    at = {entry["step"]: instant(entry["time"]) for entry in entries}
+    outage = (at[PROVEN] - at[STOPPING]).total_seconds() if {PROVEN, STOPPING} <= set(at) else None
+    rows = [["members", ", ".join(sorted(of["members"].values()))]]
+    rows += [["cluster ID", f"{of['before_id'] or 'unknown'} -> {of['cluster_id']}"]]
+    checks = next(entry["checks"] for entry in reversed(entries) if entry["step"] == PROVEN)
+    rows += [[("proven: " if check["ok"] else "NOT PROVEN: ") + check["what"], _found(check)] for check in checks]
+    if outage is not None:
+        rows.append(["from the stop to the proof", f"{outage:.1f} s"])
+    return [f"Cluster {of['cluster']} is restored from {of['snapshot']['path']}", *table(rows)]
+
+
+def _found(check: Mapping[str, Any]) -> str:
+    found = check["found"]
+    if isinstance(found, dict):
+        return ", ".join(f"{name} {number}" for number, name in sorted(found.items(), key=lambda item: item[1]))
+    return (", ".join(found) or "none") if isinstance(found, list) else str(found)
 
 
 def _count(of: Mapping[str, Any], run: Run, tools: Tools, connection: Connection) -> Union[int, str]:

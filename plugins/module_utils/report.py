@@ -29,11 +29,11 @@ from .report_text import (
     Invocation,
     facts_in_words,
     headline,
-    instant,
     next_steps,
 )
 from .restore_plan import NOTHING as NOTHING_PLANNED
 from .restore_plan import ROLLBACK
+from .words import instant
 
 SCHEMA = 1
 
@@ -60,7 +60,7 @@ _THEN = {steps.STARTED: PROVE, steps.PROVEN: FINISH}
 # No host writes the second before every host has written the first: where one does, their clocks differ.
 _BARRIERS = (
     (steps.STAGED, steps.STOPPING),
-    (steps.STOPPING, steps.SET_ASIDE),
+    (steps.STOPPING, steps.CONFIGURED),
     (steps.STARTED, steps.PROVEN),
     (steps.PROVEN, steps.FINISHED),
 )

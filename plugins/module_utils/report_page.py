@@ -22,9 +22,9 @@ from .report_text import (
     ROLLED_BACK,
     UNCONFIRMED,
     clock,
-    instant,
     span,
 )
+from .words import instant
 
 # Each colour by its use; every text on its ground has a contrast of 4.5 or more, every bar of 3 or more (WCAG AA).
 LIGHT = {

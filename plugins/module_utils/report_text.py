@@ -12,7 +12,6 @@ import os
 import re
 import shlex
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from .proof import NOT_PERMITTED
@@ -388,11 +387,6 @@ def _step(what: str, commands: Any = ()) -> Dict[str, Any]:
 def clock(time: str) -> str:
     """A time of a report as people read it, to the second."""
     return f"{time[:10]} {time[11:19]} UTC"
-
-
-def instant(text: str) -> datetime:
-    """A time as the journal, the manifest or the plan writes it, with or without a fraction."""
-    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ" if "." in text else "%Y-%m-%dT%H:%M:%SZ")
 
 
 def span(seconds: Optional[float], rounding: Any = round) -> str:

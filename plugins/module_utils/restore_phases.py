@@ -26,11 +26,11 @@ from . import journal as steps
 from . import service, settings, snapshots
 from .cluster import observe
 from .commands import Command, Connection, Run, run_checked
-from .discovery import keep_tools, kept_tools, tools_from_dict
 from .errors import EtcdError
 from .journal import Journal, sync_folder
 from .progress import Progress, read_so_far, tree_size
 from .proof import failures, prove
+from .tools import keep_tools, kept_tools, tools_from_dict
 
 # Followers stop first, since a leader that stops together with them looks in vain for one to hand over to (up to 7 s).
 FOLLOWERS_WAIT = 10.0
@@ -41,6 +41,8 @@ OTHERS_WAIT = 3.0
 # for, unless the others do not come up with it (a run with fewer forks than hosts).
 UP_WAIT = 20.0
 UP_TOGETHER = 1.0
+# A member that serves goes on to the proof at once, which spares a task; what is not proven by then is the next task's.
+PROOF_WAIT = 10.0
 STOP_TIMEOUT = 60.0
 
 
@@ -171,7 +173,9 @@ class Restore:
     # ---- stop: every member, followers before the leader ----
 
     def stop(self) -> bool:
-        """Stop the member; the leader waits for the others. Then cut over, if all others are seen to have stopped."""
+        """Stop the member; the leader waits for the others. If all others are seen to have stopped, go on: cut over, and,
+        once the member says itself that it serves, prove. What is not reached here the next phases do, after their barriers.
+        """
         self._need(steps.STAGED)
         if self.journal.has(steps.SWAPPED):
             return False  # a run that goes on after a kill: what runs here is the restored member already
@@ -185,23 +189,26 @@ class Restore:
             self.journal.record(steps.STOPPED)
             if not self.plan["slow"] and others.wait(OTHERS_WAIT):
                 self.cutover()
-                self._wait_until_up()
+                if self._wait_until_up():
+                    self._seek_proof(time.monotonic() + PROOF_WAIT)
         return True
 
-    def _wait_until_up(self) -> None:
+    def _wait_until_up(self) -> bool:
         def is_awaited(waited: float) -> bool:
             return waited < UP_WAIT and (waited < UP_TOGETHER or all(is_open(url) for url in self.plan["others"]))
 
-        self._watch_start(is_awaited)
+        return self._watch_start(is_awaited)
 
-    def _watch_start(self, is_awaited: Callable[[float], bool]) -> None:
-        """Look at the member while it starts, the longer the less often, as long as it is awaited after so many seconds."""
+    def _watch_start(self, is_awaited: Callable[[float], bool]) -> bool:
+        """Look at the member while it starts, as long as it is awaited after so many seconds. True when it says it serves."""
         began, was_down = time.monotonic(), False
         while self.service.ascent() == "starting" and is_awaited(time.monotonic() - began):
             was_down = True
-            time.sleep(min(1.0, 0.1 + (time.monotonic() - began) / 10))
-        if was_down and self.service.ascent() == "serving":
+            _pause(began)
+        serves = self.service.ascent() == "serving"
+        if was_down and serves:
             self._once(steps.SERVING)  # it said so itself, which it does when there is a leader
+        return serves
 
     # ---- cutover: configuration, old data aside, new data in place, start ----
 
@@ -260,7 +267,7 @@ class Restore:
 
     # ---- prove, then finish ----
 
-    def prove(self, timeout: float) -> Dict[str, Any]:
+    def prove(self, timeout: float) -> None:
         """Wait until the restored cluster has proven itself, at most ``timeout`` seconds; EtcdError where it has not."""
         deadline = time.monotonic() + timeout
         if self.service.state() in ("stopped", "failed"):
@@ -268,6 +275,16 @@ class Restore:
         # To look at all members takes processor time from those that start: first this one, which costs little.
         self.progress.say("waiting until the member serves")
         self._watch_start(lambda _waited: time.monotonic() < deadline)
+        failed = self._seek_proof(deadline)
+        if failed:
+            raise EtcdError(
+                f"the restored cluster did not prove itself: {_in_words(failed)}.",
+                "look at etcd's log on the members that are named.",
+            )
+
+    def _seek_proof(self, deadline: float) -> List[Mapping[str, Any]]:
+        """Look at all members, the longer the less often, until the proof holds and is recorded; else what it failed with."""
+        began = time.monotonic()
         self.progress.say("waiting for the proof")
         while True:
             view, checks = self._check(thorough=False)
@@ -277,17 +294,13 @@ class Restore:
                 # To hash is to read all data on every member: once, by one of them, when everything else is right.
                 self.progress.say("comparing the hashes of all members")
                 view, checks = self._check(thorough=True)
-            if not failures(checks):
+            failed = failures(checks)
+            if not failed:
                 self.journal.record(steps.PROVEN, checks=checks)
-                return {"checks": checks, "view": view}
-            if time.monotonic() > deadline:
-                break
-            self.progress.say("waiting for the proof: " + _in_words(failures(checks)))
-            time.sleep(0.2)
-        raise EtcdError(
-            f"the restored cluster did not prove itself: {_in_words(failures(checks))}.",
-            "look at etcd's log on the members that are named.",
-        )
+            if not failed or time.monotonic() > deadline:
+                return failed
+            self.progress.say("waiting for the proof: " + _in_words(failed))
+            _pause(began)
 
     def _once(self, step: str) -> None:
         if not self.journal.has(step):
@@ -565,6 +578,11 @@ def _any_is_dir(*paths: str) -> bool:
 def _retired(aside: str) -> str:
     """Where a rollback puts the restored data: it may hold writes that were made since."""
     return aside.replace(".before-", ".rolled-back-")
+
+
+def _pause(began: float) -> None:
+    """Between two looks at what takes nobody knows how long: the longer, the less often."""
+    time.sleep(min(1.0, 0.1 + (time.monotonic() - began) / 10))
 
 
 def _in_words(failed: Sequence[Mapping[str, Any]]) -> str:

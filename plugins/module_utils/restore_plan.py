@@ -16,11 +16,11 @@ from datetime import datetime
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from . import commands, settings
-from .discovery import kept_tools, tools_from_dict
 from .errors import EtcdError
 from .identity import cluster_id, format_initial_cluster, hex_id, member_id
 from .journal import FINISHED, PROVEN, STARTED
 from .snapshots import DATABASE
+from .tools import kept_tools, tools_from_dict
 from .versions import Version, parse_version
 
 # etcd preallocates a WAL segment of 64 MiB (server/storage/wal: SegmentSizeBytes); a restore writes the first one.

@@ -2,13 +2,12 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A restore in words: the plan before it, and the closing table after it."""
+"""The plan of a restore in words."""
 
 from __future__ import annotations
 
 import shlex
-from datetime import datetime
-from typing import Any, Dict, List, Mapping, Sequence
+from typing import Any, Dict, List, Mapping
 
 from .restore_plan import NOTHING, RESTORE, RESUME, ROLLBACK
 from .settings import parked_manifest
@@ -51,35 +50,6 @@ def refusals_in_words(plan: Mapping[str, Any]) -> str:
         text += f" | Of several clusters none is touched where one is refused. To restore the others now ({', '.join(others)}),"
         text += " run for their groups alone: -e target=GROUP."
     return text
-
-
-def closing_table(
-    of: Mapping[str, Any], entries: Sequence[Mapping[str, Any]], checks: Sequence[Mapping[str, Any]]
-) -> List[str]:
-    """What was restored and how it was proven, from one member's journal ``entries`` and the proof's ``checks``.
-
-    The time from this member's stop to the proof is at most how long the restore itself kept the cluster from writes; a
-    cluster that was down before was so for longer.
-    """
-    at = {entry["step"]: _instant(entry["time"]) for entry in entries}
-    outage = (at["proven"] - at["stopping"]).total_seconds() if {"proven", "stopping"} <= set(at) else None
-    rows = [["members", ", ".join(sorted(of["members"].values()))]]
-    rows += [["cluster ID", f"{of['before_id'] or 'unknown'} -> {of['cluster_id']}"]]
-    rows += [[("proven: " if check["ok"] else "NOT PROVEN: ") + check["what"], _found(check)] for check in checks]
-    if outage is not None:
-        rows.append(["from the stop to the proof", f"{outage:.1f} s"])
-    return [f"Cluster {of['cluster']} is restored from {of['snapshot']['path']}", *table(rows)]
-
-
-def _instant(text: str) -> datetime:
-    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def _found(check: Mapping[str, Any]) -> str:
-    found = check["found"]
-    if isinstance(found, dict):
-        return ", ".join(f"{name} {number}" for number, name in sorted(found.items(), key=lambda item: item[1]))
-    return (", ".join(found) or "none") if isinstance(found, list) else str(found)
 
 
 def _cluster(cluster: Mapping[str, Any]) -> List[str]:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, List, Mapping, Sequence
 
 
@@ -48,6 +49,11 @@ def table(rows: Sequence[Sequence[Any]], indent: str = "  ") -> List[str]:
     cells = [[str(cell) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))] if cells else []
     return [indent + "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in cells]
+
+
+def instant(text: str) -> datetime:
+    """A time as the journal, the manifest or the plan writes it, with or without a fraction."""
+    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ" if "." in text else "%Y-%m-%dT%H:%M:%SZ")
 
 
 def duration(seconds: float) -> str:

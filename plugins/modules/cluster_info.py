@@ -196,8 +196,8 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.quorum.etcd.plugins.module_utils.cluster import observe
-from ansible_collections.quorum.etcd.plugins.module_utils.discovery import find_tools
 from ansible_collections.quorum.etcd.plugins.module_utils.glue import CONNECTION_OPTIONS, answer, connection, runner
+from ansible_collections.quorum.etcd.plugins.module_utils.tools import find_tools
 from ansible_collections.quorum.etcd.plugins.module_utils.words import cluster_in_words
 
 

@@ -202,8 +202,9 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils import glue
 from ..module_utils.cluster import observe
 from ..module_utils.commands import Run
-from ..module_utils.discovery import discover, tools_from_dict
+from ..module_utils.discovery import discover
 from ..module_utils.snapshots import look, recorded_revisions
+from ..module_utils.tools import tools_from_dict
 
 
 def work(module: AnsibleModule) -> Dict[str, Any]:

@@ -121,9 +121,9 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.quorum.etcd.plugins.module_utils import snapshots
 from ansible_collections.quorum.etcd.plugins.module_utils.cluster import observe
-from ansible_collections.quorum.etcd.plugins.module_utils.discovery import find_tools
 from ansible_collections.quorum.etcd.plugins.module_utils.errors import EtcdError
 from ansible_collections.quorum.etcd.plugins.module_utils.glue import CONNECTION_OPTIONS, answer, connection, runner
+from ansible_collections.quorum.etcd.plugins.module_utils.tools import find_tools
 
 
 def work(module: AnsibleModule) -> dict[str, Any]:

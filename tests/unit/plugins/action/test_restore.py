@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from ansible_collections.quorum.etcd.plugins.action.restore import failed_peers, has_just_started, with_the_gone
+import pytest
+from ansible_collections.quorum.etcd.plugins.action.restore import failed_peers, is_done_already, with_the_gone
 
 
 def test_nobody_failed():
@@ -29,15 +30,22 @@ def test_a_host_that_left_the_play_in_another_task_is_gone_too():
     assert with_the_gone({"m1": {"changed": True}, "m2": {}}, ["m1", "m2"]) == {"m1": {"changed": True}, "m2": {}}
 
 
-def test_a_stop_that_went_on_to_the_start_spares_the_cutover():
-    started = [{"step": "stopped"}, {"step": "started"}]
-    assert has_just_started({"changed": True, "journal": started})
-    assert has_just_started({"changed": True, "journal": [*started, {"step": "serving"}]})
+STARTED = [{"step": "stopped"}, {"step": "started"}]
+SERVES, PROVEN = [*STARTED, {"step": "serving"}], [*STARTED, {"step": "serving"}, {"step": "proven"}]
 
 
-def test_only_the_start_of_this_very_run_counts():
+@pytest.mark.parametrize(
+    "journal, spared", [(STARTED, ["cutover"]), (SERVES, ["cutover"]), (PROVEN, ["cutover", "prove"])]
+)
+def test_a_stop_that_went_on_spares_what_it_did(journal, spared):
+    phases = ("stage", "stop", "cutover", "prove", "agree", "finish", "rollback")
+    assert [phase for phase in phases if is_done_already(phase, {"changed": True, "journal": journal})] == spared
+
+
+def test_only_what_was_done_in_this_very_run_counts():
     """After a kill the journal may say started, and the host may have been rebooted since."""
-    assert not has_just_started({"changed": False, "journal": [{"step": "started"}]})
-    assert not has_just_started({"changed": True, "journal": [{"step": "started"}, {"step": "stopped"}]})
-    assert not has_just_started({"changed": True, "journal": []})
-    assert not has_just_started({})
+    assert not is_done_already("cutover", {"changed": False, "journal": STARTED})
+    assert not is_done_already("prove", {"changed": False, "journal": PROVEN})
+    assert not is_done_already("cutover", {"changed": True, "journal": [{"step": "started"}, {"step": "stopped"}]})
+    assert not is_done_already("cutover", {"changed": True, "journal": []})
+    assert not is_done_already("cutover", {})

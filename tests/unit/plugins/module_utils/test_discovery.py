@@ -11,6 +11,7 @@ import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils import discovery, settings
 from ansible_collections.quorum.etcd.plugins.module_utils.commands import Result
 from ansible_collections.quorum.etcd.plugins.module_utils.errors import EtcdError
+from ansible_collections.quorum.etcd.plugins.module_utils.tools import tools_as_dict, tools_from_dict
 
 DEBIAN_UNIT = """\
 [Unit]
@@ -415,7 +416,7 @@ class TestStaticPod:
         assert "registry.k8s.io/etcd:3.6.16-0 of etcd's pod could not be opened" in found["tools_missing"]["etcdutl"]
         host.tool("/var/lib/quorum-etcd/bin/3.6.15/etcdutl", "3.6.15")
         assert host.discover()["tools"]["etcdutl"]["version"] == "3.6.15"
-        in_image = discovery.tools_from_dict({"etcdctl": {"path": "/k/etcdctl", "version": "3.6.16"}})
+        in_image = tools_from_dict({"etcdctl": {"path": "/k/etcdctl", "version": "3.6.16"}})
         monkeypatch.setattr(discovery, "look_in_image", lambda run, image, state_dir: (in_image, {"etcd": "none"}))
         assert host.discover()["tools"]["etcdctl"]["path"] == "/k/etcdctl"
         host.tool("/mine/etcdctl", "3.6.14")
@@ -476,8 +477,8 @@ class TestTools:
         assert found["tools"]["etcdctl"]["version"] == "3.6.1"
         assert found["tools"]["etcdutl"] is None
         assert found["tools_missing"]["etcdutl"] == "/opt/bin/etcdutl does not run: exit code 126: Exec format error"
-        tools = discovery.tools_from_dict(found["tools"])
-        assert discovery.tools_as_dict(tools) == found["tools"]
+        tools = tools_from_dict(found["tools"])
+        assert tools_as_dict(tools) == found["tools"]
 
     def test_beside_the_running_etcd(self, host):
         host.tool("/srv/bin/etcdctl", "3.5.1")

@@ -130,7 +130,7 @@ def test_a_rollback_of_what_was_never_stopped():
 
 
 def restored(stopping, stopped, swapped, proven):
-    return journal(stopping=stopping, stopped=stopped, set_aside=swapped, swapped=swapped, proven=proven)
+    return journal(stopping=stopping, stopped=stopped, configured=swapped, swapped=swapped, proven=proven)
 
 
 def test_the_outage_lies_between_what_the_journals_say():

@@ -31,7 +31,7 @@ class Service:
     def __init__(self):
         self.running = True
         self.calls = []
-        self.ascents = iter(())  # what ascent will say, before it says that it serves
+        self.ascents, self.says = iter(()), "unknown"  # what ascent will say, and what from then on
 
     def state(self):
         return "running" if self.running else "stopped"
@@ -45,7 +45,7 @@ class Service:
         self.running = True
 
     def ascent(self):
-        return next(self.ascents, "serving")
+        return next(self.ascents, self.says)
 
 
 @pytest.fixture
@@ -191,8 +191,8 @@ def test_the_start_is_waited_for_while_the_others_come_up_too(host, monkeypatch,
     monkeypatch.setattr(restore_phases, "is_open", lambda url: others_are_up)
     restore = host.restore(others=["http://127.0.0.1:1"])
     restore.journal.open(restore.plan)
-    host.service.ascents = iter(["starting"] * starting_for)
-    restore._wait_until_up()
+    host.service.ascents, host.service.says = iter(["starting"] * starting_for), "serving"
+    assert restore._wait_until_up() is (starting_for == 3)
     assert waited <= clock.now < waited + 1
     assert ("serving" in restore.journal.steps()) is (starting_for == 3)
 
@@ -201,8 +201,28 @@ def test_a_member_that_ends_again_and_again_is_not_waited_for(host, monkeypatch)
     clock = Clock(monkeypatch)
     host.service.ascents = iter(["starting", "failing", "failing"])
     restore = to_cutover(host)
-    restore._wait_until_up()
+    assert restore._wait_until_up() is False
     assert clock.now < 1 and "serving" not in restore.journal.steps()
+
+
+@pytest.mark.parametrize("holds", [True, False])
+def test_a_stop_that_sees_the_member_serve_goes_on_to_the_proof_and_leaves_what_does_not_hold_yet(
+    host, monkeypatch, holds
+):
+    Clock(monkeypatch)
+    host.service.ascents, host.service.says = iter(["starting"]), "serving"
+    restore = host.restore()
+    restore.stage()
+    monkeypatch.setattr(restore, "_check", lambda thorough: ({"has_quorum": False}, [{**BAD, "ok": holds}]))
+    assert restore.stop()
+    assert restore.journal.steps()[-2:] == (["serving", "proven"] if holds else ["started", "serving"])
+
+
+def test_a_member_that_does_not_say_whether_it_serves_is_proven_by_its_own_phase(host, monkeypatch):
+    restore = host.restore()
+    restore.stage()
+    monkeypatch.setattr(restore, "_check", lambda thorough: pytest.fail("it was asked"))
+    assert restore.stop() and restore.journal.steps()[-1] == "started"
 
 
 def test_the_proof_looks_at_the_others_only_when_this_member_serves_or_the_time_is_over(host, monkeypatch):

@@ -9,7 +9,7 @@ import os
 import shutil
 
 import pytest
-from ansible_collections.quorum.etcd.plugins.module_utils import _tools
+from ansible_collections.quorum.etcd.plugins.module_utils import tools as etcd_tools
 from ansible_collections.quorum.etcd.plugins.module_utils._processes import Host
 from ansible_collections.quorum.etcd.plugins.module_utils.commands import Result, Tool, Tools
 from ansible_collections.quorum.etcd.plugins.module_utils.errors import EtcdError
@@ -29,7 +29,7 @@ class Containerd:
         path.write_text(version)
         return str(path)
 
-    def image(self, name=IMAGE, version="3.6.16", tools=_tools.NAMES):
+    def image(self, name=IMAGE, version="3.6.16", tools=etcd_tools.NAMES):
         for tool in tools:
             self.put(self.images / name / "usr/local/bin" / tool, version)
 
@@ -60,7 +60,7 @@ class Containerd:
 @pytest.fixture
 def containerd(tmp_path, monkeypatch):
     (tmp_path / "tmp").mkdir()
-    monkeypatch.setattr(_tools.tempfile, "tempdir", str(tmp_path / "tmp"))
+    monkeypatch.setattr(etcd_tools.tempfile, "tempdir", str(tmp_path / "tmp"))
     made = Containerd(tmp_path)
     yield made
     assert made.mounted == []
@@ -69,7 +69,7 @@ def containerd(tmp_path, monkeypatch):
 
 def test_an_image_is_looked_into_and_nothing_of_it_stays(containerd, tmp_path):
     containerd.image()
-    tools, missing = _tools.look_in_image(containerd.run, IMAGE, "/state")
+    tools, missing = etcd_tools.look_in_image(containerd.run, IMAGE, "/state")
     assert tools.etcdutl == Tool("/state/bin/3.6.16/etcdutl", Version(3, 6, 16))
     assert missing == {}
     assert containerd.calls[0][:6] == ["ctr", "-n", "k8s.io", "images", "mount", IMAGE]
@@ -77,7 +77,7 @@ def test_an_image_is_looked_into_and_nothing_of_it_stays(containerd, tmp_path):
 
 def test_an_image_without_etcdutl(containerd):
     containerd.image(tools=("etcd", "etcdctl"))
-    tools, missing = _tools.look_in_image(containerd.run, IMAGE, "/state")
+    tools, missing = etcd_tools.look_in_image(containerd.run, IMAGE, "/state")
     assert tools.etcdutl is None and tools.etcdctl is not None
     assert missing["etcdutl"].endswith(f"in the image {IMAGE}")
 
@@ -85,14 +85,14 @@ def test_an_image_without_etcdutl(containerd):
 def test_the_client_may_be_in_usr_local(containerd):
     containerd.ctr = "/usr/local/bin/ctr"
     containerd.image()
-    assert _tools.look_in_image(containerd.run, IMAGE, "/state")[0].etcd
+    assert etcd_tools.look_in_image(containerd.run, IMAGE, "/state")[0].etcd
 
 
 def test_an_image_that_is_not_there_and_a_host_without_containerd(containerd):
-    tools, missing = _tools.look_in_image(containerd.run, IMAGE, "/state")
+    tools, missing = etcd_tools.look_in_image(containerd.run, IMAGE, "/state")
     assert tools == Tools() and "not found" in missing["etcdutl"]
     containerd.ctr = "somewhere else"
-    tools, missing = _tools.look_in_image(containerd.run, IMAGE, "/state")
+    tools, missing = etcd_tools.look_in_image(containerd.run, IMAGE, "/state")
     assert tools == Tools() and "none of ctr, /usr/local/bin/ctr" in missing["etcdutl"]
 
 
@@ -101,20 +101,20 @@ def test_copies_are_made_from_a_running_container(containerd, tmp_path):
     inside = f"/proc/self/root{tmp_path}/etcdutl"
     own = Tool(containerd.put(tmp_path / "usr/etcdctl", "3.6.15"), Version(3, 6, 15))
     tools, state = Tools(etcdctl=own, etcdutl=Tool(inside, Version(3, 6, 16))), str(tmp_path / "s")
-    _tools.keep_tools(tools, state, containerd.run, IMAGE)
-    kept = _tools.kept_tools(tools, state)
+    etcd_tools.keep_tools(tools, state, containerd.run, IMAGE)
+    kept = etcd_tools.kept_tools(tools, state)
     assert kept.etcdctl == own
     assert kept.etcdutl.path == f"{state}/bin/3.6.16/etcdutl"
     assert (tmp_path / "s/bin/3.6.16/etcdutl").read_text() == "3.6.16" and os.access(kept.etcdutl.path, os.X_OK)
     os.unlink(tmp_path / "etcdutl")
-    _tools.keep_tools(tools, state, containerd.run, IMAGE)  # they are there already
+    etcd_tools.keep_tools(tools, state, containerd.run, IMAGE)  # they are there already
     assert containerd.calls == []
 
 
 def test_a_container_that_has_vanished_since_leaves_its_image(containerd, tmp_path):
     containerd.image()
     tools = Tools(etcdutl=Tool("/proc/999999999/root/usr/local/bin/etcdutl", Version(3, 6, 16)))
-    _tools.keep_tools(tools, str(tmp_path / "s"), containerd.run, IMAGE)
+    etcd_tools.keep_tools(tools, str(tmp_path / "s"), containerd.run, IMAGE)
     assert (tmp_path / "s/bin/3.6.16/etcdutl").read_text() == "3.6.16"
 
 
@@ -122,15 +122,15 @@ def test_what_was_found_in_an_image_is_copied_from_it(containerd, tmp_path):
     containerd.image()
     state = str(tmp_path / "s")
     containerd.put(tmp_path / "s/bin/3.5.1/etcdutl", "3.5.1")  # of an older restore
-    tools, _missing = _tools.look_in_image(containerd.run, IMAGE, state)
-    _tools.keep_tools(tools, state, containerd.run, IMAGE)
-    assert _tools.kept_folders(Host(), state) == (f"{state}/bin/3.6.16", f"{state}/bin/3.5.1")
-    assert sorted(os.listdir(f"{state}/bin/3.6.16")) == sorted(_tools.NAMES)
+    tools, _missing = etcd_tools.look_in_image(containerd.run, IMAGE, state)
+    etcd_tools.keep_tools(tools, state, containerd.run, IMAGE)
+    assert etcd_tools.kept_folders(Host(), state) == (f"{state}/bin/3.6.16", f"{state}/bin/3.5.1")
+    assert sorted(os.listdir(f"{state}/bin/3.6.16")) == sorted(etcd_tools.NAMES)
 
 
 def test_an_image_that_has_changed_since_the_plan_is_not_taken(containerd, tmp_path):
     containerd.image(version="3.6.17")
     tools = Tools(etcdutl=Tool("/proc/999999999/root/usr/local/bin/etcdutl", Version(3, 6, 16)))
     with pytest.raises(EtcdError, match="was to have etcdutl 3.6.16, and has etcdutl 3.6.17"):
-        _tools.keep_tools(tools, str(tmp_path / "s"), containerd.run, IMAGE)
+        etcd_tools.keep_tools(tools, str(tmp_path / "s"), containerd.run, IMAGE)
     assert not (tmp_path / "s").exists()

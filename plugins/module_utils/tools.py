@@ -23,11 +23,9 @@ FOLDERS = ("/usr/local/bin", "/usr/bin", "/opt/etcd", "/opt/bin")
 CTR = ("ctr", "/usr/local/bin/ctr", "/usr/bin/ctr")
 
 
-def find_tools(
-    run: Run, bin_dir: str = "", running_exe: str = "", root: str = "/", more: Tuple[str, ...] = ()
-) -> Tools:
+def find_tools(run: Run, bin_dir: str = "") -> Tools:
     """The executables of this host; see ``look_for_tools``."""
-    return look_for_tools(run, bin_dir, running_exe, root, more)[0]
+    return look_for_tools(run, bin_dir)[0]
 
 
 def look_for_tools(
