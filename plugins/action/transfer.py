@@ -22,7 +22,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils._packed import unpack
 from ansible_collections.quorum.etcd.plugins.module_utils.errors import EtcdError
 from ansible_collections.quorum.etcd.plugins.plugin_utils.local import run
 from ansible_collections.quorum.etcd.plugins.plugin_utils.ticker import Moved, Ticker
-from ansible_collections.quorum.etcd.plugins.plugin_utils.wire import CHUNK, MARK, Wire, WireError
+from ansible_collections.quorum.etcd.plugins.plugin_utils.wire import MARK, Wire, WireError
 
 # The host says whether it wants the bytes; a password that sudo did not ask for comes before the mark and is passed over.
 RECEIVE = """\
@@ -111,11 +111,8 @@ class ActionModule(ActionBase):
         with open(src, "rb") as source, wire.open(RECEIVE.format(mark=MARK.decode(), size=size, **words)) as stream:
             if stream.begin() == "has":
                 return False
-            try:
-                stream.write(MARK + b"bytes\n")
-                _pump(source.read, stream.write, moved)
-            except BrokenPipeError as error:
-                raise WireError("it ended before it had read everything") from error
+            stream.write(MARK + b"bytes\n")
+            stream.send(source, moved.at)
             stream.end()
         return True
 
@@ -125,7 +122,7 @@ class ActionModule(ActionBase):
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "wb") as file, wire.open(SEND.format(mark=MARK.decode(), src=quote(src))) as stream:
             stream.begin()
-            done = _pump(stream.output.read, file.write, moved)
+            done = stream.receive(file, moved.at)
             stream.end()
         if done != size:
             raise WireError(f"{src} has {done} bytes, and {size} were planned")
@@ -157,13 +154,3 @@ class ActionModule(ActionBase):
             shared_loader_obj=self._shared_loader_obj,
         )
         return action.run(task_vars=task_vars)
-
-
-def _pump(read: Any, write: Any, moved: Moved) -> int:
-    """Move everything from ``read`` to ``write``; returns the number of bytes."""
-    done = 0
-    while chunk := read(CHUNK):
-        write(chunk)
-        done += len(chunk)
-        moved.at(done)
-    return done

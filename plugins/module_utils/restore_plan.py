@@ -449,7 +449,8 @@ def _snapshot_on_host(
     facts: Mapping[str, Any], snapshot: Mapping[str, Any], swaps: Sequence[Mapping[str, Any]]
 ) -> Dict[str, Any]:
     """Where this host reads the snapshot: its own copy when it has the very bytes, else one that is brought to it."""
-    common = {"source_path": snapshot["path"], **{key: snapshot[key] for key in ("sha256", "size", "revision", "kind")}}
+    same_everywhere = ("sha256", "trailer", "size", "revision", "kind")
+    common = {"source_path": snapshot["path"], **{key: snapshot[key] for key in same_everywhere}}
     moved = [swap["live"] for swap in swaps] if facts["member"].get("aside_dir") else []  # away before it is restored
     for entry in facts.get("snapshots", ()):
         read = entry["verified"] or entry["kind"] == DATABASE

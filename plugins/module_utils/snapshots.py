@@ -98,15 +98,6 @@ def _size(path: str) -> int:
     return status.st_size
 
 
-def stat_of(path: str) -> Dict[str, int]:
-    """What changes when the file does; empty where there is none."""
-    try:
-        status = os.stat(path)
-    except OSError:
-        return {}
-    return {"size": status.st_size, "mtime_ns": status.st_mtime_ns, "inode": status.st_ino}
-
-
 def _kind(size: int) -> str:
     """What a file of this size can be; empty for neither."""
     if size % _SECTOR == _HASH:
@@ -143,6 +134,19 @@ def _hashes(path: str, size: int) -> Tuple[bool, str]:
         raise EtcdError(f"{path} changed its size while it was read.")
     digest.update(trailer)
     return trailer == before, digest.hexdigest()
+
+
+def trailer(path: str) -> str:
+    """The SHA-256 with which etcd has ended a snapshot, of all that stands before it, in hex; empty where the file is none.
+
+    It is only what the file says: whether it is true, ``verify`` and etcd's own tools find out.
+    """
+    size = _size(path)
+    if _kind(size) != SNAPSHOT:
+        return ""
+    with open(path, "rb") as file:
+        file.seek(size - _HASH)
+        return file.read().hex()
 
 
 # Describe.
@@ -365,7 +369,7 @@ def entry(
         else:
             with plain(path, run, scratch) as file:
                 verdict = _verdict(file, verify)
-                told = describe(file) if verdict.ok else {}
+                told = {**describe(file), "trailer": trailer(file)} if verdict.ok else {}
     except EtcdError as error:
         reason = f"{error.message} {error.next_step}".strip()
     reason = verdict.reason.replace(file, path) if verdict.reason else reason
@@ -380,6 +384,7 @@ def entry(
             "members": [],
             "removed_members": 0,
             "auth_enabled": False,
+            "trailer": "",
         },
         **{"compact_revision": 0, "consistent_index": 0, "term": 0},
         **told,

@@ -108,6 +108,10 @@ snapshots:
       description: SHA-256 of the whole file; of one that was not read, the manifest's word.
       type: str
       sample: 2c542a6c1caed3a9ffc2e7e7cd607ae40cf8f0b17ff739b45cc3d208159e44fb
+    trailer:
+      description: The SHA-256 with which etcd has ended it, of all that stands before; empty for a copied database.
+      type: str
+      sample: 5d0aa2e5fd2a8bd6dcd2a1f2b6c1b2d1a8a0f6c3e0d1a1c7f6b0d2c4b3a29180
     taken_at:
       description: When it was taken, by its manifest, else the time of the file.
       type: str

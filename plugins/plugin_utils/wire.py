@@ -11,8 +11,10 @@ for modules, wrong for gigabytes. A wire is an ssh of its own with the same sett
 from __future__ import annotations
 
 import shlex
+import socket
 import subprocess
-from typing import IO, Any
+from contextlib import contextmanager
+from typing import IO, Any, Callable, Iterator
 
 MARK = b"quorum-etcd "  # begins the line after which the stream is ours: sudo and login scripts may print before it
 CHUNK = 1 << 20
@@ -121,19 +123,21 @@ class Stream:
     """A running command: what goes to it and what comes from it. A context manager, which ends it."""
 
     def __init__(self, argv: list[str], password: str) -> None:
-        self._process = subprocess.Popen(  # noqa: S603
-            argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
-        self.input: IO[bytes] = self._process.stdin  # type: ignore[assignment]
+        # A socket and not a pipe: a file goes into it without a detour through this process.
+        self._input, its_end = socket.socketpair()
+        with its_end:
+            self._process = subprocess.Popen(  # noqa: S603
+                argv, stdin=its_end, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            )
         self.output: IO[bytes] = self._process.stdout  # type: ignore[assignment]
         if password:
             self.write(password.encode() + b"\n")
-            self.input.flush()
 
     def __enter__(self) -> Stream:
         return self
 
     def __exit__(self, *_exc: object) -> None:
+        self._input.close()
         self._process.kill()
         self._process.communicate()
 
@@ -146,19 +150,39 @@ class Stream:
         self.end()
         raise WireError("it said nothing")
 
-    def write(self, chunk: bytes) -> None:
+    def write(self, words: bytes) -> None:
+        with self._telling_why():
+            self._input.sendall(words)
+
+    def send(self, file: IO[bytes], moved: Callable[[int], None]) -> None:
+        """Send a whole file; ``moved`` is told after each chunk how many bytes have gone so far."""
+        done = 0
+        with self._telling_why():
+            while sent := self._input.sendfile(file, done, CHUNK):
+                done += sent
+                moved(done)
+
+    def receive(self, file: IO[bytes], moved: Callable[[int], None]) -> int:
+        """Write all that comes to a file, and tell as ``send`` does; returns the number of bytes."""
+        done = 0
+        while chunk := self.output.read(CHUNK):
+            file.write(chunk)
+            done += len(chunk)
+            moved(done)
+        return done
+
+    @contextmanager
+    def _telling_why(self) -> Iterator[None]:
         try:
-            self.input.write(chunk)
-        except BrokenPipeError:
+            yield
+        except ConnectionError as error:
             self.end()
-            raise
+            raise WireError("it ended before it had read everything") from error
 
     def end(self) -> bytes:
         """Close its input and wait; returns the rest of its output. WireError where it failed."""
-        try:
-            rest, said = self._process.communicate()
-        except BrokenPipeError:
-            rest, said = b"", b"it ended before it had read everything"
+        self._input.close()
+        rest, said = self._process.communicate()
         if self._process.returncode:
             words = said.decode(errors="replace").strip().splitlines()
             raise WireError(words[-1] if words else "no message", self._process.returncode == UNREACHABLE)

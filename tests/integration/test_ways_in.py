@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import re
 import shutil
@@ -174,6 +175,30 @@ def test_all_data_is_gone_and_the_snapshot_is_compressed(lab: Lab, tmp_path: Pat
     assert sorted(packed.parent.iterdir()) == beside, "the look left something"
     assert not any((tmp_path / "spool").iterdir()), "the plain snapshot stayed on the controller"
     assert not [path for member in lab.members for path in (member.dir / "state" / "snapshots").glob("*")]
+
+
+@pytest.mark.parametrize("lab", [{"line": "3.4"}, {"line": "3.7"}], indirect=True, ids=["3.4", "3.7"])
+def test_a_copy_with_a_damaged_byte_is_found_out_before_the_stop_and_brought_anew(lab: Lab, tmp_path: Path) -> None:
+    """It ends with the SHA-256 that was planned, and is refused by etcd's tool."""
+    expected = seeded(lab)
+    ids = [member.client.status() for member in lab.members]
+    whole = taken(lab).read_bytes()
+    extra = [f"etcd_restore_snapshot={compressed(taken(lab), 'gzip')}", f"etcd_restore_spool={tmp_path}/spool"]
+    copy = lab.member("m2").dir / "state" / "snapshots" / f"{hashlib.sha256(whole).hexdigest()[:16]}.db"
+    copy.parent.mkdir(parents=True)
+    middle = len(whole) // 2
+    copy.write_bytes(whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :])
+
+    refused = restore(lab, *extra)
+    assert refused.rc != 0 and f"{copy} on this host is not the snapshot that was planned" in refused.text, (
+        refused.output
+    )
+    assert [member.client.status().member_id for member in lab.members] == [status.member_id for status in ids]
+    assert not copy.exists()
+
+    done = restore(lab, *extra)
+    assert done.rc == 0, done.output
+    assert_holds(expected, lab.members)
 
 
 def compressed(plain: Path, how: str) -> Path:

@@ -10,6 +10,7 @@ import hashlib
 import itertools
 import os
 import socket
+from types import SimpleNamespace
 
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils import journal as steps
@@ -57,7 +58,7 @@ class Host:
     """A host with an old data directory, a configuration and a snapshot."""
 
     def __init__(self, root, monkeypatch, kind="directory", slow=False):
-        self.slow = slow
+        self.slow, self.reads = slow, []
         self.root, self.kind, self.service = root, kind, Service()
         self.live = root / "data"
         (self.live / "member").mkdir(parents=True)
@@ -71,10 +72,13 @@ class Host:
         self.staged, self.near = f"{near}restore-1", f"{near}before-1"
         self.aside = f"{root}/elsewhere/data.before-1" if slow else self.near
         monkeypatch.setattr(restore_phases.service, "manager", lambda _member, _run: self.service)
-        verdict = type("Verdict", (), {"sha256": hashlib.sha256(self.snapshot.read_bytes()).hexdigest()})
-        monkeypatch.setattr(restore_phases.snapshots, "verify", lambda _path: verdict)
+        monkeypatch.setattr(restore_phases.snapshots, "verify", self.verify)
         self.restored_revision = 1000
         monkeypatch.setattr(restore_phases.snapshots, "describe", lambda _path: {"revision": self.restored_revision})
+
+    def verify(self, path):
+        self.reads.append(path)
+        return SimpleNamespace(sha256=hashlib.sha256(self.snapshot.read_bytes()).hexdigest())
 
     def plan(self, **changes):
         plan = {
@@ -399,10 +403,35 @@ def test_what_a_reboot_started_on_an_empty_mount_point_is_kept_too(tmp_path, mon
     assert [(stray / "db").read_text() for stray in strays] == ["born empty"]
 
 
-def test_a_snapshot_that_was_verified_and_not_touched_since_is_not_read_again(host, monkeypatch):
-    monkeypatch.setattr(restore_phases.snapshots, "verify", lambda path: pytest.fail("read again"))
-    snapshot = {**host.plan()["snapshot"], "stat": restore_phases.snapshots.stat_of(str(host.snapshot))}
-    assert host.restore(snapshot=snapshot).stage()
+def ending(host, **changes):
+    """The snapshot of the plan, with the SHA-256 at its end."""
+    return {**host.plan()["snapshot"], "trailer": host.snapshot.read_bytes()[-32:].hex(), **changes}
+
+
+def test_what_ends_as_planned_is_left_to_the_tool_to_verify(host):
+    assert host.restore(snapshot=ending(host)).stage() and host.reads == []
+
+
+@pytest.mark.parametrize("changes", [{"trailer": "00" * 32}, {"trailer": ""}, {"size": 1056}])
+def test_what_the_tool_cannot_vouch_for_is_read(host, changes):
+    assert host.restore(snapshot=ending(host, **changes)).stage() and host.reads
+
+
+def test_the_slow_way_reads_it_before_the_stop(tmp_path, monkeypatch):
+    host = Host(tmp_path, monkeypatch, slow=True)
+    assert host.restore(snapshot=ending(host)).stage() and host.reads
+
+
+@pytest.mark.parametrize("damaged", [True, False])
+def test_where_the_tool_fails_the_bytes_are_named_if_they_are_to_blame(host, damaged):
+    snapshot = ending(host, transfer=True)
+    if damaged:
+        host.snapshot.write_bytes(b"\1" + host.snapshot.read_bytes()[1:])
+    host.run = lambda argv, env: Result(1, "", "it said so")
+    with pytest.raises(EtcdError, match="is not the snapshot that was planned" if damaged else "it said so"):
+        host.restore(snapshot=snapshot).stage()
+    assert host.snapshot.exists() is not damaged, "what is damaged must be brought anew"
+    assert not os.path.exists(host.staged)
 
 
 def points(action, monkeypatch):

@@ -119,6 +119,7 @@ def snapshot(path="/backups/a.db", **changes):
         "kind": "snapshot",
         "size": 1000,
         "sha256": SHA,
+        "trailer": "ef" * 32,
         "revision": 100,
         "key_revision": 100,
         "taken_at": "2026-11-24T02:30:00Z",

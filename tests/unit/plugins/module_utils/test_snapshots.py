@@ -47,8 +47,14 @@ def test_a_snapshot_of_every_version_is_whole(real):
     assert snapshots.verify(str(real)) == (True, "snapshot", len(data), hashlib.sha256(data).hexdigest(), "")
 
 
+def test_a_snapshot_ends_with_the_hash_of_what_stands_before(real):
+    assert snapshots.trailer(str(real)) == hashlib.sha256(real.read_bytes()[:-32]).hexdigest()
+    assert snapshots.entry(str(real))["trailer"] == snapshots.trailer(str(real))
+
+
 def test_a_copied_database_has_no_hash(real):
     real.write_bytes(real.read_bytes()[:-32])
+    assert snapshots.trailer(str(real)) == ""
     verdict = snapshots.verify(str(real))
     assert (verdict.ok, verdict.kind) == (True, "database")
 
@@ -217,7 +223,7 @@ def test_a_compressed_snapshot_is_the_plain_one(tmp_path, how, named):
     packed = pack(path, how)
     (tmp_path / "x.db.json").rename(tmp_path / named.replace(".gz", packed.suffix))
     found = snapshots.entry(str(packed), run=run)
-    for key in ("ok", "verified", "size", "sha256", "revision", "members", "manifest", "taken_at", "kind"):
+    for key in ("ok", "verified", "size", "sha256", "trailer", "revision", "members", "manifest", "taken_at", "kind"):
         assert found[key] == wanted[key], key
     assert (found["compression"], found["packed_size"]) == (how, packed.stat().st_size)
     assert sorted(entry.name for entry in tmp_path.iterdir()) == sorted(
