@@ -7,8 +7,6 @@ import os
 import shutil
 import sys
 import tempfile
-import threading
-import time
 from itertools import pairwise
 from pathlib import Path
 from typing import Iterator
@@ -71,28 +69,31 @@ MANY = """\
     - name: Bring a slow file to the host
       quorum.etcd.transfer:
         direction: to_host
-        src: "{{ folder }}/{{ inventory_hostname }}"
+        src: "{{ folder }}/source"
         dest: "{{ folder }}/arrived/{{ inventory_hostname }}"
         size: "{{ size }}"
 """
 
 
-def feed(path: Path, megabytes: int) -> None:
-    """A megabyte a second into a FIFO."""
-    with path.open("wb") as fifo:
-        for _second in range(megabytes):
-            fifo.write(bytes(10**6))
-            fifo.flush()
-            time.sleep(1)
+# A megabyte a second.
+SLOW_CAT = f"""\
+#!{sys.executable}
+import sys, time
+while chunk := sys.stdin.buffer.read(10**6):
+    sys.stdout.buffer.write(chunk)
+    time.sleep(1)
+"""
 
 
-def test_fifteen_hosts_take_turns(tmp_path: Path) -> None:
+def test_fifteen_hosts_take_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All at once they are spoken of once a second, and not fifteen times every five seconds."""
     hosts = [f"h{number}" for number in range(1, 16)]
     (tmp_path / "many.yml").write_text(MANY)
-    for host in hosts:
-        os.mkfifo(tmp_path / host)
-        threading.Thread(target=feed, args=(tmp_path / host, 22), daemon=True).start()
+    (tmp_path / "source").write_bytes(bytes(22 * 10**6))
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "cat").write_text(SLOW_CAT)
+    (tmp_path / "bin" / "cat").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
     local = f"ansible_connection=local ansible_python_interpreter={sys.executable} folder={tmp_path} size={22 * 10**6}"
     rc, output, said = watched(tmp_path / "many.yml", "-i", ",".join(hosts), "-e", local)
     assert rc == 0, output
