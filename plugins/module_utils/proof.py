@@ -93,13 +93,12 @@ def closing_table(of: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -
     cluster that was down before was so for longer.
     """
     at = {entry["step"]: instant(entry["time"]) for entry in entries}
-    outage = (at[PROVEN] - at[STOPPING]).total_seconds() if {PROVEN, STOPPING} <= set(at) else None
     rows = [["members", ", ".join(sorted(of["members"].values()))]]
     rows += [["cluster ID", f"{of['before_id'] or 'unknown'} -> {of['cluster_id']}"]]
     checks = next(entry["checks"] for entry in reversed(entries) if entry["step"] == PROVEN)
     rows += [[("proven: " if check["ok"] else "NOT PROVEN: ") + check["what"], _found(check)] for check in checks]
-    if outage is not None:
-        rows.append(["from the stop to the proof", f"{outage:.1f} s"])
+    if STOPPING in at:
+        rows.append(["from the stop to the proof", f"{(at[PROVEN] - at[STOPPING]).total_seconds():.1f} s"])
     return [f"Cluster {of['cluster']} is restored from {of['snapshot']['path']}", *table(rows)]
 
 

@@ -221,13 +221,12 @@ class Restore:
     def _watch_start(self, is_awaited: Callable[[float], bool]) -> bool:
         """Look at the member while it starts, as long as it is awaited after so many seconds. True when it says it serves."""
         began, was_down = time.monotonic(), False
-        while self.service.ascent() == "starting" and is_awaited(time.monotonic() - began):
+        while (ascent := self.service.ascent()) == "starting" and is_awaited(time.monotonic() - began):
             was_down = True
             _pause(began)
-        serves = self.service.ascent() == "serving"
-        if was_down and serves:
+        if was_down and ascent == "serving":
             self._once(steps.SERVING)  # it said so itself, which it does when there is a leader
-        return serves
+        return ascent == "serving"
 
     # ---- cutover: configuration, old data aside, new data in place, start ----
 
