@@ -1,0 +1,133 @@
+# Copyright: (c) 2026, the quorum.etcd authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Which snapshot a restore takes, once for the whole cluster, and what speaks against it."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Mapping, Optional, Sequence
+
+from . import commands
+from .errors import EtcdError
+from .restore_terms import Findings, Options, is_inside, live, said_of
+from .snapshots import DATABASE
+from .tools import tools_from_dict
+from .versions import Version, parse_version
+
+
+def choose_snapshot(
+    name: str, hosts: Mapping[str, Any], options: Options, findings: Findings
+) -> Optional[Dict[str, Any]]:
+    candidates = [{**entry, "on": ""} for entry in options.controller_snapshots]
+    candidates += [{**entry, "on": host} for host, facts in hosts.items() for entry in facts.get("snapshots", ())]
+    if options.snapshot == "latest":
+        chosen = _newest(name, hosts, candidates)
+        if chosen is None:
+            bad = "".join(f" {entry['reason']}" for entry in candidates if not entry["ok"])
+            findings.refuse(
+                f"no usable snapshot of this cluster was found in etcd_backup_dir on the hosts or the controller.{bad}",
+                "name one: -e etcd_restore_snapshot=/path/to/snapshot.db (on the controller or on a member).",
+            )
+            return None
+    else:
+        named = [entry for entry in candidates if entry["path"] == options.snapshot]
+        if not named:
+            findings.refuse(
+                f"{options.snapshot} is neither on the controller nor on a member.", "check the path and run again."
+            )
+            return None
+        _check_not_live(options.snapshot, hosts, findings)
+        different = {entry["sha256"]: entry["on"] or "the controller" for entry in reversed(named) if entry["ok"]}
+        if len(different) > 1:
+            findings.refuse(
+                f"{options.snapshot} is not the same file on {' and '.join(sorted(different.values()))}.",
+                "copy the one that you mean to a name of its own, on the controller or on a member, and name that.",
+            )
+        chosen = next((entry for entry in named if entry["ok"]), named[0])
+    _check_snapshot(chosen, hosts, options, findings)
+    return chosen
+
+
+def _newest(name: str, hosts: Mapping[str, Any], candidates: Sequence[Mapping[str, Any]]) -> Optional[Dict[str, Any]]:
+    urls = {url for facts in hosts.values() for url in facts["member"]["peer_urls"]}
+    own = [entry for entry in candidates if entry["ok"] and entry["verified"] and _is_of(entry, name, urls)]
+    return dict(max(own, key=lambda entry: entry.get("taken_at") or "")) if own else None
+
+
+def _is_of(entry: Mapping[str, Any], name: str, peer_urls: Any) -> bool:
+    """Whether a snapshot is of this cluster: its manifest says so, or a member in it has one of these peer URLs."""
+    said = said_of(entry)
+    if said:
+        return said == name
+    return any(url in peer_urls for member in entry.get("members", ()) for url in member.get("peer_urls", ()))
+
+
+def _check_snapshot(
+    snapshot: Mapping[str, Any], hosts: Mapping[str, Any], options: Options, findings: Findings
+) -> None:
+    where = f"{snapshot['path']} on {snapshot['on'] or 'the controller'}"
+    copied = snapshot.get("kind") == DATABASE
+    if copied and not options.skip_hash_check:
+        findings.refuse(
+            f"{where} is a copied database and not a snapshot: it carries no hash that could prove it whole.",
+            "if it was copied from a stopped member and nothing better is left, set etcd_restore_skip_hash_check=true.",
+        )
+    elif not snapshot["ok"] and not copied:
+        findings.refuse(f"{where} cannot be used: {snapshot['reason']}", "choose another snapshot.")
+    if not snapshot["ok"]:
+        return
+    if copied:
+        findings.warn(
+            f"{where} is a copied database: nothing vouches for its content, and what was only in the WAL of the member that"
+            " it was copied from is not in it and will be lost."
+        )
+    written_by = snapshot.get("cluster_version") or (snapshot.get("manifest") or {}).get("etcd_version")
+    for host, facts in hosts.items():
+        if written_by:
+            _check_snapshot_version(host, facts["member"], parse_version(written_by), where, findings)
+    if snapshot.get("auth_enabled") and not options.auth_user:
+        by_certificate = all(facts["member"]["connection"]["cert"] for facts in hosts.values())
+        cause = f"authentication is on in {where}, and without a user the restored cluster could not be proven"
+        if by_certificate:
+            findings.warn(
+                f"{cause}, unless the client certificate's name is one: set etcd_auth_user and etcd_auth_password."
+            )
+        else:
+            findings.refuse(f"{cause}.", "set etcd_auth_user (with the root role) and etcd_auth_password.")
+    peer_urls = {url for facts in hosts.values() for url in facts["member"]["peer_urls"]}
+    if snapshot.get("members") and not _is_of({"members": snapshot["members"]}, "", peer_urls):
+        names = ", ".join(sorted(member["name"] for member in snapshot["members"]))
+        findings.warn(f"{where} was taken from a cluster with other members ({names}): a clone, or the wrong snapshot?")
+
+
+def _check_not_live(path: str, hosts: Mapping[str, Any], findings: Findings) -> None:
+    """The database of a running member changes while it is read: what is copied from it is torn."""
+    for host, facts in hosts.items():
+        found = [entry for entry in facts.get("snapshots") or () if entry["path"] == path]
+        folder = facts["member"]["running"] and live(facts["member"], "data")
+        if folder and any(is_inside(entry["real_path"], folder) for entry in found):
+            findings.refuse(
+                f"{path} is the live database of a running member: what is read from it now can be torn.",
+                "take a snapshot with backup.yml; or, where that cannot be, stop the member and copy it then.",
+                host,
+            )
+
+
+def _check_snapshot_version(
+    host: str, member: Mapping[str, Any], written_by: Version, where: str, findings: Findings
+) -> None:
+    tools = tools_from_dict(member["tools"])
+    try:
+        restorer = commands.restore_tool(tools)
+    except EtcdError:
+        return  # said already, by _check_host
+    for tool in filter(None, (tools.etcd, restorer)):
+        if tool.version[:2] < written_by[:2]:
+            findings.refuse(
+                f"{where} was written by etcd {written_by.line}, and {tool.path} is {tool.version}: an older etcd must not"
+                " open it.",
+                f"install etcd {written_by.line} on this host, or choose a snapshot of etcd {tool.version.line} or older.",
+                host,
+            )
+            return
