@@ -47,6 +47,7 @@ from ._sources import (
 from .commands import Run, Tools
 from .errors import EtcdError
 from .journal import summary as journal_summary
+from .kubernetes import kubernetes_facts
 from .snapshots import revision_of_data
 from .tools import (
     NAMES,
@@ -270,6 +271,7 @@ class _Look:
             "tls": tls,
             "tools": tools_as_dict(tools),
             "tools_missing": missing,
+            "kubernetes": kubernetes_facts(self.host, options["manifest"], options["state_dir"]),
             "config": self.config(),
             "settings": self.settings(),
             "state_dir": options["state_dir"],

@@ -25,6 +25,7 @@ from .errors import EtcdError
 PLANNED, STAGED, STOPPING, STOPPED = "planned", "staged", "stopping", "stopped"
 CONFIGURED, SET_ASIDE, RESTORED, SWAPPED, STARTED = "configured", "set_aside", "restored", "swapped", "started"
 SERVING, PROVEN, FINISHED = "serving", "proven", "finished"
+PAUSED, RESUMED = "paused", "resumed"  # the controllers of a Kubernetes above it, which stop with the member
 ROLLING_BACK, ROLLED_BACK = "rolling_back", "rolled_back"
 CLOSED = (FINISHED, ROLLED_BACK)
 

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from . import commands
 from .errors import EtcdError
@@ -16,6 +16,10 @@ from .versions import Version
 
 # etcd preallocates a WAL segment of 64 MiB (server/storage/wal: SegmentSizeBytes); a restore writes the first one.
 WAL_SEGMENT = 64 * 1024 * 1024
+_STOP_CONTROLLERS = (
+    "stop them before the restore and start them after it, since a garbage collector that remembers what was deleted after"
+    " the snapshot deletes restored objects"
+)
 
 
 def check_cluster(
@@ -101,6 +105,44 @@ def _check_host(host: str, member: Mapping[str, Any], findings: Findings) -> Non
         )
     if tools.etcd and Version(3, 5, 0) <= tools.etcd.version <= Version(3, 5, 2):
         findings.warn(f"etcd {tools.etcd.version} can corrupt data under load: upgrade to the newest 3.5 soon.", host)
+
+
+def check_kubernetes(hosts: Mapping[str, Any], snapshot: Mapping[str, Any], findings: Findings) -> None:
+    """Controllers that live through a restore delete restored objects, whose owners they believe gone."""
+    for host, facts in hosts.items():
+        kubernetes = facts["member"]["kubernetes"]
+        if kubernetes["pods"] and not kubernetes["kubelet"]:
+            names = " and ".join(pod["name"] for pod in kubernetes["pods"])
+            findings.refuse(
+                f"the kubelet does not run here, and only it can stop {names} for the time of the restore.",
+                "start it (systemctl start kubelet); if it ends again, 'journalctl -u kubelet' says why.",
+                host,
+            )
+        moved = [pod["name"] for pod in kubernetes["pods"]]
+        for name in (name for name in kubernetes["running"] if name not in moved):
+            findings.warn(
+                f"{name} runs here, and is no static pod that could be stopped for you: {_STOP_CONTROLLERS}.", host
+            )
+        missing = _missing_keys(kubernetes["keys"], snapshot["encryption_keys"])
+        if missing:
+            findings.warn(
+                f"the API server's encryption configuration here has no key named {', '.join(missing)}, which stands before"
+                " encrypted values in the snapshot: add it beside the present ones, or those objects cannot be read.",
+                host,
+            )
+    seen = any(
+        facts["member"]["kubernetes"]["pods"] or facts["member"]["kubernetes"]["running"] for facts in hosts.values()
+    )
+    if snapshot["kubernetes"] and not seen:
+        findings.warn(
+            "the snapshot holds objects of Kubernetes, and its kube-controller-manager and kube-scheduler are on none of"
+            f" these hosts: {_STOP_CONTROLLERS}."
+        )
+
+
+def _missing_keys(configured: Optional[Sequence[str]], needed: Sequence[str]) -> List[str]:
+    """Those of ``needed``, such as ``key1 (aescbc)``, that the configuration does not name; none where it is not known."""
+    return [] if configured is None else [key for key in needed if key.partition(" ")[0] not in configured]
 
 
 def _why_missing(member: Mapping[str, Any], tool: str) -> str:

@@ -28,6 +28,7 @@ from .cluster import observe
 from .commands import Command, Connection, Run, run_checked
 from .errors import EtcdError
 from .journal import Journal, sync_folder
+from .kubernetes import Controllers
 from .progress import Progress, read_so_far, tree_size
 from .proof import failures, prove
 from .tools import keep_tools, kept_tools, tools_from_dict
@@ -57,6 +58,7 @@ class Restore:
         self.journal = Journal(plan["member"]["state_dir"], plan["restore_id"])
         self.progress = Progress(os.path.join(plan["member"]["state_dir"], "progress"))
         self.service = service.manager(plan["member"], run)
+        self.controllers = Controllers(plan.get("controllers") or [])  # a journal of an earlier version names none
 
     # ---- stage: restore beside the old data, while the old cluster still serves ----
 
@@ -201,6 +203,7 @@ class Restore:
         if self.journal.has(steps.STOPPED) and self.service.state() != "running":
             return False
         self.journal.record(steps.STOPPING)
+        self._pause_controllers()
         with Closing(self.plan["others"]) as others:
             if self.plan["leads"]:
                 others.wait(FOLLOWERS_WAIT)
@@ -211,6 +214,18 @@ class Restore:
                 if self._wait_until_up():
                     self._seek_proof(time.monotonic() + PROOF_WAIT)
         return True
+
+    def _pause_controllers(self) -> None:
+        """Before this host's own member stops: when the first restored one starts, all have stopped, and so have these."""
+        if self.controllers.pods:
+            self.progress.say("stopping the controllers of Kubernetes")
+            self.journal.record(steps.PAUSED, controllers=[pod["name"] for pod in self.controllers.pods])
+            self.controllers.pause()
+
+    def _resume_controllers(self) -> None:
+        """Only what this restore took away; what somebody had stopped before stays so."""
+        if self.journal.has(steps.PAUSED) and self.controllers.resume():
+            self.journal.record(steps.RESUMED)
 
     def _wait_until_up(self) -> bool:
         def is_awaited(waited: float) -> bool:
@@ -333,6 +348,7 @@ class Restore:
         self._need(steps.PROVEN)
         edits = [edit.with_value("initial-cluster-state", "existing") for edit in self._edits()]
         edited = bool(settings.apply_edits(edits, "", "", self.run))
+        self._resume_controllers()
         if not self.journal.is_open():
             return edited  # and where a run that goes on for others has proven it once more, it is closed once more
         self.journal.record(steps.FINISHED)
@@ -357,6 +373,7 @@ class Restore:
         self._restore_configuration()
         if self.plan["was_to_run"]:
             self.service.start()
+        self._resume_controllers()
         self.journal.record(steps.ROLLED_BACK)
         return True
 

@@ -17,7 +17,7 @@ from . import commands, settings
 from .errors import EtcdError
 from .identity import cluster_id, format_initial_cluster, hex_id, member_id
 from .journal import FINISHED, PROVEN, STARTED
-from .restore_checks import check_cluster, check_disk, check_presence, old_endpoints
+from .restore_checks import check_cluster, check_disk, check_kubernetes, check_presence, old_endpoints
 from .restore_choice import choose_snapshot
 from .restore_terms import DISK_MARGIN, Findings, Options, in_mib, is_inside, live, moment, said_of
 from .snapshots import DATABASE
@@ -170,6 +170,7 @@ def _new_restore(
     if snapshot is None or findings.refusals:
         return {"cluster": name, "mode": RESTORE, "before": view, "snapshot": snapshot or {}}, {}
 
+    check_kubernetes(hosts, snapshot, findings)
     done = _already_restored(journals, snapshot["sha256"], view, options)
     if done:
         ahead = view["revision"] - done["revision"]
@@ -333,6 +334,7 @@ def _plan_host(
         "snapshot": snapshot,
         "restore": {"argv": restore.argv, "env": restore.env},
         "swaps": swaps,
+        "controllers": member["kubernetes"]["pods"],
         "owner": _owner(member),
         "config": [edit.as_dict() for edit in settings.plan_edits(member, wanted)],
     }

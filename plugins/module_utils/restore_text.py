@@ -60,6 +60,10 @@ def _cluster(cluster: Mapping[str, Any]) -> List[str]:
         ["", f"taken {snapshot.get('taken_at') or 'at an unknown time'}, {int(snapshot['size']):,} bytes"],
         ["", f"SHA-256 {snapshot['sha256']}, {_vouched(snapshot)}"],
     ]
+    if snapshot.get("encryption_keys"):
+        rows.append(
+            ["needs keys", ", ".join(snapshot["encryption_keys"]) + " of the API server's encryption configuration"]
+        )
     spool = cluster.get("spool") or {}
     if spool.get("path"):
         what = f"unpacked ({snapshot['compression']}) on" if spool["unpacks"] else "brought by way of"
@@ -124,6 +128,9 @@ def _restore_rows(own: Mapping[str, Any]) -> List[List[str]]:
     if not own["slow"]:
         rows.append(["stage", shlex.join(own["restore"]["argv"])])
     rows += [["", _disk(disk)] for disk in own["disk"]]
+    rows += [
+        ["pause", _by_the_kubelet(pod["manifest"], pod["parked"], pod["name"])] for pod in own.get("controllers") or ()
+    ]
     last = ", after all others, since it leads" if own["leads"] else ""
     rows.append(["stop", (_service(own, "stop") if own["was_to_run"] else "(it does not run)") + last])
     for edit in own["config"]:
@@ -142,7 +149,7 @@ def _restore_rows(own: Mapping[str, Any]) -> List[List[str]]:
     rows.append(["start", _service(own, "start")])
     if any(edit["after"].get("initial-cluster-state") == "new" for edit in own["config"]):
         rows.append(["then", "when proven: initial-cluster-state new -> existing"])
-    return rows
+    return rows + _resumed(own)
 
 
 def _rollback_rows(own: Mapping[str, Any]) -> List[List[str]]:
@@ -153,7 +160,18 @@ def _rollback_rows(own: Mapping[str, Any]) -> List[List[str]]:
             rows.append(_move(swap, swap["aside"], swap["live"]))
     rows += [["put back", f"{edit['path']} as it was before the restore"] for edit in own["config"]]
     rows.append(["start", _service(own, "start") if own["was_to_run"] else "(it did not run before the restore)"])
-    return rows
+    return rows + _resumed(own)
+
+
+def _resumed(own: Mapping[str, Any]) -> List[List[str]]:
+    """What a restore has paused; the journal of an earlier version names none."""
+    return [
+        ["resume", _by_the_kubelet(pod["parked"], pod["manifest"], pod["name"])] for pod in own.get("controllers") or ()
+    ]
+
+
+def _by_the_kubelet(source: str, to: str, name: str = "") -> str:
+    return f"{name + ' ' if name else ''}by the kubelet: {source} -> {to}"
 
 
 def _disk(disk: Mapping[str, Any]) -> str:
@@ -178,9 +196,7 @@ def _service(own: Mapping[str, Any], action: str) -> str:
     service = own["member"]["service"]
     if service["manager"] == "static_pod":
         manifest, parked = service["manifest"], parked_manifest(service["manifest"], own["member"]["state_dir"])
-        if action == "stop":
-            return f"by the kubelet: {manifest} -> {parked}"
-        return f"by the kubelet: {parked} -> {manifest}"
+        return _by_the_kubelet(manifest, parked) if action == "stop" else _by_the_kubelet(parked, manifest)
     return f"systemctl {action} {service['name']}" if service["manager"] == "systemd" else service[f"{action}_command"]
 
 

@@ -42,6 +42,7 @@ from .commands import (
 )
 from .errors import EtcdError
 from .identity import hex_id
+from .snapshot_kubernetes import kubernetes_in
 
 SCHEMA = 1
 SNAPSHOT, DATABASE = "snapshot", "database"
@@ -370,6 +371,7 @@ def entry(
             with plain(path, run, scratch) as file:
                 verdict = _verdict(file, verify)
                 told = {**describe(file), "trailer": trailer(file)} if verdict.ok else {}
+                told.update(kubernetes_in(file) if verdict.ok and verify else {})
     except EtcdError as error:
         reason = f"{error.message} {error.next_step}".strip()
     reason = verdict.reason.replace(file, path) if verdict.reason else reason
@@ -385,6 +387,8 @@ def entry(
             "removed_members": 0,
             "auth_enabled": False,
             "trailer": "",
+            "kubernetes": False,
+            "encryption_keys": [],
         },
         **{"compact_revision": 0, "consistent_index": 0, "term": 0},
         **told,

@@ -66,6 +66,9 @@ member:
     - V(tools_missing) says of each tool that was not found, or that does not run, why.
     - A static pod's tools are found in its running container; where none runs, in its image, if containerd has it. Paths of
       the latter are those of the copies that M(quorum.etcd.restore) makes when it stages.
+    - V(kubernetes) has the controllers of a Kubernetes that are static pods of this host (V(pods)), whether the kubelet runs
+      that could stop them, the names of controllers that have a process here (V(running)), and the names of the keys in the
+      API server's encryption configuration (V(keys), null where there is none).
     - V(service.image) and V(service.kubelet) are known of a static pod only.
   type: dict
   returned: success
@@ -161,6 +164,11 @@ member:
         kind: variable
         format: env
         path: /etc/default/etcd
+    kubernetes:
+      pods: []
+      kubelet: false
+      running: []
+      keys: null
     state_dir: /var/lib/quorum-etcd
     aside_dir: ""
     log: ""

@@ -162,6 +162,17 @@ snapshots:
       description: Whether authentication is on in it, and so will be after a restore.
       type: bool
       sample: false
+    kubernetes:
+      description: Whether the first keys in it are those of a Kubernetes API server. Known once it was read to its end.
+      type: bool
+      sample: false
+    encryption_keys:
+      description:
+        - The encryption keys that the values of a Kubernetes in it name, each with its provider. Known once it was read to its
+          end.
+      type: list
+      elements: str
+      sample: ["key1 (aescbc)"]
     removed_members:
       description: Number of members that were removed from that cluster.
       type: int

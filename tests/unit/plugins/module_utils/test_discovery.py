@@ -77,7 +77,7 @@ KEYS = {
     "found", "running", "pid", "service", "name", "peer_urls", "client_urls", "listen_peer_urls", "listen_client_urls",
     "data_dir", "wal_dir", "data", "wal", "disk", "initial_cluster", "initial_cluster_state", "initial_cluster_token",
     "snapshot_count", "quota_backend_bytes", "tls", "tools", "tools_missing", "config", "settings", "state_dir", "log",
-    "connection", "journal", "aside_dir",
+    "connection", "journal", "aside_dir", "kubernetes",
 }  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils import journal as steps
-from ansible_collections.quorum.etcd.plugins.module_utils import restore_phases
+from ansible_collections.quorum.etcd.plugins.module_utils import kubernetes, restore_phases
 from ansible_collections.quorum.etcd.plugins.module_utils.commands import Connection, Result
 from ansible_collections.quorum.etcd.plugins.module_utils.errors import EtcdError
 from ansible_collections.quorum.etcd.plugins.module_utils.journal import Journal, summary
@@ -65,6 +65,10 @@ class Host:
         (self.live / "member" / "db").write_text("old")
         self.config = root / "etcd.env"
         self.config.write_text(CONFIG)
+        self.manifest = root / "manifests" / "kube-scheduler.yaml"
+        self.manifest.parent.mkdir()
+        self.manifest.write_text("a controller's")
+        monkeypatch.setattr(kubernetes, "pids_of", lambda _host, _name: [])
         self.snapshot = root / "snapshot.db"
         body = b"\0" * 512
         self.snapshot.write_bytes(body + hashlib.sha256(body).digest())
@@ -108,6 +112,13 @@ class Host:
                 }
             ],
             "slow": self.slow,
+            "controllers": [
+                {
+                    "name": "kube-scheduler",
+                    "manifest": str(self.manifest),
+                    "parked": f"{self.root}/state/static-pods/kube-scheduler.yaml",
+                }
+            ],
             "reports": True,
             "owner": {"user": os.getuid(), "group": os.getgid(), "mode": "0700"},
             "config": [
@@ -169,6 +180,21 @@ def test_cutover_swaps_by_rename_and_configures_new(host):
     assert host.config.read_text().startswith("# mine\n")
     assert host.service.calls == ["stop", "start"]
     assert host.restore().cutover() is False
+
+
+def test_the_controllers_of_kubernetes_are_away_from_the_stop_to_the_end(host):
+    """One that lives through a restore deletes restored objects, whose owners it remembers as gone."""
+    restore = host.restore()
+    restore.stage()
+    assert host.manifest.exists(), "the old cluster still serves"
+    host.service.stop = lambda _timeout: pytest.fail("the member stops first") if host.manifest.exists() else None
+    restore.stop()
+    restore.cutover()
+    restore.journal.record(steps.PROVEN, checks=[])
+    assert not host.manifest.exists()
+    restore.finish()
+    assert host.manifest.read_text() == "a controller's"
+    assert restore.journal.steps()[-2:] == ["resumed", "finished"]
 
 
 def test_no_phase_before_its_predecessor(host):
@@ -507,10 +533,12 @@ def test_killed_at_every_change_and_run_again(tmp_path, monkeypatch, kind, then,
             with open(os.path.join(host.aside, "member", "db")) as old:
                 assert old.read() == "old"
             assert "STATE=existing" in host.config.read_text()
+            assert host.manifest.exists()
         else:
             host.restore().rollback()
             assert host.db() == "old"
             assert host.config.read_text() == CONFIG
+            assert host.manifest.exists()
     assert killed >= 15
 
 
@@ -524,6 +552,7 @@ def test_killed_at_every_change_of_a_rollback(tmp_path, monkeypatch, kind, slow)
         host.restore().rollback()
         assert host.db() == "old"
         assert host.config.read_text() == CONFIG
+        assert host.manifest.exists()
 
 
 def test_others_are_seen_closed_once_even_if_they_open_again():

@@ -89,6 +89,7 @@ def member(number, version="3.5.35", **changes):
             "bin_dir": "/usr/bin",
         },
         "journal": {},
+        "kubernetes": {"pods": [], "kubelet": False, "running": [], "keys": None},
     }
     found.update(changes)
     return found
@@ -126,6 +127,8 @@ def snapshot(path="/backups/a.db", **changes):
         "cluster_version": "3.5.0",
         "members": [{"name": "m1", "peer_urls": ["http://10.0.0.1:2380"]}],
         "manifest": {"cluster": "etcd", "user_keys": 7},
+        "kubernetes": False,
+        "encryption_keys": [],
     }
     entry.update(changes)
     return entry
@@ -735,3 +738,57 @@ def test_the_words_of_a_rollback_tell_of_the_way_back():
     text = "\n".join(plan_in_words(make_plan(given, options(rollback=True))))
     assert "/var/lib/etcd.before-20261124T030000Z -> /var/lib/etcd\n" in text
     assert "snapshot restore" not in text
+
+
+POD = {"name": "kube-controller-manager", "manifest": "/etc/kubernetes/manifests/m.yaml", "parked": "/state/m.yaml"}
+
+
+def on_kubernetes(**changes):
+    return {"pods": [POD], "kubelet": True, "running": [POD["name"]], "keys": None, **changes}
+
+
+def test_controllers_in_static_pods_are_paused_and_resumed_and_the_plan_shows_it():
+    members = [member(number, kubernetes=on_kubernetes()) for number in (1, 2, 3)]
+    plan = make_plan(hosts(members=members), options(controller_snapshots=[snapshot(kubernetes=True)]))
+    assert plan["refusals"] == [] and plan["warnings"] == []
+    assert plan["hosts"]["host2"]["controllers"] == [POD]
+    words = [" ".join(line.split()) for line in plan_in_words(plan)]
+    moves = (
+        f"by the kubelet: {POD['manifest']} -> {POD['parked']}",
+        f"by the kubelet: {POD['parked']} -> {POD['manifest']}",
+    )
+    pause, resume = words.index(f"pause {POD['name']} {moves[0]}"), words.index(f"resume {POD['name']} {moves[1]}")
+    stop, start = words.index("stop systemctl stop etcd.service"), words.index("start systemctl start etcd.service")
+    assert pause < stop < start < resume
+
+
+@pytest.mark.parametrize(
+    ("own", "expected"),
+    [
+        ({}, "are on none of these hosts: stop them before the restore"),
+        ({"running": ["kube-scheduler"]}, "kube-scheduler runs here, and is no static pod"),
+    ],
+)
+def test_controllers_that_cannot_be_stopped_from_here_are_asked_for_by_name(own, expected):
+    members = [member(1, kubernetes=on_kubernetes(pods=[], **{"running": [], **own})), member(2), member(3)]
+    plan = make_plan(hosts(members=members), options(controller_snapshots=[snapshot(kubernetes=True)]))
+    assert plan["refusals"] == []
+    assert [expected in warning["cause"] for warning in plan["warnings"]] == [True]
+    without = make_plan(hosts(), options())
+    assert without["warnings"] == []
+
+
+def test_without_a_kubelet_its_pods_cannot_be_paused():
+    members = [member(1, kubernetes=on_kubernetes(kubelet=False)), member(2), member(3)]
+    plan = make_plan(hosts(members=members), options())
+    assert "host1: the kubelet does not run here, and only it can stop kube-controller-manager" in causes(plan)
+
+
+def test_the_encryption_keys_that_a_snapshot_needs_are_named_and_a_missing_one_is_a_warning():
+    wanted = [snapshot(kubernetes=True, encryption_keys=["key1 (aescbc)", "key2 (secretbox)"])]
+    members = [member(1, kubernetes=on_kubernetes(keys=["key2"])), member(2), member(3)]
+    plan = make_plan(hosts(members=members), options(controller_snapshots=wanted))
+    assert "key1 (aescbc), key2 (secretbox) of the API server's" in " ".join(plan_in_words(plan))
+    assert [(item["host"], "no key named key1 (aescbc)," in item["cause"]) for item in plan["warnings"]] == [
+        ("host1", True)
+    ]
