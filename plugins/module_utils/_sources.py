@@ -14,7 +14,7 @@ import os
 import re
 import socket
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Mapping, NamedTuple, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from . import _settings_env, _settings_pod, _settings_unit, settings
 from ._names import flags, is_variable, setting_of
@@ -29,7 +29,20 @@ UNIT_FOLDERS = (
     "/usr/lib/systemd/system",
     "/lib/systemd/system",
 )
-_PROPERTIES = "LoadState,ActiveState,MainPID,UnitFileState,User,FragmentPath,DropInPaths"
+_PROPERTIES = (
+    "LoadState,ActiveState,MainPID,UnitFileState,User,Group,DynamicUser,Type,TimeoutStartUSec,FragmentPath,DropInPaths"
+)
+_SECONDS = {
+    "us": 1e-6,
+    "ms": 1e-3,
+    "s": 1,
+    "min": 60,
+    "h": 3600,
+    "d": 86400,
+    "w": 604800,
+    "month": 2629800,
+    "y": 31557600,
+}
 # The kind of place: they go before each other in this order.
 FLAG, VARIABLE, FILE = "flag", "variable", "file"
 
@@ -70,13 +83,21 @@ class Sources:
 
 @dataclass
 class Unit:
-    """What systemd knows of a unit; ``state`` is one of the words of ``service``."""
+    """What systemd knows of a unit; ``state`` is one of the words of ``service``.
+
+    ``start_timeout`` are the seconds that it may take to start, None where there is no limit; ``notifies`` says whether it
+    has started only when etcd itself says so.
+    """
 
     name: str
     state: str = "unknown"
     pid: int = 0
     enabled: Any = None
     user: str = ""
+    group: str = ""
+    dynamic_user: bool = False
+    notifies: bool = False
+    start_timeout: Optional[float] = None
     files: List[str] = field(default_factory=list)
 
     @property
@@ -113,8 +134,20 @@ def look_at_unit(host: Host, run: Run, name: str) -> Unit:
             shown.get("UnitFileState", "")
         ),
         user=shown.get("User", ""),
+        group=shown.get("Group", ""),
+        dynamic_user=shown.get("DynamicUser") == "yes",
+        notifies=shown.get("Type", "").startswith("notify"),
+        start_timeout=seconds(shown.get("TimeoutStartUSec", "")),
         files=[path for path in paths if path],
     )
+
+
+def seconds(span: str) -> Optional[float]:
+    """``1min 30s``, as systemd shows a time span; None for one without an end, or that is not understood."""
+    parts = [re.match(r"([\d.]+)([a-z]+)\Z", part) for part in span.split()]
+    if not parts or not all(part and part.group(2) in _SECONDS for part in parts):
+        return None
+    return sum(float(part.group(1)) * _SECONDS[part.group(2)] for part in parts if part)
 
 
 def _show(run: Run, unit: str) -> Dict[str, str]:

@@ -17,7 +17,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 from urllib.parse import urlsplit
 
 from . import settings
-from ._names import SECRET
+from ._names import SECRET, flags, variable_of
 from ._processes import (
     Given,
     Host,
@@ -66,6 +66,8 @@ DEFAULTS = {
 }  # fmt: skip
 # Names in a data directory that say nothing about whose it is: a mount point's own, and what a restore stages in one.
 NOT_DATA = ("lost+found", ".restore-", ".before-", ".rolled-back-")
+# etcd's own names there: its data, that of a proxy (to 3.5), and the certificates that it makes itself (auto-tls).
+ETCDS_OWN = ("member", "proxy", "fixtures")
 LISTED = 20
 
 
@@ -246,7 +248,7 @@ class _Look:
         listen_client = self._urls("listen-client-urls", "http://localhost:2379" if found else "")
         clients = options["client_urls"] or self._urls("advertise-client-urls") or _reachable(listen_client)
         tools, missing = self._tools()
-        return {
+        member = {
             "found": found,
             "running": self.process is not None,
             "pid": self.process.pid if self.process else None,
@@ -258,7 +260,7 @@ class _Look:
             "listen_client_urls": listen_client,
             "data_dir": data,
             "wal_dir": wal,
-            "data": {**data_facts(self.host, data), "revision": self._revision(data)},
+            "data": {**data_facts(self.host, data, wal), "revision": self._revision(data)},
             "wal": wal_facts(self.host, wal),
             "disk": [
                 disk_facts(self.host, path) for path in (data, wal, options["state_dir"], options["aside_dir"]) if path
@@ -279,6 +281,24 @@ class _Look:
             "journal": journal_summary(self.host.path(options["state_dir"])),
             "log": next((path for path in self.value("log-outputs").split(",") if path.startswith("/")), ""),
             "connection": self._connection(clients, tls["client"], tools),
+            "shadowed": self._shadowed(),
+        }
+        return {**member, "unsettable": settings.rehearse(member, self.host.read)}
+
+    def _shadowed(self) -> Dict[str, Dict[str, str]]:
+        """Settings that come as a flag and as a variable, and whence; etcd ends at that, but for one that runs with it."""
+        sources = self.sources
+        both = sources.flags.keys() & sources.variables.keys() if not sources.yaml_path else set()
+        if self.process:
+            on_its_line = flags(self.process.argv[1:])
+            both -= {name for name in both if name in on_its_line and variable_of(name) in self.process.environ}
+        return {
+            name: {
+                "flag": (found.kind == FLAG and found.path) or sources.unit_path,
+                "variable": sources.variables[name].path,
+            }
+            for name, found in sorted(sources.flags.items())
+            if name in both
         }
 
     def _revision(self, data: str) -> int:
@@ -308,6 +328,10 @@ class _Look:
             "state": self._state(),
             "enabled": self.unit.enabled,
             "user": user,
+            "group": self.unit.group,
+            "dynamic_user": self.unit.dynamic_user,
+            "notifies": self.unit.notifies,
+            "start_timeout": self.unit.start_timeout,
             "dropin": self.unit.dropin if self.unit.exists else "",
             "exec_start": self.sources.exec_start if vendor and not hidden else "",
         }
@@ -404,11 +428,12 @@ class _Look:
 # ---- data and disks --------------------------------------------------------------------------------------------------
 
 
-def data_facts(host: Host, path: str) -> Dict[str, Any]:
-    """What is at the data directory, whose it is, and whether it may be taken for etcd's."""
+def data_facts(host: Host, path: str, wal: str = "") -> Dict[str, Any]:
+    """What is at the data directory, whose it is, and whether it may be taken for etcd's; ``wal`` may lie inside it."""
     facts = _folder_facts(host, path)
     entries = host.list(path) if path else []
     own = [name for name in entries if not name.startswith(NOT_DATA)]
+    etcds = {*ETCDS_OWN, os.path.relpath(wal, path).split("/")[0] if path and wal else "member"}
     parent = os.path.dirname(_nearest(host, path, above=True)) if path else ""
     return {
         **facts,
@@ -416,6 +441,8 @@ def data_facts(host: Host, path: str) -> Dict[str, Any]:
         "is_etcd": "member" in own or not own,
         "has_member": "member" in own,
         "entries": entries[:LISTED],
+        "foreign": [name for name in own if name not in etcds][:LISTED],
+        "parent_owner": _owner_of(_nearest(host, parent)) if parent else None,
         "owner_name": _user_name(facts["owner"]),
         "group_name": _group_name(facts["group"]),
         "inner_mounts": _inner_mounts(host, path) if path else [],
@@ -423,6 +450,12 @@ def data_facts(host: Host, path: str) -> Dict[str, Any]:
         "device": _device(host, path) if path else None,
         "parent_is_writable": bool(parent) and os.access(host.path(parent), os.W_OK | os.X_OK),
     }
+
+
+def _owner_of(path: str) -> List[int]:
+    """User and group."""
+    status = os.stat(path)
+    return [status.st_uid, status.st_gid]
 
 
 def _inner_mounts(host: Host, path: str) -> List[str]:
@@ -442,6 +475,7 @@ def disk_facts(host: Host, path: str) -> Dict[str, Any]:
     size = status.f_frsize
     return {
         "path": path,
+        "noexec": bool(status.f_flag & os.ST_NOEXEC),
         "device": _device(host, path),
         "free": status.f_bavail * size,
         "total": status.f_blocks * size,

@@ -10,8 +10,9 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from . import commands
 from .errors import EtcdError
+from .restore_configuration import check_configuration
 from .restore_terms import DISK_MARGIN, Findings, Options, in_mib, is_inside
-from .tools import tools_from_dict
+from .tools import kept_tools, tools_from_dict
 from .versions import Version
 
 # etcd preallocates a WAL segment of 64 MiB (server/storage/wal: SegmentSizeBytes); a restore writes the first one.
@@ -84,6 +85,15 @@ def _check_host(host: str, member: Mapping[str, Any], findings: Findings) -> Non
             "correct etcd_data_dir; nothing that is not etcd's will be moved.",
             host,
         )
+    elif member["data"]["foreign"]:
+        findings.refuse(
+            f"{member['data_dir']} also holds what is not etcd's, which would be moved aside with it:"
+            f" {', '.join(member['data']['foreign'][:5])}.",
+            "move that to another folder; what is etcd's stays where it is.",
+            host,
+        )
+    _check_kept_tools(host, member, findings)
+    check_configuration(host, member, findings)
     for mount in member["data"].get("inner_mounts", ()):
         findings.refuse(
             f"{mount} is a file system of its own inside the data directory, and cannot change places with it.",
@@ -143,6 +153,21 @@ def check_kubernetes(hosts: Mapping[str, Any], snapshot: Mapping[str, Any], find
 def _missing_keys(configured: Optional[Sequence[str]], needed: Sequence[str]) -> List[str]:
     """Those of ``needed``, such as ``key1 (aescbc)``, that the configuration does not name; none where it is not known."""
     return [] if configured is None else [key for key in needed if key.partition(" ")[0] not in configured]
+
+
+def _check_kept_tools(host: str, member: Mapping[str, Any], findings: Findings) -> None:
+    """Tools that are only in a container are copied into the state folder, and run from there."""
+    kept = kept_tools(tools_from_dict(member["tools"]), member["state_dir"])
+    is_kept = any(
+        tool and is_inside(tool.path, member["state_dir"]) for tool in (kept.etcd, kept.etcdctl, kept.etcdutl)
+    )
+    if is_kept and any(disk["noexec"] for disk in member["disk"] if disk["path"] == member["state_dir"]):
+        findings.refuse(
+            f"{member['state_dir']} is on a file system where nothing can be run (noexec), and etcd's tools, which this host"
+            " has in a container only, are to be copied there and run.",
+            "name a folder on another file system in etcd_state_dir, or install etcd's tools in /usr/local/bin.",
+            host,
+        )
 
 
 def _why_missing(member: Mapping[str, Any], tool: str) -> str:

@@ -19,6 +19,7 @@ from .identity import cluster_id, format_initial_cluster, hex_id, member_id
 from .journal import FINISHED, PROVEN, STARTED
 from .restore_checks import check_cluster, check_disk, check_kubernetes, check_presence, old_endpoints
 from .restore_choice import choose_snapshot
+from .restore_configuration import check_start
 from .restore_terms import DISK_MARGIN, Findings, Options, in_mib, is_inside, live, moment, said_of
 from .snapshots import DATABASE
 from .tools import kept_tools, tools_from_dict
@@ -213,6 +214,7 @@ def _new_restore(
     for host, facts in hosts.items():
         try:
             per_host[host] = _plan_host(host, facts, cluster, of, options)
+            check_start(host, facts["member"], int(snapshot["size"]), findings)
             check_disk(host, facts["member"], per_host[host], findings)
         except EtcdError as error:
             findings.refuse(error.message, error.next_step, host)
@@ -411,12 +413,21 @@ def _snapshot_on_host(
 
 
 def _owner(member: Mapping[str, Any]) -> Dict[str, Any]:
-    """Who owns the new data: the old data's owner, or where it is gone the user that the service runs as."""
-    data = member["data"]
-    if data["exists"] and data["has_member"]:
-        return {"user": data["owner"], "group": data["group"], "mode": data["mode"]}
-    user = member["service"].get("user") or ""
-    return {"user": user or data.get("owner"), "group": user or data.get("group"), "mode": "0700"}
+    """Who owns the new data: whom the service runs as, else the owner of the old data.
+
+    The unit's user goes first: etcd cannot write what a hand-made copy has left to root. An unprivileged user that systemd
+    makes up at the start (DynamicUser) has no name before; what lies in its state folder is given to it by systemd, where
+    that folder is not its already.
+    """
+    data, service = member["data"], member["service"]
+    user, group = service.get("user") or "", service.get("group") or ""
+    mode = data["mode"] if data["exists"] and data["has_member"] else "0700"
+    if user not in ("", "root") and not service["dynamic_user"]:
+        return {"user": user, "group": group or user, "mode": mode}
+    if data["exists"]:
+        return {"user": data["owner"], "group": data["group"], "mode": mode}
+    owner, its_group = data["parent_owner"] if service["dynamic_user"] else (user or None, user or None)
+    return {"user": owner, "group": its_group, "mode": mode}
 
 
 def _peers_of(name: str, initial_cluster: str) -> List[str]:

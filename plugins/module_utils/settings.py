@@ -16,7 +16,7 @@ import os
 import re
 import tempfile
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from . import _settings_env, _settings_pod, _settings_unit, _settings_yaml
 from ._names import NESTED, SECRET, check_setting, variable_of
@@ -108,14 +108,18 @@ class Edit:
         """The file's text now (or '' where it is yet to be made) and after the edit."""
         path = self.current_path()
         now = read_file(path) if os.path.exists(path) else ""
+        return now, self.edited(now)
+
+    def edited(self, now: str) -> str:
+        """The text ``now`` with the edit made; EtcdError, with the path, where that cannot be done."""
         if not now and not self.seed:
             raise EtcdError(
-                f"{path} is not there, so its settings cannot be changed.", "restore the file and run again."
+                f"{self.path} is not there, so its settings cannot be changed.", "restore the file and run again."
             )
         try:
-            return now, edit(self.format, _seeded(now, self.seed), self.settings)
+            return edit(self.format, _seeded(now, self.seed), self.settings)
         except EtcdError as error:
-            raise EtcdError(f"{path}: {error.message}", error.next_step) from error
+            raise EtcdError(f"{self.path}: {error.message}", error.next_step) from error
 
     def is_needed(self) -> bool:
         """Whether the file is to change at all."""
@@ -207,6 +211,54 @@ def plan_edits(member: Mapping[str, Any], wanted: Mapping[str, str]) -> List[Edi
     return list(edits.values())
 
 
+# What a restore writes, with values that are made as its own will be.
+_REHEARSED = {
+    "initial-cluster": "m1=https://192.0.2.1:2380,m2=https://[2001:db8::2]:2380,m3=https://m3.example:2380",
+    "initial-cluster-token": "etcd-20261124T030000Z-0a1b2c3d",
+    "initial-cluster-state": "new",
+}
+
+
+def rehearse(member: Mapping[str, Any], read_text: Callable[[str], Optional[str]]) -> List[Dict[str, str]]:
+    """Why the settings that a restore writes cannot be set, found by setting them in memory: before anything is stopped.
+
+    One item ``{"cause", "next_step"}`` for each cause, whatever number of settings it is for; none where all can be set.
+    ``read_text`` gives the text of a file of the host's, None where there is none.
+    """
+    found: Dict[Tuple[str, str], List[str]] = {}
+    for setting, value in _REHEARSED.items():
+        _rehearse(member, read_text, {setting: value}, found)
+    if not found:  # each by itself can be set, and all in one file may get into each other's way
+        _rehearse(member, read_text, _REHEARSED, found)
+    return [
+        {"cause": cause.replace(_SETTING, _in_words(settings)), "next_step": step.replace(_SETTING, settings[0])}
+        for (cause, step), settings in found.items()
+    ]
+
+
+_SETTING = "\0"  # stands for the name of a setting in words that are the same for several
+
+
+def _rehearse(
+    member: Mapping[str, Any],
+    read_text: Callable[[str], Optional[str]],
+    wanted: Mapping[str, str],
+    found: Dict[Tuple[str, str], List[str]],
+) -> None:
+    try:
+        for each in plan_edits(member, wanted):
+            text = read_text(each.path)
+            each.edited((read_text(each.parked) if text is None and each.parked else text) or "")
+    except EtcdError as error:
+        name = re.compile(r"(?<![\w-])" + re.escape(next(iter(wanted))) + r"(?![\w-])")
+        said = (name.sub(_SETTING, error.message), name.sub(_SETTING, error.next_step))
+        found.setdefault(said, []).extend(wanted)
+
+
+def _in_words(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+
+
 def _place(member: Mapping[str, Any], setting: str, found: Mapping[str, Any]) -> Edit:
     """An edit without settings yet, of the file where ``setting`` lives or belongs."""
     format, path = found.get("format", member["config"]["format"]), found.get("path", member["config"]["path"])
@@ -235,7 +287,7 @@ def _homeless(member: Mapping[str, Any], setting: str, found: Mapping[str, Any])
             f"{setting} of the member {member['name'] or '(unnamed)'} comes from the command line or environment of its"
             " process, and no file is known that sets it."
         )
-    return f"no file is known that holds the settings of the member {member['name'] or '(unnamed)'}, so {setting} has no place."
+    return f"no file is known that could hold these settings of the member {member['name'] or '(unnamed)'}: {setting}."
 
 
 def _seeded(text: str, seed: str) -> str:

@@ -70,6 +70,9 @@ member:
       that could stop them, the names of controllers that have a process here (V(running)), and the names of the keys in the
       API server's encryption configuration (V(keys), null where there is none).
     - V(service.image) and V(service.kubelet) are known of a static pod only.
+    - V(service.start_timeout) are the seconds that systemd gives it to start, null where it has no limit.
+    - V(unsettable) says why settings that a restore writes cannot be set where they are written; it is found by setting them
+      in memory. V(shadowed) are settings that are there as a flag and as a variable, which etcd ends at.
   type: dict
   returned: success
   sample:
@@ -88,6 +91,10 @@ member:
       state: running
       enabled: true
       user: etcd
+      group: ""
+      dynamic_user: false
+      notifies: true
+      start_timeout: 90
       dropin: /etc/systemd/system/etcd.service.d/zz-quorum-etcd.conf
       exec_start: /usr/bin/etcd $DAEMON_ARGS
     name: m1
@@ -103,6 +110,8 @@ member:
       is_etcd: true
       has_member: true
       entries: [member]
+      foreign: []
+      parent_owner: [0, 0]
       is_mount: false
       owner: 104
       group: 110
@@ -123,10 +132,12 @@ member:
     disk:
       - path: /var/lib/etcd/default
         device: 2049
+        noexec: false
         free: 52613349376
         total: 84416856064
       - path: /var/lib/quorum-etcd
         device: 2049
+        noexec: false
         free: 52613349376
         total: 84416856064
     initial_cluster: m1=https://192.0.2.11:2380,m2=https://192.0.2.12:2380,m3=https://192.0.2.13:2380
@@ -179,6 +190,8 @@ member:
       key: /etc/etcd/server.key
       bin_dir: /usr/bin
     journal: {}
+    unsettable: []
+    shadowed: {}
 view:
   description: The cluster as this member sees it, as M(quorum.etcd.cluster_info) returns it; null where it was not asked.
   type: dict

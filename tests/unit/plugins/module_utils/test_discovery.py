@@ -8,7 +8,7 @@ import os
 import socket
 
 import pytest
-from ansible_collections.quorum.etcd.plugins.module_utils import discovery, settings
+from ansible_collections.quorum.etcd.plugins.module_utils import _sources, discovery, settings
 from ansible_collections.quorum.etcd.plugins.module_utils.commands import Result
 from ansible_collections.quorum.etcd.plugins.module_utils.errors import EtcdError
 from ansible_collections.quorum.etcd.plugins.module_utils.tools import tools_as_dict, tools_from_dict
@@ -77,7 +77,7 @@ KEYS = {
     "found", "running", "pid", "service", "name", "peer_urls", "client_urls", "listen_peer_urls", "listen_client_urls",
     "data_dir", "wal_dir", "data", "wal", "disk", "initial_cluster", "initial_cluster_state", "initial_cluster_token",
     "snapshot_count", "quota_backend_bytes", "tls", "tools", "tools_missing", "config", "settings", "state_dir", "log",
-    "connection", "journal", "aside_dir", "kubernetes",
+    "connection", "journal", "aside_dir", "kubernetes", "unsettable", "shadowed",
 }  # fmt: skip
 
 
@@ -242,6 +242,48 @@ class TestDebian:
         text = "[Service]\nExecStart=/usr/bin/etcd --name=%i --data-dir=/srv/%i\n"
         host.put("/etc/systemd/system/etcd@.service", text)
         assert host.discover(service_name="etcd@m2")["data_dir"] == "/srv/m2"
+
+
+class TestWhatARestoreWouldMeet:
+    def test_each_edit_is_tried_in_memory_and_its_obstacle_told_once(self, host):
+        debian(host, "ETCD_NAME=m1\n", ActiveState="inactive", MainPID="0")
+        assert host.discover()["unsettable"] == []
+        host.put("/etc/default/etcd", "ETCD_INITIAL_CLUSTER=x  # ours\nETCD_INITIAL_CLUSTER_TOKEN=t # ours\n")
+        text = (host.root / "etc/default/etcd").read_text()
+        first, second = host.discover()["unsettable"]
+        assert "/etc/default/etcd: line 1: a comment follows the value of ETCD_INITIAL_CLUSTER" in first["cause"]
+        assert "line 2: a comment follows the value of ETCD_INITIAL_CLUSTER_TOKEN" in second["cause"]
+        assert (host.root / "etc/default/etcd").read_text() == text
+
+    def test_one_cause_for_several_settings_is_told_once(self, host):
+        host.process(9, ["etcd", "--name=m1"])
+        (problem,) = host.discover()["unsettable"]
+        assert problem["cause"].endswith(": initial-cluster, initial-cluster-token and initial-cluster-state.")
+
+    def test_a_flag_beside_its_variable(self, host):
+        debian(host, "ETCD_NAME=m1\nDAEMON_ARGS=--name=m1\n", ActiveState="inactive", MainPID="0")
+        places = {"flag": "/usr/lib/systemd/system/etcd.service", "variable": "/etc/default/etcd"}
+        assert host.discover()["shadowed"] == {"name": places}
+
+    def test_what_systemd_grants_it(self, host):
+        debian(host, Type="notify", TimeoutStartUSec="1min 30s", Group="store", DynamicUser="yes")
+        service = host.discover()["service"]
+        assert (service["notifies"], service["start_timeout"]) == (True, 90)
+        assert (service["group"], service["dynamic_user"]) == ("store", True)
+
+    @pytest.mark.parametrize(
+        ("span", "seconds"),
+        [("5min", 300), ("500ms", 0.5), ("1h 2min 3s", 3723), ("infinity", None), ("", None), ("1 parsec", None)],
+    )
+    def test_time_spans_of_systemd(self, span, seconds):
+        assert _sources.seconds(span) == seconds
+
+    def test_what_else_lies_in_the_data_directory(self, host):
+        for name in ("member/snap/db", "fixtures/client/cert.pem", "wal/0.wal", ".before-1/x", "photos/a"):
+            host.put(f"/d/{name}", "x")
+        data = host.discover(data_dir="/d", wal_dir="/d/wal")["data"]
+        assert data["foreign"] == ["photos"]
+        assert data["parent_owner"] == [os.getuid(), os.getgid()]
 
 
 class TestPlainUnit:

@@ -42,6 +42,10 @@ def member(number, version="3.5.35", **changes):
             "state": "running",
             "enabled": True,
             "user": "etcd",
+            "group": "",
+            "dynamic_user": False,
+            "notifies": True,
+            "start_timeout": 90.0,
         },
         "name": name,
         "peer_urls": [f"http://10.0.0.{number}:2380"],
@@ -56,6 +60,8 @@ def member(number, version="3.5.35", **changes):
             "is_etcd": True,
             "has_member": True,
             "entries": ["member"],
+            "foreign": [],
+            "parent_owner": [0, 0],
             "is_mount": False,
             "owner": 106,
             "group": 112,
@@ -64,7 +70,7 @@ def member(number, version="3.5.35", **changes):
             "device": 1,
         },
         "wal": {"exists": False, "is_mount": False, "device": None},
-        "disk": [{"path": "/var/lib/etcd", "device": 1, "free": 10 * GIB, "total": 20 * GIB}],
+        "disk": [{"path": "/var/lib/etcd", "device": 1, "noexec": False, "free": 10 * GIB, "total": 20 * GIB}],
         "initial_cluster": INITIAL,
         "initial_cluster_state": "existing",
         "initial_cluster_token": "etcd-cluster",
@@ -90,6 +96,8 @@ def member(number, version="3.5.35", **changes):
         },
         "journal": {},
         "kubernetes": {"pods": [], "kubelet": False, "running": [], "keys": None},
+        "unsettable": [],
+        "shadowed": {},
     }
     found.update(changes)
     return found
@@ -462,6 +470,39 @@ REFUSALS = {
         lambda m, h: m["service"].update(manager="command"),
         "host3: its service manager is 'command', but a command to start or to stop it is missing",
     ),
+    "what is not etcd's in the data directory": (
+        lambda m, h: m["data"].update(foreign=["photos", "backup.db"]),
+        "host3: /var/lib/etcd also holds what is not etcd's, which would be moved aside with it: photos, backup.db.",
+    ),
+    "tools of a container in a folder where nothing runs": (
+        lambda m, h: (
+            m["tools"].update(etcdutl=tool("../proc/7/root/usr/local/bin/etcdutl", "3.5.35")),
+            m["tools"]["etcdutl"].update(path="/proc/7/root/usr/local/bin/etcdutl"),
+            m["disk"].append({"path": m["state_dir"], "device": 2, "noexec": True, "free": GIB, "total": GIB}),
+        ),
+        "host3: /var/lib/quorum-etcd is on a file system where nothing can be run (noexec)",
+    ),
+    "a setting that cannot be set": (
+        lambda m, h: m.update(unsettable=[{"cause": "/e.yml: it is a list.", "next_step": "write it by hand."}]),
+        "host3: /e.yml: it is a list. write it by hand.",
+    ),
+    "force-new-cluster": (
+        lambda m, h: m["settings"].update({"force-new-cluster": {"value": "true", "path": "/etc/default/etcd"}}),
+        "host3: force-new-cluster is set in /etc/default/etcd: it makes etcd forget all other members",
+    ),
+    "discovery": (
+        lambda m, h: m["settings"].update({"discovery-srv": {"value": "example.com", "path": ""}}),
+        "host3: discovery-srv is set in the command line or the environment of its process: etcd does not start with it"
+        " beside initial-cluster",
+    ),
+    "a flag that shadows a variable": (
+        lambda m, h: m.update(shadowed={"name": {"flag": "/u.service", "variable": "/etc/default/etcd"}}),
+        "host3: name is set twice, as a flag in /u.service and as a variable in /etc/default/etcd",
+    ),
+    "no time to start": (
+        lambda m, h: m["service"].update(start_timeout=5.0),
+        "host3: etcd.service has 5 seconds to start, and etcd reads the 0 MiB of this snapshot before it serves",
+    ),
     "settings that live nowhere": (
         lambda m, h: m.update(
             config={"format": "", "path": ""},
@@ -476,6 +517,51 @@ REFUSALS = {
         "host3: /backups/a.db on the controller was written by etcd 3.5",
     ),
 }
+
+
+@pytest.mark.parametrize(
+    ("changes", "owner"),
+    [
+        ({}, {"user": "etcd", "group": "etcd", "mode": "0700"}),
+        ({"data": {"owner": 0, "group": 0}}, {"user": "etcd", "group": "etcd", "mode": "0700"}),
+        ({"service": {"group": "store"}}, {"user": "etcd", "group": "store", "mode": "0700"}),
+        ({"service": {"user": ""}}, {"user": 106, "group": 112, "mode": "0700"}),
+        ({"service": {"user": "root"}}, {"user": 106, "group": 112, "mode": "0700"}),
+        ({"service": {"dynamic_user": True}}, {"user": 106, "group": 112, "mode": "0700"}),
+        (
+            {"service": {"dynamic_user": True}, "data": {"exists": False, "has_member": False, "parent_owner": [0, 0]}},
+            {"user": 0, "group": 0, "mode": "0700"},
+        ),
+        (
+            {"service": {"user": ""}, "data": {"exists": False, "has_member": False, "owner": None}},
+            {"user": None, "group": None, "mode": "0700"},
+        ),
+    ],
+)
+def test_new_data_is_given_to_whom_the_service_runs_as_and_else_to_the_owner_of_the_old(changes, owner):
+    given = hosts()
+    for key, values in changes.items():
+        given["host1"]["member"][key].update(values)
+    assert make_plan(given, options())["hosts"]["host1"]["owner"] == owner
+
+
+def test_a_start_that_a_slow_disk_makes_too_long_is_warned_of_and_one_without_a_limit_is_not():
+    big = snapshot(size=2 * GIB)
+    given = hosts(snapshots=[big])
+    for facts in given.values():
+        facts["member"]["service"]["start_timeout"] = 20.0
+    plan = make_plan(given, options(controller_snapshots=[]))
+    assert plan["refusals"] == []
+    assert "on a slow disk systemd ends it before" in plan["warnings"][0]["cause"]
+    for facts in given.values():
+        facts["member"]["service"]["start_timeout"] = None
+    assert make_plan(given, options(controller_snapshots=[]))["warnings"] == []
+
+
+def test_a_switch_that_is_off_is_no_reason():
+    given = hosts()
+    given["host1"]["member"]["settings"]["force-new-cluster"] = {"value": "false", "path": "/e"}
+    assert make_plan(given, options())["refusals"] == []
 
 
 @pytest.mark.parametrize("name", REFUSALS)
