@@ -4,15 +4,16 @@
 
 """Every command line that this collection runs against etcd, in one place.
 
-Each function returns a ``Command``: the argv and what the environment needs on top of the inherited one. Passwords
-travel in the environment only (``ETCDCTL_PASSWORD``), never in argv, which every user of the host can read.
+Each function returns a ``Command``: the argv and what the environment needs on top of the inherited one, from which
+``misleading`` variables are taken out. Passwords travel in the environment only (``ETCDCTL_PASSWORD``), never in argv,
+which every user of the host can read.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
+from typing import Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence
 
 from .errors import EtcdError
 from .versions import Version, can_bump_revision, etcdctl_restores, lists_members_without_quorum
@@ -31,6 +32,19 @@ class Result(NamedTuple):
 
 # How a command is run: the modules pass AnsibleModule.run_command behind this shape, the tests and the agent their own.
 Run = Callable[[Sequence[str], Dict[str, str]], Result]
+
+# What etcd's tools and the gRPC in them heed: an endpoint, a user, a certificate, another resolver, more words than JSON.
+_MISLEADING = ("ETCDCTL_", "ETCDUTL_", "GRPC_", "GODEBUG")
+_PROXIES = ("http_proxy", "https_proxy", "no_proxy", "all_proxy")
+
+
+def misleading(names: Iterable[str]) -> List[str]:
+    """The environment variables that must not reach a command, since the command line is to be all that it goes by.
+
+    etcdctl refuses a flag that it also finds in the environment, so a profile that sets ``ETCDCTL_ENDPOINTS`` makes each
+    answer an error; and a proxy answers for a member that it cannot reach.
+    """
+    return [name for name in names if name.startswith(_MISLEADING) or name.lower() in _PROXIES]
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, Callable, Dict, Sequence
 
 from ansible.module_utils.basic import AnsibleModule
 
-from .commands import Connection, Result, Run
+from .commands import Connection, Result, Run, misleading
 from .errors import EtcdError
 
 # Options of the doc fragment quorum.etcd.connection.
@@ -45,7 +46,13 @@ MEMBER_OPTIONS: Dict[str, Any] = {
 
 
 def runner(module: AnsibleModule) -> Run:
-    """Run commands as the module does: argv as a list, English messages, nothing through a shell."""
+    """Run commands as the module does: argv as a list, English messages, nothing through a shell.
+
+    What the host or the play has in its environment for etcd's tools goes out of this process for good, since
+    ``run_command`` can only add to it.
+    """
+    for name in misleading(list(os.environ)):
+        del os.environ[name]
 
     def run(argv: Sequence[str], env: Dict[str, str]) -> Result:
         rc, out, err = module.run_command(list(argv), environ_update={"LC_ALL": "C", **env}, handle_exceptions=False)

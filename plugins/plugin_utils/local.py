@@ -11,13 +11,14 @@ import shutil
 import subprocess
 from typing import Sequence
 
-from ansible_collections.quorum.etcd.plugins.module_utils.commands import Result
+from ansible_collections.quorum.etcd.plugins.module_utils.commands import Result, misleading
 
 
 def run(argv: Sequence[str], env: dict[str, str]) -> Result:
-    """Run a command here; FileNotFoundError where there is no such program."""
+    """Run a command here as the modules do on a host; FileNotFoundError where there is no such program."""
+    own = {name: value for name, value in os.environ.items() if name not in misleading(os.environ)}
     done = subprocess.run(  # noqa: S603
-        list(argv), env={**os.environ, "LC_ALL": "C", **env}, capture_output=True, text=True, check=False
+        list(argv), env={**own, "LC_ALL": "C", **env}, capture_output=True, text=True, check=False
     )
     return Result(done.returncode, done.stdout, done.stderr)
 

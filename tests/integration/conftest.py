@@ -70,11 +70,11 @@ def play(*arguments: str | Path, cwd: Path = CHECKOUT, **env: str) -> Play:
     return Play(done.returncode, output)
 
 
-def seeded(lab: Lab, keys: int = 600) -> dict:
-    """Seed, take a backup with the playbook, and return what it holds."""
+def seeded(lab: Lab, keys: int = 600, **env: str) -> dict:
+    """Seed, take a backup with the playbook (with ``env`` besides its environment), and return what it holds."""
     seed(lab.members[0].client, keys)
     expected = dump(lab.members[0].client)
-    done = play(BACKUP, "-i", lab.inventory)
+    done = play(BACKUP, "-i", lab.inventory, **env)
     assert done.rc == 0, done.output
     return expected
 

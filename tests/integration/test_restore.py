@@ -43,17 +43,27 @@ def fingerprint(folder: Path) -> dict[str, str]:
     }
 
 
+# A profile that speaks to etcd's tools: each of these alone made every answer of etcdctl an error.
+PROFILE = {
+    "ETCDCTL_ENDPOINTS": "x",
+    "ETCDCTL_USER": "root:wrong",
+    "ETCDCTL_CACERT": "/no/such.crt",
+    "http_proxy": "http://127.0.0.1:1",
+    "HTTPS_PROXY": "http://127.0.0.1:1",
+    "ALL_PROXY": "http://127.0.0.1:1",
+}
+
 LINES = [{"line": "3.4"}, {"line": "3.5"}, {"line": "3.6", "config_format": "env"}, {"line": "3.7"}]
 
 
 @pytest.mark.parametrize("lab", LINES, ids=lambda given: given["line"], indirect=True)
 def test_a_destroyed_cluster_comes_back_key_by_key(lab: Lab) -> None:
-    expected = seeded(lab)
+    expected = seeded(lab, **PROFILE)
     before = lab.members[2].client.status()
     destroy(lab)
 
     untouched = fingerprint(lab.dir)
-    shown = play(RESTORE, "-i", lab.inventory, "--check", "--diff")
+    shown = play(RESTORE, "-i", lab.inventory, "--check", "--diff", **PROFILE)
     assert shown.rc == 0, shown.output
     assert fingerprint(lab.dir) == untouched, "check mode touched something"
     for words in ("snapshot restore", "--name=m2", "initial-cluster-state new -> existing", "--initial-cluster-token="):
@@ -63,7 +73,7 @@ def test_a_destroyed_cluster_comes_back_key_by_key(lab: Lab) -> None:
     assert refused.rc != 0 and "run again with -e etcd_restore_confirm=etcd" in refused.text
     assert fingerprint(lab.dir) == untouched, "an unconfirmed run touched something"
 
-    done = play(RESTORE, "-i", lab.inventory, *CONFIRM)
+    done = play(RESTORE, "-i", lab.inventory, *CONFIRM, **PROFILE)
     assert done.rc == 0, done.output + lab.logs()
     assert_restored(lab, expected)
     after = lab.members[0].client.status()

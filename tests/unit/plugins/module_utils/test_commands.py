@@ -110,8 +110,17 @@ def test_the_very_words_of_a_command(version, make, argv, env):
 
 
 def test_every_command_is_in_the_table():
-    helpers = {"etcd_version", "restore_tool", "run_checked", "parse_json", "in_words", "can_bump", "can_bump_revision"}
-    helpers |= {"etcdctl_restores", "lists_members_without_quorum", "dataclass", "field"}
+    helpers = {
+        "etcd_version",
+        "restore_tool",
+        "run_checked",
+        "parse_json",
+        "in_words",
+        "can_bump",
+        "can_bump_revision",
+        "misleading",
+    }
+    helpers |= {"etcdctl_restores", "lists_members_without_quorum", "misleading", "dataclass", "field"}
     functions = {
         name for name, thing in vars(c).items() if callable(thing) and name[0].islower() and name not in helpers
     }
@@ -168,3 +177,11 @@ def test_a_failed_command_says_its_exit_code_and_its_last_words():
 def test_what_is_no_json_is_an_error():
     with pytest.raises(EtcdError, match="did not print JSON"):
         c.parse_json("NAME: etcdctl", c.alarm_list(ctl(V36), PLAIN))
+
+
+def test_what_must_not_reach_a_command():
+    """Seen: a profile that sets ETCDCTL_ENDPOINTS made each answer of etcdctl an error, since it is given as a flag too."""
+    bad = ["ETCDCTL_ENDPOINTS", "ETCDCTL_API", "ETCDCTL_USER", "ETCDUTL_X", "GRPC_GO_LOG_SEVERITY_LEVEL", "GODEBUG"]
+    bad += ["http_proxy", "HTTPS_PROXY", "No_Proxy", "all_proxy"]
+    good = ["PATH", "HOME", "LC_ALL", "ETCD_NAME", "ETCDCTL", "MY_ETCDCTL_ENDPOINTS", "FTP_PROXY", "GOMAXPROCS"]
+    assert c.misleading([*good, *bad]) == bad

@@ -17,3 +17,11 @@ def test_a_command_and_one_that_is_missing():
     assert run(["sh", "-c", "echo $WORD; exit 3"], {"WORD": "hello"}) == (3, "hello\n", "")
     with pytest.raises(FileNotFoundError):
         run(["/no/such/program"], {})
+
+
+def test_the_environment_of_the_run_does_not_speak_to_a_command(monkeypatch):
+    monkeypatch.setenv("ETCDCTL_ENDPOINTS", "x")
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+    shown = run(["env"], {"ETCDCTL_PASSWORD": "geheim"}).out.splitlines()
+    assert "ETCDCTL_PASSWORD=geheim" in shown
+    assert not [line for line in shown if line.startswith(("ETCDCTL_ENDPOINTS", "HTTPS_PROXY"))]
