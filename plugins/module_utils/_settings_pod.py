@@ -92,9 +92,9 @@ def _set_flag(text: str, nodes: List[yaml.Scalar], found: tuple, setting: str, v
 def _replace(text: str, node: yaml.Scalar, value: str) -> str:
     if node.value == value:
         return text
-    if node.style == yaml.BLOCK:
+    if node.style in (yaml.BLOCK, yaml.FIXED):
         raise EtcdError(
-            f"line {node.line}: this value is in a flow list or a block, so it cannot be set safely.",
+            f"line {node.line}: this value is in a block, an alias or has a tag, so it cannot be set safely.",
             "write the command of the container as a list with one word a line.",
         )
     style = yaml.DOUBLE if node.style == yaml.EMPTY else node.style

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import re
-from typing import Dict, Mapping, Optional, Tuple
+from typing import Dict, List, Mapping, Optional, Tuple
 
 from . import _yaml_lines as yaml
 from ._names import NESTED
@@ -20,13 +20,17 @@ _TEXT = re.compile(r"name|.*-(?:dir|token|file|urls|state|cluster|retention|mode
 def read(text: str) -> Dict[str, str]:
     """Scalars by flag name, also those of the TLS sections; lists become ``a,b``."""
     found: Dict[str, str] = {}
-    document = yaml.parse(text)
-    for entry in document.entries.values():
-        if isinstance(entry.node, yaml.Map):
-            found.update(_section(entry.key, entry.node))
+    for key, node in _in_order(yaml.parse(text)):
+        if isinstance(node, yaml.Map):
+            found.update(_section(key.lower(), node))
         else:
-            found[entry.key] = _text(entry.node)
+            found[key.lower()] = _text(node, key.lower())
     return found
+
+
+def _in_order(home: yaml.Map) -> List[Tuple[str, yaml.Node]]:
+    """As etcd takes them: by JSON, with keys in sorted order and letters of either case; the last one counts."""
+    return sorted(home.nodes().items())
 
 
 def edit(text: str, wanted: Mapping[str, str]) -> str:
@@ -37,45 +41,77 @@ def edit(text: str, wanted: Mapping[str, str]) -> str:
 
 def _section(name: str, section: yaml.Map) -> Dict[str, str]:
     flag_of = {place: flag for flag, place in NESTED.items()}
-    return {
-        flag_of.get((name, entry.key), f"{name}.{entry.key}"): _text(entry.node)
-        for entry in section.entries.values()
-        if not isinstance(entry.node, yaml.Map)
-    }
+    found = {}
+    for key, node in _in_order(section):
+        if not isinstance(node, yaml.Map):
+            flag = flag_of.get((name, key.lower()), f"{name}.{key}")
+            found[flag] = _text(node, flag)
+    return found
 
 
-def _text(node: yaml.Node) -> str:
+def _text(node: yaml.Node, setting: str) -> str:
     if isinstance(node, yaml.Sequence):
-        return ",".join(_text(item) for item in node.items if isinstance(item, yaml.Scalar))
-    return node.value if isinstance(node, yaml.Scalar) else ""
+        return ",".join(_text(item, setting) for item in node.items if isinstance(item, yaml.Scalar))
+    if not isinstance(node, yaml.Scalar):
+        return ""
+    return node.value if _TEXT.fullmatch(setting) else _number(node.value)
+
+
+def _number(value: str) -> str:
+    """A whole number as etcd gets it from YAML's ways to write one: 1_000, 0x10, 0o17, 017, 1e4."""
+    bare = value.replace("_", "")
+    sign, digits = (bare[:1], bare[1:]) if bare[:1] in ("+", "-") else ("", bare)
+    for pattern, base in ((r"0x[0-9a-fA-F]+", 16), (r"0b[01]+", 2), (r"0o?[0-7]+", 8), (r"[1-9]\d{,30}", 10)):
+        if re.fullmatch(pattern, digits):
+            number = int(digits.replace("o", ""), base)
+            return str(-number if sign == "-" else number)
+    whole = re.fullmatch(r"([1-9]\d?)[eE]\+?(\d{1,2})", digits)
+    return f"{sign.strip('+')}{whole.group(1)}{'0' * int(whole.group(2))}" if whole else value
 
 
 def _set(text: str, setting: str, value: str) -> str:
     document = yaml.parse(text)
     section, key = NESTED.get(setting, ("", setting))
-    home = document.get(section) if section else document
+    title = _effective_key(document, section)
+    home = document.get(title) if section else document
     if home is None or (isinstance(home, yaml.Scalar) and home.style == yaml.EMPTY):
-        return _add_section(text, document, section, key, value)
-    if not isinstance(home, yaml.Map) or (section and home.entries == {}):
-        raise EtcdError(f"{section} is no map of settings in block style.", "write one setting a line below it.")
-    entry = home.entries.get(key)
+        return _add_section(text, document, title, key, value)
+    if not isinstance(home, yaml.Map):
+        raise EtcdError(f"{section} is no map of settings.", "write one setting a line below it.")
+    entry = home.entries.get(_effective_key(home, key))
+    if entry is None and home.indent < 0:
+        raise EtcdError(
+            f"the settings are in braces, as in JSON, and {setting} is not among them.",
+            f'add "{key}": "" to them, and run again.',
+        )
     if entry is None:
         return _add(text, home, key, value, setting)
     return _replace(text, entry, value, setting)
 
 
+def _effective_key(home: yaml.Map, key: str) -> str:
+    """``key`` as the map has it, with letters of either case; of several, the one that counts."""
+    return max((own for own in home.nodes() if own.lower() == key), default=key)
+
+
 def _replace(text: str, entry: yaml.Entry, value: str, setting: str) -> str:
     node = entry.node
-    if not isinstance(node, yaml.Scalar) or node.style == yaml.BLOCK:
+    if not isinstance(node, yaml.Scalar) or node.style == yaml.FIXED:
         raise EtcdError(
-            f"line {entry.line}: {entry.key} is not a value on one line, so it cannot be set safely.",
+            f"line {entry.line}: {entry.key} is no plain value but a list, a map, an alias or one with a tag, so it cannot be"
+            " set safely.",
             f"write it as '{entry.key}: value'.",
         )
     if node.value == value and node.style != yaml.EMPTY:
         return text
-    style = yaml.SINGLE if node.style == yaml.EMPTY else node.style
+    style = yaml.SINGLE if node.style in (yaml.EMPTY, yaml.BLOCK) else node.style
     gap = " " if node.style == yaml.EMPTY else ""
-    return text[: node.start] + gap + _written(value, style, setting) + text[node.end :]
+    ending = _line_end(text) if node.style == yaml.BLOCK and text[node.start : node.end].endswith("\n") else ""
+    return text[: node.start] + gap + _written(value, style, setting) + ending + text[node.end :]
+
+
+def _line_end(text: str) -> str:
+    return "\r\n" if "\r\n" in text else "\n"
 
 
 def _written(value: str, style: str, setting: str) -> str:
@@ -87,7 +123,7 @@ def _written(value: str, style: str, setting: str) -> str:
 
 
 def _add(text: str, home: yaml.Map, key: str, value: str, setting: str) -> str:
-    newline = "\r\n" if "\r\n" in text else "\n"
+    newline = _line_end(text)
     line = " " * home.indent + f"{key}: {_written(value, _style(home), setting)}"
     at = _place(text, home, key)
     head, tail = text[:at], text[at:]
@@ -132,7 +168,7 @@ def _line_starts(text: str) -> Tuple[int, ...]:
 
 
 def _add_section(text: str, document: yaml.Map, section: str, key: str, value: str) -> str:
-    newline = "\r\n" if "\r\n" in text else "\n"
+    newline = _line_end(text)
     line = f"  {key}: {_written(value, yaml.SINGLE, key)}"
     entry: Optional[yaml.Entry] = document.entries.get(section)
     head = text[: entry.end] if entry else text

@@ -366,7 +366,7 @@ class TestYaml:
         assert found["service"]["state"] == "stopped"
 
     def test_a_file_that_is_not_understood_is_named(self, host):
-        host.put("/srv/e.yml", "name: a\nname: b\n")
+        host.put("/srv/e.yml", "name: a\nname: b: c\n")
         with pytest.raises(EtcdError, match="/srv/e.yml: line 2 "):
             host.discover(config_file="/srv/e.yml")
 

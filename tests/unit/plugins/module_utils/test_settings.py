@@ -285,19 +285,19 @@ class TestRead:
     @pytest.mark.parametrize(
         ("text", "line"),
         [
-            ("name: a\nname: b\n", 2),
-            ("name: &anchor a\n", 1),
             ("name: *anchor\n", 1),
-            ("a: {b: c}\n", 1),
-            ("{name: a}\n", 1),
-            ("name: a\n  b\n", 2),
-            ('name: "a\n  b"\n', 1),
-            ("name: !str a\n", 1),
+            ("name: &a *a\n", 1),
+            ("? name: a\n", 1),
+            ("- name\n", 1),
+            ("name: 'a\n", 1),
+            ("name: a # b\n  c\n", 2),
+            ("%YAML 1.1\n---\nname: a\n", 1),
             ("name: a\n\tx: b\n", 2),
-            ("name: a\n---\nname: b\n", 2),
             ("name: a\n  x: b\n", 2),
-            ("<<: a\n", 1),
+            ("a: 1\n<<: a\n", 2),
             ("name: a: b\n", 1),
+            ("{name: a\n", 1),
+            ("name: a\rx: b\n", 1),
         ],
     )
     def test_yaml_that_is_not_understood_is_named_by_line(self, text, line):
@@ -389,7 +389,7 @@ class TestEdit:
         assert edited == "name: a\npeer-transport-security:\n  cert-file: '/c'\n  key-file: '/k'\n"
 
     def test_yaml_refuses_what_is_no_scalar(self):
-        with pytest.raises(EtcdError, match="not a value on one line"):
+        with pytest.raises(EtcdError, match="no plain value but a list"):
             settings.edit("yaml", SAMPLE_YAML, {"cipher-suites": "A"})
 
     def test_unit_keeps_its_style(self):
