@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import shlex
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -19,6 +20,11 @@ EVERY = 5.0  # seconds between two lines about one host
 PATIENCE = 3.0  # seconds: what is quicker is not spoken of
 TOTAL = 1.0  # seconds between two lines of a run at least: with more hosts at once, each is spoken of less often
 MARK = "quorum-etcd progress "  # sudo and login scripts may print before it
+
+# What goes to a pipe, to cron or to a CI's log would else lie in the buffer until the run is over. This is read in the main
+# process too, which prints for all, before it starts the first task that uses it.
+with suppress(AttributeError, ValueError):
+    sys.stdout.reconfigure(line_buffering=True)
 
 
 class Pace(NamedTuple):

@@ -41,8 +41,13 @@ class Play(NamedTuple):
 
 
 def user_environment() -> dict[str, str]:
-    """The environment without Ansible settings but for ``PASSED_ON``: make's own would show what no user has."""
-    return {key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_") or key in PASSED_ON}
+    """The environment without Ansible settings but for ``PASSED_ON``: make's own would show what no user has.
+
+    Nor has a user Python told to leave nothing in its buffers.
+    """
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_") or key in PASSED_ON}
+    kept.pop("PYTHONUNBUFFERED", None)
+    return kept
 
 
 def playbook_argv(*arguments: str | Path) -> list[str]:

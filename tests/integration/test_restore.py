@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from client import Client, differences, dump
-from conftest import CHECKOUT, CONFIRM, RESTORE, STATUS, play, seeded, user_environment
+from conftest import BACKUP, CHECKOUT, CONFIRM, RESTORE, STATUS, play, seeded, user_environment
 from lab import Lab
 
 
@@ -156,9 +157,25 @@ def test_status_works_with_and_without_a_quorum(lab: Lab) -> None:
     assert all(member.name in healthy.text for member in lab.members)
     destroy(lab)
     alone = play(STATUS, "-i", lab.inventory)
-    assert alone.rc == 0, alone.output
-    assert "no quorum" in alone.text.lower(), alone.output
+    assert alone.rc == 2, "a monitor must see it"
+    assert "cluster etcd is not well: it is no quorum" in alone.text, alone.output
     assert "newest backup is" in alone.text
+
+
+def test_status_names_the_hosts_that_cannot_be_reached_and_a_group_that_is_not_there(lab: Lab) -> None:
+    lost = "ansible_connection: ssh, ansible_host: 127.0.0.1, ansible_port: 1"
+    text = lab.inventory.read_text()
+    lab.inventory.write_text(text.replace("m3: {etcd_name: m3}", f"m3: {{etcd_name: m3, {lost}}}"))
+    one = play(STATUS, "-i", lab.inventory)
+    assert one.rc == 2 and "3 of 3 voters are up" in one.text, one.output
+    assert "cluster etcd is not well: m3 cannot be reached: " in one.text and "Connection refused" in one.text
+    lab.inventory.write_text(re.sub(r"{(etcd_name: \w+)}", rf"{{\1, {lost}}}", text))
+    none = play(STATUS, "-i", lab.inventory)
+    assert none.rc == 2, none.output
+    assert all(f"{name} cannot be reached: " in none.text for name in ("m1", "m2", "m3")), none.output
+    for playbook in (STATUS, BACKUP, RESTORE):
+        typo = play(playbook, "-i", lab.inventory, "-e", "target=typo")
+        assert typo.rc == 2 and "The inventory has no host in typo" in typo.text, typo.output
 
 
 def test_a_host_that_is_lost_for_good_is_left_out(lab: Lab) -> None:

@@ -1,0 +1,72 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, the quorum.etcd authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: status
+short_description: What the hosts of a run said of their clusters, in words
+version_added: 0.1.0
+description:
+  - Puts together what the play's hosts were answered by M(quorum.etcd.member_info), M(quorum.etcd.cluster_info) and
+    M(quorum.etcd.snapshot_info), as lines for a terminal and as one sentence for a monitor.
+  - A host that could not be reached or looked at is named by its inventory name, with why.
+  - It runs on the controller and asks no host.
+author:
+  - The quorum.etcd authors (@quorum-etcd)
+attributes:
+  check_mode:
+    description: It changes nothing.
+    support: full
+  diff_mode:
+    description: There is nothing that it changes.
+    support: none
+options:
+  clusters:
+    description: Each host's cluster.
+    type: dict
+    required: true
+  look:
+    description: Name of the variable that the hosts registered with M(quorum.etcd.member_info).
+    type: str
+    required: true
+  view:
+    description: Name of the variable that a host of each cluster registered with M(quorum.etcd.cluster_info).
+    type: str
+    default: ""
+  backups:
+    description: Name of the variable that the hosts registered with M(quorum.etcd.snapshot_info).
+    type: str
+    default: ""
+"""
+
+EXAMPLES = r"""
+- name: Put together how it is
+  quorum.etcd.status:
+    clusters: {etcd1: prod, etcd2: prod, etcd3: prod}
+    look: look_member
+    view: status_view
+  run_once: true
+  register: status
+"""
+
+RETURN = r"""
+text:
+  description: The clusters in words, a line each.
+  returned: success
+  type: list
+  elements: str
+  sample: ["Cluster a9b7a22aeb5c8521 is healthy, revision 2, leader m2. 3 of 3 voters are up, 2 are needed: 1 more may fail."]
+problem:
+  description: Why not all is well, in one sentence for each cluster; empty where every host was seen and all are healthy.
+  returned: success
+  type: str
+  sample: "cluster prod is not well: it is degraded; etcd3 cannot be reached: Connection refused"
+unseen:
+  description: The hosts that could not be looked at, with why.
+  returned: success
+  type: dict
+  sample: {"etcd3": "cannot be reached: Connection refused"}
+"""
