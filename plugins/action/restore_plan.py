@@ -14,13 +14,15 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.quorum.etcd.plugins.module_utils.restore_plan import Options, confirmation, make_plan
 from ansible_collections.quorum.etcd.plugins.module_utils.restore_text import plan_in_words, refusals_in_words
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshots import look, recorded_revisions
+from ansible_collections.quorum.etcd.plugins.module_utils.status_text import unseen
+from ansible_collections.quorum.etcd.plugins.plugin_utils.answers import answers_of
 from ansible_collections.quorum.etcd.plugins.plugin_utils.local import free_bytes, run
 from ansible_collections.quorum.etcd.plugins.plugin_utils.ticker import Ticker
 
 OPTIONS: dict[str, Any] = {
     "clusters": {"type": "dict", "required": True},
     "facts": {"type": "dict", "required": True},
-    "run_hosts": {"type": "list", "elements": "str", "required": True},
+    "look": {"type": "str", "required": True},
     "snapshot": {"type": "str", "default": "latest"},
     "source": {"type": "path", "default": ""},
     "backups": {"type": "path", "default": ""},
@@ -36,7 +38,7 @@ OPTIONS: dict[str, Any] = {
     "confirm": {"type": "str", "default": ""},
     "confirm_with": {"type": "str", "default": ""},
 }
-NOT_IN_OPTIONS = ("clusters", "facts", "run_hosts", "source", "backups", "now", "confirm", "confirm_with")
+NOT_IN_OPTIONS = ("clusters", "facts", "look", "source", "backups", "now", "confirm", "confirm_with")
 
 
 def _look(source: str, spool: str) -> list[dict[str, Any]]:
@@ -63,8 +65,9 @@ class ActionModule(ActionBase):
             controller_revisions=recorded_revisions(given["backups"]) if given["backups"] else {},
             **{name: value for name, value in given.items() if name not in NOT_IN_OPTIONS},
         )
+        silent = unseen(given["clusters"], answers_of(task_vars or {}, look=given["look"]))
         hosts = {
-            host: {**(given["facts"].get(host) or {}), "cluster": cluster, "in_run": host in given["run_hosts"]}
+            host: {**(given["facts"].get(host) or {}), "cluster": cluster, "why": silent.get(host, "")}
             for host, cluster in given["clusters"].items()
         }
         plan = make_plan(hosts, options)

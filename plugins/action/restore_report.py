@@ -23,7 +23,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils.report import (
     unplanned,
 )
 from ansible_collections.quorum.etcd.plugins.module_utils.report_page import render
-from ansible_collections.quorum.etcd.plugins.module_utils.report_text import Invocation, invocation
+from ansible_collections.quorum.etcd.plugins.module_utils.report_text import Invocation, closing_lines, invocation
 
 OPTIONS: dict[str, Any] = {
     "folder": {"type": "path", "default": "~/.local/state/quorum-etcd/reports"},
@@ -49,7 +49,8 @@ class ActionModule(ActionBase):
         # What the run did to the cluster stands, whether it can be written down or not: nothing here may fail the run.
         try:
             given = _given(options, task_vars or {}, self._task.check_mode)
-            written = [_write(folder, build(cluster, given, now)) for cluster in given.plan["clusters"]]
+            reports = [build(cluster, given, now) for cluster in given.plan["clusters"]]
+            written = [_write(folder, report) for report in reports]
             report_files.prune(folder)
         except OSError as error:
             return self._none(
@@ -60,7 +61,8 @@ class ActionModule(ActionBase):
                 f"No report could be made: {type(error).__name__}: {error}. What the run did stands all the same."
                 " Next: keep this run's output instead."
             )
-        return {"changed": False, "reports": written, "text": [f"Report: {report['html']}" for report in written]}
+        text = [line for report, paths in zip(reports, written) for line in closing_lines(report, paths["html"])]
+        return {"changed": False, "reports": written, "text": text}
 
     def _none(self, message: str) -> dict[str, Any]:
         self._display.warning(message)

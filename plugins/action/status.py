@@ -6,11 +6,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.quorum.etcd.plugins.module_utils.status_text import Seen, problem, status_in_words, unseen
+from ansible_collections.quorum.etcd.plugins.plugin_utils.answers import answers_of
 
 OPTIONS: dict[str, Any] = {
     "clusters": {"type": "dict", "required": True},
@@ -30,18 +30,11 @@ class ActionModule(ActionBase):
     def run(self, tmp: None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         super().run(tmp, task_vars)
         _validated, given = self.validate_argument_spec(OPTIONS)
-        clusters, names = given["clusters"], [given[name] for name in Seen._fields]
-        play = (task_vars or {}).get("ansible_play_hosts_all", ())
-        seen = {host: _answers((task_vars or {})["hostvars"][host], names) for host in play}
+        clusters = given["clusters"]
+        seen = answers_of(task_vars or {}, **{name: given[name] for name in Seen._fields})
         return {
             "changed": False,
             "text": status_in_words(clusters, seen),
             "problem": problem(clusters, seen),
             "unseen": unseen(list(clusters), seen),
         }
-
-
-def _answers(registered: Mapping[str, Any], names: list[str]) -> Seen:
-    """By the names of the variables; a task that was skipped has answered nothing."""
-    found = (registered.get(name) or {} if name else {} for name in names)
-    return Seen(*({} if answer.get("skipped") else answer for answer in found))

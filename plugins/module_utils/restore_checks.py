@@ -23,6 +23,13 @@ _STOP_CONTROLLERS = (
 )
 
 
+def check_hosts(hosts: Mapping[str, Any], findings: Findings) -> None:
+    """What can be said of each host by itself, and that no two of them are one member."""
+    for host, facts in hosts.items():
+        _check_host(host, facts["member"], findings)
+    _check_identities(hosts, findings)
+
+
 def check_cluster(
     hosts: Mapping[str, Any],
     left_out: Mapping[str, Any],
@@ -30,10 +37,7 @@ def check_cluster(
     options: Options,
     findings: Findings,
 ) -> None:
-    """Everything that can be said before a snapshot is chosen. ``view`` is the one view of the old cluster."""
-    for host, facts in hosts.items():
-        _check_host(host, facts["member"], findings)
-    _check_identities(hosts, findings)
+    """What ``view``, the one view of the old cluster, says against these hosts being all of it."""
     _check_strangers(hosts, left_out, view, options, findings)
     _check_left_out(hosts, left_out, view, findings)
 
@@ -42,11 +46,9 @@ def check_presence(hosts: Mapping[str, Any], findings: Findings) -> None:
     for host, facts in hosts.items():
         if facts.get("member"):
             continue
-        why = (
-            "it cannot be reached or looked at" if facts.get("in_run", True) else "it is not part of this run (--limit)"
-        )
+        why = facts["why"].rstrip(".")
         findings.refuse(
-            f"{why}, but it is a member of this cluster: a restore without it would leave an old member behind.",
+            f"it {why}. It is a member of this cluster, and a restore without it would leave an old one behind.",
             "run for the whole group, or, if this host is lost for good, name it in etcd_restore_exclude.",
             host,
         )

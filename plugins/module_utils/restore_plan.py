@@ -17,7 +17,7 @@ from . import commands, settings
 from .errors import EtcdError
 from .identity import cluster_id, format_initial_cluster, hex_id, member_id
 from .journal import FINISHED, PROVEN, STARTED
-from .restore_checks import check_cluster, check_disk, check_kubernetes, check_presence, old_endpoints
+from .restore_checks import check_cluster, check_disk, check_hosts, check_kubernetes, check_presence, old_endpoints
 from .restore_choice import choose_snapshot
 from .restore_configuration import check_start
 from .restore_terms import DISK_MARGIN, Findings, Options, in_mib, is_inside, live, moment, said_of
@@ -36,8 +36,9 @@ def make_plan(hosts: Mapping[str, Mapping[str, Any]], options: Options) -> Dict[
 
     ``hosts`` maps each inventory name to ``{"cluster": str, "member": member_info's answer or None, "view": cluster_info's
     answer or None, "snapshots": snapshot_info's list or [], "recorded": {cluster: revision}}``; a host that is in the
-    group but did not answer, or is not in this run, has no ``member``. Returns ``{"clusters": {name: ...}, "hosts":
-    {host: ...}, "refusals": [...], "warnings": [...]}``; where there is a refusal, nothing may be done.
+    group but did not answer, or is not in this run, has no ``member``, and says ``why`` ("cannot be reached: ...").
+    Returns ``{"clusters": {name: ...}, "hosts": {host: ...}, "refusals": [...], "warnings": [...]}``; where there is a
+    refusal, nothing may be done.
     """
     plans: Dict[str, Any] = {"clusters": {}, "hosts": {}, "refusals": [], "warnings": []}
     for name in sorted({host["cluster"] for host in hosts.values()}):
@@ -85,7 +86,7 @@ def _plan_cluster(
             "an earlier run has begun to put the old data back, and this one ends that; for the restore itself, run again."
         )
         return _continue(name, ROLLBACK, journals, findings)
-    return _new_restore(name, present, left_out, journals, options, findings)
+    return _new_restore(name, present, left_out, journals, options, findings, complete=len(present) == len(hosts))
 
 
 # ---- a restore that was begun before ---------------------------------------------------------------------------------
@@ -164,8 +165,13 @@ def _new_restore(
     journals: Mapping[str, Any],
     options: Options,
     findings: Findings,
+    complete: bool,
 ) -> Any:
     view = _merge_views(hosts)
+    check_hosts(hosts, findings)
+    if not complete:
+        # Nothing else can be judged rightly: a member that is missing here would pass for a stranger, and so would its backup.
+        return {"cluster": name, "mode": RESTORE, "before": view, "snapshot": {}}, {}
     check_cluster(hosts, left_out, view, options, findings)
     snapshot = choose_snapshot(name, hosts, options, findings)
     if snapshot is None or findings.refusals:

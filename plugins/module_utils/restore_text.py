@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import shlex
-from typing import Any, Dict, List, Mapping
+from typing import Any, Dict, List, Mapping, Sequence
 
 from .restore_plan import NOTHING, RESTORE, RESUME, ROLLBACK
 from .settings import parked_manifest
@@ -33,26 +33,32 @@ def plan_in_words(plan: Mapping[str, Any]) -> List[str]:
         for host, own in hosts.items():
             lines += _host(host, own)
         lines += [f"  WARNING  {_where(item)}{item['cause']}" for item in plan["warnings"] if item["cluster"] == name]
-        lines += [f"  REFUSED  {_where(item)}{item['cause']}" for item in plan["refusals"] if item["cluster"] == name]
+        for item in (item for item in plan["refusals"] if item["cluster"] == name):
+            lines += [f"  REFUSED  {_where(item)}{item['cause']}", f"           next: {item['next_step']}"]
     return lines
 
 
 def refusals_in_words(plan: Mapping[str, Any]) -> str:
-    """Every reason to refuse in one message: the host, the cause, the next step."""
-    several = len(plan["clusters"]) > 1
-    reasons = [
-        f"{item['cluster'] + ': ' if several else ''}{_where(item)}{item['cause']} Next: {item['next_step']}"
-        for item in plan["refusals"]
-    ]
-    text = "Nothing was touched. The restore is refused: " + " | ".join(reasons)
+    """One reason to refuse with its next step; of several, how many they are: they stand in the plan, each with its own."""
+    text = f"Nothing was touched. The restore is refused{_reasons(plan['refusals'], len(plan['clusters']) > 1)}"
     others = sorted(plan["clusters"].keys() - {item["cluster"] for item in plan["refusals"]})
     if others:
-        text += f" | Of several clusters none is touched where one is refused. To restore the others now ({', '.join(others)}),"
+        text += f" Of several clusters none is touched where one is refused. To restore the others now ({', '.join(others)}),"
         text += " run for their groups alone: -e target=GROUP."
     return text
 
 
+def _reasons(refusals: Sequence[Mapping[str, str]], several_clusters: bool) -> str:
+    if len(refusals) > 1:
+        return f" for {len(refusals)} reasons. Next: do what stands under each REFUSED line of the plan above."
+    (item,) = refusals
+    of = f"{item['cluster']}: " if several_clusters else ""
+    return f": {of}{_where(item)}{item['cause']} Next: {item['next_step']}"
+
+
 def _cluster(cluster: Mapping[str, Any]) -> List[str]:
+    if cluster["mode"] == ROLLBACK:
+        return table(_taken_back(cluster))
     snapshot = cluster["snapshot"]
     on = snapshot.get("on")
     rows = [
@@ -82,6 +88,15 @@ def _cluster(cluster: Mapping[str, Any]) -> List[str]:
         ["members", cluster["initial_cluster"]],
     ]
     return table(rows)
+
+
+def _taken_back(cluster: Mapping[str, Any]) -> List[List[str]]:
+    """The way of a rollback: from what was restored to what was before."""
+    return [
+        ["taken back", f"what was restored from {cluster['snapshot']['path']}; it is kept beside the old data"],
+        ["cluster ID", f"{cluster['cluster_id']} -> {cluster.get('before_id') or 'unknown'}"],
+        ["revision", f"back from {cluster['revision']} and what was written since, to that of the old data"],
+    ]
 
 
 def _vouched(snapshot: Mapping[str, Any]) -> str:

@@ -35,10 +35,11 @@ options:
         C(snapshots) and C(recorded). A host that did not answer has none.
     type: dict
     required: true
-  run_hosts:
-    description: The hosts of this run. A member that is not among them is a reason to refuse.
-    type: list
-    elements: str
+  look:
+    description:
+      - Name of the variable that the hosts registered with M(quorum.etcd.member_info). It tells why a host says nothing of
+        itself. A member that is not among the hosts of the run is a reason to refuse.
+    type: str
     required: true
   snapshot:
     description: V(latest) for the newest verified snapshot of each cluster, or the path of one, on the controller or on a host,
@@ -105,7 +106,7 @@ EXAMPLES = r"""
   quorum.etcd.restore_plan:
     clusters: {m1: etcd, m2: etcd, m3: etcd}
     facts: "{{ facts_by_host }}"
-    run_hosts: "{{ ansible_play_hosts_all }}"
+    look: look_member
   run_once: true
   register: plan
 """

@@ -58,8 +58,12 @@ def test_a_restore_is_reported_in_two_private_files(tmp_path, command_line):
     assert done == {
         "changed": False,
         "reports": [{"cluster": "etcd", "outcome": "restored", "html": f"{name}.html", "json": f"{name}.json"}],
-        "text": [f"Report: {name}.html"],
+        "text": done["text"],
     }
+    assert done["text"][0] == "Cluster etcd is restored from the backup of 2026-11-24 14:59:59 UTC, and proven."
+    assert done["text"][1] == "Next:" and done["text"][-1] == f"Report: {name}.html"
+    assert "     ansible-playbook backup.yml -i prod" in done["text"], "with the command that does it"
+    assert not any("sudo rm" in line for line in done["text"]), "what must not be done today stands in the report alone"
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
     report = json.loads(Path(f"{name}.json").read_text())
@@ -94,7 +98,7 @@ def test_each_cluster_has_its_own(tmp_path):
         ("etcd", "restored"),
         ("other", "nothing"),
     ]
-    assert len(done["text"]) == 2
+    assert sum(line.startswith("Report: ") for line in done["text"]) == 2
 
 
 def test_at_most_fifty_are_kept(tmp_path):

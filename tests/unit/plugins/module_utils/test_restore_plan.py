@@ -147,7 +147,7 @@ def hosts(snapshots=(), members=None, **views):
     return {
         f"host{number}": {
             "cluster": "etcd",
-            "in_run": True,
+            "why": "",
             "member": found,
             "view": view(**views),
             "snapshots": list(snapshots),
@@ -416,12 +416,26 @@ def broken(change):
     return given
 
 
+@pytest.mark.parametrize(
+    "why", ["is not part of this run (--limit)", "could not be looked at: Incorrect sudo password"]
+)
+def test_a_host_that_is_missing_is_one_reason_and_not_also_a_stranger_in_its_own_cluster(why):
+    given = broken(lambda _member, facts: facts.update(member=None, why=why, view=None, snapshots=[]))
+    plan = make_plan(given, options(controller_snapshots=[]))
+    assert [(item["host"], item["cause"].startswith(f"it {why}. It is a member")) for item in plan["refusals"]] == [
+        ("host3", True)
+    ]
+
+
 REFUSALS = {
     "left out by limit": (
-        lambda m, h: h.update(member=None, in_run=False),
+        lambda m, h: h.update(member=None, why="is not part of this run (--limit)"),
         "host3: it is not part of this run (--limit)",
     ),
-    "unreachable": (lambda m, h: h.update(member=None), "host3: it cannot be reached or looked at"),
+    "unreachable": (
+        lambda m, h: h.update(member=None, why="cannot be reached: Connection refused."),
+        "host3: it cannot be reached: Connection refused. It is a member of this cluster",
+    ),
     "one name twice": (lambda m, h: m.update(name="m1"), "host3: it has the same name as host1: m1"),
     "one peer URL twice": (
         lambda m, h: m.update(peer_urls=["http://10.0.0.1:2380"]),
@@ -795,10 +809,13 @@ def test_of_several_clusters_the_refusal_says_which_and_how_to_go_on():
     given = hosts()
     for facts in hosts().values():
         given[facts["member"]["name"]] = {**facts, "cluster": "west"}
-    given["m3"]["member"] = None
+    given["m3"].update(member=None, why="cannot be reached: Connection refused")
     plan = make_plan(given, options(controller_snapshots=[snapshot(), snapshot("/w.db", manifest={"cluster": "west"})]))
     text = refusals_in_words(plan)
-    assert "west: m3: it cannot be reached" in text and "(etcd), run for their groups alone: -e target=GROUP" in text
+    assert (
+        "west: m3: it cannot be reached: Connection refused. It is" in text
+        and "(etcd), run for their groups alone: -e target=GROUP" in text
+    )
     assert any("--name=m2" in line for line in plan_in_words(plan)), "the plan of the other is shown"
 
 

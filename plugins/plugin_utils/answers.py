@@ -1,0 +1,25 @@
+# Copyright: (c) 2026, the quorum.etcd authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the hosts of a play have registered, for an action that judges all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ansible_collections.quorum.etcd.plugins.module_utils.status_text import Seen
+
+
+def answers_of(task_vars: Mapping[str, Any], look: str, view: str = "", backups: str = "") -> dict[str, Seen]:
+    """By host what it registered under these names; a task that was skipped, or has no name here, has answered nothing."""
+    hosts = task_vars.get("ansible_play_hosts_all", ())
+    return {
+        host: Seen(*(_answer(task_vars["hostvars"][host], name) for name in (look, view, backups))) for host in hosts
+    }
+
+
+def _answer(registered: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = (registered.get(name) if name else None) or {}
+    return {} if found.get("skipped") else found
