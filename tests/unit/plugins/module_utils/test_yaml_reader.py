@@ -11,10 +11,9 @@ import random
 import time
 
 import pytest
+import yaml
 from ansible_collections.quorum.etcd.plugins.module_utils import _yaml_lines, settings
 from ansible_collections.quorum.etcd.plugins.module_utils.errors import EtcdError
-
-yaml = pytest.importorskip("yaml")  # the oldest Python's environment has none
 
 NOTHING = ("", "~", "null", "Null", "NULL")
 SEED = int(os.environ.get("QUORUM_FUZZ_SEED", "11"))
