@@ -9,6 +9,9 @@ endpoints that answer and exit 1 when one does not (``[]`` up to 3.5 and ``null`
 that is down costs the whole command timeout, one after the other, since ``--dial-timeout`` does not end it: so every
 endpoint is knocked at first, all at once. A learner serves nothing but its status; up to 3.5 asking it costs seconds of
 retries. ``alarm list`` and, from 3.5, ``member list`` wait for a quorum.
+
+A member that answers ``serves``. One that opens and gives no answer, or whose name leads nowhere, is ``unaskable``: it may
+be in the best of health, so a quorum that depends on it is unknown, and not missing. What nobody opens is ``down``.
 """
 
 from __future__ import annotations
@@ -35,22 +38,39 @@ from .commands import (
 )
 from .errors import EtcdError
 from .identity import hex_id
-from .quorum import Quorum
+from .quorum import DOWN, SERVES, UNASKABLE, UNSTARTED, Quorum
+from .source import choose_endpoint
+from .unaskable import Refusal, handshake, last_words, own_words, refusal
 
 _ALARMS = {"0": "NONE", "1": "NOSPACE", "2": "CORRUPT"}
-_LAG = 1000  # raft entries that a follower may be behind the best one and still be chosen
 _HASH_SPEED = 20 << 20  # bytes a second that a member hashes at least, for the time limit
 
 # Whether a TCP connection to an endpoint can be made within seconds: empty for yes, else the cause in words.
 Knock = Callable[[str, float], str]
+# What goes wrong in a TLS connection to an endpoint, in words; empty where nothing is found.
+Handshake = Callable[[str, Connection], str]
 
 
 class Answer(NamedTuple):
-    """What an endpoint said: its status as etcd prints it, or (``status`` None) why it said nothing."""
+    """What an endpoint said: its status as etcd prints it, or (``status`` None) why it said nothing.
+
+    ``opened``: somebody is there, whether or not it said anything.
+    """
 
     endpoint: str
     status: Optional[Dict[str, Any]]
     error: str = ""
+    opened: bool = False
+
+    @property
+    def refusal(self) -> Refusal:
+        return refusal("" if self.status else self.error)
+
+    @property
+    def state(self) -> str:
+        if self.status:
+            return SERVES
+        return UNASKABLE if self.opened or self.refusal.does else DOWN
 
     @property
     def cluster_id(self) -> str:
@@ -82,6 +102,7 @@ def observe(
     *,
     hash_check: bool = True,
     knock: Optional[Knock] = None,
+    look: Handshake = handshake,
 ) -> Dict[str, Any]:
     """The view of the cluster behind ``connection``: a dict of values fit for JSON, described in ``cluster_info``.
 
@@ -91,43 +112,16 @@ def observe(
     """
     etcdctl = _need(tools, connection)
     knock = knock or reach
-    answers = ask(run, etcdctl, connection, connection.endpoints, knock)
+    answers = ask(run, etcdctl, connection, connection.endpoints, knock, look)
     listed, proof = _members(run, etcdctl, connection, answers)
     known = {answer.member_id for answer in answers if answer.status}
     more = _other_urls(listed, known, connection.endpoints)
     if more:
-        answers += ask(run, etcdctl, connection, more, knock)
+        answers += ask(run, etcdctl, connection, more, knock, look)
     view = assemble(answers, listed, member_names or {}, proof, set(connection.endpoints))
     view["alarms"] = _alarms(run, etcdctl, connection, view)
     hashes, revision = _hashes(run, etcdctl, connection, view) if hash_check else ([], None)
     return conclude(view, hashes, revision)
-
-
-def choose_endpoint(view: Mapping[str, Any]) -> str:
-    """The endpoint to take a snapshot from; empty where none answers. A pure function of the view.
-
-    A healthy follower that is not behind is best, since it spares the leader; then the leader; then a voter with an
-    alarm or without a leader; a learner last. Never a member with a CORRUPT alarm.
-    """
-    corrupt = {alarm["member"] for alarm in view["alarms"] if alarm["alarm"] == "CORRUPT"}
-    answering = [member for member in view["members"] if member["version"] and member["id"] not in corrupt]
-    newest = max([member["raft_applied_index"] for member in answering], default=0)
-
-    def rank(member: Mapping[str, Any]) -> Tuple[Any, ...]:
-        near = newest - member["raft_applied_index"] <= _LAG
-        follows = near and not member["is_leader"]
-        applied = member["raft_applied_index"]
-        return (
-            not member["is_learner"],
-            member["healthy"],
-            member["has_leader"],
-            near,
-            follows,
-            applied,
-            member["name"],
-        )
-
-    return max(answering, key=rank)["endpoint"] if answering else ""
 
 
 # Asking.
@@ -147,7 +141,14 @@ def reach(endpoint: str, seconds: float) -> str:
         return getattr(error, "strerror", None) or str(error)
 
 
-def ask(run: Run, etcdctl: Tool, connection: Connection, endpoints: Sequence[str], knock: Knock) -> List[Answer]:
+def ask(
+    run: Run,
+    etcdctl: Tool,
+    connection: Connection,
+    endpoints: Sequence[str],
+    knock: Knock,
+    look: Handshake = handshake,
+) -> List[Answer]:
     """The status of each endpoint, in one command; those where nobody opens are not asked, which keeps it quick."""
     endpoints = list(dict.fromkeys(endpoints))
     with ThreadPoolExecutor(max_workers=min(16, len(endpoints))) as pool:
@@ -162,7 +163,12 @@ def ask(run: Run, etcdctl: Tool, connection: Connection, endpoints: Sequence[str
         alone, complaints = _statuses(run, etcdctl, connection, [url])
         said.update(alone)
         errors.update(complaints)
-    return [_answer(url, said.get(url), closed[url] or errors.get(url, "")) for url in endpoints]
+    silent = [url for url in opened if url not in said]
+    with ThreadPoolExecutor(max_workers=min(16, len(endpoints))) as pool:
+        looks = dict(zip(silent, pool.map(lambda url: look(url, connection), silent)))
+    for url in filter(looks.get, silent):
+        errors[url] = f"{looks[url]} ({errors[url]})" if errors.get(url) else looks[url]
+    return [_answer(url, said.get(url), closed[url] or errors.get(url, ""), not closed[url]) for url in endpoints]
 
 
 def _statuses(
@@ -172,19 +178,16 @@ def _statuses(
     command = endpoint_status(etcdctl, replace(connection, endpoints=endpoints))
     result = run(command.argv, command.env)
     said = {str(row.get("Endpoint")): row.get("Status") for row in _rows(result.out, command, result.rc)}
-    found = {url: re.search(rf"endpoint {re.escape(url)} \((.*)\)", result.err) for url in endpoints}
-    errors = {url: match.group(1) for url, match in found.items() if match}
-    if len(endpoints) == 1 and not said and not errors:
-        plain = [line for line in result.err.strip().splitlines() if not line.startswith("{")]
-        errors[endpoints[0]] = plain[-1] if plain else "no answer"
-    return said, errors
+    alone = len(endpoints) == 1
+    named = [url for url in endpoints if url not in said and (alone or f"endpoint {url} (" in result.err)]
+    return said, {url: own_words(result.err, url) or last_words(result.err) or "no answer" for url in named}
 
 
-def _answer(url: str, status: object, error: str) -> Answer:
+def _answer(url: str, status: object, error: str, opened: bool) -> Answer:
     if status is None:
-        return Answer(url, None, error or "no answer")
+        return Answer(url, None, error or "no answer", opened)
     if isinstance(status, dict) and isinstance(status.get("header"), dict):
-        return Answer(url, status)
+        return Answer(url, status, opened=True)
     raise EtcdError(f"etcdctl printed no status of {url} that can be understood.", "check the version of etcdctl.")
 
 
@@ -305,6 +308,7 @@ def assemble(
     """
     asked = set(asked)
     main = list(_main_cluster(answers))
+    shown = [_endpoint(answer) for answer in answers if answer.status or answer.endpoint in asked]
     by_id = {answer.member_id: answer for answer in reversed(main)}
     members = [_listed(entry, by_id.get(_id(entry.get("ID"))), answers) for entry in listed]
     members = members or _guessed(answers, by_id, names)
@@ -312,6 +316,7 @@ def assemble(
     voters = [member for member in members if not member["is_learner"]]
     serving = _serving(members)
     quorum = Quorum(len(voters), len(serving))
+    possible = Quorum(len(voters), len(serving) + sum(1 for member in voters if member["state"] == UNASKABLE))
     leader = _leader(main)
     for member in members:
         member["is_leader"] = bool(leader) and member["id"] == leader
@@ -320,7 +325,8 @@ def assemble(
         "cluster_ids": sorted({answer.cluster_id for answer in answers if answer.status}),
         "members": members,
         "members_complete": bool(listed),
-        "endpoints": [_endpoint(answer) for answer in answers if answer.status or answer.endpoint in asked],
+        "endpoints": shown,
+        "next_steps": list(dict.fromkeys(found["next_step"] for found in shown if found["next_step"])),
         "leader": leader,
         "leader_name": next((member["name"] for member in members if member["is_leader"]), ""),
         "term": max([member["raft_term"] for member in members], default=0),
@@ -330,6 +336,7 @@ def assemble(
         "serving_voters": len(serving),
         "quorum": quorum.size,
         "has_quorum": quorum.held or proof,
+        "quorum_unknown": possible.held and not (quorum.held or proof),
         "may_fail": quorum.may_fail,
         "revision": max([member["revision"] for member in members], default=0),
         "alarms": _own_alarms(main),
@@ -365,11 +372,16 @@ def hashes_equal(hashes: Sequence[Hash]) -> Optional[bool]:
 
 
 def health(view: Mapping[str, Any]) -> str:
-    """One of ``healthy``, ``degraded``, ``no quorum``, ``unreachable`` and ``split`` (several cluster IDs answer)."""
-    if not view["cluster_ids"]:
-        return "unreachable"
+    """One of ``healthy``, ``degraded``, ``no quorum``, ``cannot be asked``, ``unreachable`` and ``split``.
+
+    ``split``: several cluster IDs answer. ``cannot be asked``: members run that could be its quorum, and give no answer.
+    """
     if len(view["cluster_ids"]) > 1:
         return "split"
+    if view["quorum_unknown"]:
+        return "cannot be asked"
+    if not view["cluster_ids"]:
+        return "unreachable"
     if not view["has_quorum"]:
         return "no quorum"
     sound = all(member["healthy"] for member in view["members"]) and view["members_complete"]
@@ -379,9 +391,11 @@ def health(view: Mapping[str, Any]) -> str:
 
 def summary(view: Mapping[str, Any]) -> str:
     """One sentence, or a few, for people."""
+    causes = _causes(view)
     if view["health"] == "unreachable":
-        causes = "; ".join(f"{found['endpoint']}: {found['error']}" for found in view["endpoints"])
         return f"No endpoint answers ({causes})."
+    if view["health"] == "cannot be asked":
+        return f"Members run that cannot be asked ({causes}), so nothing is known of a quorum."
     if view["health"] == "split":
         return f"The endpoints belong to {len(view['cluster_ids'])} clusters ({', '.join(view['cluster_ids'])})."
     words = [
@@ -399,6 +413,15 @@ def summary(view: Mapping[str, Any]) -> str:
     if view["hashes_equal"] is False:
         words.append(f"The members do not hold the same data: their hashes differ at revision {view['hash_revision']}.")
     return " ".join(words)
+
+
+def _causes(view: Mapping[str, Any]) -> str:
+    """Why the silent endpoints give no answer, each cause once."""
+    by_error: Dict[str, List[str]] = {}
+    for found in view["endpoints"]:
+        if not found["ok"]:
+            by_error.setdefault(found["error"], []).append(found["endpoint"])
+    return "; ".join(f"{', '.join(urls)}: {error}" for error, urls in by_error.items())
 
 
 _UNSEEN = "It has a quorum, although too few of its voters are reached from here to tell which."
@@ -444,6 +467,8 @@ def _listed(entry: Mapping[str, Any], answer: Optional[Answer], answers: Sequenc
         is_learner=bool(entry.get("isLearner", False)),
         started=bool(entry.get("name")),
     )
+    if not member["started"] and not answer:
+        member["state"] = UNSTARTED
     return _judged(member)
 
 
@@ -458,7 +483,7 @@ def _guessed(answers: Sequence[Answer], by_id: Mapping[str, Answer], names: Mapp
             peer_urls=[],
             client_urls=[answer.endpoint],
             is_learner=bool((answer.status or {}).get("isLearner", False)),
-            started=answer.status is not None,
+            started=True,  # there is a URL of it; nothing says that it has never been
         )
         members.append(_judged(member))
     return members
@@ -469,6 +494,8 @@ def _said(answer: Answer) -> Dict[str, Any]:
     status = answer.status or {}
     return {
         "endpoint": answer.endpoint,
+        "state": answer.state,
+        "refusal": answer.refusal.does,
         "version": str(status.get("version", "")),
         "revision": _int(status.get("header", {}).get("revision")),
         "raft_term": _int(status.get("raftTerm")),
@@ -512,6 +539,9 @@ def _endpoint(answer: Answer) -> Dict[str, Any]:
         "endpoint": answer.endpoint,
         "ok": answer.status is not None,
         "error": answer.error,
+        "state": answer.state,
+        "refusal": answer.refusal.does,
+        "next_step": answer.refusal.next_step,
         "member_id": answer.member_id,
         "cluster_id": answer.cluster_id,
     }

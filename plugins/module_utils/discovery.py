@@ -65,6 +65,7 @@ DEFAULTS = {
     "endpoints": [], "cacert": "", "cert": "", "key": "",
 }  # fmt: skip
 # Names in a data directory that say nothing about whose it is: a mount point's own, and what a restore stages in one.
+_WILDCARDS = ("0.0.0.0", "::")
 NOT_DATA = ("lost+found", ".restore-", ".before-", ".rolled-back-")
 # etcd's own names there: its data, that of a proxy (to 3.5), and the certificates that it makes itself (auto-tls).
 ETCDS_OWN = ("member", "proxy", "fixtures")
@@ -247,6 +248,7 @@ class _Look:
         listen_peer = self._urls("listen-peer-urls", "http://localhost:2380" if found else "")
         listen_client = self._urls("listen-client-urls", "http://localhost:2379" if found else "")
         clients = options["client_urls"] or self._urls("advertise-client-urls") or _reachable(listen_client)
+        peers = options["peer_urls"] or self._urls("initial-advertise-peer-urls") or _advertised(listen_peer)
         tools, missing = self._tools()
         member = {
             "found": found,
@@ -254,7 +256,7 @@ class _Look:
             "pid": self.process.pid if self.process else None,
             "service": self._service(),
             "name": name,
-            "peer_urls": options["peer_urls"] or self._urls("initial-advertise-peer-urls") or _advertised(listen_peer),
+            "peer_urls": peers,
             "client_urls": clients,
             "listen_peer_urls": listen_peer,
             "listen_client_urls": listen_client,
@@ -280,7 +282,7 @@ class _Look:
             "aside_dir": options["aside_dir"],
             "journal": journal_summary(self.host.path(options["state_dir"])),
             "log": next((path for path in self.value("log-outputs").split(",") if path.startswith("/")), ""),
-            "connection": self._connection(clients, tls["client"], tools),
+            "connection": self._connection(self._own_urls(clients, listen_client, peers), tls["client"], tools),
             "shadowed": self._shadowed(),
         }
         return {**member, "unsettable": settings.rehearse(member, self.host.read)}
@@ -396,6 +398,11 @@ class _Look:
         found = {name: next(filter(None, (getattr(tools, name) for tools, _why in order)), None) for name in NAMES}
         why = {name: f"{own[0][1][name]}; {in_image[1][name]}" for name in NAMES if not found[name]}
         return Tools(**found), why
+
+    def _own_urls(self, clients: List[str], listen: List[str], peers: List[str]) -> List[str]:
+        """The client URLs by which all hosts of a cluster can tell this member from the others."""
+        alone = "," not in self.value("initial-cluster")
+        return clients if alone or self.options["client_urls"] else [_of_its_own(url, listen, peers) for url in clients]
 
     def _connection(self, clients: List[str], tls: Mapping[str, Any], tools: Tools) -> Dict[str, Any]:
         """How a client on this host reaches the member: what was asked for, else what the host's own clients use."""
@@ -551,5 +558,19 @@ def _reachable(listen: Sequence[str]) -> List[str]:
 
 def _advertised(listen: Sequence[str]) -> List[str]:
     """etcd's own default where no peer URL is advertised; with a wildcard it guesses an address, and nobody can here."""
-    wild = any(urlsplit(url).hostname in ("0.0.0.0", "::") for url in listen)
+    wild = any(urlsplit(url).hostname in _WILDCARDS for url in listen)
     return [] if wild or not listen else ["http://localhost:2380"]
+
+
+def _of_its_own(url: str, listen: Sequence[str], peers: Sequence[str]) -> str:
+    """A client URL that leads every host to itself, by the peer URL's host instead, where the member listens there too."""
+    parts, peer = urlsplit(url), urlsplit(peers[0] if peers else "")
+    if not _leads_home(parts.hostname) or not peer.hostname or _leads_home(peer.hostname):
+        return url
+    listens = [urlsplit(one) for one in listen]
+    there = [one for one in listens if one.hostname in (*_WILDCARDS, peer.hostname) and one.port == parts.port]
+    return f"{parts.scheme}://{peer.netloc.rpartition(':')[0]}:{parts.port}" if there else url
+
+
+def _leads_home(host: Optional[str]) -> bool:
+    return host in (*_WILDCARDS, "localhost", "::1") or (host or "").startswith("127.")

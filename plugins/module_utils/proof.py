@@ -57,7 +57,7 @@ def judge(
     revision, or in words why they could not be counted. ``alive`` has the cluster ID of each of ``old_endpoints`` that
     answers. Without ``thorough`` neither the data nor these are judged.
     """
-    members = {member["id"]: member["name"] for member in view["members"] if member["started"]}
+    members = {member["id"]: member["name"] for member in view["members"] if member["started"] and member["id"]}
     healthy = sorted(member["name"] for member in view["members"] if member["healthy"])
     checks = [
         _check("cluster ID", of["cluster_id"], view["cluster_id"]),

@@ -11,6 +11,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+# What a member does: it answers; it runs and gives no answer; nobody opens; the cluster knows it, and it has never run.
+SERVES, UNASKABLE, DOWN, UNSTARTED = "serves", "unaskable", "down", "unstarted"
+
 
 class Quorum(NamedTuple):
     """What a cluster of ``voters``, of which ``healthy`` work, can do. All numbers are counts of members."""

@@ -11,6 +11,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 from . import commands
 from .errors import EtcdError
 from .restore_configuration import check_configuration
+from .restore_reach import check_reach
 from .restore_terms import DISK_MARGIN, Findings, Options, in_mib, is_inside
 from .tools import kept_tools, tools_from_dict
 from .versions import Version
@@ -40,6 +41,7 @@ def check_cluster(
     """What ``view``, the one view of the old cluster, says against these hosts being all of it."""
     _check_strangers(hosts, left_out, view, options, findings)
     _check_left_out(hosts, left_out, view, findings)
+    check_reach(hosts, findings)
 
 
 def check_presence(hosts: Mapping[str, Any], findings: Findings) -> None:
@@ -239,8 +241,8 @@ def _check_agreement(hosts: Mapping[str, Any], findings: Findings) -> None:
 
     With the old token it even has the old ID; only the members that it knows tell the two apart (kubeadm's first member).
     """
-    lists = {host: _member_names(facts["view"]) for host, facts in hosts.items() if facts.get("view")}
-    lists = {host: names for host, names in lists.items() if names}
+    views = {host: facts["view"] for host, facts in hosts.items() if facts.get("view")}
+    lists = {host: _member_names(view) for host, view in views.items() if view["members_complete"]}
     if len(set(lists.values())) > 1:
         told = "; ".join(f"{host} knows {', '.join(names)}" for host, names in sorted(lists.items()))
         findings.warn(

@@ -460,8 +460,10 @@ def _merge_views(hosts: Mapping[str, Any]) -> Dict[str, Any]:
         key=lambda view: (bool(view["has_quorum"]), len(view["members"]), bool(view["cluster_id"])),
         default={"cluster_id": "", "members": [], "leader": "", "leader_name": "", "has_quorum": False},
     )
+    unknown = not best["has_quorum"] and any(view["quorum_unknown"] for view in views)
     return {
         **{key: best.get(key) for key in ("cluster_id", "members", "leader", "leader_name", "has_quorum")},
+        "quorum_unknown": unknown,
         "cluster_ids": sorted({view["cluster_id"] for view in views if view["cluster_id"]}),
         "revision": max((int(view["revision"] or 0) for view in views), default=0),
         "running": sorted(host for host, facts in hosts.items() if facts["member"]["running"]),

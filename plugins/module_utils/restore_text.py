@@ -118,6 +118,8 @@ def _running(before: Mapping[str, Any], size: int) -> str:
     running = ", ".join(before.get("running") or [])
     if not running:
         return "no member"
+    if before.get("quorum_unknown"):
+        return f"{running} (give no answer, so that nothing is known of a quorum); they will be stopped"
     if not before.get("has_quorum"):
         return f"{running} (WITHOUT quorum); they will be stopped"
     return f"{running} (with quorum); no writes from their stop until etcd has started anew and read {size:,} bytes"

@@ -55,7 +55,8 @@ def _not_healthy(views: List[Mapping[str, Any]]) -> str:
     """Why a cluster is not healthy, from what its hosts were answered about it; empty where it is."""
     healths = [view["cluster"]["health"] for view in views if "cluster" in view]
     if healths:
-        return f"it is {healths[0]}" if healths[0] != "healthy" else ""
+        verb = "" if healths[0] == "cannot be asked" else "is "
+        return f"it {verb}{healths[0]}" if healths[0] != "healthy" else ""
     failed = [str(view.get("msg")) for view in views if has_failed(view)]
     return f"it could not be asked: {failed[0]}" if failed else "it could not be asked"
 

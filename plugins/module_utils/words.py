@@ -9,6 +9,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, List, Mapping, Sequence
 
+from .quorum import SERVES, UNASKABLE, UNSTARTED
+
 
 def cluster_in_words(view: Mapping[str, Any]) -> List[str]:
     """What ``observe`` saw: a sentence, then a line for each member, then the alarms."""
@@ -18,7 +20,7 @@ def cluster_in_words(view: Mapping[str, Any]) -> List[str]:
     for member in view["members"]:
         rows.append(
             [
-                member["name"] or "(not started)",
+                member["name"] or ("(name unknown)" if member["started"] else "(not started)"),
                 member["endpoint"] or ",".join(member["client_urls"]) or ",".join(member["peer_urls"]),
                 _state(member),
                 member["version"],
@@ -32,8 +34,12 @@ def cluster_in_words(view: Mapping[str, Any]) -> List[str]:
     lines = [view["summary"], *table(rows)]
     lines += [f"  ALARM {alarm['alarm']} on member {alarm['member']}" for alarm in view["alarms"]]
     listed = {member["endpoint"] for member in view["members"]}
-    silent = [answer for answer in view["endpoints"] if not answer["ok"] and answer["endpoint"] not in listed]
-    return lines + [f"  {answer['endpoint']} does not answer: {answer['error']}" for answer in silent]
+    for answer in view["endpoints"]:
+        told = answer["ok"] or answer["error"] in view["summary"]
+        if not told and (answer["state"] == UNASKABLE or answer["endpoint"] not in listed):
+            what = "cannot be asked" if answer["state"] == UNASKABLE else "does not answer"
+            lines.append(f"  {answer['endpoint']} {what}: {answer['error']}")
+    return lines + [f"  Next: {step}" for step in view["next_steps"]]
 
 
 def backups_in_words(entries: Sequence[Mapping[str, Any]], newest: Mapping[str, Any] | None, folder: str) -> List[str]:
@@ -70,9 +76,9 @@ def size(count: int) -> str:
 
 
 def _state(member: Mapping[str, Any]) -> str:
-    if not member["started"]:
-        return "unstarted"
-    if not member["version"]:
-        return "DOWN"
+    if member["state"] == UNASKABLE:
+        return f"runs, {member['refusal'] or 'does not answer'}"
+    if member["state"] != SERVES:
+        return "unstarted" if member["state"] == UNSTARTED else "DOWN"
     role = "leader" if member["is_leader"] else "learner" if member["is_learner"] else "follower"
     return role if member["healthy"] else f"{role}, UNHEALTHY"

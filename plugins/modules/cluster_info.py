@@ -65,7 +65,10 @@ cluster:
   type: dict
   contains:
     health:
-      description: One of V(healthy), V(degraded), V(no quorum), V(unreachable) and V(split).
+      description:
+        - One of V(healthy), V(degraded), V(no quorum), V(cannot be asked), V(unreachable) and V(split).
+        - V(cannot be asked) means that members run which could be its quorum, and give no answer, for a wrong password, a
+          certificate, or because they hang.
       type: str
       sample: healthy
     summary:
@@ -93,6 +96,8 @@ cluster:
           is_learner: false
           started: true
           endpoint: http://10.0.0.1:2379
+          state: serves
+          refusal: ""
           healthy: true
           has_leader: true
           is_leader: false
@@ -112,15 +117,26 @@ cluster:
       type: bool
       sample: true
     endpoints:
-      description: What each endpoint answered.
+      description:
+        - What each endpoint answered. Its RV(ignore:state) is V(serves), V(unaskable) where somebody is there and gives no
+          answer, or V(down); of a member it can be V(unstarted) too.
+        - RV(ignore:refusal) says what is done instead of an answer, such as C(refuses the password).
       type: list
       elements: dict
       sample:
         - endpoint: http://10.0.0.1:2379
           ok: true
           error: ""
+          state: serves
+          refusal: ""
+          next_step: ""
           member_id: 8a762b3c52a83885
           cluster_id: a9b7a22aeb5c8521
+    next_steps:
+      description: What would help to ask the endpoints that refuse it, each once.
+      type: list
+      elements: str
+      sample: []
     leader:
       description: ID of the leader, empty when there is none.
       type: str
@@ -157,6 +173,10 @@ cluster:
       description: Whether the cluster can write.
       type: bool
       sample: true
+    quorum_unknown:
+      description: Whether RV(cluster.has_quorum) is false only because members run that cannot be asked.
+      type: bool
+      sample: false
     may_fail:
       description: How many more voters may fail before it cannot.
       type: int

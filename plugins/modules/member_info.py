@@ -193,12 +193,15 @@ member:
     unsettable: []
     shadowed: {}
 view:
-  description: The cluster as this member sees it, as M(quorum.etcd.cluster_info) returns it; null where it was not asked.
+  description:
+    - The cluster as this member sees it, as M(quorum.etcd.cluster_info) returns it; null where it was not asked.
+    - RV(ignore:view.opens) are the URLs where a member that runs listens, in case its client URLs cannot be reached.
   type: dict
   returned: success
   sample:
     cluster_id: a9b7a22aeb5c8521
     has_quorum: true
+    opens: []
 snapshots:
   description: The snapshots, as M(quorum.etcd.snapshot_info) returns them; empty where nothing was looked for.
   type: list
@@ -221,9 +224,10 @@ from typing import Any, Dict, Optional
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils import glue
-from ..module_utils.cluster import observe
+from ..module_utils.cluster import observe, reach
 from ..module_utils.commands import Run
 from ..module_utils.discovery import discover
+from ..module_utils.quorum import DOWN
 from ..module_utils.snapshots import look, recorded_revisions
 from ..module_utils.tools import tools_from_dict
 
@@ -247,7 +251,9 @@ def _view(params: Dict[str, Any], member: Dict[str, Any], run: Run) -> Optional[
     if not tools.etcdctl or not os.path.exists(tools.etcdctl.path) or not found["endpoints"]:
         return None
     # Not the hashes: they cost a reading of all data.
-    return observe(run, tools, replace(glue.connection(params), **found), hash_check=False)
+    view = observe(run, tools, replace(glue.connection(params), **found), hash_check=False)
+    silent = member["running"] and not any(answer["state"] != DOWN for answer in view["endpoints"])
+    return {**view, "opens": [url for url in member["listen_client_urls"] if not reach(url, 2)] if silent else []}
 
 
 def main() -> None:

@@ -37,6 +37,12 @@ options:
     description: The endpoint to save from. When empty, it is a healthy follower that is not behind, else the leader.
     type: str
     default: ""
+  accept_divergence:
+    description:
+      - Members whose data differs at one revision are a cluster whose data nobody can vouch for, so no snapshot is taken.
+      - With this one is taken all the same, of a member that holds the same data as more than half of them.
+    type: bool
+    default: false
   name:
     description: Name of the file. When empty, it is C(<cluster>-<UTC time>-rev<revision>.db).
     type: str
@@ -121,8 +127,8 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.quorum.etcd.plugins.module_utils import snapshots
 from ansible_collections.quorum.etcd.plugins.module_utils.cluster import observe
-from ansible_collections.quorum.etcd.plugins.module_utils.errors import EtcdError
 from ansible_collections.quorum.etcd.plugins.module_utils.glue import CONNECTION_OPTIONS, answer, connection, runner
+from ansible_collections.quorum.etcd.plugins.module_utils.source import source_endpoint
 from ansible_collections.quorum.etcd.plugins.module_utils.tools import find_tools
 
 
@@ -130,11 +136,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     given, run = module.params, runner(module)
     tools, to = find_tools(run, given["bin_dir"]), connection(given)
     view = observe(run, tools, to)
-    endpoint = given["endpoint"] or view["best_endpoint"]
-    if not endpoint:
-        raise EtcdError(
-            f"no snapshot can be saved: {view['summary']}", "start a member, or check endpoints and TLS files."
-        )
+    endpoint = source_endpoint(view, given["endpoint"], given["accept_divergence"])
     source = next((member for member in view["members"] if member["endpoint"] == endpoint), {})
     if module.check_mode:
         size = source.get("db_size", 0)
@@ -155,6 +157,7 @@ def main() -> None:
         "dest": {"type": "path", "required": True},
         "cluster": {"type": "str", "default": "etcd"},
         "endpoint": {"type": "str", "default": ""},
+        "accept_divergence": {"type": "bool", "default": False},
         "name": {"type": "str", "default": ""},
     }
     answer(AnsibleModule(argument_spec=options, supports_check_mode=True), work)

@@ -14,6 +14,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils import cluster
 from ansible_collections.quorum.etcd.plugins.module_utils.commands import Connection, Result, Tool, Tools
 from ansible_collections.quorum.etcd.plugins.module_utils.errors import EtcdError
 from ansible_collections.quorum.etcd.plugins.module_utils.versions import Version
+from ansible_collections.quorum.etcd.plugins.module_utils.words import cluster_in_words
 
 V34, V35, V36 = Version(3, 4, 23), Version(3, 5, 35), Version(3, 6, 16)
 CLUSTER = 0xA9B7A22AEB5C8521
@@ -91,7 +92,7 @@ class Etcd:
 def observe(etcd, endpoints=(1, 2, 3), **more):
     tools = Tools(etcdctl=Tool("/bin/etcdctl", etcd.version))
     to = Connection(endpoints=[url(number) for number in endpoints], user="root", password="geheim")
-    return cluster.observe(etcd, tools, to, knock=etcd.knock, **more)
+    return cluster.observe(etcd, tools, to, **{"knock": etcd.knock, "look": lambda *_: "", **more})
 
 
 def three(**more):
@@ -118,6 +119,8 @@ def test_a_healthy_cluster():
         "is_learner": False,
         "started": True,
         "endpoint": url(1),
+        "state": "serves",
+        "refusal": "",
         "healthy": True,
         "has_leader": True,
         "is_leader": True,
@@ -165,6 +168,9 @@ def test_with_a_member_down_it_is_degraded_and_the_dead_one_costs_no_time(versio
         "endpoint": url(3),
         "ok": False,
         "error": REFUSED,
+        "state": "down",
+        "refusal": "",
+        "next_step": "",
         "member_id": "",
         "cluster_id": "",
     }
@@ -210,11 +216,51 @@ def test_without_a_quorum_the_view_is_what_can_be_known(version, complete):
 
 @pytest.mark.parametrize("version", [V34, V36])
 def test_a_cluster_that_cannot_be_reached_is_an_answer(version):
-    for up in ({}, dict.fromkeys((1, 2, 3), "context deadline exceeded")):
+    for up, health in (({}, "unreachable"), (dict.fromkeys((1, 2, 3), "context deadline exceeded"), "cannot be asked")):
         view = observe(Etcd(up, version=version))
-        assert (view["health"], view["cluster_id"], view["best_endpoint"]) == ("unreachable", "", "")
+        assert (view["health"], view["cluster_id"], view["best_endpoint"]) == (health, "", "")
         assert (view["has_quorum"], view["hashes_equal"], view["revision"]) == (False, None, 0)
+        assert view["quorum_unknown"] is bool(up)
         assert url(2) in view["summary"]
+
+
+def test_members_that_refuse_are_no_dead_ones():
+    """Seen: a wrong password made a healthy cluster one WITHOUT a quorum, and the backup advised to restore it."""
+    etcd = Etcd(dict.fromkeys((1, 2, 3), None))
+    etcd.endpoint_status = lambda *_: Result(
+        2, "", "Error: etcdserver: authentication failed, invalid user ID or password"
+    )
+    view = observe(etcd)
+    assert (view["health"], view["has_quorum"], view["quorum_unknown"]) == ("cannot be asked", False, True)
+    assert view["next_steps"] == ["correct etcd_auth_user and etcd_auth_password."]
+    assert "there is no quorum" not in view["summary"] and "invalid user ID or password" in view["summary"]
+    lines = cluster_in_words(view)
+    assert sum("(name unknown)" in line and "runs, refuses the password" in line for line in lines) == 3
+    assert not [line for line in lines if "not started" in line or "DOWN" in line]
+
+
+def test_a_quorum_that_answers_is_one_whatever_the_third_refuses():
+    view = observe(
+        Etcd({**three(), 3: "context deadline exceeded"}), look=lambda *_: "its certificate is not trusted: expired"
+    )
+    assert (view["health"], view["has_quorum"], view["quorum_unknown"]) == ("degraded", True, False)
+    assert (view["members"][2]["state"], view["members"][2]["refusal"]) == (
+        "unaskable",
+        "has a certificate that is not trusted",
+    )
+    assert view["endpoints"][2]["error"] == "its certificate is not trusted: expired (context deadline exceeded)"
+    assert "m3" in next(line for line in cluster_in_words(view) if "runs, has a certificate" in line)
+
+
+def test_one_that_answers_without_a_leader_beside_dead_ones_has_no_quorum():
+    view = observe(Etcd({1: status(1, leader=0)}, quorum=False))
+    assert (view["health"], view["quorum_unknown"]) == ("no quorum", False)
+
+
+def test_a_name_that_leads_nowhere_tells_nothing_of_its_member():
+    view = observe(Etcd({}), knock=lambda *_: "Name or service not known")
+    assert (view["health"], view["quorum_unknown"]) == ("cannot be asked", True)
+    assert view["members"][0]["refusal"] == "has a name that does not resolve"
 
 
 def test_members_that_the_endpoints_do_not_name_are_asked_too():

@@ -103,10 +103,38 @@ def member(number, version="3.5.35", **changes):
     return found
 
 
-def view(revision=120, leader="m2", quorum=True, cluster_id="aaaa"):
+def answer(number, state="serves", refusal="", error=""):
+    return {
+        "endpoint": f"http://10.0.0.{number}:2379",
+        "ok": state == "serves",
+        "state": state,
+        "error": error,
+        "refusal": refusal,
+        "next_step": f"cure: {refusal}." if refusal else "",
+        "member_id": str(number) if state == "serves" else "",
+        "cluster_id": "",
+    }
+
+
+def listed(number):
+    return {
+        "id": str(number),
+        "name": f"m{number}",
+        "peer_urls": [f"http://10.0.0.{number}:2380"],
+        "endpoint": f"http://10.0.0.{number}:2379",
+        "state": "serves",
+        "errors": [],
+    }
+
+
+def view(number=1, revision=120, leader="m2", quorum=True, cluster_id="aaaa"):
     return {
         "cluster_id": cluster_id,
-        "members": [{"id": str(n), "name": f"m{n}", "peer_urls": [f"http://10.0.0.{n}:2380"]} for n in (1, 2, 3)],
+        "members": [listed(n) for n in (1, 2, 3)],
+        "members_complete": True,
+        "endpoints": [answer(number)],
+        "quorum_unknown": False,
+        "opens": [],
         "leader": "2",
         "leader_name": leader,
         "has_quorum": quorum,
@@ -149,7 +177,7 @@ def hosts(snapshots=(), members=None, **views):
             "cluster": "etcd",
             "why": "",
             "member": found,
-            "view": view(**views),
+            "view": view(number, **views),
             "snapshots": list(snapshots),
         }
         for number, found in enumerate(members, 1)
@@ -612,7 +640,8 @@ def test_a_survivor_that_cannot_list_its_cluster_is_no_stranger():
     alone = broken(lambda m, h: None)
     guess = {"id": "3", "name": "", "peer_urls": [], "client_urls": ["http://10.0.0.3:2379"], "version": "3.5.35"}
     for facts in alone.values():
-        facts["view"].update(has_quorum=False, members=[{**guess, "endpoint": "http://10.0.0.3:2379"}])
+        told = {**guess, "endpoint": "http://10.0.0.3:2379", "state": "serves"}
+        facts["view"].update(has_quorum=False, members_complete=False, members=[told])
     plan = make_plan(alone, options())
     assert plan["refusals"] == [] and plan["hosts"]["host1"]["of"]["old_endpoints"] == []
 
@@ -666,6 +695,44 @@ def test_a_member_that_started_a_cluster_of_its_own_is_told_of():
     plan = make_plan(given, options())
     assert plan["refusals"] == []
     assert "host1 knows m1; host3 knows m1, m2, m3. One that has lost its data" in plan["warnings"][0]["cause"]
+
+
+def test_a_member_that_is_down_does_not_disagree():
+    """Seen: whenever one was down, "the members do not agree … m3 knows ." of a host that knows only its own silent URL."""
+    given = hosts()
+    silent = {
+        "id": "",
+        "name": "",
+        "peer_urls": [],
+        "endpoint": "http://10.0.0.3:2379",
+        "state": "down",
+        "errors": ["no"],
+    }
+    given["host3"]["view"].update(members=[silent], members_complete=False, has_quorum=False, cluster_id="", leader="")
+    given["host3"]["view"]["endpoints"] = [answer(3, "down", error="Connection refused")]
+    given["host3"]["member"]["running"] = False
+    plan = make_plan(given, options())
+    assert plan["refusals"] == plan["warnings"] == []
+
+
+def test_members_that_cannot_be_asked_are_refused_and_never_without_quorum():
+    given = hosts(quorum=False)
+    for number, facts in enumerate(given.values(), 1):
+        one = answer(number, "unaskable", "refuses the password", "etcdserver: authentication failed")
+        facts["view"].update(members=[], members_complete=False, endpoints=[one], quorum_unknown=True, cluster_id="")
+    plan = make_plan(given, options())
+    assert (
+        "host2: its etcd runs and cannot be asked: http://10.0.0.2:2379 refuses the password: etcdserver: authentication"
+        " failed. cure: refuses the password." in causes(plan)
+    )
+    assert plan["clusters"]["etcd"]["before"]["quorum_unknown"] is True
+    for facts in given.values():
+        facts["view"]["endpoints"][0].update(refusal="", error="context deadline exceeded")
+    plan = make_plan(given, options())
+    assert plan["refusals"] == [], "it hangs, or has no quorum to log in with: that is what a restore is for"
+    assert "context deadline exceeded. It hangs, or there is no quorum" in plan["warnings"][0]["cause"]
+    shown = "\n".join(plan_in_words(plan))
+    assert "WITHOUT" not in shown and "nothing is known of a quorum" in shown
 
 
 def test_two_clusters_in_one_group_are_not_made_one():

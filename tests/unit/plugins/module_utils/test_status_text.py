@@ -47,6 +47,10 @@ def test_what_is_not_healthy_is_a_problem(health):
     assert problem(CLUSTERS, seen(view_1=view(health))) == f"cluster blue is not well: it is {health}"
 
 
+def test_members_that_run_and_cannot_be_asked_are_a_problem():
+    assert problem(CLUSTERS, seen(view_1=view("cannot be asked"))) == "cluster blue is not well: it cannot be asked"
+
+
 def test_why_the_cluster_could_not_be_asked_is_told():
     assert problem(CLUSTERS, seen(view_1={"failed": True, "msg": "no etcdctl"})).endswith(
         "could not be asked: no etcdctl"
