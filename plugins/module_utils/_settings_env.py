@@ -44,11 +44,11 @@ def read(text: str) -> Dict[str, str]:
 
 def edit(text: str, wanted: Mapping[str, str]) -> str:
     for setting, value in wanted.items():
-        text = _set(text, variable_of(setting), value)
+        text = set_variable(text, variable_of(setting), value)
     return text
 
 
-def _set(text: str, name: str, value: str) -> str:
+def set_variable(text: str, name: str, value: str) -> str:
     assignments = _assignments(text)
     same = [found for found in assignments if found.name == name]
     if not same:

@@ -10,6 +10,7 @@ import re
 from typing import Dict, List, Mapping, NamedTuple, Optional
 
 from . import _yaml_lines as yaml
+from ._command_lines import Etcd, add_flag, locate, set_flag
 from ._names import flags, is_variable, setting_of, variable_of
 from .errors import EtcdError
 
@@ -23,8 +24,20 @@ class Volume(NamedTuple):
 
 def read(text: str) -> Dict[str, str]:
     container = _container(yaml.parse(text))
-    from_variables = {setting_of(name): item.value for name, item in _variables(container).items() if is_variable(name)}
-    return {**from_variables, **{name: found[0] for name, found in flags(_words(container)).items()}}
+    values = {name: item.value for name, item in _variables(container).items()}
+    from_variables = {setting_of(name): value for name, value in values.items() if is_variable(name)}
+    etcd = _etcd(container)
+    from_flags = {name: found[0] for name, found in flags(etcd.words if etcd else []).items()}
+    found = {**from_variables, **{name: _expanded(value, values) for name, value in from_flags.items()}}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _expanded(value: str, values: Mapping[str, str]) -> Optional[str]:
+    """``$(NAME)`` as the kubelet puts it in; None where what it stands for is not in the manifest."""
+    names = re.findall(r"(?<!\$)\$\(([\w.-]+)\)", value)
+    if any(name not in values for name in names):
+        return None
+    return re.sub(r"(?<!\$)\$\(([\w.-]+)\)", lambda match: values[match.group(1)], value)
 
 
 def volumes(text: str) -> List[Volume]:
@@ -70,13 +83,31 @@ def _set(text: str, setting: str, value: str) -> str:
             f"the value {value!r} of {setting} holds '$(', which Kubernetes would expand.", "choose another."
         )
     container = _container(yaml.parse(text))
-    found = flags(_words(container)).get(setting)
+    etcd, nodes = _etcd(container), _word_nodes(container)
+    if etcd is None and nodes:
+        raise EtcdError(
+            f"line {nodes[0].line}: the container's command starts etcd in a way that cannot be read, so it is not known where"
+            f" {setting} would count.",
+            "write the command of the container as a list with one word a line, etcd first.",
+        )
+    found = flags(etcd.words).get(setting) if etcd else None
+    if found and etcd.in_script:
+        return _set_in_script(text, nodes[etcd.at], found[0], setting, value)
     if found:
-        return _set_flag(text, _word_nodes(container), found, setting, value)
+        return _set_flag(text, nodes[etcd.at + 1 :], found, setting, value)
     variable = _variables(container).get(variable_of(setting))
     if variable is not None:
         return _replace(text, variable, value)
+    if etcd and etcd.in_script:
+        script = nodes[etcd.at]
+        return text[: script.start] + add_flag(text[script.start : script.end], setting, value) + text[script.end :]
     return _add(text, container, setting, value)
+
+
+def _set_in_script(text: str, script: yaml.Scalar, before: str, setting: str, value: str) -> str:
+    if before == value:
+        return text
+    return text[: script.start] + set_flag(text[script.start : script.end], setting, before, value) + text[script.end :]
 
 
 def _set_flag(text: str, nodes: List[yaml.Scalar], found: tuple, setting: str, value: str) -> str:
@@ -166,11 +197,12 @@ def _runs_etcd(words: List[yaml.Scalar]) -> bool:
     return bool(words) and words[0].value.rpartition("/")[2] == "etcd"
 
 
-def _words(container: yaml.Map) -> List[str]:
-    """The words of the command; none where a shell starts etcd, whose script nothing here can read."""
-    nodes = _word_nodes(container)
-    shell = bool(nodes) and re.search(r"(?:^|/)(?:ba|da)?sh$", nodes[0].value)
-    return [] if shell else [node.value for node in nodes]
+def _etcd(container: yaml.Map) -> Optional[Etcd]:
+    """etcd in the container's command; where the image's own entrypoint starts it, all words are its arguments."""
+    words = [node.value for node in _word_nodes(container)]
+    if not words or words[0].startswith("-"):
+        return Etcd(words, -1, False, True, [])
+    return locate(words)
 
 
 def _flag_list(container: yaml.Map) -> Optional[yaml.Sequence]:

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Dict, List, Mapping, Optional, Tuple
 
+from ._command_lines import Etcd, locate, options, set_flag
 from ._names import flags, is_variable, setting_of, variable_of
 from .errors import EtcdError
 
@@ -19,11 +20,15 @@ _ESCAPES = {"n": "\n", "t": "\t", "s": " ", "\\": "\\", '"': '"', "'": "'", "r":
 
 @dataclass
 class Word:
-    """A word of a directive, unquoted, and its place in the text as it is written, quotes included."""
+    """A word of a directive, unquoted, and its place in the text as it is written, quotes included.
+
+    ``source`` is the value with ``$$``, which stands for a dollar that no variable follows.
+    """
 
     value: str
     start: int
     end: int
+    source: str = ""
 
 
 @dataclass
@@ -73,21 +78,37 @@ def variables(unit: Unit) -> Dict[str, str]:
     return {name: value for name, equals, value in pairs if equals}
 
 
+def etcd_of(command: Optional[Directive]) -> Optional[Etcd]:
+    """etcd in the command; None where there is none that could be read."""
+    if command is None:
+        return None
+    first = [word.value.lstrip("-@:+!|") for word in command.words[:1]]
+    return locate([*first, *[word.value for word in command.words[1:]]])
+
+
+def unexpanded(command: Directive, etcd: Etcd) -> List[str]:
+    """etcd's arguments as systemd has them before it puts in variables: for a script that is the shell's own work."""
+    return etcd.words if etcd.in_script else [word.source for word in command.words[etcd.at + 1 :]]
+
+
 def exec_flags(unit: Unit) -> Dict[str, str]:
-    """Flags of etcd on the command line; none where a wrapper such as ``sh -c`` starts it, which nothing here can read."""
-    if unit.exec_start is None or not runs_etcd(unit.exec_start):
-        return {}
-    return {name: found[0] for name, found in flags(_values(unit.exec_start)).items()}
+    """Flags of etcd on the command line; none where something starts it that nothing here can read."""
+    etcd = etcd_of(unit.exec_start)
+    return {name: found[0] for name, found in flags(etcd.words).items()} if etcd else {}
 
 
-def runs_etcd(command: Directive) -> bool:
-    return bool(command.words) and command.words[0].value.lstrip("-@:+!|").rpartition("/")[2] == "etcd"
+def container_variables(etcd: Etcd) -> Dict[str, str]:
+    """Variables that a container's client is told to set: ``-e ETCD_NAME=m1``."""
+    pairs = (pair.partition("=") for pair in options(etcd.client, "-e", "--env"))
+    return {name: value for name, equals, value in pairs if equals}
 
 
 def read(text: str) -> Dict[str, str]:
     """Settings of one file; as etcd itself does it, a flag goes before a variable."""
     unit = parse(text)
-    from_variables = {setting_of(name): value for name, value in variables(unit).items() if is_variable(name)}
+    etcd = etcd_of(unit.exec_start)
+    found = container_variables(etcd) if etcd and etcd.client else variables(unit)
+    from_variables = {setting_of(name): value for name, value in found.items() if is_variable(name)}
     return {**from_variables, **exec_flags(unit)}
 
 
@@ -101,29 +122,54 @@ def _set(text: str, setting: str, value: str) -> str:
     if re.search(r"[\x00-\x1f\x7f]", value):
         raise EtcdError(f"the value {value!r} of {setting} holds a control character.", "give a value on one line.")
     unit = parse(text)
-    command = unit.exec_start
-    if setting in exec_flags(unit):
-        return _set_flag(text, command, setting, value)
-    if variable_of(setting) in variables(unit):
-        return _set_variable(text, unit, variable_of(setting), value)
-    if command is not None and runs_etcd(command) and (len(command.words) > 1 or not unit.environment):
-        return _add_flag(text, command, setting, value)
-    return _add_variable(text, unit, variable_of(setting), value)
+    command, etcd = unit.exec_start, etcd_of(unit.exec_start)
+    if etcd and setting in flags(etcd.words):
+        return _set_flag(text, command, etcd, setting, value)
+    if etcd and etcd.client:
+        return _set_container_variable(text, command, etcd, setting, value)
+    if variable_of(setting) in variables(unit) or (etcd and etcd.in_script):
+        return set_variable(text, variable_of(setting), value)
+    if command is not None and etcd is None:
+        raise EtcdError(
+            f"{command.words[0].value} in ExecStart= starts etcd in a way that cannot be read, so it is not known where"
+            f" {setting} would count.",
+            "start etcd itself in ExecStart=, or give it a configuration file with --config-file.",
+        )
+    if etcd and (len(command.words) > 1 or not unit.environment):
+        return _add_flag(text, command, etcd, setting, value)
+    return set_variable(text, variable_of(setting), value)
 
 
-def _set_flag(text: str, command: Directive, setting: str, value: str) -> str:
-    before, flag_at, value_at = flags(_values(command))[setting]
+def _set_flag(text: str, command: Directive, etcd: Etcd, setting: str, value: str) -> str:
+    before, flag_at, value_at = flags(etcd.words)[setting]
     if before == value:
         return text
-    if "$" in before:
+    if "$" in (before if etcd.in_script else unexpanded(command, etcd)[max(flag_at, value_at)].replace("$$", "")):
         raise EtcdError(
             f"the flag --{setting} takes its value from {before} in the unit.", f"set it where {before} is defined."
         )
+    if etcd.in_script:
+        script = command.words[etcd.at]
+        changed = set_flag(text[script.start : script.end], setting, before, value)
+        return text[: script.start] + changed + text[script.end :]
+    behind = etcd.at + 1
     if value_at < 0:
-        word = command.words[flag_at]
+        word = command.words[behind + flag_at]
         return text[: word.end] + "=" + _quote_value(value) + text[word.end :]
-    word = command.words[value_at]
+    word = command.words[behind + value_at]
     prefix = "" if value_at > flag_at else word.value[: word.value.index("=") + 1]
+    return text[: word.start] + _rewritten(text[word.start : word.end], prefix, value) + text[word.end :]
+
+
+def _set_container_variable(text: str, command: Directive, etcd: Etcd, setting: str, value: str) -> str:
+    """The variable where the container's client is told of it, else a flag of etcd's."""
+    name = variable_of(setting)
+    if name not in container_variables(etcd):
+        return _add_flag(text, command, etcd, setting, value)
+    word = [word for word in command.words if re.match(rf"(?:--env=)?{name}=", word.value)][-1]
+    prefix = word.value[: word.value.index(name) + len(name) + 1]
+    if word.value == prefix + value:
+        return text
     return text[: word.start] + _rewritten(text[word.start : word.end], prefix, value) + text[word.end :]
 
 
@@ -150,8 +196,12 @@ def _escape(value: str, marks: str, dollar: bool = True) -> str:
     return value.replace("$", "$$") if dollar else value
 
 
-def _set_variable(text: str, unit: Unit, name: str, value: str) -> str:
+def set_variable(text: str, name: str, value: str) -> str:
+    """``text`` with the variable in ``Environment=``, where it stands or as a new line."""
+    unit = parse(text)
     words = [word for directive in unit.environment for word in directive.words if word.value.startswith(name + "=")]
+    if not words:
+        return _add_variable(text, unit, name, value)
     word = words[-1]
     if word.value == f"{name}={value}":
         return text
@@ -167,12 +217,12 @@ def _assignment(raw: str, name: str, value: str) -> str:
     return marks + _escape(f"{name}={value}", marks, dollar=False) + marks
 
 
-def _add_flag(text: str, command: Directive, setting: str, value: str) -> str:
+def _add_flag(text: str, command: Directive, etcd: Etcd, setting: str, value: str) -> str:
     """Behind the last word, on a line of its own where the command has one a line."""
     last = command.words[-1]
-    spaced = any(word.value.startswith("-") and "=" not in word.value for word in command.words[1:])
-    joined = any(word.value.startswith("-") and "=" in word.value for word in command.words[1:])
-    dashes = "-" if any(re.match(r"-[^-]", word.value) for word in command.words[1:]) else "--"
+    spaced = any(word.startswith("-") and "=" not in word for word in etcd.words)
+    joined = any(word.startswith("-") and "=" in word for word in etcd.words)
+    dashes = "-" if any(re.match(r"-[^-]", word) for word in etcd.words) else "--"
     word = _rewritten("x", f"{dashes}{setting}=", value)
     if spaced and not joined:
         word = f"{dashes}{setting} {_quote_value(value)}"
@@ -260,7 +310,7 @@ def _words(text: str, pos: int, end: int, command: bool) -> List[Word]:
             return found
         value, after = _word(text, pos, end)
         value = value.replace("%%", "%")
-        found.append(Word(value.replace("$$", "$") if command else value, pos, after))
+        found.append(Word(value.replace("$$", "$") if command else value, pos, after, value))
         pos = after
 
 
@@ -298,8 +348,3 @@ def _unescape(text: str, pos: int, end: int) -> Tuple[str, int]:
     if code == "\n":
         return " ", pos + 2
     return _ESCAPES.get(code, "\\" + code), pos + 1 + len(code)
-
-
-def _values(command: Directive) -> List[str]:
-    """The words behind the executable, with the executable's place kept so that indices fit ``command.words``."""
-    return ["", *[word.value for word in command.words[1:]]]

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from . import _settings_env, _settings_pod, _settings_unit, settings
+from ._command_lines import Etcd, expanded, mounts, options
 from ._names import flags, is_variable, setting_of
 from ._processes import Host
 from .commands import Run
@@ -48,12 +49,19 @@ FLAG, VARIABLE, FILE = "flag", "variable", "file"
 
 
 class Found(NamedTuple):
-    """A setting in a file: its value with specifiers resolved, and where it is written."""
+    """A setting in a file: its value with specifiers resolved, and where it is written.
+
+    ``within`` is the variable that holds it, where that is none of etcd's own.
+    """
 
     value: str
     kind: str
     format: str
     path: str
+    within: str = ""
+
+    def as_dict(self) -> Dict[str, str]:
+        return {key: value for key, value in self._asdict().items() if value or key != "within"}
 
 
 @dataclass
@@ -68,6 +76,7 @@ class Sources:
     variables: Dict[str, Found] = field(default_factory=dict)
     yaml: Dict[str, Found] = field(default_factory=dict)
     environment: Dict[str, str] = field(default_factory=dict)
+    origins: Dict[str, Found] = field(default_factory=dict)
     environment_files: List[str] = field(default_factory=list)
     yaml_path: str = ""
     unit_path: str = ""
@@ -75,6 +84,7 @@ class Sources:
     exec_start: str = ""
     volumes: List[_settings_pod.Volume] = field(default_factory=list)
     image: str = ""
+    obscure: str = ""
 
     def effective(self) -> Dict[str, Found]:
         """What etcd would take from these files: the configuration file alone, else flags before variables."""
@@ -188,10 +198,10 @@ def unit_sources(host: Host, unit: Unit) -> Sources:
     resolve = _Specifiers(unit)
     _take_environment(sources, merged, path_of, resolve)
     _take_environment_files(host, sources, merged, resolve)
-    _take_flags(sources, merged, resolve)
+    _take_flags(host, sources, merged, resolve)
     config = sources.flags.get("config-file") or sources.variables.get("config-file")
     if config and config.value:
-        take_yaml(host, sources, config.value)
+        take_yaml(host, sources, _settings_pod.host_path(config.value, sources.volumes))
     return sources
 
 
@@ -220,44 +230,72 @@ def _take_environment_files(host: Host, sources: Sources, merged: _settings_unit
 
 def _take_variable(sources: Sources, name: str, found: Found) -> None:
     sources.environment[name] = found.value
+    sources.origins[name] = found
     if is_variable(name):
         sources.variables[setting_of(name)] = found
 
 
-def _take_flags(sources: Sources, merged: _settings_unit.Unit, resolve: Any) -> None:
-    if merged.exec_start is None:
+def _take_flags(host: Host, sources: Sources, merged: _settings_unit.Unit, resolve: Any) -> None:
+    command = merged.exec_start
+    if command is None:
         return
-    sources.exec_start = merged.exec_start.raw.strip()
-    for name, value in _settings_unit.exec_flags(merged).items():
-        found = _follow(sources, resolve(value), sources.unit_path)
+    sources.exec_start = command.raw.strip()
+    etcd = _settings_unit.etcd_of(command)
+    if etcd is None:
+        sources.obscure = (
+            f"{command.words[0].value} in ExecStart= of {sources.unit_path} starts etcd in a way that cannot be read"
+        )
+        return
+    if etcd.client:
+        _take_container(host, sources, etcd, resolve)
+    words = [resolve(word) for word in _settings_unit.unexpanded(command, etcd)]
+    words_and_variables = expanded(words, sources.environment, etcd.in_script)
+    for name, (value, flag_at, value_at) in flags([word for word, _variable in words_and_variables]).items():
+        variable = words_and_variables[flag_at][1]
+        braceless = etcd.in_script or value_at > flag_at
+        found = _in_variable(sources, variable, value) if variable else _follow(sources, value, braceless)
         if found is not None:
             sources.flags[name] = found
-    for word in merged.exec_start.words[1:]:
-        _take_words(sources, word.value)
 
 
-def _take_words(sources: Sources, word: str) -> None:
-    """``$DAEMON_ARGS``, as Debian has it: systemd splits it into words, which may be flags. No edit reaches into it."""
-    variable = re.match(r"\$(\w+)\Z", word)
-    if variable:
-        words = sources.environment.get(variable.group(1), "").split()
-        for name, value in flags(words).items():
-            sources.flags[name] = Found(value[0], FLAG, "process", "")
+def _take_container(host: Host, sources: Sources, etcd: Etcd, resolve: Any) -> None:
+    """Only what its client hands on reaches etcd in a container; its paths become the host's."""
+    sources.variables = {}
+    for path in options(etcd.client, "--env-file"):
+        sources.environment_files = [resolve(path)]
+        for name, value in _at(path, _settings_env.variables, host.read(resolve(path)) or "").items():
+            _take_variable(sources, name, Found(value, VARIABLE, "env", resolve(path)))
+    for name, value in _settings_unit.container_variables(etcd).items():
+        _take_variable(sources, name, Found(resolve(value), VARIABLE, "unit", sources.unit_path))
+    volumes = [_settings_pod.Volume(inside, outside) for inside, outside in mounts(etcd.client).items()]
+    sources.volumes = sorted(volumes, key=lambda volume: -len(volume.inside))
 
 
-def _follow(sources: Sources, value: str, unit_path: str) -> Any:
-    """A flag whose value is ``${VARIABLE}`` lives where the variable is set; one that is partly a variable, nowhere."""
-    whole = re.match(r"\$(?:\{(\w+)\}|(\w+))\Z", value)
-    if whole:
-        name = whole.group(1) or whole.group(2)
-        known = sources.variables.get(setting_of(name)) if is_variable(name) else None
+def _in_variable(sources: Sources, variable: str, value: str) -> Found:
+    """A flag, or the value of one, that a variable holds which is none of etcd's own."""
+    origin = sources.origins.get(variable)
+    return Found(value, FLAG, origin.format, origin.path, variable) if origin else Found(value, FLAG, "process", "")
+
+
+def _follow(sources: Sources, value: str, braceless: bool) -> Optional[Found]:
+    """A flag whose value is ``${VARIABLE}`` lives where the variable is set; one that is partly a variable, nowhere.
+
+    ``braceless`` says that ``$VARIABLE`` is one too: systemd takes it for one as a whole word only.
+    """
+    variable = re.compile(r"\$\$|\$\{(\w+)\}" + (r"|\$(\w+)" if braceless else ""))
+    names = [match.group(match.lastindex) for match in variable.finditer(value) if match.lastindex]
+    if names and variable.fullmatch(value):
+        known = sources.variables.get(setting_of(names[0])) if is_variable(names[0]) else None
         if known is not None:
             return known
-        return Found(sources.environment.get(name, ""), FLAG, "process", "") if name in sources.environment else None
-    if "$" in value:
-        expanded = re.sub(r"\$\{(\w+)\}", lambda match: sources.environment.get(match.group(1), ""), value)
-        return Found(expanded, FLAG, "process", "")
-    return Found(value, FLAG, "unit", unit_path)
+        return (
+            _in_variable(sources, names[0], sources.environment[names[0]]) if names[0] in sources.environment else None
+        )
+    known_values = sources.environment
+    plain = variable.sub(
+        lambda found: known_values.get(found.group(found.lastindex), "") if found.lastindex else "$", value
+    )
+    return Found(plain, FLAG, "process" if names else "unit", sources.unit_path)
 
 
 class _Specifiers:

@@ -186,7 +186,7 @@ class _Look:
         else:
             found = {name: self._traced(name, given) for name, given in self.given.items()}
             found.update({name: place for name, place in files.items() if name not in found and not self._overruled()})
-        return {name: place._asdict() for name, place in sorted(found.items()) if name not in SECRET}
+        return {name: place.as_dict() for name, place in sorted(found.items()) if name not in SECRET}
 
     def _overruled(self) -> bool:
         """Whether the process runs by a configuration file while the files known here are others."""
@@ -231,11 +231,21 @@ class _Look:
             "initial-cluster-state",
             "initial-advertise-peer-urls",
         ):
-            if name in places and places[name]["path"]:
+            if name in places and places[name]["format"] != "process":
                 return {"format": places[name]["format"], "path": places[name]["path"]}
+        if sources.obscure and not self._environment_arrives():
+            return {"format": "", "path": ""}  # a variable beside such a command could mean nothing
         if sources.environment_files:
             return {"format": "env", "path": sources.environment_files[-1]}
         return {"format": "unit", "path": sources.unit_path} if sources.unit_path else {"format": "", "path": ""}
+
+    def _environment_arrives(self) -> bool:
+        """Whether variables of the files known here are seen to reach the process, whatever starts it."""
+        known = self.sources.variables
+        return any(
+            given.kind == VARIABLE and name in known and known[name].value == given.value
+            for name, given in self.given.items()
+        )
 
     # ---- the answer ----------------------------------------------------------------------------
 
@@ -334,6 +344,7 @@ class _Look:
             "dynamic_user": self.unit.dynamic_user,
             "notifies": self.unit.notifies,
             "start_timeout": self.unit.start_timeout,
+            "obscure": self.sources.obscure,
             "dropin": self.unit.dropin if self.unit.exists else "",
             "exec_start": self.sources.exec_start if vendor and not hidden else "",
         }

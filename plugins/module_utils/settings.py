@@ -16,10 +16,12 @@ import os
 import re
 import tempfile
 from dataclasses import asdict, dataclass, field, replace
+from types import MappingProxyType
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from . import _settings_env, _settings_pod, _settings_unit, _settings_yaml
-from ._names import NESTED, SECRET, check_setting, variable_of
+from ._command_lines import set_flag, split
+from ._names import NESTED, SECRET, check_setting, flags, setting_of, variable_of
 from .commands import Run
 from .errors import EtcdError
 from .journal import sync_folder
@@ -28,26 +30,73 @@ FORMATS = {"env": _settings_env, "yaml": _settings_yaml, "unit": _settings_unit,
 # Files of packages are replaced by their upgrades, so the changes to them go into a drop-in.
 VENDOR_FOLDERS = ("/usr/lib/systemd/", "/lib/systemd/", "/run/systemd/", "/usr/local/lib/systemd/")
 
+NOWHERE: Mapping[str, str] = MappingProxyType({})
+
 __all__ = ["NESTED", "SECRET", "Edit", "apply_edits", "edit", "plan_edits", "read", "restore_copy", "variable_of"]
 
 
-def read(format: str, text: str) -> Dict[str, str]:
-    """The settings that ``text`` makes; EtcdError with the line where it is not understood."""
-    return _reader(format).read(text)
+def read(format: str, text: str, within: Mapping[str, str] = NOWHERE) -> Dict[str, str]:
+    """The settings that ``text`` makes; EtcdError with the line where it is not understood.
+
+    ``within`` names the variable of each setting that the text holds in a variable which is none of etcd's: as its whole
+    value, or as a flag among others, as in ``ETCD_OPTS="--name=m1"``.
+    """
+    found = dict(_reader(format).read(text))
+    if within:
+        values = _variables(format, text)
+        found.update({setting: _within(values.get(name, ""), setting) for setting, name in within.items()})
+    return found
 
 
-def edit(format: str, text: str, wanted: Mapping[str, str]) -> str:
+def edit(format: str, text: str, wanted: Mapping[str, str], within: Mapping[str, str] = NOWHERE) -> str:
     """``text`` with the wanted settings and no other change; idempotent. EtcdError where that cannot be done safely."""
     wanted = {check_setting(setting): value for setting, value in wanted.items()}
-    before = read(format, text)
-    edited = _reader(format).edit(text, wanted)
+    before, edited = _everything(format, text, within), text
+    for setting, name in within.items():
+        edited = _edit_within(format, edited, name, setting, wanted[setting])
+    edited = _reader(format).edit(
+        edited, {setting: value for setting, value in wanted.items() if setting not in within}
+    )
     # The text is read again, so that an edit which would mean something else is never written.
-    if read(format, edited) != {**before, **wanted}:
+    if _everything(format, edited, within) != {**before, **wanted}:
         raise EtcdError(
             f"{', '.join(sorted(wanted))} cannot be set without changing what the rest of the file means.",
             "set it by hand, on a line of its own.",
         )
     return edited
+
+
+def _everything(format: str, text: str, within: Mapping[str, str]) -> Dict[str, str]:
+    """What ``read`` says, and all other flags of the variables that are looked into."""
+    found = read(format, text, within)
+    for name in set(within.values()):
+        found.pop(setting_of(name), None)  # ETCD_OPTS looks like a setting, and is none
+        others = flags(split(_variables(format, text).get(name, "")))
+        found.update({f"{name} {flag}": value[0] for flag, value in others.items() if flag not in within})
+    return found
+
+
+def _variables(format: str, text: str) -> Dict[str, str]:
+    if format == "unit":
+        return _settings_unit.variables(_settings_unit.parse(text))
+    if format == "env":
+        return _settings_env.variables(text)
+    raise EtcdError(f"a file of the format {format} holds no variables.", "set it by hand.")
+
+
+def _within(value: str, setting: str) -> str:
+    found = flags(split(value))
+    return found[setting][0] if setting in found else value
+
+
+def _edit_within(format: str, text: str, name: str, setting: str, value: str) -> str:
+    before = _variables(format, text).get(name)
+    if before is None:
+        raise EtcdError(f"the variable {name}, which holds {setting}, is not set here any more.", "run again.")
+    found = flags(split(before))
+    after = set_flag(before, setting, found[setting][0], value) if setting in found else value
+    module = _settings_unit if format == "unit" else _settings_env
+    return module.set_variable(text, name, after)
 
 
 def detect_format(path: str, text: str) -> str:
@@ -81,7 +130,7 @@ class Edit:
     """What is to change in one file: ``before`` and ``after`` hold the same settings, with '' where one is absent.
 
     ``seed`` is what a drop-in begins with that is not there yet; ``parked`` is where a static pod's manifest lies while
-    the pod is stopped.
+    the pod is stopped; ``within`` is for settings in variables that are none of etcd's, see ``read``.
     """
 
     path: str
@@ -91,6 +140,7 @@ class Edit:
     settings: Dict[str, str] = field(default_factory=dict)
     seed: str = ""
     parked: str = ""
+    within: Dict[str, str] = field(default_factory=dict)
 
     def with_value(self, setting: str, value: str) -> Edit:
         """The same edit with another value, where this file is the one that holds ``setting``; else unchanged."""
@@ -117,7 +167,7 @@ class Edit:
                 f"{self.path} is not there, so its settings cannot be changed.", "restore the file and run again."
             )
         try:
-            return edit(self.format, _seeded(now, self.seed), self.settings)
+            return edit(self.format, _seeded(now, self.seed), self.settings, self.within)
         except EtcdError as error:
             raise EtcdError(f"{self.path}: {error.message}", error.next_step) from error
 
@@ -129,7 +179,7 @@ class Edit:
     def report(self) -> Dict[str, Any]:
         """The settings that change, as this host's file has them; a backup is added by who makes one."""
         now, _after = self.texts()
-        present = read(self.format, now) if now else {}
+        present = read(self.format, now, self.within) if now else {}
         before = {setting: present.get(setting, self.before.get(setting, "")) for setting in self.settings}
         changed = [
             setting for setting in self.settings if setting not in present or before[setting] != self.after[setting]
@@ -207,6 +257,7 @@ def plan_edits(member: Mapping[str, Any], wanted: Mapping[str, str]) -> List[Edi
             after={**known.after, setting: value},
             settings={**known.settings, setting: value},
             seed=max(known.seed, place.seed, key=len),
+            within={**known.within, **({setting: found["within"]} if found.get("within") else {})},
         )
     return list(edits.values())
 
@@ -261,16 +312,20 @@ def _in_words(names: Sequence[str]) -> str:
 
 def _place(member: Mapping[str, Any], setting: str, found: Mapping[str, Any]) -> Edit:
     """An edit without settings yet, of the file where ``setting`` lives or belongs."""
-    format, path = found.get("format", member["config"]["format"]), found.get("path", member["config"]["path"])
+    home = found or member["config"]
+    format, path = home["format"], home["path"]
     if format not in FORMATS or not path:
-        raise EtcdError(
-            _homeless(member, setting, found), "put the member's settings into a file, and name it in etcd_config_file."
-        )
+        raise EtcdError(*_homeless(member, setting, found))
     service = member["service"]
     if format == "unit" and path.startswith(VENDOR_FOLDERS):
         if not service.get("dropin"):
             raise EtcdError(
                 f"{setting} lives in {path}, which belongs to a package.", f"set it in a drop-in of {service['name']}."
+            )
+        if found.get("within"):
+            raise EtcdError(
+                f"{setting} is set by {found['within']} in {path}, which belongs to a package.",
+                f"set {found['within']} in a file of its own that EnvironmentFile= names, restart the member, and run again.",
             )
         as_flag = found.get("kind") == "flag"
         if as_flag and not service.get("exec_start"):
@@ -281,13 +336,25 @@ def _place(member: Mapping[str, Any], setting: str, found: Mapping[str, Any]) ->
     return Edit(path, format, {}, {}, parked=parked)
 
 
-def _homeless(member: Mapping[str, Any], setting: str, found: Mapping[str, Any]) -> str:
-    if found:
-        return (
-            f"{setting} of the member {member['name'] or '(unnamed)'} comes from the command line or environment of its"
-            " process, and no file is known that sets it."
+def _homeless(member: Mapping[str, Any], setting: str, found: Mapping[str, Any]) -> Tuple[str, str]:
+    """Why a setting has no place where it could be written, and what makes one."""
+    name = member["name"] or "(unnamed)"
+    obscure = member["service"].get("obscure") or ""
+    if obscure:
+        cause = f"{obscure}, so it is not known where {setting} of the member {name} could be written."
+    elif found and found["path"]:
+        cause = f"{setting} of the member {name} is put together from variables in {found['path']}."
+    elif found:
+        cause = (
+            f"{setting} of the member {name} comes from the command line or environment of its process, and no file is known"
+            " that sets it."
         )
-    return f"no file is known that could hold these settings of the member {member['name'] or '(unnamed)'}: {setting}."
+    else:
+        cause = f"no file is known that could hold these settings of the member {name}: {setting}."
+    return cause, (
+        "start etcd with --config-file and its settings in that file, or by a unit whose ExecStart= is etcd itself with an"
+        " EnvironmentFile=; restart the member so, and run again."
+    )
 
 
 def _seeded(text: str, seed: str) -> str:

@@ -70,6 +70,8 @@ member:
       that could stop them, the names of controllers that have a process here (V(running)), and the names of the keys in the
       API server's encryption configuration (V(keys), null where there is none).
     - V(service.image) and V(service.kubelet) are known of a static pod only.
+    - V(settings) has V(within) where a variable that is none of etcd's own, such as C(ETCD_OPTS), holds the setting.
+      V(service.obscure) says why what starts etcd could not be read.
     - V(service.start_timeout) are the seconds that systemd gives it to start, null where it has no limit.
     - V(unsettable) says why settings that a restore writes cannot be set where they are written; it is found by setting them
       in memory. V(shadowed) are settings that are there as a flag and as a variable, which etcd ends at.
@@ -95,6 +97,7 @@ member:
       dynamic_user: false
       notifies: true
       start_timeout: 90
+      obscure: ""
       dropin: /etc/systemd/system/etcd.service.d/zz-quorum-etcd.conf
       exec_start: /usr/bin/etcd $DAEMON_ARGS
     name: m1

