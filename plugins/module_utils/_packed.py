@@ -5,7 +5,8 @@
 """Compressed snapshots: a file packed by gzip or zstd, as the plain file that everything else works with.
 
 gzip is Python's own. zstd is the module that some Pythons have, else the program of that name. An archive may unpack to
-anything: it is given at most a share of the free disk, so that no bomb fills the disk of a running member.
+anything: it is given at most a share of the free disk, so that no bomb fills the disk of a running member. What Python
+unpacks is looked at once its first pages are there: what is no database ends then, and one that says its size gets no more.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import signal
 import zlib
 from typing import Any, Callable, Iterator, Optional
 
+from .bolt import size_by_head
 from .commands import Run
 from .errors import EtcdError
 
@@ -27,6 +29,10 @@ GZIP, ZSTD = "gzip", "zstd"
 _MAGIC = {b"\x1f\x8b": GZIP, b"\x28\xb5\x2f\xfd": ZSTD}  # no database begins like that: its first page has the number 0
 _ZSTD_MODULES = ("compression.zstd", "backports.zstd", "zstandard")  # each has open(path, mode)
 _CHUNK = 1 << 20
+_GROWTH = 1 << 30  # bytes by which bbolt makes a file larger in advance; smaller ones to twice their size
+_ENOUGH = (
+    2 << 16
+)  # bytes that hold both meta pages of a database, whatever its pages' size; fewer may end in the middle
 
 
 def compression_of(path: str) -> str:
@@ -82,10 +88,30 @@ def _stream(opener: Callable[[str, str], Any], path: str, to: str, limit: int) -
             chunk = _read(packed, path)
             if not chunk:
                 break
+            if not done:
+                limit = _limit_by_head(chunk, path, limit)
             done += len(chunk)
             if done > limit:
                 raise _too_large(path, limit)
             plain.write(chunk)
+
+
+def _limit_by_head(head: bytes, path: str, limit: int) -> int:
+    """The bytes that the archive may unpack to, by the database that its first chunk begins.
+
+    EtcdError where that is none, or there is no room for one of this size: said before it is unpacked.
+    """
+    size = size_by_head(head)
+    if size is None and len(head) < _ENOUGH:
+        return limit
+    if size is None:
+        raise EtcdError(f"{path} holds no snapshot: what is packed in it is not a bbolt file.")
+    if size > limit:
+        raise EtcdError(
+            f"{path} unpacks to {size:,} bytes: that is more than {limit:,} bytes, half of what is free there.",
+            "make room, or unpack it elsewhere.",
+        )
+    return min(limit, size + max(size, _GROWTH))
 
 
 def _read(packed: Any, path: str) -> bytes:
@@ -141,6 +167,6 @@ def _damaged(path: str, words: str) -> EtcdError:
 
 def _too_large(path: str, limit: int) -> EtcdError:
     return EtcdError(
-        f"{path} unpacks to more than {limit:,} bytes, half of what is free there.",
+        f"{path} unpacks to more than {limit:,} bytes, which is more than half of what is free there, or than it says.",
         "make room, or unpack it elsewhere.",
     )

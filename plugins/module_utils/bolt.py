@@ -8,7 +8,8 @@ It exists so that a host without etcd's tools, or with older ones, can tell whic
 that of bbolt's ``internal/common/{page,meta,bucket}.go``: pages of one size; two meta pages, of which the valid one with
 the higher transaction wins; a tree of branch and leaf pages for each bucket, whose small ones are inline in their
 parent. It seeks and reads only what a question needs, and every offset is checked against its page, the page against
-the file, and the tree against cycles: a corrupt file ends in an EtcdError, never in a loop or a traceback.
+the file, and the tree against cycles, pages that overlap and elements out of order: a corrupt file ends in an EtcdError,
+never in a loop or a traceback, and one that was made to be expensive costs no more than reading it once.
 """
 
 from __future__ import annotations
@@ -27,7 +28,10 @@ _ELEMENT = 16  # bytes of an element of a leaf (flags, pos, ksize, vsize u32) an
 _BRANCH, _LEAF = 0x01, 0x02
 _BUCKET = 0x01  # flag of a leaf's element whose value is a bucket
 _PAGE_SIZES = tuple(1024 << shift for shift in range(7))  # 1 KiB to 64 KiB, the page sizes of real machines
-_LARGEST = 64 << 20  # no key or value of etcd's comes near it; a corrupt length does
+_LONGEST_KEY = 1 << 15  # bytes, bbolt's own limit
+_LARGEST = 64 << 20  # bytes; no value of etcd's comes near it, a corrupt length does
+_DEEPEST = 32  # levels of pages; with two children each that is more than there are pages in any file
+_CYCLE = "the tree of its pages has a cycle"
 
 
 class Meta(NamedTuple):
@@ -84,29 +88,39 @@ class Bolt:
         """The names of the top-level buckets, sorted."""
         return [leaf.key for leaf in self._walk(self._page(self.meta.root)) if leaf.flags & _BUCKET]
 
-    def get(self, bucket: bytes, key: bytes) -> Optional[bytes]:
-        """The value of ``key`` in a top-level bucket; None where the key or the bucket is missing."""
+    def get(self, bucket: bytes, key: bytes, largest: int = _LARGEST) -> Optional[bytes]:
+        """The value of ``key`` in a top-level bucket; None where the key or the bucket is missing.
+
+        A value of more than ``largest`` bytes is not what it should be, and an EtcdError.
+        """
         root = self._bucket(bucket)
         leaf = self._find(root, key) if root else None
-        return self._read(leaf.value_at, leaf.value_size) if leaf and not leaf.flags & _BUCKET else None
+        if leaf is None or leaf.flags & _BUCKET:
+            return None
+        if leaf.value_size > largest:
+            raise self._malformed(f"the value of {key!r} in {bucket!r} has {leaf.value_size} bytes")
+        return self._read(leaf.value_at, leaf.value_size)
 
-    def items(self, bucket: bytes) -> Iterator[Tuple[bytes, bytes]]:
-        """Every (key, value) of a top-level bucket in the order of the keys; nothing for a missing bucket."""
+    def items(self, bucket: bytes, head: int = _LARGEST) -> Iterator[Tuple[bytes, bytes]]:
+        """Every (key, value) of a top-level bucket in the order of the keys; nothing for a missing bucket.
+
+        Of each value at most the first ``head`` bytes are read.
+        """
         root = self._bucket(bucket)
         for leaf in self._walk(root) if root else ():
             if not leaf.flags & _BUCKET:
-                yield leaf.key, self._read(leaf.value_at, leaf.value_size)
+                yield leaf.key, self._read(leaf.value_at, min(leaf.value_size, head))
 
     def last_key(self, bucket: bytes) -> Optional[bytes]:
         """The greatest key of a top-level bucket, read along one path of the tree; None where there is none."""
         page = self._bucket(bucket)
-        for _level in range(self.meta.pages + 1):
+        for _level in range(_DEEPEST):
             if page is None or not page.count:
                 return None
             if page.flags & _LEAF:
                 return self._leaf(page, page.count - 1).key
             page = self._page(self._branch(page, page.count - 1)[1])
-        raise self._malformed("the tree of its pages has a cycle")
+        raise self._malformed(_CYCLE)
 
     # The tree.
 
@@ -124,7 +138,7 @@ class Bolt:
         return self._page_at(leaf.value_at + 16, leaf.value_at + leaf.value_size)
 
     def _find(self, page: _Page, key: bytes) -> Optional[_Leaf]:
-        for _level in range(self.meta.pages + 1):
+        for _level in range(_DEEPEST):
             if page.flags & _LEAF:
                 index = self._position(page, key)
                 leaf = self._leaf(page, index) if index < page.count else None
@@ -136,7 +150,7 @@ class Bolt:
             if index < 0:
                 return None
             page = self._page(self._branch(page, index)[1])
-        raise self._malformed("the tree of its pages has a cycle")
+        raise self._malformed(_CYCLE)
 
     def _position(self, page: _Page, key: bytes) -> int:
         """The index of the first element whose key is not less than ``key``."""
@@ -151,22 +165,35 @@ class Bolt:
         return low
 
     def _walk(self, root: _Page) -> Iterator[_Leaf]:
-        """The leaf elements below ``root``, in order; each page at most once, so that a cycle cannot hold us."""
-        stack, seen = [root], {root.start}
+        """The leaf elements below ``root``, in order.
+
+        Nothing is given twice: no page is in two places, all of them together are no larger than the file, and within a page
+        each element begins where the one before has ended, with a greater key.
+        """
+        stack, seen, left = [root], {root.start}, self._size
+        before: Optional[bytes] = None
         while stack:
             page = stack.pop()
-            if page.flags & _LEAF:
-                for index in range(page.count):
-                    yield self._leaf(page, index)
-            else:
+            left -= page.end - page.start
+            if left < 0:
+                raise self._malformed("its pages overlap")
+            if not page.flags & _LEAF:
                 stack += self._children(page, seen)
+                continue
+            free = page.start + _HEADER + page.count * _ELEMENT
+            for index in range(page.count):
+                leaf = self._leaf(page, index)
+                if leaf.value_at - len(leaf.key) < free or (before is not None and leaf.key <= before):
+                    raise self._malformed(f"the elements of the page at byte {page.start} are not in order")
+                before, free = leaf.key, leaf.value_at + leaf.value_size
+                yield leaf
 
     def _children(self, page: _Page, seen: Set[int]) -> List[_Page]:
         children = []
         for index in reversed(range(page.count)):
             child = self._page(self._branch(page, index)[1])
             if child.start in seen:
-                raise self._malformed("the tree of its pages has a cycle")
+                raise self._malformed(_CYCLE)
             seen.add(child.start)
             children.append(child)
         return children
@@ -197,7 +224,7 @@ class Bolt:
     def _leaf(self, page: _Page, index: int) -> _Leaf:
         at = page.start + _HEADER + index * _ELEMENT
         flags, position, key_size, value_size = self._unpack("IIII", at)
-        if at + position + key_size + value_size > page.end:
+        if at + position + key_size + value_size > page.end or key_size > _LONGEST_KEY:
             raise self._malformed(f"an element at byte {at} reaches beyond its page")
         key_at = at + position
         return _Leaf(flags, self._read(key_at, key_size), key_at + key_size, value_size)
@@ -206,7 +233,7 @@ class Bolt:
         """The (first key, page number) of a branch page's child."""
         at = page.start + _HEADER + index * _ELEMENT
         position, key_size, number = self._unpack("IIQ", at)
-        if at + position + key_size > page.end:
+        if at + position + key_size > page.end or key_size > _LONGEST_KEY:
             raise self._malformed(f"an element at byte {at} reaches beyond its page")
         return self._read(at + position, key_size), number
 
@@ -225,17 +252,7 @@ class Bolt:
         return newest
 
     def _meta_at(self, start: int) -> Optional[Meta]:
-        if start + _HEADER + _META > self._size:
-            return None
-        raw = self._read(start + _HEADER, _META)
-        # bbolt writes in the byte order of its machine; s390x is a big-endian one.
-        for order in "<>":
-            magic, version, page_size, _flags, root, _seq, _free, pages, txid, checksum = struct.unpack(
-                order + "4I6Q", raw
-            )
-            if magic == _MAGIC and version == _VERSION and checksum == fnv1a(raw[:56]) and page_size in _PAGE_SIZES:
-                return Meta(order, page_size, root, pages, txid)
-        return None
+        return None if start + _HEADER + _META > self._size else _meta_of(self._read(start + _HEADER, _META))
 
     # Bytes.
 
@@ -257,6 +274,22 @@ class Bolt:
 
     def _malformed(self, why: str) -> EtcdError:
         return EtcdError(f"{self.path} is a damaged bbolt file: {why}.", "use another snapshot.")
+
+
+def size_by_head(head: bytes) -> Optional[int]:
+    """The bytes of the pages of the database that begins with ``head``; None where neither meta page is in it."""
+    places = (size + _HEADER for size in (0, *_PAGE_SIZES))
+    metas = (_meta_of(head[at : at + _META]) for at in places if at + _META <= len(head))
+    return max((meta.pages * meta.page_size for meta in metas if meta), default=None)
+
+
+def _meta_of(raw: bytes) -> Optional[Meta]:
+    # bbolt writes in the byte order of its machine; s390x is a big-endian one.
+    for order in "<>":
+        magic, version, page_size, _flags, root, _seq, _free, pages, txid, checksum = struct.unpack(order + "4I6Q", raw)
+        if magic == _MAGIC and version == _VERSION and checksum == fnv1a(raw[:56]) and page_size in _PAGE_SIZES:
+            return Meta(order, page_size, root, pages, txid)
+    return None
 
 
 def fnv1a(data: bytes) -> int:

@@ -11,10 +11,10 @@ which every user of the host can read.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from typing import Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence
 
+from . import strict_json
 from .errors import EtcdError
 from .versions import Version, can_bump_revision, etcdctl_restores, lists_members_without_quorum
 
@@ -232,9 +232,9 @@ def run_checked(run: Run, command: Command, next_step: str = "") -> str:
 def parse_json(out: str, command: Command) -> object:
     """The JSON in a command's output; EtcdError where there is none."""
     try:
-        return json.loads(out)
+        return strict_json.parse(out)
     except ValueError as error:
-        raise EtcdError(f"{in_words(command)} did not print JSON: {out.strip()[:200]!r}.") from error
+        raise EtcdError(f"{in_words(command)} did not print JSON ({error}): {out[:1000].strip()[:200]!r}.") from error
 
 
 def _etcdctl(etcdctl: Tool, to: Connection, *words: str) -> Command:

@@ -19,6 +19,7 @@ import os
 import time
 from typing import Any, Dict, Iterator, List, Optional
 
+from . import strict_json
 from .errors import EtcdError
 
 # The steps in their order. From STOPPING on, the old cluster is touched: such a restore must be completed or rolled back.
@@ -28,6 +29,11 @@ SERVING, PROVEN, FINISHED = "serving", "proven", "finished"
 PAUSED, RESUMED = "paused", "resumed"  # the controllers of a Kubernetes above it, which stop with the member
 ROLLING_BACK, ROLLED_BACK = "rolling_back", "rolled_back"
 CLOSED = (FINISHED, ROLLED_BACK)
+
+# What is read of a line, and of a host's plan, here; the plan's other parts are the phases' own.
+_STEP = {"step": strict_json.WORD, "time": (strict_json.WORD, None)}
+_PLAN = {"of": ({"seen": (int, None), "revision": (int, None)}, None)}
+_UNREADABLE = "see what wrote to it; move its folder away if no restore is under way on this host."
 
 
 class Journal:
@@ -54,18 +60,25 @@ class Journal:
         _write_synced(self._path, "\n" + json.dumps(line, sort_keys=True) + "\n", "a")
 
     def entries(self) -> List[Dict[str, Any]]:
-        """Every step so far. A last line cut off by a power failure is no step."""
+        """Every step so far. A line that a power failure cut off, or left as zeros, is no step.
+
+        EtcdError for a line that is whole and no step: nobody knows then how far the restore came.
+        """
         try:
-            with open(self._path, encoding="utf-8") as journal:
-                lines = journal.read().splitlines()
+            with open(self._path, encoding="utf-8", errors="replace") as journal:
+                lines = journal.read(strict_json.LARGEST_ANSWER).split("\n")
         except FileNotFoundError:
             return []
         found = []
-        for line in lines:
+        for number, line in enumerate(lines, 1):
             try:
-                found.append(json.loads(line))
+                entry = strict_json.parse(line)
             except ValueError:
                 continue
+            wrong = strict_json.misfit(entry, _STEP)
+            if wrong:
+                raise EtcdError(f"line {number} of {self._path} is no step of a restore: {wrong}.", _UNREADABLE)
+            found.append(entry)
         return found
 
     def steps(self) -> List[str]:
@@ -87,14 +100,13 @@ class Journal:
     def plan(self) -> Optional[Dict[str, Any]]:
         """The plan that this restore follows; None where none was begun."""
         try:
-            with open(self._plan_path, encoding="utf-8") as plan:
-                return json.load(plan)
+            plan = strict_json.read_file(self._plan_path, "the plan of a restore,", _UNREADABLE)
         except FileNotFoundError:
             return None
-        except ValueError as error:
-            raise EtcdError(
-                f"{self._plan_path} cannot be read: {error}.", "move this folder away if no restore is under way here."
-            ) from error
+        wrong = strict_json.misfit(plan, _PLAN)
+        if wrong:
+            raise EtcdError(f"{self._plan_path} is no plan of a restore: {wrong}.", _UNREADABLE)
+        return plan
 
 
 @contextlib.contextmanager
@@ -136,8 +148,20 @@ def summary(state_dir: str) -> Dict[str, Any]:
 
     ``{"restore_id", "step": the last one, "open": bool, "touched": bool, "back": bool, "plan": {...}, "highest_revision"}``;
     ``touched`` says that the old cluster was stopped or changed, ``back`` that a rollback was begun: there is only that way
-    from then on.
+    from then on. Where the journal cannot be read, it is ``{"problem", "next_step"}``: the host can be looked at all the same.
     """
+    try:
+        return _summary(state_dir)
+    except EtcdError as error:
+        return {"problem": error.message, "next_step": error.next_step}
+    except OSError as error:
+        return {
+            "problem": f"{error.filename} cannot be read: {error.strerror}.",
+            "next_step": "check its owner and mode.",
+        }
+
+
+def _summary(state_dir: str) -> Dict[str, Any]:
     journal = latest(state_dir)
     if journal is None:
         return {}

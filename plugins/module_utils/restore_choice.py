@@ -83,9 +83,14 @@ def _check_snapshot(
             " it was copied from is not in it and will be lost."
         )
     written_by = snapshot.get("cluster_version") or (snapshot.get("manifest") or {}).get("etcd_version")
+    try:
+        version = parse_version(written_by) if written_by else None
+    except EtcdError as error:
+        findings.refuse(f"{where}: {error.message}", "choose another snapshot.")
+        return
     for host, facts in hosts.items():
-        if written_by:
-            _check_snapshot_version(host, facts["member"], parse_version(written_by), where, findings)
+        if version:
+            _check_snapshot_version(host, facts["member"], version, where, findings)
     if snapshot.get("auth_enabled") and not options.auth_user:
         by_certificate = all(facts["member"]["connection"]["cert"] for facts in hosts.values())
         cause = f"authentication is on in {where}, and without a user the restored cluster could not be proven"

@@ -21,12 +21,11 @@ from .restore_checks import check_cluster, check_disk, check_hosts, check_kubern
 from .restore_choice import choose_snapshot
 from .restore_configuration import check_start
 from .restore_terms import DISK_MARGIN, Findings, Options, in_mib, is_inside, live, moment, said_of
-from .snapshots import DATABASE
+from .snapshots import DATABASE, HIGHEST_REVISION
 from .tools import kept_tools, tools_from_dict
 
 # etcd's disaster recovery guide bumps by this many revisions: a week of 1,500 writes a second.
 BUMP_MARGIN = 1_000_000_000
-HIGHEST_REVISION = (1 << 63) - 1  # a revision is an int64
 
 RESTORE, RESUME, ROLLBACK, NOTHING = "restore", "resume", "rollback", "nothing"
 
@@ -75,6 +74,11 @@ def _plan_cluster(
     check_presence(hosts, findings)
     present = {host: facts for host, facts in hosts.items() if facts.get("member")}
     journals = {host: facts["member"].get("journal") or {} for host, facts in present.items()}
+    unreadable = {host: journal for host, journal in journals.items() if journal.get("problem")}
+    for host, journal in unreadable.items():
+        findings.refuse(journal["problem"], journal["next_step"], host)
+    if unreadable:
+        return {"cluster": name, "mode": ROLLBACK if options.rollback else RESTORE}, {}
     if options.rollback:
         return _continue(name, ROLLBACK, journals, findings)
     interrupted = _interrupted(journals)

@@ -22,8 +22,10 @@ import stat
 import tempfile
 import time
 from dataclasses import replace
+from itertools import islice
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple
 
+from . import strict_json
 from ._packed import compression_of, room, unpack
 from .bolt import Bolt
 from .commands import (
@@ -48,6 +50,9 @@ SCHEMA = 1
 SNAPSHOT, DATABASE = "snapshot", "database"
 NEWEST, ALL, NONE = "newest", "all", "none"  # how many snapshots of a folder are read to their end
 PACKED = (".gz", ".zst")
+HIGHEST_REVISION = (1 << 63) - 1  # a revision is an int64
+_SMALL = 1024  # bytes that a value of etcd's own has at most, such as a version or a revision
+_LARGEST_MEMBER, _MOST_MEMBERS = 1 << 16, 1000  # bytes of an entry of the member list, and entries
 _HASH = 32  # bytes of the SHA-256 at the end of a snapshot
 _SECTOR = 512  # etcd tells a snapshot with a hash by its size: 32 more than a multiple of this
 _PAGE = 4096  # the least page size of a database; others are multiples of it
@@ -162,40 +167,66 @@ def describe(path: str) -> Dict[str, Any]:
     kept (term: 3.4). The versions are empty where they are not kept.
     """
     with Bolt(path) as bolt:
-        meta = dict(bolt.items(b"meta"))
-        compacted = _revision(meta.get(b"finishedCompactRev"))
-        last = _revision(bolt.last_key(b"key"))
+
+        def meta(name: bytes) -> bytes:
+            return bolt.get(b"meta", name, _SMALL) or b""
+
+        compacted = _revision(path, meta(b"finishedCompactRev"))
+        last = _revision(path, bolt.last_key(b"key"))
         return {
-            "revision": max(last, compacted, _revision(meta.get(b"scheduledCompactRev"))),
+            "revision": max(last, compacted, _revision(path, meta(b"scheduledCompactRev"))),
             "key_revision": last,
             "compact_revision": compacted,
-            "consistent_index": int.from_bytes(meta.get(b"consistent_index", b""), "big"),
-            "term": int.from_bytes(meta.get(b"term", b""), "big"),
-            "cluster_version": (bolt.get(b"cluster", b"clusterVersion") or b"").decode(errors="replace"),
-            "storage_version": meta.get(b"storageVersion", b"").decode(errors="replace"),
-            "members": [_member(path, value) for _id, value in bolt.items(b"members")],
-            "auth_enabled": bolt.get(b"auth", b"authEnabled") == b"\x01",
-            "removed_members": sum(1 for _entry in bolt.items(b"members_removed")),
+            "consistent_index": int.from_bytes(meta(b"consistent_index")[:8], "big"),
+            "term": int.from_bytes(meta(b"term")[:8], "big"),
+            "cluster_version": (bolt.get(b"cluster", b"clusterVersion", _SMALL) or b"").decode(errors="replace"),
+            "storage_version": meta(b"storageVersion").decode(errors="replace"),
+            "members": _members(path, bolt),
+            "auth_enabled": bolt.get(b"auth", b"authEnabled", _SMALL) == b"\x01",
+            "removed_members": sum(1 for _entry in bolt.items(b"members_removed", 0)),
         }
 
 
-def _revision(key: Optional[bytes]) -> int:
-    """The main revision of a revision's bytes: 8 of it, big endian, ``_``, 8 of the sub revision."""
-    return int.from_bytes((key or b"")[:8], "big")
+def _revision(path: str, key: Optional[bytes]) -> int:
+    """The main revision of a revision's bytes: 8 of it, big endian, ``_``, 8 of the sub revision. 0 where there is none."""
+    revision = int.from_bytes((key or b"")[:8], "big")
+    if revision > HIGHEST_REVISION:
+        raise EtcdError(f"{path}: {revision} cannot be a revision.", "use another snapshot.")
+    return revision
+
+
+def _members(path: str, bolt: Bolt) -> List[Dict[str, Any]]:
+    found = [_member(path, value) for _id, value in islice(bolt.items(b"members", _LARGEST_MEMBER), _MOST_MEMBERS + 1)]
+    if len(found) > _MOST_MEMBERS:
+        raise EtcdError(f"{path}: its member list has more than {_MOST_MEMBERS} entries.", "use another snapshot.")
+    return found
+
+
+# One entry of the member list as etcd writes it: what it does not know of a member, it leaves out.
+_MEMBER = {
+    "id": int,
+    "name": (strict_json.WORD, None),
+    "peerURLs": ([strict_json.WORD], None),
+    "clientURLs": ([strict_json.WORD], None),
+    "isLearner": (bool, None),
+}
 
 
 def _member(path: str, value: bytes) -> Dict[str, Any]:
     try:
-        raw = json.loads(value)
-        return {
-            "id": hex_id(int(raw["id"])),
-            "name": str(raw.get("name", "")),
-            "peer_urls": list(raw.get("peerURLs") or []),
-            "client_urls": list(raw.get("clientURLs") or []),
-            "is_learner": bool(raw.get("isLearner", False)),
-        }
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise EtcdError(f"{path}: an entry of its member list cannot be read.", "use another snapshot.") from error
+        raw = strict_json.parse(value.decode("utf-8"))
+        wrong = strict_json.misfit(raw, _MEMBER)
+    except ValueError as error:
+        wrong = str(error)
+    if wrong:
+        raise EtcdError(f"{path}: an entry of its member list cannot be read: {wrong}.", "use another snapshot.")
+    return {
+        "id": hex_id(raw["id"]),
+        "name": raw.get("name") or "",
+        "peer_urls": list(raw.get("peerURLs") or []),
+        "client_urls": list(raw.get("clientURLs") or []),
+        "is_learner": bool(raw.get("isLearner")),
+    }
 
 
 # Manifests.
@@ -214,17 +245,31 @@ def read_manifest(path: str) -> Optional[Dict[str, Any]]:
     if path.endswith(PACKED) and not os.path.exists(where):
         where = manifest_path(path.rpartition(".")[0])
     try:
-        with open(where, encoding="utf-8") as file:
-            manifest = json.load(file)
+        manifest = strict_json.read_file(where, "the manifest", _WITHOUT_MANIFEST)
     except FileNotFoundError:
         return None
-    except OSError as error:
-        raise EtcdError(f"the manifest {where} cannot be read: {error.strerror}.") from error
-    except ValueError as error:
-        raise EtcdError(f"the manifest {where} is not JSON.") from error
     if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
         raise EtcdError(f"the manifest {where} is not one of schema {SCHEMA}.", "update the collection on this host.")
+    wrong = strict_json.misfit(manifest, _MANIFEST)
+    if not wrong and manifest.get("taken_at") and _seconds(manifest["taken_at"]) is None:
+        wrong = f"taken_at is {manifest['taken_at'][:40]!r} and not a time such as 2026-11-24T03:16:00Z"
+    if wrong:
+        raise EtcdError(f"the manifest {where} cannot be understood: {wrong}.", _WITHOUT_MANIFEST)
     return manifest
+
+
+# What is read of a manifest. Anything may stand there besides: whoever saves a snapshot can add to it.
+_WITHOUT_MANIFEST = "move the manifest away, if the snapshot is to be used without it."
+_MANIFEST = {
+    "sha256": (strict_json.WORD, None),
+    "size": (int, None),
+    "revision": (int, None),
+    "user_keys": (int, None),
+    "cluster": (strict_json.WORD, None),
+    "cluster_id": (strict_json.WORD, None),
+    "etcd_version": (strict_json.WORD, None),
+    "taken_at": (strict_json.WORD, None),
+}
 
 
 def recorded_revisions(folder: str) -> Dict[str, int]:
@@ -233,10 +278,10 @@ def recorded_revisions(folder: str) -> Dict[str, int]:
     with contextlib.suppress(OSError):
         for name in os.listdir(folder):
             if name.endswith(".json") and not name.startswith("."):
-                with contextlib.suppress(EtcdError, TypeError, ValueError):
+                with contextlib.suppress(EtcdError):
                     manifest = read_manifest(os.path.join(folder, name[: -len(".json")])) or {}
-                    cluster = str(manifest.get("cluster") or "")
-                    found[cluster] = max(found.get(cluster, 0), int(manifest.get("revision") or 0))
+                    cluster = manifest.get("cluster") or ""
+                    found[cluster] = max(found.get(cluster, 0), manifest.get("revision") or 0)
     return found
 
 
@@ -374,6 +419,8 @@ def entry(
                 told.update(kubernetes_in(file) if verdict.ok and verify else {})
     except EtcdError as error:
         reason = f"{error.message} {error.next_step}".strip()
+    except OSError as error:
+        reason = f"{path} cannot be read: {error.strerror}."
     reason = verdict.reason.replace(file, path) if verdict.reason else reason
     mismatch = manifest_mismatch(manifest, verdict.size, verdict.sha256)
     taken = _taken(path, manifest)
@@ -448,12 +495,21 @@ def _size_or_zero(path: str) -> int:
 
 def _taken(path: str, manifest: Optional[Mapping[str, Any]]) -> float:
     """When the snapshot was taken, in seconds since the epoch: the manifest's word, else the file's time."""
-    with contextlib.suppress(KeyError, ValueError):
-        return float(calendar.timegm(time.strptime(str((manifest or {})["taken_at"]), "%Y-%m-%dT%H:%M:%SZ")))
+    told = _seconds((manifest or {}).get("taken_at") or "")
+    if told is not None:
+        return told
     try:
         return os.stat(path).st_mtime
     except OSError:
         return 0.0
+
+
+def _seconds(moment: str) -> Optional[float]:
+    """The inverse of ``rfc3339``; None for what is no such time."""
+    try:
+        return float(calendar.timegm(time.strptime(moment, "%Y-%m-%dT%H:%M:%SZ")))
+    except ValueError:
+        return None
 
 
 def rfc3339(moment: float) -> str:

@@ -12,6 +12,10 @@ from typing import NamedTuple, Optional
 from .errors import EtcdError
 
 
+_FAR_ENOUGH = 4096  # characters in which a version stands, if anywhere
+_VERSION = re.compile(r"(?<![\d.])(\d{1,9})\.(\d{1,9})(?:\.(\d{1,9})(?!\d)|(?!\.?\d))")
+
+
 class Version(NamedTuple):
     """An etcd version; compares as one expects."""
 
@@ -30,9 +34,9 @@ class Version(NamedTuple):
 
 def parse_version(text: str) -> Version:
     """The first ``X.Y.Z`` (or ``X.Y``) in ``text``, such as the output of ``etcd --version`` or ``etcdutl version``."""
-    found = re.search(r"(\d+)\.(\d+)(?:\.(\d+))?", text)
+    found = _VERSION.search(text[:_FAR_ENOUGH])
     if not found:
-        raise EtcdError(f"no etcd version can be read from {text.strip()[:80]!r}.")
+        raise EtcdError(f"no etcd version can be read from {text[:_FAR_ENOUGH].strip()[:80]!r}.")
     return Version(int(found.group(1)), int(found.group(2)), int(found.group(3) or 0))
 
 

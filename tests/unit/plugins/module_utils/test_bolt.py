@@ -6,14 +6,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
+import os
 import random
 import struct
+import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
+from ansible_collections.quorum.etcd.plugins.module_utils import snapshots
 from ansible_collections.quorum.etcd.plugins.module_utils.bolt import Bolt, fnv1a
 from ansible_collections.quorum.etcd.plugins.module_utils.errors import EtcdError
+from ansible_collections.quorum.etcd.plugins.module_utils.snapshot_kubernetes import kubernetes_in
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 LINES = ("3.4", "3.5", "3.6", "3.7")
@@ -173,3 +179,104 @@ def test_noise_in_a_real_file_never_ends_in_a_traceback(real):
                     bolt.get(name, b"x")
         except EtcdError:
             pass
+
+
+def sparse(tmp_path, pages, size, metas=None):
+    """A file that takes as many bytes on the disk as are written, and says that it has ``size``."""
+    path = write(tmp_path, pages, metas or meta(2, 2, size // SIZE) + meta(1, 9, 9))
+    os.truncate(path, size)
+    return path
+
+
+def same_place(number, keys, size, pages):
+    """A leaf page whose elements all have the same value, of ``size`` bytes: a few bytes on the disk, many to read."""
+    table, data_at = b"", 16 * len(keys)
+    for index, key in enumerate(keys):
+        table += struct.pack("<4I", 0, data_at - 16 * index, len(key), size)
+    return (struct.pack("<QHHI", number, 2, len(keys), pages - 1) + table + keys[0]).ljust(SIZE, b"\0")
+
+
+@pytest.fixture
+def bounded():
+    """Reading takes less than two seconds and 32 MiB, whatever the file says."""
+    tracemalloc.start()
+    began = time.monotonic()
+    yield
+    _now, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert time.monotonic() - began < 2
+    assert peak < 32 << 20
+
+
+@pytest.mark.usefixtures("bounded")
+@pytest.mark.parametrize("name", [b"meta", b"members", b"key", b"cluster"])
+def test_a_small_file_does_not_unpack_to_gigabytes(tmp_path, name):
+    """Seen: 24 kB on the disk, whose values are 2 GB, since they all lie in one place of a sparse file."""
+    keys = [b"term" + bytes([65 + number]) for number in range(40)]
+    path = sparse(tmp_path, [leaf(2, [(name, bucket(3))], bucket=True), same_place(3, keys, 60 << 20, 16000)], 80 << 20)
+    with contextlib.suppress(EtcdError):
+        snapshots.describe(path)
+    with contextlib.suppress(EtcdError):
+        kubernetes_in(path)
+    with pytest.raises(EtcdError, match="not in order"), Bolt(path) as bolt:
+        sum(len(value) for _key, value in bolt.items(name, 1 << 20))
+
+
+@pytest.mark.usefixtures("bounded")
+def test_pages_that_overlap_are_not_read_again_and_again(tmp_path):
+    count = 400
+    children = [(b"%04d" % number, number) for number in range(4, 4 + 200)]
+    pages = [leaf(2, [(b"key", bucket(3))], bucket=True), branch(3, children)]
+    for number in range(4, 4 + count):
+        key = b"%04d" % number
+        head = struct.pack("<QHHI", number, 2, 1, 400 + 4 - number - 1) + struct.pack("<4I", 0, 16, 4, 4000) + key
+        pages.append(head.ljust(SIZE, b"\0"))
+    with pytest.raises(EtcdError, match="overlap"), Bolt(write(tmp_path, pages)) as bolt:
+        list(bolt.items(b"key"))
+
+
+@pytest.mark.usefixtures("bounded")
+def test_a_cycle_ends_at_once_however_many_pages_the_file_says_it_has(tmp_path):
+    """Seen: 17 s, a page for each that the file could have."""
+    pages = [leaf(2, [(b"key", bucket(3))], bucket=True), branch(3, [(b"a" * 1000, 4)]), branch(4, [(b"a" * 1000, 3)])]
+    path = sparse(tmp_path, pages, 1 << 40)
+    with Bolt(path) as bolt:
+        for look in (lambda: bolt.last_key(b"key"), lambda: bolt.get(b"key", b"b"), lambda: list(bolt.items(b"key"))):
+            with pytest.raises(EtcdError, match="cycle"):
+                look()
+
+
+@pytest.mark.parametrize(
+    "items",
+    [[(b"b", b"1"), (b"a", b"2")], [(b"a", b"1"), (b"a", b"2")]],
+    ids=["backwards", "twice"],
+)
+def test_keys_out_of_order_are_damage(tmp_path, items):
+    pages = [leaf(2, [(b"key", bucket(3))], bucket=True), leaf(3, items)]
+    with pytest.raises(EtcdError, match="not in order"), Bolt(write(tmp_path, pages)) as bolt:
+        list(bolt.items(b"key"))
+
+
+@pytest.mark.parametrize(
+    "name, items, words",
+    [
+        (b"meta", [(b"term", b"1" * 2000)], "2000 bytes"),
+        (b"meta", [(b"finishedCompactRev", b"\xff" * 17)], "cannot be a revision"),
+        (b"key", [(b"\xff" * 17, b"v")], "cannot be a revision"),
+        (b"members", [(b"1", b"[" * 3000)], "nested deeper"),
+        (b"members", [(b"1", b'{"id": NaN}')], "NaN is in it"),
+        (b"members", [(b"1", b'{"id": 1e400}')], "infinite"),
+        (b"members", [(b"1", b'{"id": 1.5}')], "id is 1.5"),
+        (b"members", [(b"1", b'{"id": %s}' % (b"9" * 3000))], "3000 digits"),
+        (b"members", [(b"1", b'{"name": "m1"}')], "id is missing"),
+        (b"members", [(b"1", b'{"id": 1, "name": {"a": 1}}')], "name is an object"),
+        (b"members", [(b"1", b'{"id": 1, "peerURLs": "http://a"}')], "peerURLs is 'http://a' and not a list"),
+        (b"members", [(b"1", b'{"id": 1, "peerURLs": [7]}')], r"peerURLs\[0\] is 7"),
+        (b"members", [(b"1", b"\xff\xfe")], "utf-8"),
+        (b"cluster", [(b"clusterVersion", b"3" * 2000)], "2000 bytes"),
+    ],
+)
+def test_values_that_are_not_what_etcd_writes_are_said(tmp_path, name, items, words):
+    path = write(tmp_path, [leaf(2, [(name, bucket(3))], bucket=True), leaf(3, items)])
+    with pytest.raises(EtcdError, match=words):
+        snapshots.describe(path)

@@ -962,3 +962,21 @@ def test_the_encryption_keys_that_a_snapshot_needs_are_named_and_a_missing_one_i
     assert [(item["host"], "no key named key1 (aescbc)," in item["cause"]) for item in plan["warnings"]] == [
         ("host1", True)
     ]
+
+
+def test_a_journal_that_cannot_be_read_is_the_hosts_own_reason_to_refuse():
+    given = hosts()
+    given["host2"]["member"]["journal"] = {"problem": "line 3 of /x is no step.", "next_step": "see what wrote to it."}
+    for asked in (options(), options(rollback=True)):
+        plan = make_plan(given, asked)
+        assert [(item["host"], item["cause"], item["next_step"]) for item in plan["refusals"]] == [
+            ("host2", "line 3 of /x is no step.", "see what wrote to it.")
+        ]
+        assert any("REFUSED" in line and "host2" in line for line in plan_in_words(plan))
+
+
+def test_a_version_in_a_snapshot_that_is_none_is_a_reason_to_refuse():
+    plan = make_plan(hosts(), options(controller_snapshots=[snapshot(cluster_version="3" * 1000)]))
+    (refusal,) = plan["refusals"]
+    assert refusal["cause"].startswith("/backups/a.db on the controller: no etcd version can be read from '333")
+    assert len(refusal["cause"]) < 200

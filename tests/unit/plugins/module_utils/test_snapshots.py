@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -17,7 +18,7 @@ from collections import namedtuple
 from pathlib import Path
 
 import pytest
-from ansible_collections.quorum.etcd.plugins.module_utils import snapshots
+from ansible_collections.quorum.etcd.plugins.module_utils import _packed, snapshots
 from ansible_collections.quorum.etcd.plugins.module_utils.commands import Connection, Result, Tool, Tools
 from ansible_collections.quorum.etcd.plugins.module_utils.errors import EtcdError
 from ansible_collections.quorum.etcd.plugins.module_utils.versions import Version
@@ -261,9 +262,23 @@ def test_an_archive_may_not_fill_the_disk(tmp_path, how, monkeypatch):
     packed = pack(put(tmp_path, "x.db"), how)
     monkeypatch.setattr(snapshots, "room", lambda _folder: 8192)
     found = snapshots.entry(str(packed), run=run)
-    assert not found["ok"] and "unpacks to more than 8,192 bytes" in found["reason"]
+    assert not found["ok"] and "unpacks to" in found["reason"] and "more than 8,192 bytes" in found["reason"]
     assert [entry.name for entry in tmp_path.iterdir()] == [packed.name]
     (tmp_path / "large").write_bytes(b"x" * 100_000)  # the limit is over
+
+
+def test_what_is_no_database_is_not_unpacked(tmp_path, monkeypatch):
+    """Nor is a database that goes on after its end: neither fills the disk before somebody finds out."""
+    written = []
+    monkeypatch.setattr(_packed, "_too_large", lambda path, limit: written.append(limit) or EtcdError("too large"))
+    (tmp_path / "log.db.gz").write_bytes(gzip.compress(b"a line of a log\n" * 4_000_000, 1))
+    found = snapshots.entry(str(tmp_path / "log.db.gz"))
+    assert not found["ok"] and "not a bbolt file" in found["reason"] and not written
+    monkeypatch.setattr(_packed, "_GROWTH", 1 << 20)
+    (tmp_path / "bomb.db.gz").write_bytes(gzip.compress(content() + bytes(64 << 20), 1))
+    found = snapshots.entry(str(tmp_path / "bomb.db.gz"))
+    assert not found["ok"] and found["reason"] == "too large" and 0 < written[0] < 3 << 20
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["bomb.db.gz", "log.db.gz"]
 
 
 def test_without_zstd_it_says_what_to_install(tmp_path):
@@ -313,10 +328,57 @@ def test_a_manifest_that_is_not_the_files_own_is_a_refusal(tmp_path, manifest, w
     assert not entry["ok"] and word in entry["reason"]
 
 
-def test_a_manifest_that_is_no_json_is_a_refusal(tmp_path):
+@pytest.mark.parametrize(
+    "manifest, words",
+    [
+        (b"{", "not JSON"),
+        (b"", "not JSON"),
+        (b"\xff\xfe{}", "no UTF-8"),
+        (b"[" * 100_000, "nested deeper"),
+        (b'{"schema": 1, "x": ' + b"[" * 40 + b"]" * 40 + b"}", "nested deeper"),
+        (b'{"schema": 1, "revision": NaN}', "NaN"),
+        (b'{"schema": 1, "revision": -Infinity}', "Infinity"),
+        (b'{"schema": 1, "revision": 1e999}', "infinite"),
+        (b'{"schema": 1, "revision": 1.5}', "revision is 1.5"),
+        (b'{"schema": 1, "revision": %s}' % (b"9" * 10_000), "10000 digits"),
+        (b'{"schema": 1, "revision": 99999999999999999999999}', "revision is 9999"),
+        (b'{"schema": 1, "revision": [7]}', "revision is a list"),
+        (b'{"schema": 1, "size": {"a": 7}}', "size is an object"),
+        (b'{"schema": 1, "size": true}', "size is True"),
+        (b'{"schema": 1, "cluster": ["etcd"]}', "cluster is a list"),
+        (b'{"schema": 1, "cluster": 7}', "cluster is 7"),
+        (b'{"schema": 1, "cluster": "\\u001b[2Jetcd"}', "cluster is"),
+        (b'{"schema": 1, "cluster": "\\ud800"}', "no Unicode"),
+        (b'{"schema": 1, "taken_at": 7}', "taken_at is 7"),
+        (b'{"schema": 1, "taken_at": "yesterday"}', "yesterday"),
+        (b'{"schema": 1, "etcd_version": {}}', "etcd_version is an object"),
+        (b'{"schema": 1, "sha256": 7}', "sha256 is 7"),
+        (b'{"schema": [1]}', "schema"),
+        (b"[]", "schema"),
+        (b"7", "schema"),
+        (b" " * (2 << 20), "more than 1,048,576 bytes"),
+    ],
+    ids=itertools.count(),
+)
+def test_a_manifest_that_cannot_be_understood_is_a_refusal_and_hides_no_other_file(tmp_path, manifest, words):
     path = put(tmp_path, "s.db")
-    (tmp_path / "s.db.json").write_text("{")
-    assert "not JSON" in snapshots.entry(str(path))["reason"]
+    put(tmp_path, "good.db", taken_at="2026-11-24T03:00:00Z", cluster="etcd", revision=44)
+    (tmp_path / "s.db.json").write_bytes(manifest)
+    found = {entry["name"]: entry for entry in snapshots.catalogue(str(tmp_path), now=NOW)}
+    reason = found["s.db"]["reason"]
+    assert not found["s.db"]["ok"] and str(path) + ".json" in reason and words in reason and len(reason) < 400
+    assert found["good.db"]["ok"] and found["good.db"]["verified"]
+    assert snapshots.recorded_revisions(str(tmp_path)) == {"etcd": 44}
+    json.dumps(found, allow_nan=False).encode()
+
+
+def test_a_manifest_is_never_waited_for(tmp_path):
+    path = put(tmp_path, "s.db")
+    os.mkfifo(tmp_path / "s.db.json")
+    assert "not a regular file" in snapshots.entry(str(path))["reason"]
+    (tmp_path / "s.db.json").unlink()
+    (tmp_path / "s.db.json").mkdir()
+    assert "not a regular file" in snapshots.entry(str(path))["reason"]
 
 
 def test_without_verifying_a_flipped_byte_is_not_seen_but_a_cut_is(tmp_path):
