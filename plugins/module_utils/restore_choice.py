@@ -91,19 +91,46 @@ def _check_snapshot(
     for host, facts in hosts.items():
         if version:
             _check_snapshot_version(host, facts["member"], version, where, findings)
-    if snapshot.get("auth_enabled") and not options.auth_user:
-        by_certificate = all(facts["member"]["connection"]["cert"] for facts in hosts.values())
-        cause = f"authentication is on in {where}, and without a user the restored cluster could not be proven"
-        if by_certificate:
+    if snapshot.get("auth_enabled"):
+        _check_user(snapshot.get("users"), where, hosts, options.auth_user, findings)
+    peer_urls = {url for facts in hosts.values() for url in facts["member"]["peer_urls"]}
+    if snapshot.get("members") and not _is_of({"members": snapshot["members"]}, "", peer_urls):
+        names = ", ".join(sorted(member["name"] for member in snapshot["members"]))
+        findings.warn(f"{where} was taken from a cluster with other members ({names}): a clone, or the wrong snapshot?")
+
+
+def _check_user(
+    users: Optional[Mapping[str, bool]], where: str, hosts: Mapping[str, Any], user: str, findings: Findings
+) -> None:
+    """The restored cluster has the snapshot's users, not today's: one of them must be able to prove it.
+
+    ``users``: by name whether the role root is theirs; None where they are not known. Of their passwords there are bcrypt
+    hashes, which nothing in Python's standard library can compare.
+    """
+    cause = f"authentication is on in {where}, and"
+    if not user:
+        cause += " without a user the restored cluster could not be proven"
+        if all(facts["member"]["connection"]["cert"] for facts in hosts.values()):
             findings.warn(
                 f"{cause}, unless the client certificate's name is one: set etcd_auth_user and etcd_auth_password."
             )
         else:
             findings.refuse(f"{cause}.", "set etcd_auth_user (with the root role) and etcd_auth_password.")
-    peer_urls = {url for facts in hosts.values() for url in facts["member"]["peer_urls"]}
-    if snapshot.get("members") and not _is_of({"members": snapshot["members"]}, "", peer_urls):
-        names = ", ".join(sorted(member["name"] for member in snapshot["members"]))
-        findings.warn(f"{where} was taken from a cluster with other members ({names}): a clone, or the wrong snapshot?")
+        return
+    if users is None:
+        return
+    able = ", ".join(sorted(name for name, root in users.items() if root)) or "none"
+    if not users.get(user):
+        lacks = "has not the role root there" if user in users else "is none of its users"
+        findings.refuse(
+            f"{cause} {user} {lacks}: the restored cluster could not be proven.",
+            f"set etcd_auth_user to a user of that time with the role root ({able}), with the password of that time.",
+        )
+    else:
+        findings.warn(
+            f"{cause} the restored cluster has its users and passwords: etcd_auth_password must be what {user} had when it"
+            " was taken, which cannot be tried before."
+        )
 
 
 def _check_not_live(path: str, hosts: Mapping[str, Any], findings: Findings) -> None:

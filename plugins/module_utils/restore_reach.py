@@ -38,6 +38,14 @@ def _serving(facts: Mapping[str, Any]) -> List[Mapping[str, Any]]:
 
 def _check_asked(host: str, facts: Mapping[str, Any], findings: Findings) -> None:
     member, answers = facts["member"], own_answers(facts)
+    if member["settings"].get("auto-tls", {}).get("value", "").lower() == "true":
+        findings.refuse(
+            "it makes its own certificate (auto-tls) in its data directory, so with the restored data it would have a new"
+            " one, which nobody trusts, and could not be proven.",
+            "give it a certificate (cert-file and key-file in place of auto-tls), and restart it where it runs.",
+            host,
+        )
+        return
     if any(answer["state"] == SERVES for answer in answers):
         return
     who = "its etcd runs and" if member["running"] else "its client URL"

@@ -45,6 +45,7 @@ from .commands import (
 from .errors import EtcdError
 from .identity import hex_id
 from .snapshot_kubernetes import kubernetes_in
+from .users import auth_enabled, users_of
 
 SCHEMA = 1
 SNAPSHOT, DATABASE = "snapshot", "database"
@@ -182,7 +183,8 @@ def describe(path: str) -> Dict[str, Any]:
             "cluster_version": (bolt.get(b"cluster", b"clusterVersion", _SMALL) or b"").decode(errors="replace"),
             "storage_version": meta(b"storageVersion").decode(errors="replace"),
             "members": _members(path, bolt),
-            "auth_enabled": bolt.get(b"auth", b"authEnabled", _SMALL) == b"\x01",
+            "auth_enabled": auth_enabled(bolt),
+            "users": users_of(bolt),
             "removed_members": sum(1 for _entry in bolt.items(b"members_removed", 0)),
         }
 
@@ -433,6 +435,7 @@ def entry(
             "members": [],
             "removed_members": 0,
             "auth_enabled": False,
+            "users": None,
             "trailer": "",
             "kubernetes": False,
             "encryption_keys": [],

@@ -25,7 +25,10 @@ _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 
 
 _USER = "set etcd_auth_user (with the root role) and etcd_auth_password."
 _CLIENT = "name a valid client certificate (clientAuth) of the CA that the member trusts in etcd_cert and etcd_key."
-_TRUST = "renew the member's certificate where it has expired; else name the CA that has signed it in etcd_cacert."
+_TRUST = (
+    "renew the member's certificate where it has expired; else name the CA that has signed it in etcd_cacert (with auto-tls"
+    " the members' fixtures/client/cert.pem, all in one file)."
+)
 _SCHEME = "correct http or https in its advertise-client-urls, or set etcd_client_urls."
 _NAME = "correct the name, or the resolver or /etc/hosts of this host; or set etcd_client_urls."
 

@@ -162,6 +162,10 @@ snapshots:
       description: Whether authentication is on in it, and so will be after a restore.
       type: bool
       sample: false
+    users:
+      description: Whether the role root is theirs, by the names of the users in it; null where there are more than 1000.
+      type: dict
+      sample: {root: true, app: false}
     kubernetes:
       description: Whether the first keys in it are those of a Kubernetes API server. Known once it was read to its end.
       type: bool

@@ -550,6 +550,33 @@ class TestConnection:
         host.put("/etc/etcd.env", "ETCD_LISTEN_PEER_URLS=http://0.0.0.0:2380\n")
         assert host.discover(service_manager="command", config_file="/etc/etcd.env")["peer_urls"] == []
 
+    @pytest.mark.parametrize(
+        "advertised, listen, peer, others, endpoint",
+        [
+            ("http://0.0.0.0:2379", "http://0.0.0.0:2379", "http://10.0.0.1:2380", True, "http://10.0.0.1:2379"),
+            ("https://localhost:2379", "https://0.0.0.0:2379", "https://10.0.0.1:2380", True, "https://10.0.0.1:2379"),
+            ("http://127.0.0.1:2379", "http://10.0.0.1:2379", "http://10.0.0.1:2380", True, "http://10.0.0.1:2379"),
+            ("http://[::]:2379", "http://[::]:2379", "http://[fd00::1]:2380", True, "http://[fd00::1]:2379"),
+            # It does not listen there, it is alone, it advertises a name of its own, or all of it is on one machine.
+            ("http://127.0.0.1:2379", "http://127.0.0.1:2379", "http://10.0.0.1:2380", True, "http://127.0.0.1:2379"),
+            ("http://0.0.0.0:2379", "http://10.0.0.1:4001", "http://10.0.0.1:2380", True, "http://0.0.0.0:2379"),
+            ("http://localhost:2379", "http://0.0.0.0:2379", "http://10.0.0.1:2380", False, "http://localhost:2379"),
+            ("http://m1:2379", "http://0.0.0.0:2379", "http://10.0.0.1:2380", True, "http://m1:2379"),
+            ("http://127.0.0.1:2379", "http://127.0.0.1:2379", "http://127.0.0.1:2380", True, "http://127.0.0.1:2379"),
+        ],
+    )
+    def test_a_client_url_that_leads_every_host_to_itself(self, host, advertised, listen, peer, others, endpoint):
+        """Seen: all advertise 0.0.0.0 or localhost, and the proof asked one member three times."""
+        cluster = f"m1={peer}" + (",m2=http://10.0.0.2:2380" if others else "")
+        names = ("ADVERTISE_CLIENT_URLS", "LISTEN_CLIENT_URLS", "INITIAL_ADVERTISE_PEER_URLS", "INITIAL_CLUSTER")
+        values = zip(names, (advertised, listen, peer, cluster))
+        host.put("/etc/etcd.env", "".join(f"ETCD_{name}={value}\n" for name, value in values))
+        found = host.discover(service_manager="command", config_file="/etc/etcd.env")
+        assert found["connection"]["endpoints"] == [endpoint]
+        assert found["client_urls"] == [advertised]
+        given = host.discover(service_manager="command", config_file="/etc/etcd.env", client_urls=[advertised])
+        assert given["connection"]["endpoints"] == [advertised], "what is asked for is taken as it is"
+
     def test_half_a_health_check_pair_is_none(self, host):
         env = "ETCD_ADVERTISE_CLIENT_URLS=https://a:2379\nETCD_CERT_FILE=/p/server.crt\n"
         host.put("/etc/etcd.env", env)

@@ -687,6 +687,20 @@ def test_authentication_in_the_snapshot_needs_a_user():
     assert plan["refusals"] == [] and "authentication is on" in plan["warnings"][0]["cause"]
 
 
+def test_the_user_must_be_one_of_the_snapshots_own_with_the_root_role():
+    """Users of today are not in a snapshot of last week: the restored cluster would refuse the proof."""
+    guarded = [snapshot(auth_enabled=True, users={"root": True, "admin": True, "app": False})]
+    today = causes(make_plan(hosts(), options(controller_snapshots=guarded, auth_user="rotated")))
+    assert "and rotated is none of its users: the restored cluster could not be proven" in today
+    assert "a user of that time with the role root (admin, root), with the password of that time" in today
+    weak = causes(make_plan(hosts(), options(controller_snapshots=guarded, auth_user="app")))
+    assert "and app has not the role root there" in weak
+    plan = make_plan(hosts(), options(controller_snapshots=guarded, auth_user="admin"))
+    assert plan["refusals"] == [] and "must be what admin had when it was taken" in plan["warnings"][0]["cause"]
+    off = [snapshot(auth_enabled=False, users={"root": True})]
+    assert make_plan(hosts(), options(controller_snapshots=off, auth_user="rotated"))["refusals"] == []
+
+
 def test_a_member_that_started_a_cluster_of_its_own_is_told_of():
     given = hosts()
     assert make_plan(given, options())["warnings"] == []

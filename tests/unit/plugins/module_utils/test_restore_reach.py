@@ -23,6 +23,7 @@ def member(number, **changes):
         "peer_urls": [peer(number)],
         "client_urls": [url(number)],
         "connection": {"endpoints": [url(number)]},
+        "settings": {"name": {"value": f"m{number}"}},
         **changes,
     }
 
@@ -106,6 +107,18 @@ def test_a_member_that_hangs_is_told_of_and_may_be_restored():
     ]
     refusals, warnings = told(given)
     assert refusals == [] and "host2: its etcd runs and gives no answer" in warnings[0]
+
+
+def test_a_certificate_that_is_made_anew_with_each_data_directory_is_trusted_by_nobody():
+    given = hosts()
+    given["host2"]["member"]["settings"]["auto-tls"] = {"value": "true"}
+    given["host3"]["member"]["settings"]["auto-tls"] = {"value": "false"}
+    refusals, _warnings = told(given)
+    assert len(refusals) == 1 and "host2: it makes its own certificate (auto-tls)" in refusals[0]
+    given["host2"]["view"]["endpoints"] = [
+        answer(2, state="unaskable", refusal="has a certificate that is not trusted")
+    ]
+    assert len(told(given)[0]) == 1, "one cause, one refusal"
 
 
 def test_a_member_that_listens_where_its_client_url_does_not_lead():
