@@ -19,7 +19,7 @@ from typing import Any, Sequence
 from client import GatewayError
 from hosts import Hosts, HostsError, Member, keep_secret
 from images import docker, packed
-from kubeadm_image import IMAGES, etcd_image, kubeadm_image, kubernetes_version
+from kubeadm_image import CONTROL_PLANE, IMAGES, control_plane_images, etcd_image, kubeadm_image, kubernetes_version
 
 PKI = "/etc/kubernetes/pki/etcd"
 MANIFEST = "/etc/kubernetes/manifests/etcd.yaml"
@@ -37,6 +37,13 @@ apiVersion: kubeadm.k8s.io/v1beta4
 kind: ClusterConfiguration
 kubernetesVersion: {version}
 etcd: {{local: {{dataDir: /var/lib/etcd, imageTag: {etcd}}}}}
+# There is one of it; one that cannot renew its lease during an outage would end by itself, and remember nothing. It is as
+# slow as with many objects.
+controllerManager:
+  extraArgs:
+  - {{name: leader-elect, value: "false"}}
+  - {{name: kube-api-qps, value: "5"}}
+  - {{name: kube-api-burst, value: "10"}}
 """
 
 INSTALL = f"""\
@@ -143,6 +150,21 @@ class KubeadmHosts(Hosts):
                         f"{member.host} does not serve after {POD_SECONDS} s:\n{self._journal(member, 40)}"
                     )
                 time.sleep(0.1)
+
+    # ---- the control plane of Kubernetes, on one host ----
+
+    def start_control_plane(self, member: Member) -> None:
+        """The API server and the controller manager in static pods, as kubeadm writes them."""
+        self.put(member, [("root/control-plane.tar", control_plane_images(), 0o644)])
+        self.run(member, ["ctr", "-n", "k8s.io", "images", "import", "/root/control-plane.tar"])
+        self._kubeadm(member, "certs", "all")
+        for name in ("admin", "super-admin", "controller-manager"):
+            self._kubeadm(member, "kubeconfig", name)
+        for name in CONTROL_PLANE:
+            self._kubeadm(member, "control-plane", name.replace("kube-", ""))
+
+    def stop_control_plane(self, member: Member) -> None:
+        self.run(member, ["rm", "-f", *(f"{Path(MANIFEST).parent}/{name}.yaml" for name in CONTROL_PLANE)])
 
     # ---- use ---------------------------------------------------------------------------------------------------------
 

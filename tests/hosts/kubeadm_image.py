@@ -2,7 +2,8 @@
 """The image of the kubeadm hosts: systemd, sshd, containerd, kubelet and kubeadm, and no tool of etcd's.
 
 etcd is there as on such hosts: as an image that containerd has yet to import. The kubelet and kubeadm are built by Go
-from pinned modules, once: they stay in .cache/images/kubernetes.
+from pinned modules, once: they stay in .cache/images/kubernetes. So are the API server and the controller manager, for
+the one test that asks for them.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Sequence
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "lab"))
 from etcd_binaries import Unavailable, obtain, version_of
@@ -28,6 +30,8 @@ MODULE = HERE / "go" / "kubernetes"
 BINARIES = CACHE / "kubernetes"
 BUILD_SECONDS = 1800
 LINE = "3.6"  # what kubeadm of this version takes
+HOST_PROGRAMS = ("kubelet", "kubeadm", "pause")
+CONTROL_PLANE = ("kube-apiserver", "kube-controller-manager")
 PAUSE = "registry.k8s.io/pause:3.10"
 IMAGES = "/usr/share/kubeadm-images.tar"  # on the hosts
 
@@ -126,8 +130,15 @@ def container_images(wanted: dict[str, tuple[list, list[str]]]) -> bytes:
     return packed([*archive, ("manifest.json", json.dumps(manifest), 0o644)])
 
 
-def kubernetes_binaries() -> Path:
-    """The folder with kubelet, kubeadm and pause, built where it does not exist."""
+def control_plane_images() -> bytes:
+    """The archive of the API server's and the controller manager's images, by the names that kubeadm gives them."""
+    binaries, version = kubernetes_binaries(CONTROL_PLANE), kubernetes_version()
+    programs = {name: [(f"usr/local/bin/{name}", binaries / name, 0o755)] for name in CONTROL_PLANE}
+    return container_images({f"registry.k8s.io/{name}:{version}": (files, []) for name, files in programs.items()})
+
+
+def kubernetes_binaries(programs: Sequence[str] = HOST_PROGRAMS) -> Path:
+    """The folder with these programs, built where they are not there."""
     version = kubernetes_version()
     sources = [path for path in sorted(MODULE.rglob("*")) if path.is_file()]
     content = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
@@ -135,18 +146,19 @@ def kubernetes_binaries() -> Path:
     BINARIES.mkdir(parents=True, exist_ok=True)
     with (BINARIES / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not folder.is_dir():
-            _build(version, folder)
+        missing = [name for name in programs if not (folder / name).exists()]
+        if missing:
+            _build(version, folder, missing)
     return folder
 
 
-def _build(version: str, folder: Path) -> None:
+def _build(version: str, folder: Path, programs: Sequence[str]) -> None:
     if not shutil.which("go"):
-        raise ImageError("the kubelet is built by Go, and there is none; 'make go' installs one")
-    say(f"kubelet and kubeadm {version}: built from their modules, which takes minutes")
+        raise ImageError("Kubernetes is built by Go, and there is none; 'make go' installs one")
+    say(f"{', '.join(programs)} {version}: built from their modules, which takes minutes")
     with tempfile.TemporaryDirectory(dir=BINARIES, prefix=".making-") as temp:
         flags = f"-ldflags=-s -w -X k8s.io/component-base/version.gitVersion={version}"
-        packages = ["k8s.io/kubernetes/cmd/kubelet", "k8s.io/kubernetes/cmd/kubeadm", "./pause"]
+        packages = ["./pause" if name == "pause" else f"k8s.io/kubernetes/cmd/{name}" for name in programs]
         done = subprocess.run(
             ["go", "build", "-trimpath", flags, "-o", f"{temp}/made/", *packages],
             cwd=MODULE,
@@ -159,8 +171,11 @@ def _build(version: str, folder: Path) -> None:
         if done.returncode:
             raise ImageError(f"go build exited {done.returncode}: {done.stderr.strip()[-2000:]}")
         for old in BINARIES.glob("v*"):
-            shutil.rmtree(old)
-        Path(f"{temp}/made").rename(folder)
+            if old != folder:
+                shutil.rmtree(old)
+        folder.mkdir(exist_ok=True)
+        for name in programs:
+            Path(f"{temp}/made/{name}").rename(folder / name)
 
 
 def main() -> int:
