@@ -198,7 +198,7 @@ def build(cluster: str, given: Given, now: str) -> Dict[str, Any]:
         "slow": any(bool(host.get("slow")) for host in own.values()),
         "touched": _has(journals, steps.STOPPING),
         "outage": outage,
-        "clocks_apart": clocks_apart(journals),
+        "clocks_apart": clocks_apart(journals, own),
         "proof": [] if to_old_data else _proof(journals),
         "reasons": _why(outcome, reasons, [item for item in given.unseen if item["host"] in members]),
         "warnings": [
@@ -425,11 +425,15 @@ def _bounds(begins: Times, gone: Times, up: Times, serving: Times, spare: int, u
     return [round(max(0.0, min(inner)), 3) if inner else None, None if most is None else round(most, 3)]
 
 
-def clocks_apart(journals: Journals) -> float:
-    """By how many seconds the hosts' clocks differ at least: no host begins a phase before all have ended the one before."""
+def clocks_apart(journals: Journals, own: Mapping[str, Mapping[str, Any]]) -> float:
+    """By how many seconds the hosts' clocks differ at least: no host begins a phase before all have ended the one before.
+
+    A member that does not run is waited for by nobody: the others see that its port is closed.
+    """
     apart = 0.0
+    waited_for = [host for host in journals if own.get(host, {}).get("was_running", True)]
     for earlier, later in _BARRIERS:
-        ended, began = _times(journals, earlier, journals).values(), _times(journals, later, journals).values()
+        ended, began = _times(journals, earlier, waited_for).values(), _times(journals, later, journals).values()
         if ended and began:
             apart = max(apart, (max(ended) - min(began)).total_seconds())
     return round(apart, 3)

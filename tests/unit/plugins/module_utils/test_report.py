@@ -150,11 +150,18 @@ def test_the_outage_lies_between_what_the_journals_say():
 def test_clocks_that_differ_change_no_length_and_are_noticed():
     journals = {"h0": restored(1, 2, 5, 9), "h1": restored(1.5, 3, 6, 8), "h2": restored(2, 2.5, 5.5, 10)}
     true = find_outage(journals, hosts(3), serving(3))
-    assert clocks_apart(journals) == 0
+    assert clocks_apart(journals, hosts(3)) == 0
     journals["h1"] = restored(1001.5, 1003, 1006, 1008)
     skewed = find_outage(journals, hosts(3), serving(3))
     assert (skewed["at_least"], skewed["at_most"]) == (true["at_least"], true["at_most"])
-    assert clocks_apart(journals) == 996.5  # it was told to stop at 1001.5 by its clock, and h0 went on at 5
+    assert clocks_apart(journals, hosts(3)) == 996.5  # it was told to stop at 1001.5 by its clock, and h0 went on at 5
+
+
+def test_a_member_that_was_down_and_is_waited_for_by_nobody_has_no_other_clock():
+    """Seen: its host wrote that it is to stop when the others, who saw its port closed, had gone on already."""
+    journals = {"h0": restored(1, 2, 3, 9), "h1": restored(1.5, 2.5, 3.1, 8), "h2": restored(4, 4.5, 5.5, 10)}
+    assert clocks_apart(journals, hosts(3, down={"h2"})) == 0
+    assert clocks_apart(journals, hosts(3)) == 1.0
 
 
 @pytest.mark.parametrize("seed", range(300))
