@@ -48,7 +48,7 @@ from .commands import Run, Tools
 from .errors import EtcdError
 from .journal import summary as journal_summary
 from .kubernetes import kubernetes_facts
-from .snapshots import revision_of_data
+from .snapshots import told_by_data
 from .tools import (
     NAMES,
     kept_folders,
@@ -272,7 +272,7 @@ class _Look:
             "listen_client_urls": listen_client,
             "data_dir": data,
             "wal_dir": wal,
-            "data": {**data_facts(self.host, data, wal), "revision": self._revision(data)},
+            "data": {**data_facts(self.host, data, wal), **self._told_by(data)},
             "wal": wal_facts(self.host, wal),
             "disk": [
                 disk_facts(self.host, path) for path in (data, wal, options["state_dir"], options["aside_dir"]) if path
@@ -313,9 +313,9 @@ class _Look:
             if name in both
         }
 
-    def _revision(self, data: str) -> int:
+    def _told_by(self, data: str) -> Dict[str, Any]:
         """What the database of a stopped member says; a running one's is for the cluster to tell."""
-        return revision_of_data(self.host.path(data)) if data and not self.process else 0
+        return told_by_data(self.host.path(data) if data and not self.process else "")
 
     def _found(self) -> bool:
         sources = self.sources

@@ -134,7 +134,8 @@ def build(cluster: str, given: Given, now: str) -> Dict[str, Any]:
     ``outcome``: one of OUTCOMES. ``headline``: one sentence. ``facts``: what was lost, how long writes were impossible,
     whether it is proven: ``[{"title", "value", "note", "state": "good", "bad" or "plain"}]``.
     ``snapshot``: ``{"path", "on" (a host; empty: the controller), "taken_at", "sha256", "size", "revision"}``.
-    ``loss``: ``{"seconds", "revisions"}`` that are, or would be, gone; revisions were counted when the plan was made.
+    ``loss``: ``{"seconds", "revisions", "unknown"}`` that are, or would be, gone; revisions were counted when the plan was
+    made, and ``unknown`` says why they could not be.
     ``cluster_id``: ``{"before", "after"}``. ``members``: ``{id: name}`` of the restored cluster. ``bump`` and
     ``revision``: by how much the revision was raised, and to what.
     ``hosts``: ``{host: {"member", "service", "last_step" (None: not known, empty: none), "done", "phases": [{"phase",
@@ -468,14 +469,14 @@ def _snapshot(snapshot: Mapping[str, Any]) -> Dict[str, Any]:
 def _loss(plan: Mapping[str, Any], stopped_at: Optional[str]) -> Dict[str, Any]:
     """What is not in the restored cluster: where the old one still took writes, everything until the stop, not the plan."""
     if plan.get("mode") == ROLLBACK:
-        return {"seconds": None, "revisions": None}
+        return {"seconds": None, "revisions": None, "unknown": ""}
     planned = plan.get("loss") or {}
     seconds, taken_at = planned.get("seconds"), (plan.get("snapshot") or {}).get("taken_at")
     served = (plan.get("before") or {}).get("has_quorum", True)
     if stopped_at and taken_at and served:
         since = int((instant(stopped_at) - instant(taken_at)).total_seconds())
         seconds = max(since, seconds or 0)
-    return {"seconds": seconds, "revisions": planned.get("revisions")}
+    return {"seconds": seconds, "revisions": planned.get("revisions"), "unknown": planned.get("unknown", "")}
 
 
 def _proof(journals: Journals) -> List[Dict[str, Any]]:

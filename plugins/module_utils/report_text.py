@@ -180,7 +180,8 @@ def _loss(loss: Mapping[str, Any]) -> Any:
         return "Nothing", f"The members are {_count(-revisions, 'revision')} behind the snapshot."
     value = f"{span(seconds)} of writes" if seconds is not None else "All since the backup"
     if revisions is None:
-        return value, "Everything written after the backup. How many revisions that is, no member could tell."
+        why = loss.get("unknown") or "no member could tell"
+        return value, f"Everything written after the backup. How many revisions that is, {why}."
     note = f"{_count(revisions, 'revision')} when the plan was made: what was written after the backup."
     return value if revisions or seconds is None else f"{span(seconds)}, no revision", note
 

@@ -6,11 +6,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Mapping, Optional, Sequence
+from typing import Any, Dict, Mapping, Optional, Sequence, Set
 
 from . import commands
 from .errors import EtcdError
 from .restore_terms import Findings, Options, is_inside, live, said_of
+from .snapshot_order import clock_of, disagreeing, newest, revision
 from .snapshots import DATABASE
 from .tools import tools_from_dict
 from .versions import Version, parse_version
@@ -22,7 +23,7 @@ def choose_snapshot(
     candidates = [{**entry, "on": ""} for entry in options.controller_snapshots]
     candidates += [{**entry, "on": host} for host, facts in hosts.items() for entry in facts.get("snapshots", ())]
     if options.snapshot == "latest":
-        chosen = _newest(name, hosts, candidates)
+        chosen = _newest(name, hosts, candidates, findings)
         if chosen is None:
             bad = "".join(f" {entry['reason']}" for entry in candidates if not entry["ok"])
             findings.refuse(
@@ -49,10 +50,41 @@ def choose_snapshot(
     return chosen
 
 
-def _newest(name: str, hosts: Mapping[str, Any], candidates: Sequence[Mapping[str, Any]]) -> Optional[Dict[str, Any]]:
+def _newest(
+    name: str, hosts: Mapping[str, Any], candidates: Sequence[Mapping[str, Any]], findings: Findings
+) -> Optional[Dict[str, Any]]:
     urls = {url for facts in hosts.values() for url in facts["member"]["peer_urls"]}
-    own = [entry for entry in candidates if entry["ok"] and entry["verified"] and _is_of(entry, name, urls)]
-    return dict(max(own, key=lambda entry: entry.get("taken_at") or "")) if own else None
+    own = [entry for entry in candidates if entry["ok"] and entry["kind"] != DATABASE and _is_of(entry, name, urls)]
+    chosen = newest([entry for entry in own if entry["verified"]], _living(hosts), _undone(hosts))
+    for other in disagreeing(chosen, own) if chosen else ():
+        findings.warn(
+            "the snapshots' revisions and times do not agree on which is the newest:"
+            f" {_told_of(chosen)} is taken, and not {_told_of(other)}; if that is the one to restore, name it:"
+            f" -e etcd_restore_snapshot={other['path']}"
+        )
+    return dict(chosen) if chosen else None
+
+
+def _told_of(entry: Mapping[str, Any]) -> str:
+    where = f"{entry['path']} on {entry['on'] or 'the controller'}"
+    return f"{where} (revision {revision(entry):,}, taken {entry['taken_at']}{clock_of(entry)})"
+
+
+def _living(hosts: Mapping[str, Any]) -> Set[str]:
+    """The IDs of the etcd cluster and its members that are on these hosts now, running or stopped."""
+    found: Set[str] = set()
+    for facts in hosts.values():
+        view = facts.get("view") or {}
+        found |= {view["cluster_id"], *(member["id"] for member in view["members"])} if view else set()
+        found.update(facts["member"]["data"]["member_ids"])
+    return found - {""}
+
+
+def _undone(hosts: Mapping[str, Any]) -> Set[str]:
+    """The IDs of etcd clusters that a restore has made and a rollback has taken back, with those of their members."""
+    journals = [facts["member"].get("journal") or {} for facts in hosts.values()]
+    plans = [journal["plan"].get("of") or {} for journal in journals if journal.get("back")]
+    return {number for of in plans for number in (of.get("cluster_id"), *(of.get("members") or ())) if number}
 
 
 def _is_of(entry: Mapping[str, Any], name: str, peer_urls: Any) -> bool:

@@ -216,7 +216,7 @@ def _new_restore(
         "revision": int(snapshot["key_revision"]) + bump if bump else int(snapshot["revision"]),
         "user_keys": (snapshot.get("manifest") or {}).get("user_keys"),
         "before": view,
-        "loss": _loss(view, snapshot, options.now),
+        "loss": _loss(view, snapshot, journals, options.now),
     }
     of = {key: cluster[key] for key in cluster if key not in ("mode", "before")}
     of["before_id"] = view["cluster_id"]
@@ -444,13 +444,31 @@ def _peers_of(name: str, initial_cluster: str) -> List[str]:
     return [entry.partition("=")[2] for entry in initial_cluster.split(",") if entry.partition("=")[0] != name]
 
 
-def _loss(view: Mapping[str, Any], snapshot: Mapping[str, Any], now: str) -> Dict[str, Any]:
-    """What the restore gives up: seconds since the snapshot, and revisions where a member still tells its own."""
-    seconds = None
-    if snapshot.get("taken_at"):
-        seconds = max(0, int((moment(now) - moment(snapshot["taken_at"])).total_seconds()))
-    revisions = int(view["revision"]) - int(snapshot["revision"]) if view["revision"] else None
-    return {"seconds": seconds, "revisions": revisions}
+def _loss(
+    view: Mapping[str, Any], snapshot: Mapping[str, Any], journals: Mapping[str, Any], now: str
+) -> Dict[str, Any]:
+    """What the restore gives up: seconds since the snapshot, and revisions where a member still tells its own.
+
+    ``revisions`` is None where they cannot be counted, and ``unknown`` says why.
+    """
+    seconds = max(0, int((moment(now) - moment(snapshot["taken_at"])).total_seconds()))
+    revisions = _lost_revisions(view, snapshot, journals) if view["revision"] else None
+    unknown = (
+        "cannot be told: a restore has raised the revision in between" if view["revision"] else "no member can tell"
+    )
+    return {"seconds": seconds, "revisions": revisions, "unknown": unknown if revisions is None else ""}
+
+
+def _lost_revisions(view: Mapping[str, Any], snapshot: Mapping[str, Any], journals: Mapping[str, Any]) -> Optional[int]:
+    """How many revisions were written since the snapshot, without those by which a restore in between has raised them."""
+    now, then = int(view["revision"]), int(snapshot["revision"])
+    lost = now - then
+    for journal in journals.values():
+        of = (journal.get("plan") or {}).get("of") or {}
+        if of.get("cluster_id") and of["cluster_id"] == view["cluster_id"] and then < of["revision"]:
+            # Those since that restore, and those that the snapshot of that restore was ahead of this one.
+            lost = now - of["revision"] + max(0, int(of["snapshot"]["revision"]) - then)
+    return lost if abs(lost) < BUMP_MARGIN // 2 else None  # nobody has written so many
 
 
 # ---- small things ----------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from typing import Any, Dict, List, Mapping, Sequence
 
 from .restore_plan import NOTHING, RESTORE, RESUME, ROLLBACK
 from .settings import parked_manifest
+from .snapshot_order import clock_of
 from .snapshots import DATABASE
 from .words import duration, table
 
@@ -63,7 +64,7 @@ def _cluster(cluster: Mapping[str, Any]) -> List[str]:
     on = snapshot.get("on")
     rows = [
         ["snapshot", f"{snapshot['path']} ({'on ' + on if on else 'on the controller'})"],
-        ["", f"taken {snapshot.get('taken_at') or 'at an unknown time'}, {int(snapshot['size']):,} bytes"],
+        ["", f"taken {snapshot['taken_at']}{clock_of(snapshot)}, {int(snapshot['size']):,} bytes"],
         ["", f"SHA-256 {snapshot['sha256']}, {_vouched(snapshot)}"],
     ]
     if snapshot.get("encryption_keys"):
@@ -76,7 +77,7 @@ def _cluster(cluster: Mapping[str, Any]) -> List[str]:
         rows.append(["", f"{what} the controller, in {spool['path']}: needs {spool['need']:,} bytes for that time"])
     before: Dict[str, Any] = cluster.get("before") or {}
     if before:
-        rows.append(["will be lost", _loss(cluster["loss"])])
+        rows.append(["will be lost", _loss(cluster["loss"], clock_of(snapshot))])
         rows.append(["now running", _running(before, int(snapshot["size"]))])
     rows += [
         [
@@ -103,12 +104,13 @@ def _vouched(snapshot: Mapping[str, Any]) -> str:
     return "of a copied database: nothing vouches for its content" if snapshot["kind"] == DATABASE else "verified"
 
 
-def _loss(loss: Mapping[str, Any]) -> str:
+def _loss(loss: Mapping[str, Any], clock: str) -> str:
     seconds, revisions = loss["seconds"], loss["revisions"]
     age = "everything written since the snapshot was taken"
-    age += f" ({duration(seconds)} ago)" if seconds is not None else ""
+    age += f" ({duration(seconds)} ago{clock})" if seconds is not None else ""
     if revisions is None:
-        return f"{age}; no member runs that could tell how many revisions"
+        why = loss.get("unknown") or "no member can tell"  # the plan of an earlier version gives no reason
+        return f"{age}; how many revisions that is, {why}"
     if revisions < 0:
         return f"nothing: the members are {-revisions:,} revisions behind the snapshot"
     return f"{age}: {revisions:,} revisions"

@@ -23,7 +23,7 @@ import tempfile
 import time
 from dataclasses import replace
 from itertools import islice
-from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple, cast
 
 from . import strict_json
 from ._packed import compression_of, room, unpack
@@ -45,6 +45,7 @@ from .commands import (
 from .errors import EtcdError
 from .identity import hex_id
 from .snapshot_kubernetes import kubernetes_in
+from .snapshot_order import lineages, newest
 from .users import auth_enabled, users_of
 
 SCHEMA = 1
@@ -287,15 +288,15 @@ def recorded_revisions(folder: str) -> Dict[str, int]:
     return found
 
 
-def revision_of_data(data_dir: str) -> int:
-    """The revision in the database of a stopped member; 0 where there is none or it cannot be read.
+def told_by_data(data_dir: str) -> Dict[str, Any]:
+    """What the database of a stopped member tells: ``{"revision", "member_ids"}``; 0 and none where it cannot be read.
 
     What was only in the WAL is not counted: at most some ten thousand writes, far below the margin of a bump.
     """
-    try:
-        return int(describe(os.path.join(data_dir, "member", "snap", "db"))["revision"])
-    except EtcdError:
-        return 0
+    told: Dict[str, Any] = {"revision": 0, "members": []}
+    with contextlib.suppress(EtcdError):
+        told = describe(os.path.join(data_dir, "member", "snap", "db")) if data_dir else told
+    return {"revision": told["revision"], "member_ids": [member["id"] for member in told["members"]]}
 
 
 def manifest_mismatch(manifest: Optional[Mapping[str, Any]], size: int, sha256: str) -> str:
@@ -367,9 +368,9 @@ def catalogue(
     run: Optional[Run] = None,
     scratch: str = "",
 ) -> List[Dict[str, Any]]:
-    """Every file of ``folder`` that is or might have been a snapshot, the newest first. See ``entry`` for the shape.
+    """Every file of ``folder`` that is or might have been a snapshot, the youngest first. See ``entry`` for the shape.
 
-    ``depth`` is how many are read to their end: ``newest`` goes down from the newest until one is good, for each cluster
+    ``depth`` is how many are read to their end: ``newest`` goes down from the newest until one is good, for each etcd cluster
     that has snapshots here; ``all`` and ``none`` do what they say. Hidden files and ``*.json`` are passed over. A folder
     that is missing or unreadable is an empty catalogue; ``folder_problem`` says why. ``now`` is in seconds since the epoch.
     """
@@ -380,21 +381,17 @@ def catalogue(
     paths = [os.path.join(folder, name) for name in names if not name.startswith(".") and not name.endswith(".json")]
     entries = [entry(path, False, now) for path in paths if os.path.isfile(path)]
     entries.sort(key=lambda found: found["age"])
-    have_good = set()
-    for number, found in enumerate(entries):
-        enough = _whose(found) in have_good or found["kind"] == DATABASE  # which is never the newest good one
-        if depth == NONE or not found["ok"] or (depth == NEWEST and enough):
-            continue
-        entries[number] = read = entry(found["path"], True, now, run, scratch)
-        if read["verified"] and read["ok"]:
-            have_good |= {_whose(found), _whose(read)}
-    return entries
-
-
-def _whose(found: Mapping[str, Any]) -> Any:
-    """What tells the snapshots of one cluster from those of others in a folder: the manifest's word, else the peer URLs."""
-    said = (found["manifest"] or {}).get("cluster")
-    return said or tuple(sorted(url for member in found["members"] for url in member["peer_urls"]))
+    if depth == NONE:
+        return entries
+    read: Dict[str, Dict[str, Any]] = {}
+    for lineage in lineages([found for found in entries if found["ok"]]):
+        for found in lineage.newest_first():
+            if depth == NEWEST and found["kind"] == DATABASE:
+                continue  # it is never the newest good one
+            read[found["path"]] = one = entry(found["path"], True, now, run, scratch)
+            if depth == NEWEST and one["verified"] and one["ok"]:
+                break
+    return [read.get(found["path"], found) for found in entries]
 
 
 def entry(
@@ -467,12 +464,12 @@ def look(path: str, run: Optional[Run] = None, scratch: str = "") -> List[Dict[s
 
 
 def newest_good(entries: List[Dict[str, Any]]) -> Optional[Dict[str, Any]]:
-    """The newest entry that may be restored without being named; None where there is none.
+    """The newest entry that may be restored without being named, by ``snapshot_order``; None where there is none.
 
     A copied database is never chosen here: it has no hash, and what was only in the WAL is missing from it.
     """
     good = [found for found in entries if found["ok"] and found["kind"] == SNAPSHOT]
-    return min(good, key=lambda found: found["age"]) if good else None
+    return cast(Optional[Dict[str, Any]], newest(good))
 
 
 def _verdict(path: str, thorough: bool) -> Verdict:

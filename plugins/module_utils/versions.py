@@ -11,7 +11,6 @@ from typing import NamedTuple, Optional
 
 from .errors import EtcdError
 
-
 _FAR_ENOUGH = 4096  # characters in which a version stands, if anywhere
 _VERSION = re.compile(r"(?<![\d.])(\d{1,9})\.(\d{1,9})(?:\.(\d{1,9})(?!\d)|(?!\.?\d))")
 

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any, List, Mapping, Sequence
 
 from .quorum import SERVES, UNASKABLE, UNSTARTED
+from .snapshot_order import clock_of
 
 
 def cluster_in_words(view: Mapping[str, Any]) -> List[str]:
@@ -46,7 +47,8 @@ def backups_in_words(entries: Sequence[Mapping[str, Any]], newest: Mapping[str, 
     """How old the newest good snapshot of a folder is, and what else lies there."""
     lines = [f"no usable backup in {folder}"]
     if newest:
-        lines = [f"newest backup is {newest['path']}, {duration(newest['age'])} old, revision {newest['revision']}"]
+        age = f"{duration(newest['age'])} old{clock_of(newest)}"
+        lines = [f"newest backup is {newest['path']}, {age}, revision {newest['revision']}"]
     return lines + [f"not usable: {entry['reason']}" for entry in entries if not entry["ok"]]
 
 

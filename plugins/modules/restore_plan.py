@@ -42,8 +42,8 @@ options:
     type: str
     required: true
   snapshot:
-    description: V(latest) for the newest verified snapshot of each cluster, or the path of one, on the controller or on a host,
-      plain or compressed by gzip or zstd.
+    description: V(latest) for the newest verified snapshot of each cluster, by its revision and not by the time of its file, or
+      the path of one, on the controller or on a host, plain or compressed by gzip or zstd.
     type: str
     default: latest
   source:

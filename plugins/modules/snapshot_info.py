@@ -56,7 +56,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 snapshots:
-  description: The files, the newest first. C(*.json) and hidden files are passed over.
+  description: The files, the youngest first. C(*.json) and hidden files are passed over.
   returned: always
   type: list
   elements: dict
@@ -189,7 +189,10 @@ snapshots:
         cluster: prod
         revision: 2
 newest:
-  description: The newest good snapshot; null where there is none. A copied database is never it.
+  description:
+    - The newest good snapshot; null where there is none. A copied database is never it.
+    - Within one etcd cluster it is the one with the highest revision, whenever the file was written. Between the clusters that
+      restores have made, it is the latest by its manifest, and only then by the time of the file.
   returned: always
   type: dict
   sample:

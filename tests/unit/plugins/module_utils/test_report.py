@@ -277,7 +277,7 @@ def test_a_restore_that_was_rolled_back():
     assert report["outcome"] == "rolled-back" and report["touched"]
     assert report["headline"] == "The restore of cluster etcd failed, and its old data is back in place."
     assert report["outage"]["at_most"] is None and report["outage"]["at_least"] > 0
-    assert report["proof"] == [] and report["loss"] == {"seconds": None, "revisions": None}
+    assert report["proof"] == [] and report["loss"] == {"seconds": None, "revisions": None, "unknown": ""}
     assert report["hosts"]["m1"]["kept"] == ["/srv/lab/m1/data.rolled-back-" + report["restore_id"]]
     assert report["hosts"]["m1"]["settings"] == [], "they are as they were"
     commands = [command for step in report["next_steps"] for command in step["commands"]]

@@ -68,6 +68,8 @@ def member(number, version="3.5.35", **changes):
             "mode": "0700",
             "db_size": 1000,
             "device": 1,
+            "revision": 0,
+            "member_ids": [],
         },
         "wal": {"exists": False, "is_mount": False, "device": None},
         "disk": [{"path": "/var/lib/etcd", "device": 1, "noexec": False, "free": 10 * GIB, "total": 20 * GIB}],
@@ -161,7 +163,7 @@ def snapshot(path="/backups/a.db", **changes):
         "key_revision": 100,
         "taken_at": "2026-11-24T02:30:00Z",
         "cluster_version": "3.5.0",
-        "members": [{"name": "m1", "peer_urls": ["http://10.0.0.1:2380"]}],
+        "members": [{"id": "1", "name": "m1", "peer_urls": ["http://10.0.0.1:2380"]}],
         "manifest": {"cluster": "etcd", "user_keys": 7},
         "kubernetes": False,
         "encryption_keys": [],
@@ -229,7 +231,46 @@ def test_identities_are_predicted_from_urls_and_token():
 
 
 def test_the_loss_is_told_in_seconds_and_revisions():
-    assert make_plan(hosts(), options())["clusters"]["etcd"]["loss"] == {"seconds": 1800, "revisions": 20}
+    assert make_plan(hosts(), options())["clusters"]["etcd"]["loss"] == {
+        "seconds": 1800,
+        "revisions": 20,
+        "unknown": "",
+    }
+
+
+def test_where_no_member_tells_its_revision_the_lost_ones_are_unknown():
+    loss = make_plan(hosts(revision=0), options())["clusters"]["etcd"]["loss"]
+    assert (loss["revisions"], loss["unknown"]) == (None, "no member can tell")
+
+
+def test_lost_revisions_are_those_that_were_written_and_not_those_of_a_bump():
+    """Seen: "4,000,000,002 revisions will be lost"."""
+    first = make_plan(hosts(), options())
+    made = first["clusters"]["etcd"]
+
+    def loss(now, **changes):
+        given = with_journals(first, all={"step": "finished", "open": False})
+        for facts in given.values():
+            facts["view"] = view(revision=now, cluster_id=made["cluster_id"])
+        plan = make_plan(
+            given, options(controller_snapshots=[snapshot(**changes)], again=True, snapshot="/backups/a.db")
+        )
+        return plan["clusters"]["etcd"]["loss"]["revisions"], "\n".join(plan_in_words(plan))
+
+    assert loss(made["revision"] + 7)[0] == 7, "the snapshot of that restore once more"
+    assert loss(made["revision"] + 7, revision=90, key_revision=90)[0] == 17, "and one that is older by 10"
+    after = made["revision"] + 3
+    assert loss(made["revision"] + 7, revision=after, key_revision=after)[0] == 4, "and one that was taken since"
+    revisions, words = loss(made["revision"] + 4 * BUMP_MARGIN)  # other restores, of which nothing is recorded
+    assert revisions is None
+    assert "how many revisions that is, cannot be told: a restore has raised the revision in between" in words
+
+
+def test_a_snapshot_far_above_the_members_is_not_called_no_loss():
+    """A snapshot of a restore that was taken back has the higher revision; what was written since is lost all the same."""
+    far = 100 + BUMP_MARGIN
+    plan = make_plan(hosts(), options(controller_snapshots=[snapshot(revision=far, key_revision=far)]))
+    assert plan["clusters"]["etcd"]["loss"]["revisions"] is None
 
 
 def test_the_leader_stops_last():
@@ -428,10 +469,49 @@ def test_the_newest_verified_snapshot_of_this_cluster_is_chosen():
     assert plan["clusters"]["etcd"]["snapshot"]["path"] == "/backups/a.db"
 
 
+def test_the_newest_is_that_with_the_highest_revision_and_a_disagreement_is_a_warning():
+    """Seen: an old snapshot that was copied into the folder was preferred to a newer one with a manifest."""
+    told = {"cluster": "etcd", "cluster_id": "aaaa", "taken_at": "2026-11-24T01:00:00Z", "user_keys": 7}
+    best = snapshot("/backups/best.db", taken_at="2026-11-24T01:00:00Z", sha256="cd" * 32, manifest=told)
+    copied = snapshot("/backups/copied.db", revision=60, taken_at="2026-11-24T02:59:00Z", verified=False, manifest=None)
+    plan = make_plan(hosts(), options(controller_snapshots=[copied, best]))
+    assert plan["clusters"]["etcd"]["snapshot"]["path"] == "/backups/best.db"
+    (warning,) = [item["cause"] for item in plan["warnings"] if "newest" in item["cause"]]
+    assert "/backups/best.db on the controller (revision 100, taken 2026-11-24T01:00:00Z) is taken" in warning
+    assert "copied.db on the controller (revision 60, taken 2026-11-24T02:59:00Z by its file time)" in warning
+    assert "-e etcd_restore_snapshot=/backups/copied.db" in warning
+    named = make_plan(hosts(), options(controller_snapshots=[copied, best], snapshot="/backups/best.db"))
+    assert not [item for item in named["warnings"] if "newest" in item["cause"]], "who names one has chosen"
+
+
+def test_a_snapshot_of_a_restore_that_was_taken_back_is_not_the_newest():
+    first = make_plan(hosts(), options())
+    made = first["clusters"]["etcd"]
+    given = with_journals(first, all={"step": "rolled_back", "open": False, "back": True})
+    for facts in given.values():
+        facts["view"] = None
+        facts["member"]["running"] = False
+    manifest = {"cluster": "etcd", "cluster_id": made["cluster_id"], "taken_at": "2026-11-24T02:59:00Z"}
+    told = {"taken_at": manifest["taken_at"], "manifest": manifest, "revision": made["revision"] + 5}
+    members = [{"id": number, "name": name, "peer_urls": []} for number, name in made["members"].items()]
+    undone = snapshot("/backups/undone.db", members=members, **told)
+    plan = make_plan(given, options(controller_snapshots=[undone, snapshot()]))
+    assert plan["clusters"]["etcd"]["snapshot"]["path"] == "/backups/a.db"
+    assert any("/backups/undone.db" in item["cause"] for item in plan["warnings"])
+
+
+def test_a_file_time_is_called_one():
+    text = "\n".join(plan_in_words(make_plan(hosts(), options(controller_snapshots=[snapshot(manifest=None)]))))
+    assert "taken 2026-11-24T02:30:00Z by its file time" in text and "(30 min ago by its file time)" in text
+    told = {"cluster": "etcd", "taken_at": "2026-11-24T02:30:00Z"}
+    text = "\n".join(plan_in_words(make_plan(hosts(), options(controller_snapshots=[snapshot(manifest=told)]))))
+    assert "file time" not in text
+
+
 def test_a_snapshot_without_manifest_is_known_by_its_members():
     entry = snapshot(manifest=None)
     assert make_plan(hosts(), options(controller_snapshots=[entry]))["refusals"] == []
-    stranger = snapshot(manifest=None, members=[{"name": "x", "peer_urls": ["http://10.9.9.9:2380"]}])
+    stranger = snapshot(manifest=None, members=[{"id": "9", "name": "x", "peer_urls": ["http://10.9.9.9:2380"]}])
     assert "no usable snapshot" in causes(make_plan(hosts(), options(controller_snapshots=[stranger])))
 
 
@@ -651,7 +731,7 @@ def test_old_members_that_are_no_part_of_the_new_cluster_are_to_be_asked():
     assert make_plan(given, options())["hosts"]["host1"]["of"]["old_endpoints"] == []
     left_out = make_plan(given, options(exclude=["host3", "m3"]))
     assert left_out["hosts"]["host1"]["of"]["old_endpoints"] == ["http://10.0.0.3:2379"]
-    past = {"name": "m4", "peer_urls": ["http://10.0.0.4:2380"], "client_urls": ["http://10.0.0.4:2379"]}
+    past = {"id": "4", "name": "m4", "peer_urls": ["http://10.0.0.4:2380"], "client_urls": ["http://10.0.0.4:2379"]}
     shrunk = make_plan(hosts(), options(controller_snapshots=[snapshot(members=[*snapshot()["members"], past])]))
     assert shrunk["hosts"]["host1"]["of"]["old_endpoints"] == ["http://10.0.0.4:2379"]
     clone = make_plan(hosts(), options(controller_snapshots=[snapshot(members=[past])]))

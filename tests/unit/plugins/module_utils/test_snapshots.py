@@ -22,6 +22,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils import _packed, snapsh
 from ansible_collections.quorum.etcd.plugins.module_utils.commands import Connection, Result, Tool, Tools
 from ansible_collections.quorum.etcd.plugins.module_utils.errors import EtcdError
 from ansible_collections.quorum.etcd.plugins.module_utils.versions import Version
+from ansible_collections.quorum.etcd.plugins.module_utils.words import backups_in_words
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 LINES = ("3.4", "3.5", "3.6", "3.7")
@@ -138,6 +139,27 @@ def put(folder, name, line="3.6", taken_at=None, age=0, **manifest):
     return path
 
 
+def at_revision(revision, line="3.6"):
+    """The same snapshot with another last revision, and a hash that is right."""
+    body = content(line)[:-32].replace((44).to_bytes(8, "big") + b"_", revision.to_bytes(8, "big") + b"_")
+    return body + hashlib.sha256(body).digest()
+
+
+def test_an_old_snapshot_that_was_copied_here_is_not_the_newest(tmp_path, monkeypatch):
+    """Seen: by its file time it was, and the newer one was not even read to its end."""
+    (tmp_path / "newer.db").write_bytes(at_revision(70))
+    os.utime(tmp_path / "newer.db", (NOW - 3600, NOW - 3600))
+    put(tmp_path, "copied.db", age=5)
+    read = counted(monkeypatch)
+    found = snapshots.catalogue(str(tmp_path), now=NOW)
+    assert [(entry["name"], entry["revision"]) for entry in found] == [("copied.db", 44), ("newer.db", 70)]
+    newest = snapshots.newest_good(found)
+    assert newest["name"] == "newer.db" and newest["verified"] and read == ["newer.db"]
+    assert backups_in_words(found, newest, str(tmp_path)) == [
+        f"newest backup is {tmp_path}/newer.db, 1 h old by its file time, revision 70"
+    ]
+
+
 def test_the_newest_is_first_by_its_manifest_else_by_its_time(tmp_path):
     put(tmp_path, "a.db", taken_at="2026-11-24T03:00:00Z", age=0)
     put(tmp_path, "b.db", age=60)
@@ -147,7 +169,7 @@ def test_the_newest_is_first_by_its_manifest_else_by_its_time(tmp_path):
     found = snapshots.catalogue(str(tmp_path), now=NOW)
     assert [(entry["name"], entry["age"]) for entry in found] == [("b.db", 60), ("c.db", 100), ("a.db", 2800)]
     assert all(entry["ok"] and entry["revision"] == 44 for entry in found)
-    assert snapshots.newest_good(found)["name"] == "b.db"
+    assert snapshots.newest_good(found)["name"] == "c.db", "of one revision, a manifest goes before a file time"
     assert found[0]["manifest"] is None and found[1]["manifest"]["schema"] == 1
 
 
@@ -596,7 +618,9 @@ def test_manifests_record_revisions_also_of_snapshots_that_are_damaged_or_gone(t
 
 def test_the_database_of_a_stopped_member_tells_its_revision(tmp_path):
     (tmp_path / "member" / "snap").mkdir(parents=True)
-    assert snapshots.revision_of_data(str(tmp_path)) == 0
+    assert snapshots.told_by_data(str(tmp_path)) == snapshots.told_by_data("") == {"revision": 0, "member_ids": []}
     database = tmp_path / "member" / "snap" / "db"
     database.write_bytes(content()[:-32])
-    assert snapshots.revision_of_data(str(tmp_path)) == snapshots.describe(str(database))["revision"] > 0
+    told, described = snapshots.told_by_data(str(tmp_path)), snapshots.describe(str(database))
+    assert told["revision"] == described["revision"] > 0
+    assert told["member_ids"] == [member["id"] for member in described["members"]] != []
