@@ -59,14 +59,17 @@ def locate(words: Sequence[str]) -> Optional[Etcd]:
     passing = first in _PASSING and "-i" not in words[1:2]
     if shell == 0 or (shell > 0 and passing):
         return _in_shell(words, shell)
-    places = [
-        at for at, word in enumerate(words) if at and _base(word) == "etcd" and _begins_arguments(words[at + 1 :])
-    ]
     is_client = first in _CONTAINERS and "run" in words[1:3]
-    if not places or not (passing or is_client):
+    at = next((at for at in range(1, len(words)) if _is_etcd(words, at, is_client)), -1)
+    if at < 0 or not (passing or is_client):
         return None
-    at = places[-1]
-    return Etcd(list(words[at + 1 :]), at, False, passing, [] if passing else list(words[1:at]))
+    return Etcd(list(words[at + 1 :]), at, False, passing, list(words[1:at]) if is_client else [])
+
+
+def _is_etcd(words: Sequence[str], at: int, is_client: bool) -> bool:
+    """Whether this word is the executable, and not the value of an option of the container's client: ``--name etcd``."""
+    is_value = is_client and words[at - 1].startswith("-") and "=" not in words[at - 1]
+    return _base(words[at]) == "etcd" and words[at][0] != "-" and not is_value and _begins_arguments(words[at + 1 :])
 
 
 def _base(word: str) -> str:

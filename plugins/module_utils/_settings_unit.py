@@ -50,6 +50,8 @@ class Unit:
     exec_start: Optional[Directive] = None
     environment: List[Directive] = field(default_factory=list)
     environment_files: List[str] = field(default_factory=list)
+    binds: List[str] = field(default_factory=list)
+    root: str = ""
 
 
 def parse(text: str) -> Unit:
@@ -69,6 +71,10 @@ def merge(found: List[Directive]) -> Unit:
         elif directive.key == "EnvironmentFile":
             files = [directive.raw.strip()]
             unit.environment_files = [*unit.environment_files, *files] if files[0] else []
+        elif directive.key in ("BindPaths", "BindReadOnlyPaths"):
+            unit.binds = [*unit.binds, *directive.raw.split()] if directive.raw.strip() else []
+        elif directive.key == "RootDirectory":
+            unit.root = directive.raw.strip().rstrip("/")
     return unit
 
 

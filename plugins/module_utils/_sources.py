@@ -84,6 +84,7 @@ class Sources:
     exec_start: str = ""
     volumes: List[_settings_pod.Volume] = field(default_factory=list)
     image: str = ""
+    contained: bool = False
     obscure: str = ""
 
     def effective(self) -> Dict[str, Found]:
@@ -196,6 +197,7 @@ def unit_sources(host: Host, unit: Unit) -> Sources:
     merged = _settings_unit.merge([directive for directive, _path in owners])
     sources.unit_path = path_of[id(merged.exec_start)] if merged.exec_start else unit.files[0]
     resolve = _Specifiers(unit)
+    _take_root(sources, merged, resolve)
     _take_environment(sources, merged, path_of, resolve)
     _take_environment_files(host, sources, merged, resolve)
     _take_flags(host, sources, merged, resolve)
@@ -267,8 +269,23 @@ def _take_container(host: Host, sources: Sources, etcd: Etcd, resolve: Any) -> N
             _take_variable(sources, name, Found(value, VARIABLE, "env", resolve(path)))
     for name, value in _settings_unit.container_variables(etcd).items():
         _take_variable(sources, name, Found(resolve(value), VARIABLE, "unit", sources.unit_path))
-    volumes = [_settings_pod.Volume(inside, outside) for inside, outside in mounts(etcd.client).items()]
-    sources.volumes = sorted(volumes, key=lambda volume: -len(volume.inside))
+    sources.contained = True
+    _take_volumes(sources, mounts(etcd.client))
+
+
+def _take_volumes(sources: Sources, outside_of: Mapping[str, str]) -> None:
+    """Where the host has what the member sees at other paths, the longest path first."""
+    found = [_settings_pod.Volume(inside.rstrip("/"), outside.rstrip("/")) for inside, outside in outside_of.items()]
+    sources.volumes = sorted([*sources.volumes, *found], key=lambda volume: -len(volume.inside))
+
+
+def _take_root(sources: Sources, merged: _settings_unit.Unit, resolve: Any) -> None:
+    """``BindPaths=`` and ``RootDirectory=`` of a unit."""
+    outside_of = {"": resolve(merged.root)} if merged.root else {}
+    for word in merged.binds:
+        outside, _colon, inside = resolve(word).lstrip("-").partition(":")
+        outside_of[(inside or outside).partition(":")[0]] = outside
+    _take_volumes(sources, outside_of)
 
 
 def _in_variable(sources: Sources, variable: str, value: str) -> Found:
@@ -350,6 +367,7 @@ def pod_sources(host: Host, manifest: str, parked: str) -> Sources:
         return sources
     sources.volumes = _at(manifest, _settings_pod.volumes, text)
     sources.image = _at(manifest, _settings_pod.image, text)
+    sources.contained = True
     for name, value in _at(manifest, lambda content: settings.read("static_pod", content), text).items():
         sources.flags[name] = Found(value, FLAG, "static_pod", manifest)
     config = sources.flags.get("config-file")

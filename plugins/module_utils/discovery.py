@@ -17,6 +17,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 from urllib.parse import urlsplit
 
 from . import settings
+from ._mounts import on_host
 from ._names import SECRET, flags, variable_of
 from ._processes import (
     Given,
@@ -120,7 +121,7 @@ class _Look:
         """A configuration file that only the process tells of."""
         path = config_file(self.process) if self.process else ""
         if path and not self.sources.yaml_path:
-            own = host_path(path, self.sources.volumes)
+            own = self._on_host(path) or path
             seen = seen_by(self.host, self.process, path)
             take_yaml(self.host, self.sources, own, seen if seen != path else own)
             if seen != path and own == path:  # it exists in the container only
@@ -252,7 +253,7 @@ class _Look:
     def result(self) -> Dict[str, Any]:
         options, found = self.options, self._found()
         name = options["name"] or self.value("name", "default" if found else "")
-        data = options["data_dir"] or self._data_dir(found)
+        data = options["data_dir"] or self._data_dir()
         wal = options["wal_dir"] or self._path("wal-dir")
         tls = {"client": self._tls(""), "peer": self._tls("peer-")}
         listen_peer = self._urls("listen-peer-urls", "http://localhost:2380" if found else "")
@@ -272,7 +273,11 @@ class _Look:
             "listen_client_urls": listen_client,
             "data_dir": data,
             "wal_dir": wal,
-            "data": {**data_facts(self.host, data, wal), **self._told_by(data)},
+            "data": {
+                **data_facts(self.host, data, wal),
+                **self._told_by(data),
+                "contained": "" if data else self._own_data_dir(),
+            },
             "wal": wal_facts(self.host, wal),
             "disk": [
                 disk_facts(self.host, path) for path in (data, wal, options["state_dir"], options["aside_dir"]) if path
@@ -364,18 +369,30 @@ class _Look:
             )
         return "stopped" if self.options["start_command"] else "unknown"
 
-    def _data_dir(self, found: bool) -> str:
+    def _data_dir(self) -> str:
+        return self._on_host(self._own_data_dir()) or ""
+
+    def _own_data_dir(self) -> str:
+        """As the member itself names it, which in a container need be no path of the host's."""
         if self.process:
-            return host_path(data_dir(self.host, self.process, self.given), self.sources.volumes)
+            return data_dir(self.host, self.process, self.given)
         path = self.value("data-dir")
-        return host_path(path, self.sources.volumes) if path.startswith("/") else ""
+        return path if path.startswith("/") else ""
+
+    def _on_host(self, path: str) -> Optional[str]:
+        """The host's path of one of the member's; None where it is in a container's own file system."""
+        guess = host_path(path, self.sources.volumes)
+        if self.process:
+            return on_host(self.host, self.process, path, guess)
+        is_covered = guess != path or any(path == volume.inside for volume in self.sources.volumes)
+        return guess if (is_covered or not self.sources.contained) and (guess.startswith("/") or not guess) else None
 
     def _path(self, setting: str) -> str:
         """A path setting as the host sees it; relative to the process's folder, or unknown without one."""
         path = self.value(setting)
         if path and not path.startswith("/"):
             path = os.path.normpath(os.path.join(self.process.cwd, path)) if self.process and self.process.cwd else ""
-        return host_path(path, self.sources.volumes)
+        return self._on_host(path) or path
 
     def _urls(self, setting: str, default: str = "") -> List[str]:
         return [url.strip() for url in (self.value(setting) or default).split(",") if url.strip()]

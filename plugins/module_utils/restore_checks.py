@@ -77,8 +77,17 @@ def _check_host(host: str, member: Mapping[str, Any], findings: Findings) -> Non
             findings.refuse(cause, "set etcd_bin_dir.", host)
     except EtcdError as error:
         findings.refuse(error.message + _why_missing(member, "etcdutl"), error.next_step, host)
+    contained = member["data"]["contained"]
+    if contained:
+        findings.refuse(
+            f"its data directory {contained} is in the file system of its container, and in no folder of the host that"
+            " outlives it.",
+            "mount a folder of the host there, with the data in it, and run again; where one is mounted, name it in"
+            " etcd_data_dir.",
+            host,
+        )
     for key, variable in (("name", "etcd_name"), ("peer_urls", "etcd_peer_urls"), ("data_dir", "etcd_data_dir")):
-        if not member[key]:
+        if not member[key] and not (key == "data_dir" and contained):
             findings.refuse(f"its {key.replace('_', ' ')} could not be read from the host.", f"set {variable}.", host)
     if not member["connection"]["endpoints"]:
         findings.refuse("its client URL could not be read from the host.", "set etcd_client_urls.", host)

@@ -72,6 +72,8 @@ member:
     - V(service.image) and V(service.kubelet) are known of a static pod only.
     - V(settings) has V(within) where a variable that is none of etcd's own, such as C(ETCD_OPTS), holds the setting.
       V(service.obscure) says why what starts etcd could not be read.
+    - Paths are the host's, also those of a member in a container or in a unit with mounts of its own. V(data.contained) is
+      the member's own name of a data directory that is in its container only.
     - V(service.start_timeout) are the seconds that systemd gives it to start, null where it has no limit.
     - V(unsettable) says why settings that a restore writes cannot be set where they are written; it is found by setting them
       in memory. V(shadowed) are settings that are there as a flag and as a variable, which etcd ends at.
@@ -114,6 +116,7 @@ member:
       has_member: true
       entries: [member]
       foreign: []
+      contained: ""
       parent_owner: [0, 0]
       is_mount: false
       owner: 104

@@ -23,6 +23,12 @@ WANTED = {"initial-cluster": CLUSTER, "initial-cluster-token": "t-1", "initial-c
         ("env GOMAXPROCS=2 etcd", "", True),
         ("nice -n -5 ionice -c2 etcd -name m1", "-name m1", True),
         ("docker run --name etcd -v /d:/d quay.io/etcd:v3 /usr/local/bin/etcd --name m1", "--name m1", False),
+        (
+            "docker run --name etcd --rm img etcd --data-dir /var/lib/etcd --name x",
+            "--data-dir /var/lib/etcd --name x",
+            False,
+        ),
+        ("stdbuf -oL etcd --data-dir /d/etcd --name x", "--data-dir /d/etcd --name x", True),
         ("podman run --name etcd img etcd $OPTS", "$OPTS", False),
     ],
 )

@@ -286,6 +286,64 @@ class TestWhatARestoreWouldMeet:
         assert data["parent_owner"] == [os.getuid(), os.getgid()]
 
 
+class TestMounts:
+    """Paths that the member sees, and the host has elsewhere."""
+
+    UNIT = "/etc/systemd/system/etcd.service"
+
+    def runs_in_a_container(self, host, inside, outside, own_mounts, mounts):
+        host.process(40, ["etcd", "--name=m1", f"--data-dir={inside}"])
+        host.put("/proc/40/mountinfo", own_mounts)
+        host.put("/proc/self/mountinfo", mounts)
+        (host.root / "proc/40/root").mkdir()
+        host.put(f"{outside}/member/snap/db", "x")
+        seen = host.root / f"proc/40/root{inside}"
+        seen.parent.mkdir(parents=True, exist_ok=True)
+        os.symlink(str(host.root / outside.lstrip("/")), str(seen))
+
+    OWN = (
+        "1 0 0:50 / / rw - overlay overlay rw\n2 1 8:1 /data/et\\040cd /var/lib/etcd rw shared:1 - ext4 /dev/sda1 rw\n"
+    )
+
+    def test_a_running_containers_volume_is_found_by_its_file_system(self, host):
+        hosts = "1 0 8:2 / / rw - ext4 /dev/sda2 rw\n2 1 8:1 / /srv rw - ext4 /dev/sda1 rw\n"
+        self.runs_in_a_container(host, "/var/lib/etcd", "/srv/data/et cd", self.OWN, hosts)
+        found = host.discover()
+        assert (found["data_dir"], found["data"]["contained"]) == ("/srv/data/et cd", "")
+        assert found["data"]["has_member"] is True
+
+    @pytest.mark.parametrize(
+        ("outside", "own"),
+        [
+            ("/docker/overlay2/x/merged/var/lib/etcd", "1 0 0:50 / / rw - overlay overlay rw\n"),
+            ("/kubelet/pods/u/volumes/kubernetes.io~empty-dir/d", "1 0 8:2 /kubelet/pods/u/volumes/kubernetes.io~empty-dir/d"
+             " /var/lib/etcd rw - ext4 /dev/sda2 rw\n"),
+            ("/elsewhere", "1 0 0:77 / /var/lib/etcd rw - tmpfs tmpfs rw\n"),
+        ],
+        ids=["its own layer", "emptyDir", "tmpfs"],
+    )  # fmt: skip
+    def test_data_that_goes_with_the_container_has_no_folder_of_the_hosts(self, host, outside, own):
+        hosts = "1 0 8:2 / / rw - ext4 /dev/sda2 rw\n2 1 0:50 / /docker/overlay2/x/merged rw - overlay overlay rw\n"
+        self.runs_in_a_container(host, "/var/lib/etcd", outside, own, hosts)
+        found = host.discover()
+        assert (found["data_dir"], found["data"]["contained"]) == ("", "/var/lib/etcd")
+
+    def test_bind_paths_of_a_stopped_unit(self, host):
+        text = "[Service]\nBindPaths=/data/etcd:/var/lib/etcd -/etc/pki:/pki:rbind\n"
+        host.put(self.UNIT, text + "ExecStart=/usr/bin/etcd --data-dir=/var/lib/etcd/x --cert-file=/pki/a.crt\n")
+        found = host.discover()
+        assert (found["data_dir"], found["tls"]["client"]["cert"]) == ("/data/etcd/x", "/etc/pki/a.crt")
+        host.put(self.UNIT, "[Service]\nRootDirectory=/jail\nExecStart=/usr/bin/etcd --data-dir=/d\n")
+        assert host.discover()["data_dir"] == "/jail/d"
+
+    @pytest.mark.parametrize("volume", ["", "-v etcd-data:/var/lib/etcd", "-v /data:/elsewhere"])
+    def test_a_stopped_containers_data_without_a_folder_of_the_host(self, host, volume):
+        run = f"/usr/bin/docker run {volume} --name etcd img etcd --name=m1 --data-dir=/var/lib/etcd"
+        host.put(self.UNIT, f"[Service]\nExecStart={run}\n")
+        found = host.discover()
+        assert (found["data_dir"], found["data"]["contained"]) == ("", "/var/lib/etcd")
+
+
 class TestPlainUnit:
     def test_flags_and_variables_in_them(self, host):
         host.put("/etc/systemd/system/etcd.service", PLAIN_UNIT)

@@ -61,6 +61,7 @@ def member(number, version="3.5.35", **changes):
             "has_member": True,
             "entries": ["member"],
             "foreign": [],
+            "contained": "",
             "parent_owner": [0, 0],
             "is_mount": False,
             "owner": 106,
@@ -591,6 +592,10 @@ REFUSALS = {
     "command without commands": (
         lambda m, h: m["service"].update(manager="command"),
         "host3: its service manager is 'command', but a command to start or to stop it is missing",
+    ),
+    "data in a container": (
+        lambda m, h: (m.update(data_dir=""), m["data"].update(contained="/var/lib/etcd")),
+        "host3: its data directory /var/lib/etcd is in the file system of its container",
     ),
     "what is not etcd's in the data directory": (
         lambda m, h: m["data"].update(foreign=["photos", "backup.db"]),
