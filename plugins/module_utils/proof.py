@@ -36,12 +36,30 @@ def prove(
 ) -> List[Dict[str, Any]]:
     """Ask the cluster what the view does not say, and judge; see ``judge``."""
     user_keys: Union[int, str] = ""
-    old = list(of.get("old_endpoints") or ()) if thorough and tools.etcdctl else []
-    answers = ask(run, tools.etcdctl, replace(connection, endpoints=old), old, knock) if old and tools.etcdctl else []
+    alive = _alive(of, run, tools, connection, knock) if thorough else {}
     if thorough and of.get("user_keys") is not None and view["has_quorum"]:
         user_keys = _count(of, run, tools, connection)
-    alive = {answer.endpoint: answer.cluster_id for answer in answers if answer.status}
     return judge(of, view, user_keys, thorough, alive)
+
+
+def check_silent(of: Mapping[str, Any], run: Run, tools: Tools, connection: Connection, knock: Knock = reach) -> None:
+    """Before anything is stopped: no old member may answer that this restore does not stop; EtcdError where one does."""
+    alive = sorted(_alive(of, run, tools, connection, knock).items())
+    old = [f"{url} (cluster {found})" for url, found in alive if found not in (of["cluster_id"], of["before_id"])]
+    if old:
+        raise EtcdError(
+            f"old members of this cluster still answer at {', '.join(old)}: clients would go on to read old data from them.",
+            "stop them, and see to it that they stay stopped; nothing of this cluster was stopped.",
+        )
+
+
+def _alive(of: Mapping[str, Any], run: Run, tools: Tools, connection: Connection, knock: Knock) -> Dict[str, str]:
+    """The cluster ID of each of ``old_endpoints`` that answers."""
+    old = list(of.get("old_endpoints") or ())
+    if not old or not tools.etcdctl:
+        return {}
+    answers = ask(run, tools.etcdctl, replace(connection, endpoints=old), old, knock)
+    return {answer.endpoint: answer.cluster_id for answer in answers if answer.status}
 
 
 def judge(

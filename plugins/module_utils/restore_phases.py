@@ -30,7 +30,7 @@ from .errors import EtcdError
 from .journal import Journal, sync_folder
 from .kubernetes import Controllers
 from .progress import Progress, read_so_far, tree_size
-from .proof import failures, prove
+from .proof import check_silent, failures, prove
 from .tools import keep_tools, kept_tools, tools_from_dict
 
 # Followers stop first, since a leader that stops together with them looks in vain for one to hand over to (up to 7 s).
@@ -73,6 +73,8 @@ class Restore:
             self._verify_snapshot()
         self._keep_configuration()
         self._keep_tools()
+        if self.plan["reports"]:  # one for all
+            check_silent(self.plan["of"], self.run, self.tools, self.connection)
         if not self.plan["slow"]:
             self._restore_from_planned()
         self.journal.record(steps.STAGED)

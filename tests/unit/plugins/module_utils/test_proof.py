@@ -8,7 +8,14 @@ import json
 
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.commands import Connection, Result, Tool, Tools
-from ansible_collections.quorum.etcd.plugins.module_utils.proof import NOT_PERMITTED, failures, judge, prove
+from ansible_collections.quorum.etcd.plugins.module_utils.errors import EtcdError
+from ansible_collections.quorum.etcd.plugins.module_utils.proof import (
+    NOT_PERMITTED,
+    check_silent,
+    failures,
+    judge,
+    prove,
+)
 from ansible_collections.quorum.etcd.plugins.module_utils.versions import Version
 
 PLANNED = {"cluster_id": "c1", "members": {"1": "m1", "2": "m2"}, "revision": 1000, "user_keys": 7}
@@ -84,6 +91,21 @@ def test_old_members_are_asked_at_their_old_urls():
     assert [check["what"] for check in failures(checks)] == ["old members that answer"]
     assert "--endpoints=http://10.0.0.3:2379" in asked[0] and len(asked) == 1
     assert prove(of, SEEN, run, tools, to, thorough=False, knock=knock) and len(asked) == 1
+
+
+@pytest.mark.parametrize("cluster, refused", [(0xC0, True), (0xC1, False), (0xCB, False)])
+def test_old_members_that_this_restore_does_not_stop_are_found_before_it_stops_any(cluster, refused):
+    of = {"old_endpoints": ["http://10.0.0.3:2379"], "cluster_id": "c1", "before_id": "cb"}
+    status = {"header": {"cluster_id": cluster, "member_id": 3, "revision": 9}, "version": "3.6.16"}
+    answer = Result(0, json.dumps([{"Endpoint": "http://10.0.0.3:2379", "Status": status}]), "")
+    given = (of, lambda *_: answer, Tools(etcdctl=Tool("/usr/bin/etcdctl", Version(3, 6, 16))), Connection())
+    if refused:
+        with pytest.raises(EtcdError, match="still answer at http://10.0.0.3:2379 .cluster c0."):
+            check_silent(*given, knock=lambda *_: "")
+    else:
+        check_silent(*given, knock=lambda *_: "")
+    check_silent(*given, knock=lambda *_: "Connection refused")
+    check_silent({**of, "old_endpoints": []}, *given[1:])
 
 
 def test_no_checks_are_no_proof():
