@@ -430,7 +430,9 @@ class _Look:
     def _own_urls(self, clients: List[str], listen: List[str], peers: List[str]) -> List[str]:
         """The client URLs by which all hosts of a cluster can tell this member from the others."""
         alone = "," not in self.value("initial-cluster")
-        return clients if alone or self.options["client_urls"] else [_of_its_own(url, listen, peers) for url in clients]
+        if alone or self.options["client_urls"]:
+            return clients
+        return list(dict.fromkeys(_of_its_own(url, listen, peers) for url in clients))
 
     def _connection(self, clients: List[str], tls: Mapping[str, Any], tools: Tools) -> Dict[str, Any]:
         """How a client on this host reaches the member: what was asked for, else what the host's own clients use."""

@@ -379,7 +379,7 @@ def find_outage(
     old_quorum, new_quorum = quorum_size(voters), quorum_size(len(own))
     needed, again = new_quorum if asked_back else old_quorum, old_quorum if to_old_data else new_quorum
     running = [host for host in own if asked_back or own[host]["was_running"]]
-    had_quorum = before.get("has_quorum")
+    had_quorum = None if before.get("quorum_unknown") else before.get("has_quorum")
     if had_quorum is None or asked_back:
         had_quorum = bool(own) and len(running) >= needed
     found = dict.fromkeys(("start", "sure_start", "sure_end", "end", "at_least", "at_most", "back"))
@@ -472,7 +472,8 @@ def _loss(plan: Mapping[str, Any], stopped_at: Optional[str]) -> Dict[str, Any]:
         return {"seconds": None, "revisions": None, "unknown": ""}
     planned = plan.get("loss") or {}
     seconds, taken_at = planned.get("seconds"), (plan.get("snapshot") or {}).get("taken_at")
-    served = (plan.get("before") or {}).get("has_quorum", True)
+    before = plan.get("before") or {}
+    served = before.get("quorum_unknown") or before.get("has_quorum", True)
     if stopped_at and taken_at and served:
         since = int((instant(stopped_at) - instant(taken_at)).total_seconds())
         seconds = max(since, seconds or 0)

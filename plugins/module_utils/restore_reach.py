@@ -18,10 +18,11 @@ from .restore_terms import Findings
 
 def check_reach(hosts: Mapping[str, Any], findings: Findings) -> None:
     """Each member answers at its own client URL, which is nobody else's, and is reached from the others' hosts."""
-    _check_shared(hosts, findings)
+    shared = _check_shared(hosts, findings)
     for host, facts in hosts.items():
         _check_asked(host, facts, findings)
-        _check_itself(host, facts, findings)
+        if host not in shared:
+            _check_itself(host, facts, findings)
         _check_others(host, hosts, findings)
     _check_distinct(hosts, findings)
 
@@ -74,18 +75,25 @@ def _check_asked(host: str, facts: Mapping[str, Any], findings: Findings) -> Non
         )
 
 
-def _check_shared(hosts: Mapping[str, Any], findings: Findings) -> None:
-    owners: Dict[str, str] = {}
+def _check_shared(hosts: Mapping[str, Any], findings: Findings) -> List[str]:
+    """One URL of its own is enough: beside it all may have that of a balancer, or of the loopback. Returns who has none."""
+    owners: Dict[str, List[str]] = {}
     for host, facts in hosts.items():
-        for url in facts["member"]["connection"]["endpoints"]:
-            if url in owners:
-                findings.refuse(
-                    f"it has the same client URL as {owners[url]}: {url}. Whoever answers there, the others could not be"
-                    " proven.",
-                    f"set etcd_client_urls of each host to a URL of its own, here such as {_suggested(facts['member'])}.",
-                    host,
-                )
-            owners.setdefault(url, host)
+        for url in dict.fromkeys(facts["member"]["connection"]["endpoints"]):
+            owners.setdefault(url, []).append(host)
+    shared = []
+    for host, facts in hosts.items():
+        urls = facts["member"]["connection"]["endpoints"]
+        others = [other for url in urls for other in owners[url] if other != host]
+        if urls and all(len(owners[url]) > 1 for url in urls):
+            shared.append(host)
+            findings.refuse(
+                f"it has the same client URL as {others[0]}: {', '.join(urls)}. Whoever answers there, the others could not be"
+                " proven.",
+                f"set etcd_client_urls of each host to a URL of its own, here such as {_suggested(facts['member'])}.",
+                host,
+            )
+    return shared
 
 
 def _suggested(member: Mapping[str, Any]) -> str:
@@ -96,17 +104,22 @@ def _suggested(member: Mapping[str, Any]) -> str:
 
 
 def _check_itself(host: str, facts: Mapping[str, Any], findings: Findings) -> None:
-    """That it is this very member that answers at its client URL, and not another behind a balancer or a wrong name."""
-    member = facts["member"]
+    """That it is this very member that answers at one of its client URLs, and not another behind a balancer or a wrong name."""
+    member, others = facts["member"], {}
     for answer in _serving(facts):
-        found = [one for one in facts["view"]["members"] if one["id"] == answer["member_id"] and one.get("peer_urls")]
-        for other in found:
-            if other["name"] != member["name"] and not set(other["peer_urls"]) & set(member["peer_urls"]):
-                findings.refuse(
-                    f"its client URL {answer['endpoint']} is answered by the member {other['name'] or other['id']}.",
-                    f"set etcd_client_urls to a URL of its own, such as {_suggested(member)}.",
-                    host,
-                )
+        found = next((one for one in facts["view"]["members"] if one["id"] == answer["member_id"]), {})
+        if not found.get("peer_urls"):
+            return  # no list tells who it is
+        if found["name"] == member["name"] or set(found["peer_urls"]) & set(member["peer_urls"]):
+            return
+        others[answer["endpoint"]] = found["name"] or found["id"]
+    for url, name in others.items():
+        findings.refuse(
+            f"its client URL {url} is answered by the member {name}.",
+            f"set etcd_client_urls to a URL of its own, such as {_suggested(member)}.",
+            host,
+        )
+        return
 
 
 def _check_distinct(hosts: Mapping[str, Any], findings: Findings) -> None:
@@ -115,14 +128,15 @@ def _check_distinct(hosts: Mapping[str, Any], findings: Findings) -> None:
     for host, facts in hosts.items():
         if (facts.get("view") or {}).get("members_complete", True):
             continue  # said by _check_itself
-        for answer in _serving(facts):
-            first = owners.setdefault(answer["member_id"], host)
-            if first != host:
-                findings.refuse(
-                    f"its client URL {answer['endpoint']} is answered by the same member as that of {first}.",
-                    f"set etcd_client_urls to a URL of its own, such as {_suggested(facts['member'])}.",
-                    host,
-                )
+        ids = {answer["member_id"]: answer["endpoint"] for answer in _serving(facts)}
+        if ids and all(number in owners for number in ids):
+            number, url = next(iter(ids.items()))
+            findings.refuse(
+                f"its client URL {url} is answered by the same member as that of {owners[number]}.",
+                f"set etcd_client_urls to a URL of its own, such as {_suggested(facts['member'])}.",
+                host,
+            )
+        owners.update({number: host for number in ids if number not in owners})
 
 
 def _check_others(host: str, hosts: Mapping[str, Any], findings: Findings) -> None:

@@ -157,6 +157,13 @@ def test_clocks_that_differ_change_no_length_and_are_noticed():
     assert clocks_apart(journals, hosts(3)) == 996.5  # it was told to stop at 1001.5 by its clock, and h0 went on at 5
 
 
+def test_a_cluster_that_could_not_be_asked_is_not_said_to_have_been_down():
+    journals = {"h0": restored(1, 2, 5, 9), "h1": restored(1.5, 3, 6, 8), "h2": restored(2, 2.5, 5.5, 10)}
+    silent = {**serving(3), "has_quorum": False}
+    assert find_outage(journals, hosts(3), silent)["down_before"]
+    assert not find_outage(journals, hosts(3), {**silent, "quorum_unknown": True})["down_before"]
+
+
 def test_a_member_that_was_down_and_is_waited_for_by_nobody_has_no_other_clock():
     """Seen: its host wrote that it is to stop when the others, who saw its port closed, had gone on already."""
     journals = {"h0": restored(1, 2, 3, 9), "h1": restored(1.5, 2.5, 3.1, 8), "h2": restored(4, 4.5, 5.5, 10)}

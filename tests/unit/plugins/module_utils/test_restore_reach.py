@@ -139,9 +139,29 @@ def test_one_url_for_all_is_refused_with_what_would_do():
         facts["member"].update(client_urls=["https://vip:2379"], connection={"endpoints": ["https://vip:2379"]})
         facts["view"]["endpoints"] = [answer(1, endpoint="https://vip:2379")]
     refusals, _warnings = told(given)
-    assert "host2: it has the same client URL as host1: https://vip:2379." in refusals[0]
-    assert "here such as https://10.0.0.2:2379." in refusals[0]
-    assert any("host3: its client URL https://vip:2379 is answered by the member m1." in line for line in refusals)
+    assert len(refusals) == 3, "one cause, one refusal for each host"
+    assert "host2: it has the same client URL as host1: https://vip:2379." in refusals[1]
+    assert "here such as https://10.0.0.2:2379." in refusals[1]
+
+
+def test_a_url_of_its_own_that_leads_to_another_member():
+    given = hosts()
+    given["host3"]["view"]["endpoints"][0]["member_id"] = "1"
+    refusals, _warnings = told(given)
+    assert (
+        len(refusals) == 1 and "host3: its client URL https://etcd3:2379 is answered by the member m1." in refusals[0]
+    )
+
+
+def test_a_balancer_or_a_loopback_beside_a_url_of_its_own_does_no_harm():
+    given = hosts()
+    for number, facts in enumerate(given.values(), 1):
+        facts["member"]["connection"]["endpoints"] = ["https://vip:2379", url(number)]
+        facts["view"]["endpoints"] = [answer(1, endpoint="https://vip:2379"), answer(number)]
+    assert told(given) == ([], [])
+    for facts in given.values():
+        facts["view"].update(members_complete=False, members=[])
+    assert told(given) == ([], [])
 
 
 def test_one_member_behind_two_urls_is_seen_by_its_id_where_there_is_no_list():
