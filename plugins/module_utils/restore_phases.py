@@ -12,9 +12,7 @@ named a folder on another file system because there is no room for both (``slow`
 from __future__ import annotations
 
 import contextlib
-import grp
 import os
-import pwd
 import shutil
 import socket
 import threading
@@ -27,11 +25,22 @@ from . import service, settings, snapshots
 from .cluster import observe
 from .commands import Command, Connection, Run, run_checked
 from .errors import EtcdError
-from .journal import Journal, sync_folder
+from .journal import Journal
 from .kubernetes import Controllers
 from .progress import Progress, read_so_far, tree_size
 from .proof import check_silent, failures, prove
 from .tools import keep_tools, kept_tools, tools_from_dict
+from .trees import (
+    any_is_dir,
+    free_name,
+    give_to,
+    move_in,
+    move_out,
+    relocate,
+    remove,
+    retired_name,
+    size_of_part,
+)
 
 # Followers stop first, since a leader that stops together with them looks in vain for one to hand over to (up to 7 s).
 FOLLOWERS_WAIT = 10.0
@@ -113,7 +122,7 @@ class Restore:
             verdict = snapshots.verify(path)
         if verdict.sha256 != wanted["sha256"]:
             if wanted["transfer"]:
-                _remove(wanted["path"])  # our own copy: the next run brings it anew
+                remove(wanted["path"])  # our own copy: the next run brings it anew
             raise EtcdError(
                 f"{wanted['path']} on this host is not the snapshot that was planned (SHA-256 {verdict.sha256[:16] or '-'}…"
                 f" instead of {wanted['sha256'][:16]}…).",
@@ -134,8 +143,7 @@ class Restore:
             self._check_revision(staged[0])
             self.progress.say("flushing the restored data to the disk")
             for folder in staged:
-                _give_to(folder, self.plan["owner"])
-                sync_tree(folder)
+                give_to(folder, self.plan["owner"])
         except (EtcdError, OSError):
             for folder in staged:
                 shutil.rmtree(folder, ignore_errors=True)  # a full disk is full for the old cluster too
@@ -155,7 +163,7 @@ class Restore:
         """Nothing reads the snapshot any more: our own copy goes, another's leaves the memory to the restored data."""
         path = self.plan["snapshot"]["path"]
         if self.plan["snapshot"]["transfer"]:
-            _remove(path)
+            remove(path)
             return
         with contextlib.suppress(OSError, AttributeError):
             descriptor = os.open(path, os.O_RDONLY)
@@ -268,7 +276,7 @@ class Restore:
                 self._drop_snapshot()
                 self.journal.record(steps.RESTORED)
             for swap in self.plan["swaps"]:
-                _move_in(swap["kind"], swap["staged"], swap["live"])
+                move_in(swap["kind"], swap["staged"], swap["live"])
             self.journal.record(steps.SWAPPED)
         self.service.start()
         self.journal.record(steps.STARTED)
@@ -285,11 +293,11 @@ class Restore:
                 raise EtcdError(
                     f"the staged data {swap['staged']} has vanished.", "run again with -e etcd_restore_rollback=true."
                 )
-            _move_out(swap["kind"], swap["live"], swap["near"])
+            move_out(swap["kind"], swap["live"], swap["near"])
         elif swap["kind"] == "directory" and self._is_not_in(swap) and os.path.lexists(swap["live"]):
-            os.rename(swap["live"], _free_name(swap["near"] + ".stray"))
+            os.rename(swap["live"], free_name(swap["near"] + ".stray"))
         if elsewhere:
-            with self.progress.growing("moving the old data", tree_size(swap["near"]), _size_of_part(swap["aside"])):
+            with self.progress.growing("moving the old data", tree_size(swap["near"]), size_of_part(swap["aside"])):
                 relocate(swap["near"], swap["aside"])
         self.journal.record(steps.SET_ASIDE, swap=number)
 
@@ -385,12 +393,12 @@ class Restore:
             return
         # The entries of a mount point are told apart by the journal alone: old ones before SET_ASIDE, restored ones after.
         set_aside = self._has_swap(steps.SET_ASIDE, number)
-        if set_aside or (swap["kind"] == "directory" and _any_is_dir(swap["near"], swap["aside"])):
+        if set_aside or (swap["kind"] == "directory" and any_is_dir(swap["near"], swap["aside"])):
             self._retire_new(number, swap)
         if swap["aside"] != swap["near"]:
             relocate(swap["aside"], swap["near"])
         self._make_way(number, swap)
-        _move_in(swap["kind"], swap["near"], swap["live"])
+        move_in(swap["kind"], swap["near"], swap["live"])
         for leftover in (swap["staged"], swap["near"] + ".part", swap["aside"] + ".part"):
             shutil.rmtree(leftover, ignore_errors=True)
         self.journal.record("put_back", swap=number)
@@ -404,15 +412,15 @@ class Restore:
             and self._has_swap("retired", number)
             and os.path.lexists(swap["live"])
         ):
-            os.rename(swap["live"], _free_name(swap["near"] + ".stray"))
+            os.rename(swap["live"], free_name(swap["near"] + ".stray"))
 
     def _retire_new(self, number: int, swap: Mapping[str, Any]) -> None:
         """Rename the restored data out of the way, once; it may hold writes that were made since."""
         if self._has_swap("retired", number):
             return
-        near, retired = _retired(swap["near"]), _retired(swap["aside"])
+        near, retired = retired_name(swap["near"]), retired_name(swap["aside"])
         if swap["kind"] == "contents" or not (os.path.lexists(near) or os.path.lexists(retired)):
-            _move_out(swap["kind"], swap["live"], near)
+            move_out(swap["kind"], swap["live"], near)
         if retired != near:
             relocate(near, retired)
         self.journal.record("retired", swap=number)
@@ -426,7 +434,7 @@ class Restore:
         units = False
         for number, copy in kept.items():
             path = edits[number].current_path()
-            changed = settings.restore_copy(copy, path) if copy else _remove(path)
+            changed = settings.restore_copy(copy, path) if copy else remove(path)
             units |= changed and edits[number].format == "unit"
         if units:
             settings.reload_units(self.run)
@@ -494,129 +502,6 @@ def is_open(url: str, connect: Callable[..., Any] = socket.create_connection) ->
     return True
 
 
-def sync_tree(path: str) -> None:
-    """Flush every file below ``path``: a rename must not be on the disk before the data that it names."""
-    for folder, _folders, files in os.walk(path):
-        for name in files:
-            descriptor = os.open(os.path.join(folder, name), os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-        sync_folder(folder)
-
-
-def _give_to(path: str, owner: Mapping[str, Any]) -> None:
-    """Owner and mode for everything restored; the tool ran as root and etcd may not."""
-    uid, gid = _uid(owner["user"]), _gid(owner["group"])
-    for folder, _folders, files in os.walk(path):
-        for item in [folder, *[os.path.join(folder, name) for name in files]]:
-            os.chown(item, uid, gid)
-    os.chmod(path, int(owner["mode"] or "0700", 8))
-
-
-def _uid(user: Any) -> int:
-    if user in (None, ""):
-        return os.geteuid()
-    return int(user) if str(user).isdigit() else pwd.getpwnam(str(user)).pw_uid
-
-
-def _gid(group: Any) -> int:
-    if group in (None, ""):
-        return os.getegid()
-    if str(group).isdigit():
-        return int(group)
-    try:
-        return grp.getgrnam(str(group)).gr_gid
-    except KeyError:
-        return pwd.getpwnam(str(group)).pw_gid  # the service's user, whose main group may have another name
-
-
-def _move_out(kind: str, live: str, aside: str) -> None:
-    """Rename what is live to ``aside``, or its entries where it is a mount point; idempotent, also when cut off half-way."""
-    if kind == "directory":
-        if os.path.lexists(live):
-            os.rename(live, aside)
-            sync_folder(os.path.dirname(aside))
-        return
-    names = [name for name in os.listdir(live) if not _is_ours(name) and name != "lost+found"]
-    if not names:
-        return
-    os.makedirs(aside, mode=0o700, exist_ok=True)
-    for name in names:
-        _rename_beside(os.path.join(live, name), os.path.join(aside, name), aside)
-    sync_folder(aside)
-    sync_folder(live)
-
-
-def _move_in(kind: str, source: str, live: str) -> None:
-    """Rename ``source`` to ``live``, or its entries into it; nothing to do where ``source`` has already gone."""
-    if not os.path.isdir(source):
-        return
-    if kind == "directory":
-        os.rename(source, live)
-        sync_folder(os.path.dirname(live))
-        return
-    for name in os.listdir(source):
-        target = os.path.join(live, name)
-        if os.path.lexists(target):
-            os.rename(target, _free_name(source + ".stray"))
-        os.rename(os.path.join(source, name), target)
-    os.rmdir(source)
-    sync_folder(live)
-
-
-def _rename_beside(path: str, to: str, aside: str) -> None:
-    """Rename, but never over what is there already: that came first, and this is what a reboot has made of nothing since."""
-    os.rename(path, _free_name(aside + ".stray") if os.path.lexists(to) else to)
-
-
-def relocate(source: str, to: str) -> None:
-    """Move a directory to another file system: copied, flushed, named, and only then removed here. Idempotent.
-
-    ``source`` must be out of everybody's reach, so that a copy which has its name is as good as what it was made from.
-    """
-    if os.path.isdir(source):
-        _copy_and_mark(source, to)
-    shutil.rmtree(source + ".moved", ignore_errors=True)
-
-
-def _copy_and_mark(source: str, to: str) -> None:
-    if not os.path.isdir(to):
-        part = to + ".part"
-        shutil.rmtree(part, ignore_errors=True)
-        os.makedirs(os.path.dirname(to), mode=0o700, exist_ok=True)
-        _copy_tree(source, part)
-        sync_tree(part)
-        os.rename(part, to)
-        sync_folder(os.path.dirname(to))
-    shutil.rmtree(source + ".moved", ignore_errors=True)
-    os.rename(source, source + ".moved")  # so that a directory with its name is always a whole one
-
-
-def _copy_tree(source: str, to: str) -> None:
-    """With owners, modes and times."""
-    shutil.copytree(source, to, symlinks=True)
-    for folder, folders, files in os.walk(source):
-        for item in [folder, *[os.path.join(folder, name) for name in [*folders, *files]]]:
-            status = os.lstat(item)
-            twin = os.path.join(to, os.path.relpath(item, source))
-            os.chown(twin, status.st_uid, status.st_gid, follow_symlinks=False)
-
-
-def _size_of_part(to: str) -> Callable[[], int]:
-    return lambda: tree_size(to + ".part")
-
-
-def _any_is_dir(*paths: str) -> bool:
-    return any(os.path.isdir(path) for path in paths)
-
-
-def _retired(aside: str) -> str:
-    """Where a rollback puts the restored data: it may hold writes that were made since."""
-    return aside.replace(".before-", ".rolled-back-")
-
-
 def _pause(began: float) -> None:
     """Between two looks at what takes nobody knows how long: the longer, the less often."""
     time.sleep(min(1.0, 0.1 + (time.monotonic() - began) / 10))
@@ -624,22 +509,3 @@ def _pause(began: float) -> None:
 
 def _in_words(failed: Sequence[Mapping[str, Any]]) -> str:
     return "; ".join(f"{check['what']}: expected {check['expected']}, found {check['found']}" for check in failed)
-
-
-def _is_ours(name: str) -> bool:
-    return name.startswith((".restore-", ".before-", ".rolled-back-"))
-
-
-def _free_name(path: str) -> str:
-    number = 1
-    while os.path.lexists(f"{path}-{number}"):
-        number += 1
-    return f"{path}-{number}"
-
-
-def _remove(path: str) -> bool:
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        return False
-    return True
