@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help venv go demo lab-up lab-down lab-status lint test-unit test-py38 sanity test-integration faults core-matrix images molecule test-hosts benchmark test clean
+.PHONY: help venv go demo lab-up lab-down lab-status lint test-unit test-py38 sanity test-integration faults core-matrix images molecule test-hosts benchmark test ci long clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -98,6 +98,12 @@ test: lint test-unit test-py38 test-integration ## everything that needs neither
 	@echo "Not in here, but in .ci/run: make sanity, core-matrix (Python 3.12 too), molecule, test-hosts and faults (Docker)"
 	@.ci/find-python 3.8 3.9 3.10 >/dev/null || \
 	  echo "NOT DONE: module_utils under Python 3.8 to 3.10, as none is installed here"
+
+ci: ## what a change must pass: .ci/run, the quick wholly, the long as a sample (CI_SEED=17 draws that one)
+	.ci/run
+
+long: ## everything of everything, as .ci/run but without drawing: hours
+	CI_SHARE=1 .ci/run
 
 clean: ## stop the lab and molecule's hosts, remove .venv and all of .cache but the etcd binaries
 	@python3 lab/lab.py destroy

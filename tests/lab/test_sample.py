@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What --sample draws: the same for the same seed, something of each family, and in the long run everything."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+OPTIONS = Path(__file__).resolve().parents[1] / "conftest.py"
+SUITE = """\
+import pytest
+
+@pytest.mark.essential
+def test_essential(): pass
+
+@pytest.mark.parametrize("number", range(9))
+@pytest.mark.xdist_group("one")
+def test_many(number): pass
+
+@pytest.mark.parametrize("number", range(2))
+def test_two(number): pass
+
+def test_a(): pass
+def test_b(): pass
+def test_c(): pass
+def test_d(): pass
+def test_e(): pass
+"""
+
+
+@pytest.fixture
+def suite(tmp_path: Path) -> Path:
+    shutil.copy(OPTIONS, tmp_path / "conftest.py")
+    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = essential\naddopts = --strict-markers\n")
+    (tmp_path / "test_suite.py").write_text(SUITE)
+    return tmp_path
+
+
+def run(suite: Path, *options: str) -> tuple[set[str], str]:
+    """The tests that ran, and all that was printed."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    argv = [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", *options]
+    done = subprocess.run(argv, cwd=suite, env=env, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = [line for line in done.stdout.splitlines() if "PASSED" in line]
+    return {re.search(r"::(test_\w+(?:\[\d+\])?)", line).group(1) for line in lines}, done.stdout
+
+
+def test_a_third_and_something_of_each_family(suite: Path) -> None:
+    ran, output = run(suite, "--sample", "1/3", "--seed", "7")
+    assert "test_essential" in ran, "though the file's share of two is one more besides"
+    assert [len([name for name in ran if name.startswith(family)]) for family in ("test_many", "test_two")] == [3, 1]
+    assert len(ran) == 6 and "sample 1/3, seed 7: 6 of 17 tests" in output
+    assert "6 passed, 11 deselected" in output and "skipped" not in output
+    assert all(name in output.partition("sample 1/3")[2] for name in ran), "what was drawn is told"
+
+
+def test_the_workers_draw_what_one_draws(suite: Path) -> None:
+    alone, _output = run(suite, "--sample", "1/3", "--seed", "7")
+    for dist in ("load", "loadgroup"):
+        ran, output = run(suite, "--sample", "1/3", "--seed", "7", "-n", "2", "--dist", dist)
+        assert ran == alone and "sample 1/3, seed 7: 6 of 17 tests" in output, output
+
+
+def test_every_test_has_its_turn(suite: Path) -> None:
+    everything, output = run(suite)
+    assert len(everything) == 17 and "sample" not in output
+    spec = importlib.util.spec_from_file_location("options", OPTIONS)
+    options = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(options)
+    places = [("test_suite.py", name) for name in sorted(everything)]
+    draws = [options.drawn(places, set(), Fraction(1, 3), str(seed)) for seed in range(20)]
+    assert set().union(*draws) == set(places)
+
+
+def test_after_the_selection_by_name(suite: Path) -> None:
+    ran, _output = run(suite, "--sample", "1/2", "-k", "test_two")
+    assert len(ran) == 1
+
+
+def test_all_is_all(suite: Path) -> None:
+    assert len(run(suite, "--sample", "1")[0]) == 17
