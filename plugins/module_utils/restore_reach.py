@@ -39,7 +39,7 @@ def _serving(facts: Mapping[str, Any]) -> List[Mapping[str, Any]]:
 
 def _check_asked(host: str, facts: Mapping[str, Any], findings: Findings) -> None:
     member, answers = facts["member"], own_answers(facts)
-    if member["settings"].get("auto-tls", {}).get("value", "").lower() == "true":
+    if _makes_its_certificate(member["settings"]):
         findings.refuse(
             "it makes its own certificate (auto-tls) in its data directory, so with the restored data it would have a new"
             " one, which nobody trusts, and could not be proven.",
@@ -73,6 +73,11 @@ def _check_asked(host: str, facts: Mapping[str, Any], findings: Findings) -> Non
             f"set etcd_client_urls to a URL that reaches it from every host of the cluster, such as {_suggested(member)}.",
             host,
         )
+
+
+def _makes_its_certificate(settings: Mapping[str, Mapping[str, str]]) -> bool:
+    """Whether etcd heeds ``auto-tls``, which it does not beside a certificate."""
+    return settings.get("auto-tls", {}).get("value", "").lower() in ("true", "1", "t") and "cert-file" not in settings
 
 
 def _check_shared(hosts: Mapping[str, Any], findings: Findings) -> List[str]:

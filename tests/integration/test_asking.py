@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Iterator, Sequence
 
@@ -18,6 +19,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from lab import Lab
 
 sys.path.insert(0, str(CHECKOUT / "tests" / "hosts"))
+import pki  # noqa: E402
 from pki import Authority  # noqa: E402
 
 ROOT = ("-e", "etcd_auth_user=root", "-e", "etcd_auth_password=geheim")
@@ -100,6 +102,7 @@ def encrypted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     (folder / "server.crt").write_bytes(certificate)
     (folder / "server.key").write_bytes(key)
     lab = Lab(folder / "lab", members=1, line="3.6").write()
+    lab.authority = authority
     file = lab.members[0].config_file
     url = lab.members[0].client_url
     secure = {"cert-file": "server.crt", "key-file": "server.key", "trusted-ca-file": "pki/ca.crt"}
@@ -123,27 +126,31 @@ def certificates(lab: Lab, name: str) -> tuple[str, ...]:
 
 def test_a_certificate_that_is_for_servers_only(encrypted: Lab) -> None:
     """It is what the host's own configuration has, so it is what is asked with where nothing else is named."""
-    words = (f"{encrypted.dir.parent}/server.crt: unsuitable certificate purpose", "(clientAuth)")
-    refused(play(STATUS, "-i", encrypted.inventory), "runs, refuses the client certificate", *words)
-    taken = play(BACKUP, "-i", encrypted.inventory)
-    refused(taken, "cannot be asked", *words)
-    assert "restore.yml" not in taken.text
-
-
-def test_certificates_and_names_that_do_not_do(encrypted: Lab) -> None:
-    folder = encrypted.dir.parent
-    foreign = Authority(folder / "foreign")
-    certificate, key = foreign.issue("", [ExtendedKeyUsageOID.CLIENT_AUTH])
-    (folder / "stranger.crt").write_bytes(certificate)
-    (folder / "stranger.key").write_bytes(key)
     refused(
-        play(STATUS, "-i", encrypted.inventory, *certificates(encrypted, "stranger")),
+        play(STATUS, "-i", encrypted.inventory),
         "runs, refuses the client certificate",
-        "unable to get local issuer certificate",
+        f"{encrypted.dir.parent}/server.crt: unsuitable certificate purpose",
+        "(clientAuth)",
     )
+
+
+def test_certificates_and_names_that_do_not_do(encrypted: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = encrypted.dir.parent
     good = certificates(encrypted, "pki/client")
     well = play(STATUS, "-i", encrypted.inventory, *good)
     assert well.rc == 0 and "is healthy" in well.text, well.output
+
+    monkeypatch.setattr(pki, "LIFE", timedelta(minutes=-30))
+    certificate, key = encrypted.authority.issue("", [ExtendedKeyUsageOID.CLIENT_AUTH])
+    (folder / "old.crt").write_bytes(certificate)
+    (folder / "old.key").write_bytes(key)
+    refused(
+        play(RESTORE, "-i", encrypted.inventory, "--check", *certificates(encrypted, "old")),
+        "m1: its etcd runs and cannot be asked",
+        "refuses the client certificate",
+        f"{folder}/old.crt: certificate has expired",
+    )
+    Authority(folder / "foreign")
     mistrusted = (*good, "-e", f"etcd_cacert={folder / 'foreign' / 'ca.crt'}")
     refused(
         play(STATUS, "-i", encrypted.inventory, *mistrusted),

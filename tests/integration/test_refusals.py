@@ -116,6 +116,12 @@ def test_two_hosts_with_one_peer_url(cluster: Lab, tmp_path: Path) -> None:
     refused(cluster, f"m3: it has the same peer URL as m1: {url}", inventory=inventory)
 
 
+def test_two_hosts_with_one_client_url(cluster: Lab, tmp_path: Path) -> None:
+    """As behind one balancer: whoever answers, the others could not be proven."""
+    inventory = variant(cluster, tmp_path, "m3", etcd_client_urls=[cluster.members[0].client_url])
+    refused(cluster, f"m3: it has the same client URL as m1: {cluster.members[0].client_url}", inventory=inventory)
+
+
 def test_limit_that_leaves_out_a_member(cluster: Lab) -> None:
     refused(cluster, "m3: it is not part of this run (--limit)", arguments=("--limit", "m1,m2"))
 

@@ -112,6 +112,9 @@ def test_a_member_that_hangs_is_told_of_and_may_be_restored():
 def test_a_certificate_that_is_made_anew_with_each_data_directory_is_trusted_by_nobody():
     given = hosts()
     given["host2"]["member"]["settings"]["auto-tls"] = {"value": "true"}
+    given["host1"]["member"]["settings"].update(
+        {"auto-tls": {"value": "true"}, "cert-file": {"value": "/etc/etcd/m.crt"}}
+    )
     given["host3"]["member"]["settings"]["auto-tls"] = {"value": "false"}
     refusals, _warnings = told(given)
     assert len(refusals) == 1 and "host2: it makes its own certificate (auto-tls)" in refusals[0]
