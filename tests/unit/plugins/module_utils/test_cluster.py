@@ -240,16 +240,21 @@ def test_members_that_refuse_are_no_dead_ones():
 
 
 def test_a_quorum_that_answers_is_one_whatever_the_third_refuses():
-    view = observe(
-        Etcd({**three(), 3: "context deadline exceeded"}), look=lambda *_: "its certificate is not trusted: expired"
-    )
+    view = observe(Etcd({**three(), 3: "connection closed"}), look=lambda *_: "its certificate is not trusted: expired")
     assert (view["health"], view["has_quorum"], view["quorum_unknown"]) == ("degraded", True, False)
     assert (view["members"][2]["state"], view["members"][2]["refusal"]) == (
         "unaskable",
         "has a certificate that is not trusted",
     )
-    assert view["endpoints"][2]["error"] == "its certificate is not trusted: expired (context deadline exceeded)"
+    assert view["endpoints"][2]["error"] == "its certificate is not trusted: expired (connection closed)"
     assert "m3" in next(line for line in cluster_in_words(view) if "runs, has a certificate" in line)
+
+
+def test_a_member_that_keeps_silent_is_not_looked_at_again_which_would_cost_a_restart_seconds():
+    looked = []
+    up = {**three(), 2: "connection closed", 3: "context deadline exceeded"}
+    observe(Etcd(up), look=lambda endpoint, _connection: looked.append(endpoint) or "")
+    assert looked == [url(2)]
 
 
 def test_one_that_answers_without_a_leader_beside_dead_ones_has_no_quorum():
