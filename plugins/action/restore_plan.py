@@ -10,6 +10,7 @@ import secrets
 from datetime import datetime, timezone
 from typing import Any
 
+from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.quorum.etcd.plugins.module_utils.restore_plan import Options, confirmation, make_plan
 from ansible_collections.quorum.etcd.plugins.module_utils.restore_text import plan_in_words, refusals_in_words
@@ -17,6 +18,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils.snapshots import look,
 from ansible_collections.quorum.etcd.plugins.module_utils.status_text import unseen
 from ansible_collections.quorum.etcd.plugins.plugin_utils.answers import answers_of
 from ansible_collections.quorum.etcd.plugins.plugin_utils.local import free_bytes, run
+from ansible_collections.quorum.etcd.plugins.plugin_utils.lockstep import out_of_step
 from ansible_collections.quorum.etcd.plugins.plugin_utils.ticker import Ticker
 
 OPTIONS: dict[str, Any] = {
@@ -56,6 +58,9 @@ class ActionModule(ActionBase):
     def run(self, tmp: None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         super().run(tmp, task_vars)
         _validated, given = self.validate_argument_spec(OPTIONS)
+        wrong = out_of_step(self._task)
+        if wrong:
+            raise AnsibleActionFail(f"Nothing was touched. The restore is refused: {wrong}")
         source, spool = given["source"], given["spool"]
         options = Options(
             now=given["now"] or datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),

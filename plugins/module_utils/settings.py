@@ -423,7 +423,7 @@ def write_file(path: str, text: str, mode: int = 0o644) -> None:
 
 
 def _write_bytes(path: str, content: bytes, like: str, mode: int = 0o600) -> None:
-    path = os.path.realpath(path)  # a symbolic link stays one
+    path = _behind_links(path)  # a symbolic link stays one
     folder, name = os.path.split(path)
     # The dot hides it from the kubelet, the ending from systemd: both read every other file of their folders.
     descriptor, temporary = tempfile.mkstemp(prefix=f".{name}.", suffix=".tmp", dir=folder)
@@ -438,6 +438,19 @@ def _write_bytes(path: str, content: bytes, like: str, mode: int = 0o600) -> Non
         os.unlink(temporary)
         raise
     sync_folder(folder)
+
+
+def _behind_links(path: str) -> str:
+    """The file itself. A link that leads to another's file, and is neither root's nor that other's, was put there to harm."""
+    real = os.path.realpath(path)
+    if os.path.islink(path) and os.path.exists(real):
+        owner = os.lstat(path).st_uid
+        if owner not in (0, os.geteuid(), os.stat(real).st_uid):
+            raise EtcdError(
+                f"{path} is a link to {real}, made by a user (uid {owner}) that does not own it.",
+                "see who put it there; put the file itself in its place.",
+            )
+    return real
 
 
 def _take_after(like: str, descriptor: int, mode: int) -> None:

@@ -35,10 +35,12 @@ def unharmed(lab: Lab) -> Iterator[None]:
     assert not [path for member in lab.members for path in member.dir.glob("data.*")], "something was staged or moved"
 
 
-def refused(lab: Lab, *words: str, arguments: tuple = (), inventory: Path | None = None) -> None:
+def refused(
+    lab: Lab, *words: str, arguments: tuple = (), inventory: Path | None = None, playbook: Path = RESTORE, **env: str
+) -> None:
     """The confirmed restore is refused with each of ``words``, before anything is touched."""
     with unharmed(lab):
-        done = play(RESTORE, "-i", inventory or lab.inventory, *CONFIRM, *arguments)
+        done = play(playbook, "-i", inventory or lab.inventory, *CONFIRM, *arguments, **env)
         assert done.rc != 0, done.output
         for word in ("Nothing was touched.", "Next:", *words):
             assert word in done.text, f"{word!r} is not in:\n{done.output}"
@@ -124,6 +126,17 @@ def test_two_hosts_with_one_client_url(cluster: Lab, tmp_path: Path) -> None:
 
 def test_limit_that_leaves_out_a_member(cluster: Lab) -> None:
     refused(cluster, "m3: it is not part of this run (--limit)", arguments=("--limit", "m1,m2"))
+
+
+@pytest.mark.parametrize("how", ["strategy: host_pinned", "serial: 1", "ANSIBLE_STRATEGY"])
+def test_a_play_that_does_not_keep_its_hosts_in_step(cluster: Lab, tmp_path: Path, how: str) -> None:
+    if how == "ANSIBLE_STRATEGY":
+        refused(cluster, "the play's strategy is free", ANSIBLE_STRATEGY="free")
+        return
+    playbook = tmp_path / "own.yml"
+    playbook.write_text(f"- hosts: etcd\n  gather_facts: false\n  {how}\n  roles: [quorum.etcd.disaster_restore]\n")
+    cause = "the play has serial" if "serial" in how else f"the play's strategy is {how.partition(' ')[2]}"
+    refused(cluster, cause, playbook=playbook)
 
 
 def test_a_host_that_cannot_be_reached(cluster: Lab, tmp_path: Path) -> None:

@@ -657,3 +657,18 @@ class TestFiles:
     )
     def test_detect_format(self, path, text, format):
         assert settings.detect_format(path, text) == format
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make another user's link")
+def test_a_link_that_leads_to_another_users_file_is_not_written_through(tmp_path):
+    """A configuration in a folder of etcd's own user: that user could have root write whatever it leads to."""
+    roots, link = tmp_path / "root.env", tmp_path / "etcd.env"
+    roots.write_text("ETCD_NAME=m1\n")
+    link.symlink_to(roots)
+    os.chown(link, 65534, 65534, follow_symlinks=False)
+    with pytest.raises(EtcdError, match="is a link to .*root.env, made by a user"):
+        settings.write_file(str(link), "ETCD_NAME=m2\n")
+    assert roots.read_text() == "ETCD_NAME=m1\n"
+    os.chown(link, 0, 0, follow_symlinks=False)
+    settings.write_file(str(link), "ETCD_NAME=m2\n")
+    assert roots.read_text() == "ETCD_NAME=m2\n" and link.is_symlink()
