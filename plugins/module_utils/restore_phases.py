@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 
 from . import journal as steps
 from . import service, settings, snapshots
+from ._holders import demand_vacant, holders
 from .cluster import observe
 from .commands import Command, Connection, Run, run_checked
 from .errors import EtcdError
@@ -269,6 +270,7 @@ class Restore:
         settings.apply_edits(self._edits(), "", "", self.run)
         self.journal.record(steps.CONFIGURED)
         if not self.journal.has(steps.SWAPPED):
+            self._demand_vacant()
             for number, swap in enumerate(self.plan["swaps"]):
                 self._set_aside(number, swap)
             if self.plan["slow"] and not self.journal.has(steps.RESTORED):
@@ -281,6 +283,14 @@ class Restore:
         self.service.start()
         self.journal.record(steps.STARTED)
         return True
+
+    def _demand_vacant(self) -> None:
+        """Stopped is seen, and not believed: whoever uses the data, by whatever name, would write into what is renamed."""
+        demand_vacant(
+            [folder for swap in self.plan["swaps"] for folder in (swap["live"], swap["near"])],
+            "see to it that nothing starts it (another unit, a watchdog, by hand), or, where its unit has another name, set"
+            " etcd_service_name; then run again.",
+        )
 
     def _set_aside(self, number: int, swap: Mapping[str, Any]) -> None:
         """Move the old data out of the way, once. What a reboot made of nothing since then is kept, out of the way too."""
@@ -377,15 +387,32 @@ class Restore:
             self.journal.record(steps.ROLLED_BACK, reason=reason or "nothing had been stopped")
             return True
         self.journal.record(steps.ROLLING_BACK, reason=reason)
-        self.service.stop(STOP_TIMEOUT)
+        moved = self._has_moved()
+        if moved:
+            self.service.stop(STOP_TIMEOUT)
+            self._demand_vacant()
         for number, swap in enumerate(self.plan["swaps"]):
             self._swap_back(number, swap)
         self._restore_configuration()
-        if self.plan["was_to_run"]:
+        if self.plan["was_to_run"] and (moved or self._is_startable()):
             self.service.start()
         self._resume_controllers()
         self.journal.record(steps.ROLLED_BACK)
         return True
+
+    def _has_moved(self) -> bool:
+        """Whether any of the old data has left its place: where none has, a member that runs is the old one."""
+        swaps = self.plan["swaps"]
+        return any(
+            self._has_swap(steps.SET_ASIDE, number) or os.path.lexists(swap["near"]) or os.path.lexists(swap["aside"])
+            for number, swap in enumerate(swaps)
+        )
+
+    def _is_startable(self) -> bool:
+        """Not beside somebody else's process on the same data; systemd may be asked: it starts what it is about to stop."""
+        in_use = holders([swap["live"] for swap in self.plan["swaps"]])
+        is_units = self.plan["member"]["service"]["manager"] == "systemd" and self.service.state() == "running"
+        return not in_use or is_units
 
     def _swap_back(self, number: int, swap: Mapping[str, Any]) -> None:
         """Undo one swap. The journal says which of the two moves were made, so that none is made twice."""

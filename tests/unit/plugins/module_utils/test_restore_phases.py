@@ -10,11 +10,13 @@ import hashlib
 import itertools
 import os
 import socket
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
+from ansible_collections.quorum.etcd.plugins.module_utils import _holders, kubernetes, restore_phases
 from ansible_collections.quorum.etcd.plugins.module_utils import journal as steps
-from ansible_collections.quorum.etcd.plugins.module_utils import kubernetes, restore_phases
 from ansible_collections.quorum.etcd.plugins.module_utils.commands import Connection, Result
 from ansible_collections.quorum.etcd.plugins.module_utils.errors import EtcdError
 from ansible_collections.quorum.etcd.plugins.module_utils.journal import Journal, summary
@@ -89,7 +91,12 @@ class Host:
         plan = {
             "restore_id": "1",
             "of": {"cluster": "etcd", "revision": 1000},
-            "member": {"name": "m1", "state_dir": str(self.root / "state"), "tools": {}, "service": {}},
+            "member": {
+                "name": "m1",
+                "state_dir": str(self.root / "state"),
+                "tools": {},
+                "service": {"manager": "command"},
+            },
             "snapshot": {
                 "path": str(self.snapshot),
                 "sha256": hashlib.sha256(self.snapshot.read_bytes()).hexdigest(),
@@ -641,3 +648,78 @@ def test_two_runs_do_not_work_on_one_host_at_once(tmp_path):
     with steps.exclusive(str(tmp_path), 0.1):
         pass
     assert steps.latest(str(tmp_path)) is None, "the lock is no journal"
+
+
+# ---- a process that the service manager does not own ----
+
+
+@pytest.fixture
+def opener():
+    """Starts a process that holds a file open, as an etcd does that nobody has stopped; ended afterwards."""
+    started = []
+
+    def start(path):
+        process = subprocess.Popen(
+            [
+                sys.executable,
+                "-c",
+                "import sys; f = open(sys.argv[1]); print(1, flush=True); sys.stdin.read()",
+                str(path),
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        process.stdout.readline()
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.communicate()
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    monkeypatch.setattr(_holders, "PATIENCE", 0.1)
+
+
+def test_nothing_is_renamed_under_a_process_that_has_the_data_open(host, opener, impatient):
+    restore = host.restore()
+    restore.stage()
+    watchdogs = opener(host.live / "member" / "db")
+    with pytest.raises(EtcdError, match=f"process {watchdogs.pid} .* has {host.live}/member/db open"):
+        restore.stop()
+    assert host.db() == "old" and os.path.isdir(host.staged) and not os.path.exists(host.near)
+    host.service.calls.clear()
+    assert restore.rollback()
+    assert host.service.calls == [], "what was never swapped is neither stopped nor started beside the one that runs"
+    assert host.config.read_text() == CONFIG and host.db() == "old" and not os.path.exists(host.staged)
+    assert restore.journal.steps()[-1] == "rolled_back"
+
+
+def test_a_rollback_puts_nothing_back_under_a_process_that_uses_the_restored_data(host, opener, impatient):
+    restore = to_cutover(host)
+    process = opener(host.live / "member" / "db")
+    with pytest.raises(EtcdError, match=f"process {process.pid} "):
+        restore.rollback()
+    assert host.db() == "new"
+    process.communicate()
+    assert restore.rollback()
+    assert host.db() == "old"
+
+
+def test_a_unit_that_is_about_to_stop_is_started_again_by_a_rollback(host, opener, impatient):
+    """A stop that takes longer than it may: systemd starts it as soon as it has stopped."""
+    restore = host.restore()
+    restore.plan["member"]["service"]["manager"] = "systemd"
+    restore.stage()
+    opener(host.live / "member" / "db")
+
+    def hangs(_timeout):
+        raise EtcdError("it did not stop within 60 s", "x")
+
+    host.service.stop = hangs
+    with pytest.raises(EtcdError, match="did not stop"):
+        restore.stop()
+    assert restore.rollback()
+    assert host.service.calls == ["start"]
