@@ -13,7 +13,11 @@ from typing import Dict, List, Mapping, Optional, Tuple
 from ._names import is_variable, setting_of, variable_of
 from .errors import EtcdError
 
-_ASSIGNMENT = re.compile(r"[ \t]*(export[ \t]+)?([A-Za-z_][A-Za-z0-9_]*)[ \t]*=[ \t]*")
+# As systemd does it: all up to '=' is the name, and what is behind it a value by all rules also where that is no name.
+_ASSIGNMENT = re.compile(r"[ \t]*([^\s#;][^=\r\n]*)=[ \t]*")
+_LINE_END = re.compile(r"[\r\n]|\Z")
+_NEXT_LINE = re.compile(r"\r?\n|\r|\Z")
+_NAME = re.compile(r"(export[ \t]+)?([A-Za-z_][A-Za-z0-9_]*)\Z")
 _COMMENTED = re.compile(r"[ \t]*[#;][#; \t]*(export[ \t]+)?([A-Z_][A-Z0-9_]*)=(.?)")
 # Means the same to systemd, to every shell and to docker's --env-file, without quotes.
 _SAFE = re.compile(r"[A-Za-z0-9_./:,=@%+\[\]-]*\Z")
@@ -36,6 +40,14 @@ class Assignment:
 def variables(text: str) -> Dict[str, str]:
     """Every variable that is set, ETCD_ or not; the last one wins."""
     return {found.name: found.value for found in _assignments(text)}
+
+
+def by_systemd(text: str) -> Tuple[Dict[str, str], bool]:
+    """What systemd sets, and whether there are lines with ``export``, which a shell reads and systemd passes over."""
+    assignments = _assignments(text)
+    return {found.name: found.value for found in assignments if not found.export}, any(
+        found.export for found in assignments
+    )
 
 
 def read(text: str) -> Dict[str, str]:
@@ -109,22 +121,22 @@ def _commented_out(text: str, name: str, assignments: List[Assignment]) -> Optio
 
 
 def _assignments(text: str) -> List[Assignment]:
-    found, pos = [], 0
+    found, pos, line, counted = [], 0, 1, 0
     while pos < len(text):
-        line_end = text.find("\n", pos)
-        line_end = len(text) if line_end < 0 else line_end
+        line_end = _LINE_END.search(text, pos).start()
         match = _ASSIGNMENT.match(text, pos, line_end)
         if not match:
             pos = line_end + 1
             continue
-        line = text.count("\n", 0, pos) + 1
+        line, counted = line + text.count("\n", counted, pos), pos
         value, end = _value(text, match.end(), line)
         start = match.end()
         quotes = text[start : start + 1] if text[start : start + 1] in ("'", '"') else ""
-        after = text.find("\n", end)
-        pos = len(text) if after < 0 else after + 1
+        pos = _NEXT_LINE.search(text, end).end()
         end = start + len(text[start:end].rstrip())
-        found.append(Assignment(match.group(2), value, quotes, match.group(1) or "", line, start, end, pos))
+        name = _NAME.match(match.group(1).rstrip())
+        if name:
+            found.append(Assignment(name.group(2), value, quotes, name.group(1) or "", line, start, end, pos))
     return found
 
 
@@ -157,9 +169,8 @@ def _quoted(text: str, pos: int, line: int) -> Tuple[str, int]:
 def _bare(text: str, pos: int) -> Tuple[str, int]:
     """An unquoted rest of a value: quotes inside it are characters like any other, trailing blanks are none."""
     match = re.compile(r"(?:[^\\\r\n]|\\\r?\n|\\.|\\\Z)*").match(text, pos)
-    body = re.sub(r"\\\r?\n", "", match.group())
-    kept = re.match(r"(?:.*(?:[^\s\\]|\\.))?", body, re.DOTALL).group()
-    return re.sub(r"\\(.)", r"\1", kept), match.end()
+    kept = re.match(r"(?:.*(?:[^\s\\]|\\(?:\r?\n|.)))?", match.group(), re.DOTALL).group()
+    return re.sub(r"\\(.)", r"\1", re.sub(r"\\\r?\n", "", kept)), match.end()
 
 
 def quote(value: str, quotes: str) -> str:

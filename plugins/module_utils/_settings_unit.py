@@ -15,14 +15,18 @@ from ._names import flags, is_variable, setting_of, variable_of
 from .errors import EtcdError
 
 _SAFE = re.compile(r"[A-Za-z0-9_./:,=@+\[\]-]*\Z")
-_ESCAPES = {"n": "\n", "t": "\t", "s": " ", "\\": "\\", '"': '"', "'": "'", "r": "\r"}
+_ESCAPES = {
+    "n": "\n", "t": "\t", "s": " ", "\\": "\\", '"': '"', "'": "'", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v",
+}  # fmt: skip
+_CODED = re.compile(r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-7]{3}))")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
 @dataclass
 class Word:
     """A word of a directive, unquoted, and its place in the text as it is written, quotes included.
 
-    ``source`` is the value with ``$$``, which stands for a dollar that no variable follows.
+    ``source`` is the value with ``$$`` and ``%%``, which stand for a dollar and a percent sign that mean nothing else.
     """
 
     value: str
@@ -67,7 +71,7 @@ def merge(found: List[Directive]) -> Unit:
         if directive.key == "ExecStart":
             unit.exec_start = directive if directive.words else None
         elif directive.key == "Environment":
-            unit.environment = [*unit.environment, directive] if directive.words else []
+            unit.environment = [*unit.environment, directive] if directive.raw.strip() else []
         elif directive.key == "EnvironmentFile":
             files = [directive.raw.strip()]
             unit.environment_files = [*unit.environment_files, *files] if files[0] else []
@@ -81,7 +85,7 @@ def merge(found: List[Directive]) -> Unit:
 def variables(unit: Unit) -> Dict[str, str]:
     """Every variable of ``Environment=``; the last one wins. Specifiers stay as they are, but for ``%%``."""
     pairs = (word.value.partition("=") for directive in unit.environment for word in directive.words)
-    return {name: value for name, equals, value in pairs if equals}
+    return {name: value for name, equals, value in pairs if equals and _NAME.match(name)}
 
 
 def etcd_of(command: Optional[Directive]) -> Optional[Etcd]:
@@ -268,6 +272,10 @@ def directives(text: str) -> List[Directive]:
         title = re.match(r"\[([^\]]+)\]\Z", line)
         if title:
             section = title.group(1)
+        elif line.startswith("[") and _goes_on(line):
+            raise EtcdError(
+                f"line {_number(text, pos)} of the unit: a section's name goes on.", "write it on one line."
+            )
         elif line and line[0] not in "#;":
             end = _logical_end(text, pos)
             _add_directive(found, text, section, pos, end)
@@ -279,12 +287,18 @@ def _add_directive(found: List[Directive], text: str, section: str, start: int, 
     equals = text.find("=", start, end)
     if equals < 0:
         return
+    if "\n" in text[start:equals]:
+        raise EtcdError(f"line {_number(text, start)} of the unit: its name goes on.", "write it on one line.")
     key = text[start:equals].strip()
     stop = end - 1 if text[start:end].endswith("\r") else end
     words: List[Word] = []
     if section == "Service" and key in ("ExecStart", "Environment"):
         words = _words(text, equals + 1, stop, command=key == "ExecStart")
     found.append(Directive(section, key, words, start, stop, text[equals + 1 : stop]))
+
+
+def _number(text: str, pos: int) -> int:
+    return text.count("\n", 0, pos) + 1
 
 
 def _line_end(text: str, pos: int) -> int:
@@ -295,13 +309,19 @@ def _line_end(text: str, pos: int) -> int:
 def _logical_end(text: str, pos: int) -> int:
     """The end of a directive that may go on over lines; comment lines in between do not end it."""
     end = _line_end(text, pos)
-    while text[pos:end].rstrip("\r").endswith("\\") and end < len(text):
+    while _goes_on(text[pos:end]) and end < len(text):
         pos = end + 1
         end = _line_end(text, pos)
         while text[pos:end].lstrip().startswith(("#", ";")) and end < len(text):
             pos = end + 1
             end = _line_end(text, pos)
     return end
+
+
+def _goes_on(line: str) -> bool:
+    """Whether a backslash ends it, one that no other backslash escapes."""
+    bare = line.rstrip("\r")
+    return (len(bare) - len(bare.rstrip("\\"))) % 2 == 1
 
 
 _GAP = re.compile(r"(?:[ \t]|\\\r?\n(?:[ \t]*[#;][^\n]*(?:\n|\Z))*)+")
@@ -314,13 +334,20 @@ def _words(text: str, pos: int, end: int, command: bool) -> List[Word]:
         pos = gap.end() if gap else pos
         if pos >= end or (text[pos] == "\\" and pos + 1 >= end):
             return found
-        value, after = _word(text, pos, end)
-        value = value.replace("%%", "%")
-        found.append(Word(value.replace("$$", "$") if command else value, pos, after, value))
+        try:
+            value, after = _word(text, pos, end, relaxed=command)
+        except _UnknownEscape:
+            return found
+        plain = value.replace("%%", "%")
+        found.append(Word(plain.replace("$$", "$") if command else plain, pos, after, value))
         pos = after
 
 
-def _word(text: str, pos: int, end: int) -> Tuple[str, int]:
+class _UnknownEscape(Exception):
+    """systemd passes over the rest of such a line in ``Environment=``; in a command it leaves the escape as it is."""
+
+
+def _word(text: str, pos: int, end: int, relaxed: bool) -> Tuple[str, int]:
     parts: List[str] = []
     marks = ""
     while pos < end:
@@ -328,7 +355,7 @@ def _word(text: str, pos: int, end: int) -> Tuple[str, int]:
         if char == "\\":
             if re.compile(r"\\\r?(?:\n|\Z)").match(text, pos, end) and not marks:
                 break
-            part, pos = _unescape(text, pos, end)
+            part, pos = _unescape(text, pos, end, relaxed)
             parts.append(part)
             continue
         if not marks and char in " \t":
@@ -341,16 +368,20 @@ def _word(text: str, pos: int, end: int) -> Tuple[str, int]:
             parts.append(char)
         pos += 1
     if marks:
-        raise EtcdError(f"line {text.count(chr(10), 0, pos) + 1} of the unit: a quote is never closed.", "close it.")
+        raise EtcdError(f"line {_number(text, pos)} of the unit: a quote is never closed.", "close it.")
     return "".join(parts), pos
 
 
-def _unescape(text: str, pos: int, end: int) -> Tuple[str, int]:
+def _unescape(text: str, pos: int, end: int, relaxed: bool) -> Tuple[str, int]:
+    coded = _CODED.match(text, pos, end)
+    if coded:
+        octal = coded.group(4)
+        number = int(octal, 8) if octal else int(next(filter(None, coded.groups()[:3])), 16)
+        if 0 < number < 0x110000:
+            return chr(number), coded.end()
     code = text[pos + 1 : min(pos + 2, end)]
-    if code == "x":
-        hexadecimal = re.compile(r"[0-9a-fA-F]{2}").match(text, pos + 2, end)
-        if hexadecimal:
-            return chr(int(hexadecimal.group(), 16)), hexadecimal.end()
     if code == "\n":
         return " ", pos + 2
+    if code not in _ESCAPES and not relaxed:
+        raise _UnknownEscape
     return _ESCAPES.get(code, "\\" + code), pos + 1 + len(code)

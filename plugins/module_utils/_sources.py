@@ -196,7 +196,7 @@ def unit_sources(host: Host, unit: Unit) -> Sources:
     path_of = {id(directive): path for directive, path in owners}
     merged = _settings_unit.merge([directive for directive, _path in owners])
     sources.unit_path = path_of[id(merged.exec_start)] if merged.exec_start else unit.files[0]
-    resolve = _Specifiers(unit)
+    resolve = _Specifiers(host, unit)
     _take_root(sources, merged, resolve)
     _take_environment(sources, merged, path_of, resolve)
     _take_environment_files(host, sources, merged, resolve)
@@ -210,7 +210,7 @@ def unit_sources(host: Host, unit: Unit) -> Sources:
 def _take_environment(sources: Sources, merged: _settings_unit.Unit, path_of: Mapping[int, str], resolve: Any) -> None:
     for directive in merged.environment:
         for word in directive.words:
-            name, equals, value = word.value.partition("=")
+            name, equals, value = word.source.partition("=")
             if equals:
                 _take_variable(sources, name, Found(resolve(value), VARIABLE, "unit", path_of[id(directive)]))
 
@@ -226,11 +226,16 @@ def _take_environment_files(host: Host, sources: Sources, merged: _settings_unit
             if text is None:
                 continue
             sources.environment_files.append(own)
-            for name, value in _at(own, _settings_env.variables, text).items():
+            values, has_exports = _at(own, _settings_env.by_systemd, text)
+            if has_exports:
+                sources.obscure = f"{own} has lines that begin with 'export', which systemd passes over"
+            for name, value in values.items():
                 _take_variable(sources, name, Found(value, VARIABLE, "env", own))
 
 
 def _take_variable(sources: Sources, name: str, found: Found) -> None:
+    if _UNRESOLVED in found.value:
+        found = found._replace(value="")
     sources.environment[name] = found.value
     sources.origins[name] = found
     if is_variable(name):
@@ -312,24 +317,39 @@ def _follow(sources: Sources, value: str, braceless: bool) -> Optional[Found]:
     plain = variable.sub(
         lambda found: known_values.get(found.group(found.lastindex), "") if found.lastindex else "$", value
     )
-    return Found(plain, FLAG, "process" if names else "unit", sources.unit_path)
+    return Found("" if _UNRESOLVED in plain else plain, FLAG, "process" if names else "unit", sources.unit_path)
+
+
+_UNRESOLVED = "\0"
 
 
 class _Specifiers:
-    """Resolves ``%H`` and its like, those whose meaning needs no running systemd; others stay as they are."""
+    """Resolves ``%H`` and its like, those whose meaning needs no running systemd; a value with another is not known.
 
-    def __init__(self, unit: Unit) -> None:
+    ``%u`` and ``%h`` are those of systemd itself, and not of ``User=``.
+    """
+
+    def __init__(self, host: Host, unit: Unit) -> None:
         name = full_name(unit.name)
-        prefix, _at_sign, instance = name.rpartition(".")[0].partition("@")
-        host = socket.gethostname()
+        whole = name.rpartition(".")[0]
+        prefix, _at_sign, instance = whole.partition("@")
+        node = os.uname()
+        machine = (host.read("/etc/machine-id") or _UNRESOLVED).strip()
         self.known = {
-            "%": "%", "n": name, "N": name.rpartition(".")[0], "p": prefix, "i": instance, "H": host,
-            "I": re.sub(r"\\x([0-9a-f]{2})", lambda code: chr(int(code.group(1), 16)), instance.replace("-", "/")),
-            "l": host.partition(".")[0], "u": unit.user or "root", "t": "/run", "S": "/var/lib", "E": "/etc", "L": "/var/log",
+            "%": "%", "n": name, "N": whole, "p": prefix, "P": _unescaped(prefix), "i": instance, "I": _unescaped(instance),
+            "j": prefix.rpartition("-")[2], "J": _unescaped(prefix.rpartition("-")[2]), "f": "/" + _unescaped(instance or prefix),
+            "H": socket.gethostname(), "l": socket.gethostname().partition(".")[0], "m": machine, "v": node.release,
+            "u": "root", "U": "0", "g": "root", "G": "0", "h": "/root",
+            "t": "/run", "S": "/var/lib", "E": "/etc", "L": "/var/log", "C": "/var/cache", "T": "/tmp", "V": "/var/tmp",
         }  # fmt: skip
 
     def __call__(self, value: str) -> str:
-        return re.sub(r"%([%a-zA-Z])", lambda match: self.known.get(match.group(1), match.group()), value)
+        return re.sub(r"%([%a-zA-Z])", lambda match: self.known.get(match.group(1), _UNRESOLVED), value)
+
+
+def _unescaped(name: str) -> str:
+    """A part of a unit's name as the path that it stands for."""
+    return re.sub(r"\\x([0-9a-f]{2})", lambda code: chr(int(code.group(1), 16)), name.replace("-", "/"))
 
 
 # ---- other sources ---------------------------------------------------------------------------------------------------
