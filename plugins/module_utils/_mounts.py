@@ -28,10 +28,11 @@ class Mount(NamedTuple):
 def on_host(host: Host, process: Process, path: str, guess: str) -> Optional[str]:
     """The host's path of the process's; None where there is none, or none that would outlive the process's container.
 
-    ``guess`` is what the files say that start it: right where it is the same folder, or where that cannot be seen.
+    ``path`` is absolute, or '' where there is none. ``guess`` is what the files say that start it: right where it is the
+    same folder, or where that cannot be seen.
     """
     inside = process.inside + path
-    if not host.exists(inside):
+    if not path.startswith("/") or not host.exists(inside):
         return guess
     for known in (guess, path):
         if host.same(inside, known):

@@ -381,6 +381,8 @@ class _Look:
 
     def _on_host(self, path: str) -> Optional[str]:
         """The host's path of one of the member's; None where it is in a container's own file system."""
+        if not path:
+            return path
         guess = host_path(path, self.sources.volumes)
         if self.process:
             return on_host(self.host, self.process, path, guess)

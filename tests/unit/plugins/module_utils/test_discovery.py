@@ -9,6 +9,8 @@ import socket
 
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils import _sources, discovery, settings
+from ansible_collections.quorum.etcd.plugins.module_utils._mounts import on_host
+from ansible_collections.quorum.etcd.plugins.module_utils._processes import Host, Process
 from ansible_collections.quorum.etcd.plugins.module_utils.commands import Result
 from ansible_collections.quorum.etcd.plugins.module_utils.errors import EtcdError
 from ansible_collections.quorum.etcd.plugins.module_utils.tools import tools_as_dict, tools_from_dict
@@ -311,6 +313,9 @@ class TestMounts:
         found = host.discover()
         assert (found["data_dir"], found["data"]["contained"]) == ("/srv/data/et cd", "")
         assert found["data"]["has_member"] is True
+        assert (found["wal_dir"], found["tls"]["client"]["cert"]) == ("", ""), (
+            "no path is no folder, and never the root"
+        )
 
     @pytest.mark.parametrize(
         ("outside", "own"),
@@ -327,6 +332,12 @@ class TestMounts:
         self.runs_in_a_container(host, "/var/lib/etcd", outside, own, hosts)
         found = host.discover()
         assert (found["data_dir"], found["data"]["contained"]) == ("", "/var/lib/etcd")
+
+    def test_a_setting_that_is_not_there_is_no_path_and_never_the_root(self):
+        """On a real host: of the folder '' the root of the process's file system was made, and that was to be the WAL's."""
+        own = Process(os.getpid(), 1, os.getuid(), "", "/", [], {})
+        assert on_host(Host(), own, "", "") == ""
+        assert on_host(Host(), own, "/etc", "/etc") == "/etc"
 
     def test_bind_paths_of_a_stopped_unit(self, host):
         text = "[Service]\nBindPaths=/data/etcd:/var/lib/etcd -/etc/pki:/pki:rbind\n"
