@@ -17,9 +17,10 @@ from ansible_collections.quorum.etcd.plugins.module_utils.restore_text import pl
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshots import look, recorded_revisions
 from ansible_collections.quorum.etcd.plugins.module_utils.status_text import unseen
 from ansible_collections.quorum.etcd.plugins.plugin_utils.answers import answers_of
-from ansible_collections.quorum.etcd.plugins.plugin_utils.local import free_bytes, run
+from ansible_collections.quorum.etcd.plugins.plugin_utils.local import free_bytes, is_writable, run
 from ansible_collections.quorum.etcd.plugins.plugin_utils.lockstep import out_of_step
 from ansible_collections.quorum.etcd.plugins.plugin_utils.ticker import Ticker
+from ansible_collections.quorum.etcd.plugins.plugin_utils.variables import unknown_variables
 
 OPTIONS: dict[str, Any] = {
     "clusters": {"type": "dict", "required": True},
@@ -39,8 +40,9 @@ OPTIONS: dict[str, Any] = {
     "rollback": {"type": "bool", "default": False},
     "confirm": {"type": "str", "default": ""},
     "confirm_with": {"type": "str", "default": ""},
+    "reports": {"type": "path", "default": ""},
 }
-NOT_IN_OPTIONS = ("clusters", "facts", "look", "source", "backups", "now", "confirm", "confirm_with")
+NOT_IN_OPTIONS = ("clusters", "facts", "look", "source", "backups", "now", "confirm", "confirm_with", "reports")
 
 
 def _look(source: str, spool: str) -> list[dict[str, Any]]:
@@ -57,16 +59,19 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         super().run(tmp, task_vars)
-        _validated, given = self.validate_argument_spec(OPTIONS)
-        wrong = out_of_step(self._task)
+        wrong = out_of_step(self._task) or unknown_variables(self._task, self._loader, task_vars or {})
         if wrong:
             raise AnsibleActionFail(f"Nothing was touched. The restore is refused: {wrong}")
+        # An answer of a survey that was left empty is the default.
+        self._task.args = {name: value for name, value in self._task.args.items() if value not in ("", [""], None)}
+        _validated, given = self.validate_argument_spec(OPTIONS)
         source, spool = given["source"], given["spool"]
         options = Options(
             now=given["now"] or datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
             nonce=secrets.token_hex(4),
             controller_snapshots=_look(source, spool),
-            spool_free=free_bytes(spool),
+            spool_free=free_bytes(spool) if is_writable(spool) else 0,
+            unwritable=[given["reports"]] if given["reports"] and not is_writable(given["reports"]) else [],
             controller_revisions=recorded_revisions(given["backups"]) if given["backups"] else {},
             **{name: value for name, value in given.items() if name not in NOT_IN_OPTIONS},
         )

@@ -50,23 +50,36 @@ class ActionModule(ActionBase):
         try:
             given = _given(options, task_vars or {}, self._task.check_mode)
             reports = [build(cluster, given, now) for cluster in given.plan["clusters"]]
-            written = [_write(folder, report) for report in reports]
-            report_files.prune(folder)
-        except OSError as error:
-            return self._none(
-                f"No report could be written to {folder}: {error.strerror}. Next: set etcd_report_dir to another folder."
-            )
         except Exception as error:
-            return self._none(
+            message = (
                 f"No report could be made: {type(error).__name__}: {error}. What the run did stands all the same."
                 " Next: keep this run's output instead."
             )
-        text = [line for report, paths in zip(reports, written) for line in closing_lines(report, paths["html"])]
-        return {"changed": False, "reports": written, "text": text}
+            self._display.warning(message)
+            return {"changed": False, "reports": [], "text": [message], "stats": []}
+        written, lines = self._written(folder, reports)
+        ends = [line for report in reports for line in closing_lines(report)]
+        return {"changed": False, "reports": written, "text": ends + lines, "stats": [_stats(one) for one in reports]}
 
-    def _none(self, message: str) -> dict[str, Any]:
-        self._display.warning(message)
-        return {"changed": False, "reports": [], "text": [message]}
+    def _written(self, folder: str, reports: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[str]]:
+        """Where each report lies, and the same in words."""
+        try:
+            written = [_write(folder, report) for report in reports]
+            report_files.prune(folder)
+        except OSError as error:
+            message = f"No report could be written to {folder}: {error.strerror}. Next: set etcd_report_dir to another folder."
+            self._display.warning(message)
+            return [], [message]
+        return written, [f"Report: {report['html']}" for report in written]
+
+
+def _stats(report: Mapping[str, Any]) -> dict[str, Any]:
+    """What a job keeps of itself, with the whole report: the folder of an execution environment goes with it."""
+    return {
+        **{key: report[key] for key in ("cluster", "outcome", "headline", "loss")},
+        "snapshot": report["snapshot"]["path"],
+        "report": report,
+    }
 
 
 def _given(options: Mapping[str, Any], task_vars: Mapping[str, Any], check_mode: bool) -> Given:

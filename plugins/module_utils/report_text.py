@@ -382,15 +382,15 @@ def _step(what: str, commands: Any = ()) -> Dict[str, Any]:
     return {"what": what, "commands": listed, "later": False}
 
 
-def closing_lines(report: Mapping[str, Any], path: str) -> List[str]:
-    """The end of a run on the terminal: what it came to, what to do next, and where the whole report lies."""
+def closing_lines(report: Mapping[str, Any]) -> List[str]:
+    """The end of a run on the terminal: what it came to, and what to do next."""
     lines = [report["headline"], "Next:"]
     for number, step in enumerate((step for step in report["next_steps"] if not step["later"]), 1):
         lines.append(f"  {number}. {step['what']}")
         for command in step["commands"]:
             on = f"on {_and(command['on'])}: " if command["on"] else ""
             lines.append(f"     {on}{command['command']}")
-    return [*lines, f"Report: {path}"]
+    return lines
 
 
 # ---- small words -----------------------------------------------------------------------------------------------------

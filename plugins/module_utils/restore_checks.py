@@ -44,6 +44,19 @@ def check_cluster(
     check_reach(hosts, findings)
 
 
+def unknown_excluded(hosts: Mapping[str, Any], options: Options) -> List[str]:
+    """Names to exclude that neither the inventory, nor a member's configuration, nor a member list, nor a snapshot knows."""
+    known = set(hosts)
+    for facts in hosts.values():
+        member, view = facts.get("member") or {}, facts.get("view") or {}
+        known.add(member.get("name", ""))
+        known |= {entry.partition("=")[0] for entry in member.get("initial_cluster", "").split(",")}
+        known |= {one["name"] for one in view.get("members", ())}
+        known |= {one["name"] for entry in facts.get("snapshots") or () for one in entry["members"]}
+    known |= {one["name"] for entry in options.controller_snapshots for one in entry["members"]}
+    return [name for name in options.exclude if name not in known]
+
+
 def check_presence(hosts: Mapping[str, Any], findings: Findings) -> None:
     for host, facts in hosts.items():
         if facts.get("member"):

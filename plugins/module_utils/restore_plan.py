@@ -17,7 +17,15 @@ from . import commands, settings
 from .errors import EtcdError
 from .identity import cluster_id, format_initial_cluster, hex_id, member_id
 from .journal import FINISHED, PROVEN, STARTED
-from .restore_checks import check_cluster, check_disk, check_hosts, check_kubernetes, check_presence, old_endpoints
+from .restore_checks import (
+    check_cluster,
+    check_disk,
+    check_hosts,
+    check_kubernetes,
+    check_presence,
+    old_endpoints,
+    unknown_excluded,
+)
 from .restore_choice import choose_snapshot
 from .restore_configuration import check_start
 from .restore_terms import DISK_MARGIN, Findings, Options, in_mib, is_inside, live, moment, said_of
@@ -40,8 +48,17 @@ def make_plan(hosts: Mapping[str, Mapping[str, Any]], options: Options) -> Dict[
     refusal, nothing may be done.
     """
     plans: Dict[str, Any] = {"clusters": {}, "hosts": {}, "refusals": [], "warnings": []}
+    unknown = unknown_excluded(hosts, options)
     for name in sorted({host["cluster"] for host in hosts.values()}):
         findings = Findings(name)
+        for excluded in unknown:
+            findings.refuse(
+                f"etcd_restore_exclude names {excluded}, which is no host of the inventory's groups and no member that anybody"
+                " here knows.",
+                "correct the name: it is the host's in the inventory, or the member's in the cluster.",
+            )
+        for folder in options.unwritable:
+            findings.warn(f"no report of this run can be written to {folder} on the controller: set etcd_report_dir.")
         own = {
             host: hosts[host]
             for host in sorted(hosts)
@@ -62,8 +79,9 @@ def confirmation(plan: Mapping[str, Any], confirm: str, confirm_with: str = "") 
     wanted = names[0] if len(names) == 1 else confirm_with
     if not names or confirm == wanted:
         return ""
+    said = f" etcd_restore_confirm is {confirm!r}, and that is not its name." if confirm else ""
     return (
-        f"Nothing was touched. This replaces the data of cluster {', '.join(names)}; to let it happen, run again with"
+        f"Nothing was touched.{said} This replaces the data of cluster {', '.join(names)}; to let it happen, run again with"
         f" -e etcd_restore_confirm={wanted}"
     )
 

@@ -23,6 +23,7 @@ class Options:
     ``controller_revisions`` the highest revision of each cluster in its manifests. ``spool`` is a folder there for a
     snapshot that must be brought from one host to others, or unpacked; ``spool_free`` are the bytes free for it. ``now`` is
     RFC 3339 in UTC. An empty ``token`` becomes one that names the cluster and the time, with ``nonce`` to make it unique.
+    ``unwritable`` are folders of the controller that the run would write a report to, and cannot.
     """
 
     snapshot: str = "latest"
@@ -39,6 +40,7 @@ class Options:
     auth_user: str = ""
     again: bool = False
     rollback: bool = False
+    unwritable: Sequence[str] = ()
 
 
 @dataclass

@@ -99,6 +99,10 @@ options:
     description: A name that confirms all clusters together, such as the group of them.
     type: str
     default: ""
+  reports:
+    description: Folder on the controller for the report of the run. Where it cannot be written to, that is a warning of the plan.
+    type: path
+    default: ""
 """
 
 EXAMPLES = r"""

@@ -25,7 +25,16 @@ def run(argv: Sequence[str], env: dict[str, str]) -> Result:
 
 def free_bytes(folder: str) -> int:
     """Bytes free in ``folder``, or where it will be made."""
+    return shutil.disk_usage(_nearest(folder)).free
+
+
+def is_writable(folder: str) -> bool:
+    """Whether files can be made in ``folder``, or it itself where it will be."""
+    return os.access(_nearest(folder), os.W_OK | os.X_OK) and not os.statvfs(_nearest(folder)).f_flag & os.ST_RDONLY
+
+
+def _nearest(folder: str) -> str:
     folder = os.path.abspath(folder)
     while not os.path.isdir(folder):
         folder = os.path.dirname(folder)
-    return shutil.disk_usage(folder).free
+    return folder

@@ -124,6 +124,28 @@ def test_two_hosts_with_one_client_url(cluster: Lab, tmp_path: Path) -> None:
     refused(cluster, f"m3: it has the same client URL as m1: {cluster.members[0].client_url}", inventory=inventory)
 
 
+def test_a_variable_that_nobody_reads(cluster: Lab) -> None:
+    refused(cluster, "write etcd_restore_snapshot, if that is", arguments=("-e", "etcd_restore_snapshots=/x.db"))
+
+
+def test_a_wrong_confirmation_and_a_survey_that_was_not_answered(cluster: Lab) -> None:
+    """Empty answers are the defaults, so that the plan itself is what it is without them."""
+    names = (
+        "snapshot",
+        "exclude",
+        "bump_revision",
+        "again",
+        "rollback",
+        "skip_hash_check",
+        "aside",
+        "prove_timeout",
+        "spool",
+    )
+    empty = [f"etcd_restore_{name}=" for name in (*names, "token")] + ["etcd_report_dir="]
+    arguments = tuple(word for answer in (*empty, "etcd_restore_confirm=prod") for word in ("-e", answer))
+    refused(cluster, "etcd_restore_confirm is 'prod', and that is not its name", "raised by", arguments=arguments)
+
+
 def test_limit_that_leaves_out_a_member(cluster: Lab) -> None:
     refused(cluster, "m3: it is not part of this run (--limit)", arguments=("--limit", "m1,m2"))
 

@@ -59,7 +59,15 @@ def test_a_restore_is_reported_in_two_private_files(tmp_path, command_line):
         "changed": False,
         "reports": [{"cluster": "etcd", "outcome": "restored", "html": f"{name}.html", "json": f"{name}.json"}],
         "text": done["text"],
+        "stats": done["stats"],
     }
+    (stats,) = done["stats"]
+    assert {key: stats[key] for key in ("cluster", "outcome", "snapshot")} == {
+        "cluster": "etcd",
+        "outcome": "restored",
+        "snapshot": "/srv/lab/backups/etcd-20261124T145959Z-rev16.db",
+    }
+    assert stats["loss"] == stats["report"]["loss"] and json.dumps(stats)
     assert done["text"][0] == "Cluster etcd is restored from the backup of 2026-11-24 14:59:59 UTC, and proven."
     assert done["text"][1] == "Next:" and done["text"][-1] == f"Report: {name}.html"
     assert "     ansible-playbook backup.yml -i prod" in done["text"], "with the command that does it"
@@ -115,7 +123,8 @@ def test_a_folder_that_cannot_be_written_to_is_no_failure(tmp_path):
     (tmp_path / "file").write_text("")
     done = run(folder=str(tmp_path / "file" / "reports"), **restored())
     assert done["reports"] == [] and not done.get("failed")
-    assert "No report could be written" in done["text"][0] and "etcd_report_dir" in done["text"][0]
+    assert "No report could be written" in done["text"][-1] and "etcd_report_dir" in done["text"][-1]
+    assert "Next:" in done["text"], "what to do next is said all the same"
 
 
 def test_a_run_without_a_plan_is_reported_too(tmp_path):

@@ -989,7 +989,8 @@ def test_confirmation_is_the_name_of_the_cluster():
     plan = make_plan(hosts(), options())
     assert confirmation(plan, "etcd") == ""
     assert "run again with -e etcd_restore_confirm=etcd" in confirmation(plan, "")
-    assert confirmation(plan, "Etcd") != ""
+    assert "etcd_restore_confirm is 'Etcd', and that is not its name" in confirmation(plan, "Etcd")
+    assert "that is not its name" not in confirmation(plan, "")
 
 
 def test_the_words_show_every_argument_and_move():
@@ -1079,3 +1080,20 @@ def test_a_version_in_a_snapshot_that_is_none_is_a_reason_to_refuse():
     (refusal,) = plan["refusals"]
     assert refusal["cause"].startswith("/backups/a.db on the controller: no etcd version can be read from '333")
     assert len(refusal["cause"]) < 200
+
+
+@pytest.mark.parametrize("name", ["host3", "m3", "m1"])
+def test_hosts_and_members_can_be_excluded_by_name(name):
+    assert "etcd_restore_exclude names" not in causes(make_plan(hosts(), options(exclude=[name])))
+
+
+def test_a_name_to_exclude_that_nobody_knows_is_refused():
+    assert "etcd_restore_exclude names hsot3, which is no host" in causes(
+        make_plan(hosts(), options(exclude=["hsot3"]))
+    )
+
+
+def test_a_folder_that_the_report_cannot_be_written_to_is_said_in_the_plan():
+    plan = make_plan(hosts(), options(unwritable=["/home/ops/reports"]))
+    assert plan["refusals"] == []
+    assert any("can be written to /home/ops/reports" in item["cause"] for item in plan["warnings"])
