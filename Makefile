@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help venv go demo lab-up lab-down lab-status lint test-unit test-py38 sanity test-integration faults core-matrix images molecule test-hosts benchmark test ci long clean
+.PHONY: help venv go demo lab-up lab-down lab-status lint test-unit test-py38 sanity test-integration faults core-matrix images molecule test-hosts bare benchmark test ci long clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -17,11 +17,22 @@ PYTEST_OPTIONS ?=
 BENCHMARK ?=
 export PATH := $(CURDIR)/$(BIN):$(PATH):$(abspath .cache/venv-go/bin)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+# Nothing is written outside the checkout: neither for a moment, nor as a cache. A Go of the machine's own keeps its caches.
+export TMPDIR := $(shell mkdir -p .cache/tmp)$(CURDIR)/.cache/tmp
+export ANSIBLE_HOME := $(CURDIR)/.cache/home/.ansible
+ifneq ($(shell command -v go),)
+export GOCACHE := $(shell go env GOCACHE)
+else
+export GOPATH := $(CURDIR)/.cache/go
+export GOFLAGS += -modcacherw
+endif
+export XDG_CACHE_HOME := $(CURDIR)/.cache/xdg
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 venv: ## Ansible and the test tools, pinned, in .venv
+	@.ci/debian-packages
 	@python=$$(.ci/find-python 3.11 3.12 3.13) || { \
 	  echo "no Python 3.11, 3.12 or 3.13 found (python3 is $$(python3 --version 2>&1)); ansible-core 2.19 needs one" >&2; exit 1; }; \
 	.ci/venv "$$python" $(VENV) requirements.txt
@@ -87,6 +98,12 @@ test-hosts: images ## the matrix on real hosts with systemd and SSH: every line 
 
 benchmark: images ## this collection, a plain playbook and the machine's limit side by side (BENCHMARK="--cases 0.06 --rounds 1")
 	$(BIN)/python benchmarks/restore.py $(BENCHMARK)
+
+SUITE ?= bookworm trixie
+bare: venv go ## the demo and some of make test on a bare Debian 12 and 13, as README has them; root only (SUITE=trixie: there)
+	tests/hosts/engine.sh
+	for suite in $(SUITE); do $(BIN)/python tests/hosts/bare.py $$suite --with-etcd demo lint "test-unit PYTEST_OPTIONS='--sample 1/20'" \
+	  "test-integration PYTEST_OPTIONS='-k key_by_key'"; done
 
 # Molecule's own notes of what it has made: in a place of this checkout, and never older than the run.
 molecule: export MOLECULE_EPHEMERAL_DIRECTORY := $(CURDIR)/.cache/molecule/state

@@ -19,6 +19,7 @@ from hosts import Hosts, Member
 
 QUICK_CIPHER = "aes128-gcm@openssh.com"
 THERE = "/var/backups/etcd"  # where the collection looks for the newest snapshot
+LEFT = "rm -rf /var/lib/etcd.?* /var/lib/quorum-etcd /home/admin/snapshot.db /var/tmp/snapshot.db"  # of an earlier run
 # What the collection runs on the controller alone, without a word to the host.
 CONTROLLER = (
     "assert",
@@ -65,26 +66,27 @@ def limit(hosts: Hosts, database: Database, there: bool) -> Run:
     ids = {name: status.member_id for name, status in hosts.status().items() if status}
     first = [member for member in hosts.members if ids.get(member.name) != leader]
     last = [member for member in hosts.members if member not in first]
-    source = f"{THERE}/etcd.db" if there else "/home/admin/snapshot.db"
-
-    def stage(member: Member) -> None:
-        if not there:
-            copy(hosts, member, [database.path], source)
-        every = ",".join(f"{one.name}={one.peer_url}" for one in hosts.members)
-        argv = ["etcdutl", "snapshot", "restore", source, f"--name={member.name}", f"--initial-cluster={every}"]
-        argv += [f"--initial-advertise-peer-urls={member.peer_url}", "--data-dir=/var/lib/etcd.new"]
-        ssh(hosts, member, f"sudo {' '.join(argv)} && sudo chown -R etcd: /var/lib/etcd.new")
-
-    def swap(member: Member) -> None:
-        moves = "mv /var/lib/etcd /var/lib/etcd.before-limit && mv /var/lib/etcd.new /var/lib/etcd"
-        ssh(hosts, member, f"sudo sh -c '{moves} && systemctl --no-block start etcd'")
-
     with timed(hosts) as found:
-        hosts.on_each(stage)
+        hosts.on_each(lambda member: _stage(hosts, member, database, there))
         for some in (first, last):
             at_once(some, lambda member: ssh(hosts, member, "sudo systemctl stop etcd"))
-        hosts.on_each(swap)
+        hosts.on_each(lambda member: _swap(hosts, member))
     return Run(found["seconds"], found["outage"])
+
+
+def _stage(hosts: Hosts, member: Member, database: Database, there: bool) -> None:
+    source = f"{THERE}/etcd.db" if there else "/home/admin/snapshot.db"
+    if not there:
+        copy(hosts, member, [database.path], source)
+    every = ",".join(f"{one.name}={one.peer_url}" for one in hosts.members)
+    argv = ["etcdutl", "snapshot", "restore", source, f"--name={member.name}", f"--initial-cluster={every}"]
+    argv += [f"--initial-advertise-peer-urls={member.peer_url}", "--data-dir=/var/lib/etcd.new"]
+    ssh(hosts, member, f"sudo {' '.join(argv)} && sudo chown -R etcd: /var/lib/etcd.new")
+
+
+def _swap(hosts: Hosts, member: Member) -> None:
+    moves = "mv /var/lib/etcd /var/lib/etcd.before-limit && mv /var/lib/etcd.new /var/lib/etcd"
+    ssh(hosts, member, f"sudo sh -c '{moves} && systemctl --no-block start etcd'")
 
 
 def ssh(hosts: Hosts, member: Member, command: str) -> str:
@@ -178,10 +180,26 @@ def journal(hosts: Hosts, member: Member) -> str:
 
 def clean(hosts: Hosts) -> None:
     """What the run before has left on the hosts goes, so that each begins with the same."""
-    left = "/var/lib/etcd.?* /var/lib/quorum-etcd /home/admin/snapshot.db /var/tmp/snapshot.db"
-    hosts.on_each(lambda member: hosts.run(member, ["sh", "-c", f"rm -rf {left}; sync"]))
+    hosts.on_each(lambda member: hosts.run(member, ["sh", "-c", f"{LEFT}; sync"]))
     hosts.wait_ready()
     time.sleep(1)
+
+
+def mend(hosts: Hosts, database: Database, there: bool) -> None:
+    """Whatever a way that failed has left: the hosts serve the snapshot's data again, so that the next way can run."""
+
+    def stop(member: Member) -> None:
+        # A start that still waits for the others is ended too, and what systemd has counted against the unit is forgotten.
+        hosts.run(
+            member,
+            ["sh", "-c", "systemctl kill --signal=KILL etcd; systemctl stop etcd; systemctl reset-failed etcd; :"],
+        )
+        hosts.run(member, ["sh", "-c", f"{LEFT}; mkdir -p /var/lib/etcd"])
+
+    hosts.on_each(stop)
+    hosts.on_each(lambda member: _stage(hosts, member, database, there))
+    hosts.on_each(lambda member: _swap(hosts, member))
+    hosts.wait_ready()
 
 
 def put_there(hosts: Hosts, database: Database) -> None:

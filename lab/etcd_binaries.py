@@ -62,8 +62,17 @@ RELEASES = {  # line -> version, {architecture: SHA-256 of etcd-v<version>-linux
 }
 
 
+# Lines that nobody builds any more: only this suite of Debian has them, and any machine with apt can ask Debian for it.
+DEBIAN_SUITES = {"3.4": "bookworm"}
+KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
+
+
 class Unavailable(Exception):
     """A provider cannot deliver; the text says why."""
+
+
+class NotHere(Unavailable):
+    """A line that this machine cannot have at all."""
 
 
 class Machine(NamedTuple):
@@ -204,8 +213,13 @@ def from_apt(line: str, folder: Path) -> None:
         work = Path(temp)
         for part in ("lists/partial", "archives/partial", "packages"):
             (work / part).mkdir(parents=True)
+        sources = []
+        if line in DEBIAN_SUITES:
+            (work / "sources.list").write_text(debian_sources(_apt_sites(work), DEBIAN_SUITES[line]))
+            sources = ["-o", f"Dir::Etc::SourceList={work}/sources.list", "-o", "Dir::Etc::SourceParts=-"]
         # apt keeps its state in the temporary folder: no root is needed and the machine's own lists stay as they are.
         private = [
+            *sources,
             *("-o", f"Dir::State::Lists={work}/lists", "-o", f"Dir::Cache={work}"),
             *("-o", "APT::Sandbox::User=", "-o", "Acquire::Retries=1", "-o", "Acquire::http::Timeout=20"),
         ]
@@ -219,6 +233,22 @@ def from_apt(line: str, folder: Path) -> None:
                 unpacked.rename(folder / tool)
 
 
+def _apt_sites(work: Path) -> str:
+    """Where this machine gets its packages from: lines of an address, a suite and a component."""
+    argv = ["apt-get", "indextargets", "--format", "$(SITE) $(RELEASE) $(COMPONENT)", "Created-By: Packages"]
+    return _run(argv, cwd=work, seconds=60)
+
+
+def debian_sources(sites: str, suite: str) -> str:
+    """A list of sources for another suite of Debian, at the same addresses as the machine's own."""
+    found = [line.split() for line in sites.splitlines()]
+    # Updates and security have addresses, or suites, of their own.
+    mirrors = {words[0] for words in found if len(words) == 3 and words[2] == "main" and "-" not in words[1]}
+    if not mirrors:
+        raise Unavailable(f"apt knows no address of Debian's packages, where {suite} could be")
+    return "".join(f"deb [signed-by={KEYRING}] {mirror} {suite} main\n" for mirror in sorted(mirrors))
+
+
 MAKERS: dict[str, Callable[[str, Path], None]] = {
     "path": from_path,
     "go": from_go,
@@ -227,7 +257,7 @@ MAKERS: dict[str, Callable[[str, Path], None]] = {
 }
 
 
-def _run(argv: list[str], *, cwd: Path, seconds: float, env: dict[str, str] | None = None) -> None:
+def _run(argv: list[str], *, cwd: Path, seconds: float, env: dict[str, str] | None = None) -> str:
     try:
         done = subprocess.run(argv, cwd=cwd, env=env, capture_output=True, text=True, timeout=seconds, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -235,6 +265,7 @@ def _run(argv: list[str], *, cwd: Path, seconds: float, env: dict[str, str] | No
     if done.returncode:
         last_words = " ".join((done.stderr or done.stdout).strip().splitlines()[-3:])
         raise Unavailable(f"{' '.join(argv[:2])} exited {done.returncode}: {last_words}")
+    return done.stdout
 
 
 def obtain(line: str | None = None, cache: Path = DEFAULT_CACHE, provider: str | None = None) -> Path:
@@ -276,7 +307,8 @@ def _make(machine: Machine, line: str | None, cache: Path, forced: str | None) -
         because = f" ({'; '.join(reasons)})" if reasons else ""
         _say(f"took etcd {version_of(folder / 'etcd')} by '{option.provider}'{because}: {folder}")
         return folder
-    raise Unavailable(f"no etcd {line or DEFAULT_LINE}: " + "; ".join(reasons))
+    kind = NotHere if line in DEBIAN_SUITES and not forced else Unavailable
+    raise kind(f"no etcd {line or DEFAULT_LINE}: " + "; ".join(reasons))
 
 
 def _attempt(provider: str, line: str | None, cache: Path, forced: str | None) -> Path:

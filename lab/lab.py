@@ -29,6 +29,9 @@ from etcd_binaries import Unavailable, obtain
 HERE = Path(__file__).resolve().parent
 CHECKOUT = HERE.parent
 DEFAULT_DIR = CHECKOUT / ".cache" / "lab"
+HOME = (
+    CHECKOUT / ".cache" / "home"
+)  # of the plays of demo and tests: what Ansible and a run leave at home stays in the checkout
 COMMITTED_INVENTORY = CHECKOUT / "inventories" / "lab" / "hosts.yml"
 DEFAULT_MEMBERS = 3
 DEFAULT_BASE_PORT = 23790
@@ -230,11 +233,23 @@ class Lab:
 
     def up(self, timeout: float = READY_SECONDS) -> Lab:
         """Write, start every member and wait until each one serves. Raises LabError after `timeout` seconds."""
+        self._refuse_a_stranger()
         self.write()
         atexit.register(self.down, grace=0)
         for member in self.members:
             self.start(member)
         return self.wait_ready(timeout)
+
+    def _refuse_a_stranger(self) -> None:
+        """Whoever serves at a port of ours would be seeded and destroyed in our members' place."""
+        for member in self.members:
+            for url in (member.client_url, member.peer_url) if member.pid() is None else ():
+                port = int(url.rpartition(":")[2])
+                if not _free(port):
+                    raise LabError(
+                        f"port {port} of {member.name} is taken, perhaps by the lab of another checkout: stop that, as with "
+                        f"'make lab-down' there; 'ss -ltnp sport = {port}' tells whose it is"
+                    )
 
     def wait_ready(self, timeout: float = READY_SECONDS) -> Lab:
         """Wait until every member answers a linearizable read."""
@@ -388,6 +403,8 @@ def _ports(base_port: int | None, count: int) -> list[int]:
 
 def _free(port: int) -> bool:
     with socket.socket() as probe:
+        # What is left of connections that have ended takes no port from etcd, and so not from this.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except OSError:

@@ -101,12 +101,13 @@ def base_image(name: str) -> str:
         if wanted:
             archive = CACHE / f"{tag.replace(':', '-').split('/')[1]}.tar"
             if not archive.exists():
-                _bootstrap(name, suite, packages, archive)
+                bootstrap(name, suite, packages, PREPARE, archive)
             docker("import", "--change", f'CMD ["{SYSTEMD[0]}"]', str(archive), tag, seconds=MAKE_SECONDS)
     return tag
 
 
-def _bootstrap(name: str, suite: str, packages: str, archive: Path) -> None:
+def bootstrap(name: str, suite: str, packages: str, script: str, archive: Path) -> None:
+    """Debian's minbase with these packages, changed by a script that runs inside, as `archive`, which replaces older ones."""
     if os.geteuid() != 0 or not shutil.which("debootstrap"):
         raise ImageError(f"{name}: making it needs root and debootstrap; tests/hosts/engine.sh installs the latter")
     say(f"{name}: debootstrap of {suite}, which takes a minute or two")
@@ -114,7 +115,7 @@ def _bootstrap(name: str, suite: str, packages: str, archive: Path) -> None:
         root, unfinished = f"{temp}/root", f"{temp}/tar"
         for argv, text in (
             (["debootstrap", "--variant=minbase", f"--include={packages}", suite, root], ""),
-            (["chroot", root, "sh"], PREPARE),
+            (["chroot", root, "sh"], script),
             (["tar", "-C", root, "--one-file-system", "-cf", unfinished, "."], ""),
         ):
             done = subprocess.run(

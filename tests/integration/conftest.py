@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import pytest
 from client import dump, seed
-from lab import Lab
+from lab import HOME, Lab
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 BACKUP, RESTORE, STATUS = (CHECKOUT / "playbooks" / f"{name}.yml" for name in ("backup", "restore", "status"))
@@ -43,11 +43,13 @@ class Play(NamedTuple):
 def user_environment() -> dict[str, str]:
     """The environment without Ansible settings but for ``PASSED_ON``: make's own would show what no user has.
 
-    Nor has a user Python told to leave nothing in its buffers.
+    Nor has a user Python told to leave nothing in its buffers. The home is the checkout's own: what a play leaves there is
+    nobody's.
     """
     kept = {key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_") or key in PASSED_ON}
     kept.pop("PYTHONUNBUFFERED", None)
-    return kept
+    HOME.mkdir(parents=True, exist_ok=True)
+    return {**kept, "HOME": str(HOME)}
 
 
 def playbook_argv(*arguments: str | Path) -> list[str]:

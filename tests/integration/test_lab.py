@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from client import Client, GatewayError, Writer, differences, dump, seed
-from lab import COMMITTED_INVENTORY, Lab, committed_inventory_text
+from lab import COMMITTED_INVENTORY, Lab, LabError, committed_inventory_text
 
 BIN = Path(sys.executable).parent  # Ansible's commands, also when the virtual environment is not on the PATH
 
@@ -66,6 +66,17 @@ def test_two_labs_run_side_by_side(tmp_path: Path) -> None:
         assert one.members[1].client.get(b"only here") is not None
         assert two.members[0].client.get(b"only here") is None
         assert one.members[0].client.status().cluster_id != two.members[0].client.status().cluster_id
+
+
+def test_a_lab_whose_ports_are_taken_touches_nobody(lab: Lab, tmp_path: Path) -> None:
+    """The other one would be seeded and destroyed for ours."""
+    port = int(lab.members[0].client_url.rpartition(":")[2])
+    other = Lab(tmp_path / "other", members=1, base_port=port)
+    with pytest.raises(LabError, match=f"port {port} of m1 is taken, perhaps by the lab of another checkout"):
+        other.up()
+    assert not other.dir.exists()
+    assert all(lab.status().values())
+    lab.up()  # its own members are no strangers
 
 
 @pytest.mark.parametrize("config_format", ["yaml", "env"])

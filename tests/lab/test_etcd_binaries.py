@@ -14,7 +14,7 @@ from typing import Iterator
 
 import etcd_binaries
 import pytest
-from etcd_binaries import Machine, Unavailable, decide, line_of, needed_tools, obtain
+from etcd_binaries import Machine, NotHere, Unavailable, debian_sources, decide, line_of, needed_tools, obtain
 
 NOTHING = Machine(path_version=None, go_lines=(), architecture=None, apt=False)
 EVERYTHING = Machine(path_version="3.6.16", go_lines=("3.5", "3.6", "3.7"), architecture="amd64", apt=True)
@@ -153,3 +153,33 @@ def test_a_failed_provider_leaves_the_word_to_the_next(tmp_path: Path, monkeypat
     assert folder == tmp_path / "3.4"
     monkeypatch.setattr(etcd_binaries, "MAKERS", {})
     assert obtain(cache=tmp_path) == folder
+
+
+# As apt-get indextargets tells it: Debian 13's own list, and one of Debian 12 with another mirror for security.
+SITES_13 = "http://a.example/debian trixie main\nhttp://a.example/debian trixie main\n"
+SITES_12 = """\
+http://a.example/debian bookworm main
+http://a.example/debian bookworm contrib
+http://a.example/debian bookworm-updates main
+http://b.example/debian-security bookworm-security main
+"""
+
+
+@pytest.mark.parametrize("sites", [SITES_13, SITES_12])
+def test_debian_12_is_looked_for_where_the_machine_gets_its_packages_from(sites: str) -> None:
+    assert debian_sources(sites, "bookworm") == (
+        "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://a.example/debian bookworm main\n"
+    )
+
+
+def test_without_an_address_of_debian_there_is_no_debian_12() -> None:
+    with pytest.raises(Unavailable, match="no address of Debian's packages"):
+        debian_sources("http://b.example/debian-security bookworm-security main\n\n", "bookworm")
+
+
+def test_only_a_line_that_nobody_builds_may_be_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(etcd_binaries, "inspect_machine", lambda: NOTHING)
+    for line, kind in (("3.4", NotHere), ("3.6", Unavailable)):
+        with pytest.raises(Unavailable) as caught:
+            obtain(line, tmp_path)
+        assert type(caught.value) is kind

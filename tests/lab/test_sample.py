@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What --sample draws: the same for the same seed, something of each family, and in the long run everything."""
+"""What --sample draws: the same for the same seed, something of each family, and in the long run everything. And NOT DONE."""
 
 from __future__ import annotations
 
@@ -44,12 +44,14 @@ def suite(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(suite: Path, *options: str) -> tuple[set[str], str]:
-    """The tests that ran, and all that was printed."""
-    env = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+def run(suite: Path, *options: str, fails: bool = False, **more: str) -> tuple[set[str], str]:
+    """The tests that passed, and all that was printed."""
+    env = {name: value for name, value in os.environ.items() if name != "CI" and not name.startswith("PYTEST_")}
     argv = [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", *options]
-    done = subprocess.run(argv, cwd=suite, env=env, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = subprocess.run(
+        argv, cwd=suite, env={**env, **more}, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert bool(done.returncode) == fails, done.stdout + done.stderr
     lines = [line for line in done.stdout.splitlines() if "PASSED" in line]
     return {re.search(r"::(test_\w+(?:\[\d+\])?)", line).group(1) for line in lines}, done.stdout
 
@@ -88,3 +90,29 @@ def test_after_the_selection_by_name(suite: Path) -> None:
 
 def test_all_is_all(suite: Path) -> None:
     assert len(run(suite, "--sample", "1")[0]) == 17
+
+
+LINE = """\
+import pytest
+
+class Unavailable(Exception): pass
+class NotHere(Unavailable): pass
+
+@pytest.fixture(scope="session")
+def lab(): raise NotHere("no etcd 3.4: no apt")
+
+def test_with_a_lab(lab): pass
+def test_by_itself(): raise NotHere("no etcd 3.4: no apt")
+def test_all_is_well(): pass
+"""
+
+
+def test_a_line_that_cannot_be_had_is_said_and_in_ci_an_error(suite: Path) -> None:
+    (suite / "test_suite.py").write_text(LINE)
+    passed, output = run(suite, "-ra")
+    assert passed == {"test_all_is_well"} and "1 passed, 2 skipped" in output
+    assert "NOT DONE: no etcd 3.4: no apt" in output
+    passed, output = run(suite, fails=True, CI="true")
+    assert passed == {"test_all_is_well"} and "1 failed, 1 passed, 1 error" in output
+    (suite / "test_suite.py").write_text(LINE.replace("raise NotHere", "raise Unavailable"))
+    assert "1 failed, 1 passed, 1 error" in run(suite, fails=True)[1]
