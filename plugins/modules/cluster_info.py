@@ -32,6 +32,10 @@ options:
       - It reads all of the data on each of them.
     type: bool
     default: true
+  member_names:
+    description: By client URL, the names of members, for where the cluster gives no member list.
+    type: dict
+    default: {}
 seealso:
   - module: quorum.etcd.snapshot
 """
@@ -224,12 +228,17 @@ from ansible_collections.quorum.etcd.plugins.module_utils.words import cluster_i
 def work(module: AnsibleModule) -> dict[str, Any]:
     run = runner(module)
     tools = find_tools(run, module.params["bin_dir"])
-    view = observe(run, tools, connection(module.params), hash_check=module.params["hash_check"])
+    given = module.params
+    view = observe(run, tools, connection(given), given["member_names"], hash_check=given["hash_check"])
     return {"changed": False, "cluster": view, "text": cluster_in_words(view)}
 
 
 def main() -> None:
-    options = {**CONNECTION_OPTIONS, "hash_check": {"type": "bool", "default": True}}
+    options: dict[str, Any] = {
+        **CONNECTION_OPTIONS,
+        "hash_check": {"type": "bool", "default": True},
+        "member_names": {"type": "dict", "default": {}},
+    }
     answer(AnsibleModule(argument_spec=options, supports_check_mode=True), work)
 
 

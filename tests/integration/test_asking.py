@@ -66,7 +66,8 @@ def test_a_password_that_is_wrong_or_missing(
     guarded: Lab, given: Sequence[str], does: str, said: str, cure: str
 ) -> None:
     pids = [member.pid() for member in guarded.members]
-    refused(play(STATUS, "-i", guarded.inventory, *given), f"runs, {does}", said, f"Next: {cure}")
+    second = f"m2 {guarded.members[1].client_url} runs, {does}"
+    refused(play(STATUS, "-i", guarded.inventory, *given), second, said, f"Next: {cure}")
     taken = play(BACKUP, "-i", guarded.inventory, *given)
     refused(taken, "Members run that cannot be asked", said, f"Next: {cure}")
     assert "restore.yml" not in taken.text, "a healthy cluster is not to be restored"
