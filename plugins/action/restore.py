@@ -13,6 +13,7 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 from ansible_collections.quorum.etcd.plugins.module_utils.errors import has_failed
 from ansible_collections.quorum.etcd.plugins.module_utils.journal import PROVEN, SERVING, STARTED
+from ansible_collections.quorum.etcd.plugins.module_utils.verdict import INCOMPLETE, stays_in_words, together
 from ansible_collections.quorum.etcd.plugins.plugin_utils.ticker import Ticker, file_on_host
 from ansible_collections.quorum.etcd.plugins.plugin_utils.wire import bound_silence
 
@@ -20,6 +21,8 @@ from ansible_collections.quorum.etcd.plugins.plugin_utils.wire import bound_sile
 TOGETHER = ("stage", "stop", "cutover", "prove", "agree")
 # What the phase ``stop`` goes on to, and the last step that the journal has where it has done so.
 AHEAD = {"cutover": (STARTED, SERVING, PROVEN), "prove": (PROVEN,)}
+# What tells a verdict in a result.
+JUDGED = ("verdict", "thorough", "missing", "proven")
 
 
 class ActionModule(ActionBase):
@@ -33,23 +36,50 @@ class ActionModule(ActionBase):
         arguments = dict(self._task.args)
         phase, plan = arguments.get("phase"), arguments.get("plan") or {}
         peers = arguments.pop("peers", None) or {}
+        own = peers.get((task_vars or {}).get("inventory_hostname", "")) or {}
+        in_play = (task_vars or {}).get("ansible_play_hosts", peers)
         if phase in TOGETHER:
-            peers = with_the_gone(peers, (task_vars or {}).get("ansible_play_hosts", peers))
-        failed = failed_peers(peers)
+            peers = with_the_gone(peers, in_play)
+        failed = failed_peers(peers) if phase in TOGETHER else ""
         if failed:
             return {**result, "failed": True, "msg": failed, "because_of": "another host"}
         bound_silence(self._connection)
         if phase == "agree":
             return result  # what it is for has just been done
-        own = peers.get((task_vars or {}).get("inventory_hostname", "")) or {}
-        if is_done_already(phase, own):
-            return {**result, "changed": phase == "cutover", "journal": own["journal"]}  # spares the way to the host
+        if is_done_already(phase, own):  # spares the way to the host
+            return {**result, "changed": phase == "cutover", "journal": own["journal"], **_verdict_of(phase, plan)}
+        if phase == "judge" and is_judged(own, peers):
+            return {**result, **{key: own[key] for key in JUDGED}}
+        stays = what_stays(plan, peers, in_play) if phase == "rollback" and peers else ""
+        if stays and not own.get("proven"):
+            return {**result, "said": stays}  # its journal stays open, for the run that completes the restore
+        if stays:
+            arguments["phase"] = "finish"
         path = os.path.join(plan.get("member", {}).get("state_dir", "/"), "progress")
         with Ticker(task_vars or {}, f"{phase}: at work", file_on_host(self._connection, path)):
             done = self._execute_module(
                 module_name="quorum.etcd.restore", module_args=arguments, task_vars=task_vars or {}
             )
-        return {**result, **done}
+        return {**result, **done, **({"said": stays} if stays else {})}
+
+
+def _verdict_of(phase: str, plan: Mapping[str, Any]) -> dict[str, Any]:
+    """The proof that an earlier phase went on to, as the phase of its own would tell it."""
+    told = {"verdict": PROVEN, "thorough": plan.get("reports"), "missing": [], "proven": True}
+    return told if phase == "prove" else {}
+
+
+def is_judged(own: Mapping[str, Any], peers: Mapping[str, Any]) -> bool:
+    """Whether this host has said what serves, and one that compared the data of all was among those who have."""
+    return all(key in own for key in JUDGED) and any(result.get("thorough") for result in peers.values())
+
+
+def what_stays(plan: Mapping[str, Any], verdicts: Mapping[str, Any], in_play: Collection[str]) -> str:
+    """In words that the restored cluster stays, and without whom; empty where the old data is to come back."""
+    if together(verdicts, bool(plan.get("settled"))) != INCOMPLETE:
+        return ""
+    proven = {host for host, result in verdicts.items() if result.get("proven") and host in in_play}
+    return stays_in_words(plan["of"], sorted(set(verdicts) - proven))
 
 
 def with_the_gone(peers: Mapping[str, Any], in_play: Collection[str]) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from .errors import EtcdError
 PLANNED, STAGED, STOPPING, STOPPED = "planned", "staged", "stopping", "stopped"
 CONFIGURED, SET_ASIDE, RESTORED, SWAPPED, STARTED = "configured", "set_aside", "restored", "swapped", "started"
 SERVING, PROVEN, FINISHED = "serving", "proven", "finished"
+WRONG = "wrong"  # the restored cluster is not the planned one: there is only the way back
 PAUSED, RESUMED = "paused", "resumed"  # the controllers of a Kubernetes above it, which stop with the member
 ROLLING_BACK, ROLLED_BACK = "rolling_back", "rolled_back"
 CLOSED = (FINISHED, ROLLED_BACK)
@@ -95,7 +96,7 @@ class Journal:
 
     def goes_back(self) -> bool:
         """Whether a rollback was begun. Its own last step may be any of several, and what came before no longer holds."""
-        return any(step in (ROLLING_BACK, ROLLED_BACK) for step in self.steps())
+        return any(step in (WRONG, ROLLING_BACK, ROLLED_BACK) for step in self.steps())
 
     def plan(self) -> Optional[Dict[str, Any]]:
         """The plan that this restore follows; None where none was begun."""
@@ -146,7 +147,8 @@ def latest(state_dir: str) -> Optional[Journal]:
 def summary(state_dir: str) -> Dict[str, Any]:
     """What the plan needs to know of the newest restore here; empty where there was none.
 
-    ``{"restore_id", "step": the last one, "open": bool, "touched": bool, "back": bool, "plan": {...}, "highest_revision"}``;
+    ``{"restore_id", "step": the last one, "open": bool, "touched": bool, "back": bool, "started": bool, "proven": bool, "plan":
+    {...}, "highest_revision"}``;
     ``touched`` says that the old cluster was stopped or changed, ``back`` that a rollback was begun: there is only that way
     from then on. Where the journal cannot be read, it is ``{"problem", "next_step"}``: the host can be looked at all the same.
     """
@@ -172,6 +174,8 @@ def _summary(state_dir: str) -> Dict[str, Any]:
         "open": journal.is_open(),
         "touched": STOPPING in steps,
         "back": journal.goes_back(),
+        "started": STARTED in steps,
+        "proven": PROVEN in steps,
         "plan": journal.plan(),
         "highest_revision": highest_revision(state_dir),
     }

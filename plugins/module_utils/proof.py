@@ -12,7 +12,7 @@ old cluster still answers, which would serve its clients old data.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
+from typing import Any, Container, Dict, List, Mapping, Optional, Sequence, Union
 
 from .cluster import Knock, ask, reach
 from .commands import Connection, Run, Tools, count_keys, parse_json, run_checked
@@ -23,6 +23,8 @@ from .words import instant, table
 # Members that were restored from snapshots of other revisions were compacted at other revisions too.
 NOT_COMPARABLE = "no revision at which all can be compared"
 NOT_PERMITTED = "not counted: etcd_auth_user is not set, or may not read"
+COMPACTED = "not counted: a client has compacted that revision since"
+HASHES, OLD_MEMBERS, KEYS = "equal hash of all members at one revision", "old members that answer", "keys"
 
 
 def prove(
@@ -76,24 +78,28 @@ def judge(
     answers. Without ``thorough`` neither the data nor these are judged.
     """
     members = {member["id"]: member["name"] for member in view["members"] if member["started"] and member["id"]}
-    healthy = sorted(member["name"] for member in view["members"] if member["healthy"])
+    without = set(
+        of.get("without") or ()
+    )  # names that the operator has left out of a resumed run: gone, and not awaited
+    healthy = sorted(m["name"] for m in view["members"] if m["healthy"] and m["name"] not in without)
     checks = [
         _check("cluster ID", of["cluster_id"], view["cluster_id"]),
-        _check("member IDs", of["members"], members),
+        _check("member IDs", *(_but(without, named) for named in (of["members"], members))),
         _check("cluster IDs that answer", [of["cluster_id"]], view["cluster_ids"]),
-        _check("healthy members", sorted(of["members"].values()), healthy),
+        _check("healthy members", sorted(set(of["members"].values()) - without), healthy),
         _check("revision at least", of["revision"], view["revision"], int(view["revision"]) >= int(of["revision"])),
     ]
     if thorough:
         found = NOT_COMPARABLE if view["hashes_equal"] is None else view["hashes_equal"]
-        checks.append(_check("equal hash of all members at one revision", True, found))
+        checks.append(_check(HASHES, True, found))
     if thorough and of.get("old_endpoints"):
         # An old URL that leads to the restored cluster, such as a virtual address, is none of the old cluster's.
         old = [f"{url} (cluster {found})" for url, found in sorted((alive or {}).items()) if found != of["cluster_id"]]
-        checks.append(_check("old members that answer", [], old))
+        checks.append(_check(OLD_MEMBERS, [], old))
     if thorough and of.get("user_keys") is not None:
         # Where authentication is on and nobody gave a user, the cluster is not at fault: that is said, and not judged.
-        checks.append(_check("keys", of["user_keys"], user_keys, user_keys in (of["user_keys"], NOT_PERMITTED)))
+        unjudged = (NOT_PERMITTED, COMPACTED)
+        checks.append(_check(KEYS, of["user_keys"], user_keys, user_keys in (of["user_keys"], *unjudged)))
     return checks
 
 
@@ -135,9 +141,15 @@ def _count(of: Mapping[str, Any], run: Run, tools: Tools, connection: Connection
     try:
         answer = parse_json(run_checked(run, command), command)
     except EtcdError as error:
+        if "required revision has been compacted" in error.message:
+            return COMPACTED
         denied = ("permission denied", "user name is empty", "invalid auth token", "authentication failed")
         return NOT_PERMITTED if any(words in error.message for words in denied) else error.message
     return int(answer.get("count", 0))
+
+
+def _but(names: Container[str], members: Mapping[str, str]) -> Dict[str, str]:
+    return {number: name for number, name in members.items() if name not in names}
 
 
 def _check(what: str, expected: Any, found: Any, passed: Optional[bool] = None) -> Dict[str, Any]:

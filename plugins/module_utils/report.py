@@ -147,7 +147,9 @@ def build(cluster: str, given: Given, now: str) -> Dict[str, Any]:
     ``slow``: the old data is moved to another file system while the cluster is down, for want of room.
     ``outage``: see ``find_outage``. ``clocks_apart``: by how many seconds the hosts' clocks differ at least, as far as
     their journals show it.
-    ``proof``: ``[{"what", "expected", "found", "ok"}]``. ``reasons``: ``[{"host", "text"}]`` of a
+    ``proof``: ``[{"what", "expected", "found", "ok"}]``. ``missing``: the members without which it was proven.
+    ``served``: of a rollback, ``wrong`` where clients may have seen data that was not planned, ``proven`` or ``serving`` where
+    they may have written, and else empty. ``reasons``: ``[{"host", "text"}]`` of a
     failure, and of a refusal what the hosts said that could not be looked at.
     ``warnings``: ``[{"host", "cause"}]``. ``refusals``: ``[{"host", "cause", "next_step"}]``.
     ``next_steps``: ``[{"what", "commands": [{"on": [host], "command"}], "later"}]``; no hosts: the controller.
@@ -201,6 +203,8 @@ def build(cluster: str, given: Given, now: str) -> Dict[str, Any]:
         "outage": outage,
         "clocks_apart": clocks_apart(journals, own),
         "proof": [] if to_old_data else _proof(journals),
+        "served": _served(journals) if to_old_data else "",
+        "missing": [] if to_old_data else _missing(journals),
         "reasons": _why(outcome, reasons, [item for item in given.unseen if item["host"] in members]),
         "warnings": [
             {"host": item["host"], "cause": item["cause"]}
@@ -481,10 +485,24 @@ def _loss(plan: Mapping[str, Any], stopped_at: Optional[str]) -> Dict[str, Any]:
 
 
 def _proof(journals: Journals) -> List[Dict[str, Any]]:
-    """The fullest proof: one host alone compares the data of all."""
-    proofs = [e["checks"] for entries in journals.values() for e in entries if e["step"] == steps.PROVEN]
-    fullest = max(proofs, key=len, default=[])
-    return [{key: check[key] for key in ("what", "expected", "found", "ok")} for check in fullest]
+    """The fullest proof, since one host alone compares the data of all; of several such the last."""
+    fullest = max(_proofs(journals), key=lambda entry: (len(entry["checks"]), entry["time"]), default={"checks": []})
+    return [{key: check[key] for key in ("what", "expected", "found", "ok")} for check in fullest["checks"]]
+
+
+def _proofs(journals: Journals) -> List[Mapping[str, Any]]:
+    return [entry for entries in journals.values() for entry in entries if entry["step"] == steps.PROVEN]
+
+
+def _missing(journals: Journals) -> List[str]:
+    """Whom the last proof of each host could do without."""
+    last = [_proofs({host: entries})[-1:] for host, entries in journals.items()]
+    return sorted({name for proofs in last for entry in proofs for name in entry.get("missing") or ()})
+
+
+def _served(journals: Journals) -> str:
+    """The most that clients can have had of a restored cluster that was taken back."""
+    return next((step for step in (steps.WRONG, steps.PROVEN, steps.SERVING) if _has(journals, step)), "")
 
 
 def _reasons(failures: Sequence[Mapping[str, str]], own: Container[str]) -> List[Mapping[str, str]]:

@@ -16,6 +16,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from .proof import NOT_PERMITTED
 from .restore_plan import RESUME, ROLLBACK
+from .verdict import RESTART, WRONG
 from .words import duration
 
 # The outcomes; they are also the last part of a report's file name.
@@ -101,13 +102,9 @@ def headline(report: Mapping[str, Any]) -> str:
     if outcome == RESTORED:
         return f"Cluster {name} is restored from {_backup(report)}, and proven."
     if outcome == ROLLED_BACK:
-        if mode == ROLLBACK:
-            return f"The restore of cluster {name} is taken back: its old data is in place again."
-        if not report["touched"]:
-            return f"The restore of cluster {name} failed before any member was stopped: the cluster was not touched."
-        return f"The restore of cluster {name} failed, and its old data is back in place."
+        return _rolled_back(report)
     if outcome == FAILED:
-        return _failed(report)
+        return _seen(report) + _failed(report)
     if outcome == NOTHING:
         return f"There is nothing to do: cluster {name} already runs on {_backup(report)}."
     what = {
@@ -123,10 +120,29 @@ def headline(report: Mapping[str, Any]) -> str:
     return f"Nothing was touched: this is how the run would {what}."
 
 
+def _rolled_back(report: Mapping[str, Any]) -> str:
+    name, restart = report["cluster"], " Restart every client that watches." if report["served"] else ""
+    if report["mode"] == ROLLBACK:
+        return f"{_seen(report)}The restore of cluster {name} is taken back: its old data is in place again.{restart}"
+    if not report["touched"]:
+        return f"The restore of cluster {name} failed before any member was stopped: the cluster was not touched."
+    return f"{_seen(report)}The restore of cluster {name} failed, and its old data is back in place.{restart}"
+
+
+def _seen(report: Mapping[str, Any]) -> str:
+    """What comes before everything else: that the wrong data was within the reach of clients."""
+    return "Clients may have seen and written wrong data. " if report["served"] == WRONG else ""
+
+
 def _failed(report: Mapping[str, Any]) -> str:
     if report["mode"] == UNPLANNED:
         return f"Nothing was touched: the run failed before it could plan a restore of cluster {report['cluster']}."
     what = f"The {'rollback' if report['mode'] == ROLLBACK else 'restore'} of cluster {report['cluster']}"
+    if report["missing"]:
+        return (
+            f"Cluster {report['cluster']} is restored and serves, but not in full: {_and(report['missing'])}"
+            f" {'is' if len(report['missing']) == 1 else 'are'} missing. It stays so, and another run completes it."
+        )
     if report["unfinished"]:
         proven = " is proven, but" if _all_ok(report["proof"]) else ""
         return f"{what}{proven} is not finished on {_and(report['unfinished'])}: it needs another run."
@@ -156,7 +172,7 @@ def _fact(title: str, value: str, note: str, state: str = PLAIN) -> Dict[str, st
 
 def _lost(report: Mapping[str, Any]) -> Dict[str, str]:
     outcome, mode = report["outcome"], report["mode"]
-    if (outcome in (RESTORED, CHECK) or _all_ok(report["proof"])) and mode != ROLLBACK:
+    if (outcome in (RESTORED, CHECK) or _all_ok(report["proof"]) or report["missing"]) and mode != ROLLBACK:
         value, note = _loss(report["loss"])
         return _fact(
             "Would be lost" if outcome == CHECK else "Lost", value, note, GOOD if value == "Nothing" else PLAIN
@@ -165,6 +181,9 @@ def _lost(report: Mapping[str, Any]) -> Dict[str, str]:
         return _fact(
             "Would be lost", "Nothing", "What was written after the restore would be kept beside the old data."
         )
+    if outcome == ROLLED_BACK and report["served"]:
+        note = "The old data is in place again, and what was written since is not in it. It is kept beside it."
+        return _fact("Lost", "What was written to the restored cluster", note, BAD)
     if outcome == ROLLED_BACK and report["touched"]:
         note = "The old data is in place again. What the restored cluster held is kept beside it."
         return _fact("Lost", "Nothing", note, GOOD)
@@ -255,6 +274,11 @@ def _proven(report: Mapping[str, Any]) -> Dict[str, str]:
         return _fact("Restored", "Nothing", "The run failed before it stopped a member.", BAD)
     if not proof:
         return _fact("Proven", "No", "The restored cluster has not shown that it is the planned one.", BAD)
+    if report["missing"]:
+        note = (
+            f"The other members are the planned ones, and hold the same data. {_and(report['missing'])} did not answer."
+        )
+        return _fact("Proven", "A quorum", note, BAD)
     passed = sum(bool(check["ok"]) and check["found"] != NOT_PERMITTED for check in proof)
     note = f"{passed} of {_count(len(proof), 'check')} passed on the running cluster."
     if not any(check["what"] == "keys" for check in proof):
@@ -292,15 +316,17 @@ def next_steps(report: Mapping[str, Any], run: Invocation, unconfirmed: str) -> 
     if report["mode"] == UNPLANNED:
         return [_step("When the cause is removed, look again; this touches nothing:", run.line() + " --check --diff")]
     look = _step("See whether the cluster serves:", run.line("status", keep=False))
+    look = [_step(f"Now, {RESTART}"), look] if report["served"] else [look]
     if outcome == ROLLED_BACK and report["mode"] == ROLLBACK:
-        return [look, _backup_now(run), *_remove_later(report)]
+        return [*look, _backup_now(run), *_remove_later(report)]
     after = [_step("When the cause is removed, run the same again:", again)]
     if outcome == FAILED and report["touched"]:
         back = run.line(**confirmed, etcd_restore_rollback="true")
-        after += [_step("Or put the old data back everywhere:", back)] if report["mode"] != ROLLBACK else []
+        cost = ", and what was written since is no longer served" if report["missing"] else ""
+        after += [_step(f"Or put the old data back everywhere{cost}:", back)] if report["mode"] != ROLLBACK else []
     # While it is open which data will stay, none of it is spoken of as something to remove.
     later = _remove_later(report) if outcome == ROLLED_BACK else []
-    return [look, *_find_cause(report), *after, *later]
+    return [*look, *_find_cause(report), *after, *later]
 
 
 def _after_restore(report: Mapping[str, Any], run: Invocation, confirmed: Mapping[str, str]) -> List[Dict[str, Any]]:

@@ -29,7 +29,9 @@ from .errors import EtcdError
 from .journal import Journal
 from .kubernetes import Controllers
 from .progress import Progress, read_so_far, tree_size
-from .proof import check_silent, failures, prove
+from .proof import check_silent, prove
+from .proving import Found, Proving, pause
+from .proving import message as said_of
 from .tools import keep_tools, kept_tools, tools_from_dict
 from .trees import (
     any_is_dir,
@@ -42,6 +44,7 @@ from .trees import (
     retired_name,
     size_of_part,
 )
+from .verdict import GIVEN_UP, GIVEN_UP_AFTER_A_FAILURE, INCOMPLETE, PROVEN, WRONG
 
 # Followers stop first, since a leader that stops together with them looks in vain for one to hand over to (up to 7 s).
 FOLLOWERS_WAIT = 10.0
@@ -68,6 +71,7 @@ class Restore:
         self.journal = Journal(plan["member"]["state_dir"], plan["restore_id"])
         self.progress = Progress(os.path.join(plan["member"]["state_dir"], "progress"))
         self.service = service.manager(plan["member"], run)
+        self.proving = Proving(plan, self.journal, self.progress, lambda thorough: self._check(thorough), is_open)
         self.controllers = Controllers(plan.get("controllers") or [])  # a journal of an earlier version names none
 
     # ---- stage: restore beside the old data, while the old cluster still serves ----
@@ -223,7 +227,7 @@ class Restore:
             if not self.plan["slow"] and others.wait(OTHERS_WAIT):
                 self.cutover()
                 if self._wait_until_up():
-                    self._seek_proof(time.monotonic() + PROOF_WAIT)
+                    self.proving.seek(time.monotonic() + PROOF_WAIT, judges=False)
         return True
 
     def _pause_controllers(self) -> None:
@@ -240,7 +244,7 @@ class Restore:
 
     def _wait_until_up(self) -> bool:
         def is_awaited(waited: float) -> bool:
-            return waited < UP_WAIT and (waited < UP_TOGETHER or all(is_open(url) for url in self.plan["others"]))
+            return waited < UP_WAIT and (waited < UP_TOGETHER or self._others_are_up())
 
         return self._watch_start(is_awaited)
 
@@ -249,7 +253,7 @@ class Restore:
         began, was_down = time.monotonic(), False
         while (ascent := self.service.ascent()) == "starting" and is_awaited(time.monotonic() - began):
             was_down = True
-            _pause(began)
+            pause(began)
         if was_down and ascent == "serving":
             self._once(steps.SERVING)  # it said so itself, which it does when there is a leader
         return ascent == "serving"
@@ -320,40 +324,57 @@ class Restore:
 
     # ---- prove, then finish ----
 
-    def prove(self, timeout: float) -> None:
-        """Wait until the restored cluster has proven itself, at most ``timeout`` seconds; EtcdError where it has not."""
+    def prove(self, timeout: float) -> Dict[str, Any]:
+        """Wait until the restored cluster has proven itself, at most ``timeout`` seconds; EtcdError where it has not.
+
+        Either way it is told: ``{"verdict", "thorough", "missing", "proven": whether this member is, whatever the others}``.
+        """
         deadline = time.monotonic() + timeout
         if self.service.state() in ("stopped", "failed"):
             self.service.start()  # it did not stay up when it was started; a second failure is for its log to explain
         # To look at all members takes processor time from those that start: first this one, which costs little.
         self.progress.say("waiting until the member serves")
-        self._watch_start(lambda _waited: time.monotonic() < deadline)
-        failed = self._seek_proof(deadline)
-        if failed:
-            raise EtcdError(
-                f"the restored cluster did not prove itself: {_in_words(failed)}.",
-                "look at etcd's log on the members that are named.",
-            )
+        self._watch_start(lambda waited: time.monotonic() < deadline and (waited < GIVEN_UP or self._others_are_up()))
+        told = self._judge(deadline, GIVEN_UP)
+        if told["verdict"] != PROVEN:
+            message, next_step = told.pop("said")
+            raise EtcdError(message, next_step, **told)
+        return told
 
-    def _seek_proof(self, deadline: float) -> List[Mapping[str, Any]]:
-        """Look at all members, the longer the less often, until the proof holds and is recorded; else what it failed with."""
-        began = time.monotonic()
-        self.progress.say("waiting for the proof")
-        while True:
-            view, checks = self._check(thorough=False)
-            if view["has_quorum"] and view["cluster_id"] == self.plan["of"]["cluster_id"]:
-                self._once(steps.SERVING)
-            if not failures(checks) and self.plan["reports"]:
-                # To hash is to read all data on every member: once, by one of them, when everything else is right.
-                self.progress.say("comparing the hashes of all members")
-                view, checks = self._check(thorough=True)
-            failed = failures(checks)
-            if not failed:
-                self.journal.record(steps.PROVEN, checks=checks)
-            if not failed or time.monotonic() > deadline:
-                return failed
-            self.progress.say("waiting for the proof: " + _in_words(failed))
-            _pause(began)
+    def judge(self, timeout: float) -> Dict[str, Any]:
+        """What serves now, where a phase has failed on some host: as ``prove`` tells it, but nothing is started.
+
+        Empty where this member was not started with the restored data, or the way leads back already.
+        """
+        if not self.journal.has(steps.STARTED) or self.journal.goes_back():
+            return {}
+        told = self._judge(time.monotonic() + timeout, GIVEN_UP_AFTER_A_FAILURE)
+        told.pop("said", None)
+        return told
+
+    def _judge(self, deadline: float, hope: float) -> Dict[str, Any]:
+        """Seek the proof; what is wrong is stopped here at once, and what is only incomplete proves those that are there."""
+        settled = bool(self.plan.get("settled"))  # the journal of an earlier version does not say
+        found = self.proving.seek(deadline, judges=True, hope=hope)
+        proven = found.verdict == PROVEN
+        if found.verdict == INCOMPLETE and self.plan["member"]["name"] not in found.missing:
+            self.journal.record(steps.PROVEN, checks=found.checks, missing=found.missing)
+            proven = True
+        if found.verdict == WRONG and not (settled and self.journal.has(steps.PROVEN)):
+            self._stop_what_is_wrong(found, settled)
+        stays = settled and not proven
+        told = {"verdict": INCOMPLETE if stays else found.verdict, "thorough": found.thorough, "missing": found.missing}
+        return {**told, "proven": proven, "said": said_of(found, settled)}
+
+    def _stop_what_is_wrong(self, found: Found, settled: bool) -> None:
+        """No client is to read it a second longer. That it is stopped is seen to once more by the rollback."""
+        if not settled:
+            self.journal.record(steps.WRONG, checks=found.checks)
+        with contextlib.suppress(EtcdError):
+            self.service.stop(STOP_TIMEOUT)
+
+    def _others_are_up(self) -> bool:
+        return all(is_open(url) for url in self.plan["others"])
 
     def _once(self, step: str) -> None:
         if not self.journal.has(step):
@@ -527,12 +548,3 @@ def is_open(url: str, connect: Callable[..., Any] = socket.create_connection) ->
     except OSError:
         return False
     return True
-
-
-def _pause(began: float) -> None:
-    """Between two looks at what takes nobody knows how long: the longer, the less often."""
-    time.sleep(min(1.0, 0.1 + (time.monotonic() - began) / 10))
-
-
-def _in_words(failed: Sequence[Mapping[str, Any]]) -> str:
-    return "; ".join(f"{check['what']}: expected {check['expected']}, found {check['found']}" for check in failed)

@@ -16,7 +16,6 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 from . import commands, settings
 from .errors import EtcdError
 from .identity import cluster_id, format_initial_cluster, hex_id, member_id
-from .journal import FINISHED, PROVEN, STARTED
 from .restore_checks import (
     check_cluster,
     check_disk,
@@ -31,6 +30,7 @@ from .restore_configuration import check_start
 from .restore_terms import DISK_MARGIN, Findings, Options, in_mib, is_inside, live, moment, said_of
 from .snapshots import DATABASE, HIGHEST_REVISION
 from .tools import kept_tools, tools_from_dict
+from .verdict import RESTART
 
 # etcd's disaster recovery guide bumps by this many revisions: a week of 1,500 writes a second.
 BUMP_MARGIN = 1_000_000_000
@@ -115,8 +115,9 @@ def _plan_cluster(
 
 
 def _interrupted(journals: Mapping[str, Mapping[str, Any]]) -> List[Mapping[str, Any]]:
-    """The open journals of a restore that has already stopped something, if there are any."""
-    return [journal for journal in journals.values() if journal.get("open") and journal.get("touched")]
+    """The open journals of a restore that has already stopped something on any host, if there are any."""
+    begun = {journal["restore_id"] for journal in journals.values() if journal.get("touched")}
+    return [journal for journal in journals.values() if journal.get("open") and journal["restore_id"] in begun]
 
 
 def _is_being_rolled_back(interrupted: Sequence[Mapping[str, Any]], journals: Mapping[str, Mapping[str, Any]]) -> bool:
@@ -143,15 +144,27 @@ def _continue(name: str, mode: str, journals: Mapping[str, Mapping[str, Any]], f
         findings.refuse("no restore has changed anything on these hosts, so there is nothing to roll back.", "nothing.")
         return {"cluster": name, "mode": mode}, {}
     restore_id = ids[-1]
-    if mode == ROLLBACK and any(journal.get("step") in (STARTED, PROVEN, FINISHED) for journal in journals.values()):
+    own = {host: journal for host, journal in journals.items() if journal.get("restore_id") == restore_id}
+    if mode == ROLLBACK and any(journal["started"] for journal in own.values()):
         findings.warn(
-            "the restored cluster has served, and with the old data its revisions go back: restart the clients that watch,"
-            " such as Kubernetes, after the rollback."
+            "the restored cluster has served, and with the old data its revisions go back. What was written to it is kept beside"
+            f" the old data, and is not in it. After the rollback, {RESTART}"
         )
-    per_host = {}
+    per_host: Dict[str, Any] = {}
+    # Clients go by what an earlier run has proven: from then on only the operator takes it back.
+    settled = any(journal["proven"] for journal in own.values())
+    names = {journal["plan"]["member"]["name"] for journal in own.values()}
     for host, journal in journals.items():
-        if journal.get("restore_id") == restore_id:
-            per_host[host] = {**journal["plan"], "mode": mode}
+        if host in own:
+            of = journal["plan"]["of"]
+            of = {**of, "without": sorted(set(of["members"].values()) - names)} if mode == RESUME else of
+            per_host[host] = {
+                **journal["plan"],
+                "of": of,
+                "mode": mode,
+                "settled": settled,
+                "reports": host == min(own),
+            }
         else:
             findings.refuse(
                 f"it has no journal of the restore {restore_id}, which other members have begun.",

@@ -34,18 +34,20 @@ options:
       - V(cutover) writes the configuration, moves the old data aside and the new in place, and starts without waiting.
       - V(prove) waits until the restored cluster has shown that it is the planned one.
       - V(agree) fails where the proof failed on another member; it does nothing else.
+      - V(judge) looks what serves after a phase has failed on some host. It starts nothing.
       - V(finish) sets C(initial-cluster-state) to C(existing) and closes the journal. A static pod has it from V(cutover) on,
         since the kubelet restarts it at each change of its manifest.
-      - V(rollback) puts the old data and configuration back.
+      - V(rollback) puts the old data and configuration back. With O(peers), where their verdicts say that a quorum of the
+        restored cluster serves as planned, it stays, and a member that is proven does V(finish) instead.
     type: str
-    choices: [stage, stop, cutover, prove, agree, finish, rollback]
+    choices: [stage, stop, cutover, prove, agree, judge, finish, rollback]
     required: true
   plan:
     description: This host's part of the plan.
     type: dict
     required: true
   timeout:
-    description: Seconds that V(prove) waits.
+    description: Seconds that V(prove) and V(judge) wait.
     type: int
     default: 120
   peers:
@@ -79,8 +81,31 @@ journal:
   type: list
   elements: dict
   sample: [{time: "2026-11-24T03:15:00.123456Z", step: staged}]
+verdict:
+  description:
+    - V(proven); V(incomplete) where a quorum serves as planned and a member is late or cannot be asked; V(wrong) where the
+      cluster is not the planned one, and this member was stopped; V(nothing serves) where there was no leader in time.
+  returned: with phases V(prove) and V(judge), where the restored data was started
+  type: str
+  sample: proven
+thorough:
+  description: Whether this host has compared the data of all members that serve.
+  returned: with RV(verdict)
+  type: bool
+  sample: true
+proven:
+  description: Whether this host's own member is a proven part of the cluster.
+  returned: with RV(verdict)
+  type: bool
+  sample: true
+missing:
+  description: The names of the members that are not healthy.
+  returned: with RV(verdict)
+  type: list
+  elements: str
+  sample: []
 said:
-  description: What the rollback has left behind, in a sentence.
+  description: What the rollback has left behind, and what must be known after it.
   returned: with phase V(rollback)
   type: str
   sample: The old data and configuration are back on this host.
@@ -101,8 +126,9 @@ from ansible_collections.quorum.etcd.plugins.module_utils.glue import CONNECTION
 from ansible_collections.quorum.etcd.plugins.module_utils.journal import STOPPING, exclusive
 from ansible_collections.quorum.etcd.plugins.module_utils.proof import closing_table
 from ansible_collections.quorum.etcd.plugins.module_utils.restore_phases import Restore
+from ansible_collections.quorum.etcd.plugins.module_utils.verdict import aftermath
 
-PHASES = ("stage", "stop", "cutover", "prove", "agree", "finish", "rollback")
+PHASES = ("stage", "stop", "cutover", "prove", "agree", "judge", "finish", "rollback")
 
 
 def work(module: AnsibleModule) -> dict[str, Any]:
@@ -120,10 +146,9 @@ def work(module: AnsibleModule) -> dict[str, Any]:
 
 def _do(module: AnsibleModule, restore: Restore, phase: str) -> dict[str, Any]:
     if module.check_mode or phase == "agree":
-        return {"changed": phase not in ("prove", "agree"), "journal": restore.journal.entries()}
-    if phase == "prove":
-        restore.prove(module.params["timeout"])
-        done = {"changed": False}
+        return {"changed": phase not in ("prove", "agree", "judge"), "journal": restore.journal.entries()}
+    if phase in ("prove", "judge"):
+        done = {"changed": False, **getattr(restore, phase)(module.params["timeout"])}
     elif phase == "rollback":
         done = {"changed": restore.rollback(module.params["reason"]), "said": _what_is_back(restore)}
     else:
@@ -135,8 +160,9 @@ def _do(module: AnsibleModule, restore: Restore, phase: str) -> dict[str, Any]:
 
 
 def _what_is_back(restore: Restore) -> str:
-    if STOPPING in restore.journal.steps():
-        return "The old data and configuration are back on this host."
+    entries = restore.journal.entries()
+    if any(entry["step"] == STOPPING for entry in entries):
+        return " ".join([aftermath(entries), "The old data and configuration are back on this host."]).strip()
     return "Nothing had been stopped or changed on this host."
 
 

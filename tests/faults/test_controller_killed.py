@@ -54,8 +54,8 @@ def test_forward(ground: Ground, point: Point, record_property) -> None:
 
 @pytest.mark.parametrize("point", points([*everywhere(BACK), *at_random(BACK, 2, "back")]))
 def test_while_the_old_data_is_put_back(ground: Ground, point: Point, record_property) -> None:
-    """A member does not come up with the restored data, and the rollback that follows is killed."""
-    with ground.bed.refuses(ground.bed.members[1]):
+    """No quorum comes up with the restored data, and the rollback that follows is killed."""
+    with ground.bed.refuses(ground.bed.members[1]), ground.bed.refuses(ground.bed.members[2]):
         killed_at(ground, point)
         ground.assert_nothing_is_lost()
         if not ground.is_closed():

@@ -114,11 +114,11 @@ def test_each_outcome_of_one_cluster(lab: Lab, reports: Reports, tmp_path: Path)
 
 def test_a_restore_that_fails_tells_where_and_why(lab: Lab, reports: Reports) -> None:
     filled(lab)
-    script = lab.members[1].dir / "etcd.sh"
-    good = script.read_text()
-    # Starts the old data, and refuses whatever a restore has put in its place.
+    # Two start the old data, and refuse whatever a restore has put in its place: there is no quorum that could stay.
     refuse = 'start() {\n    if ls "$here" | grep -q "data.before-"; then echo "no such luck" >&2; exit 1; fi\n'
-    script.write_text(good.replace("start() {", refuse, 1))
+    for member in lab.members[1:]:
+        script = member.dir / "etcd.sh"
+        script.write_text(script.read_text().replace("start() {", refuse, 1))
     _done, found = reports.of(2, "-i", lab.inventory, *CONFIRM, "-e", "etcd_restore_prove_timeout=15")
     report = found["etcd"]
     assert report["outcome"] == "rolled-back" and report["touched"] and report["proof"] == []

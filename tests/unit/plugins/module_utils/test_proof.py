@@ -10,6 +10,7 @@ import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.commands import Connection, Result, Tool, Tools
 from ansible_collections.quorum.etcd.plugins.module_utils.errors import EtcdError
 from ansible_collections.quorum.etcd.plugins.module_utils.proof import (
+    COMPACTED,
     NOT_PERMITTED,
     check_silent,
     failures,
@@ -108,6 +109,12 @@ def test_old_members_that_this_restore_does_not_stop_are_found_before_it_stops_a
     check_silent({**of, "old_endpoints": []}, *given[1:])
 
 
+def test_a_member_that_was_left_out_of_the_completion_is_not_asked_for():
+    seen = {**SEEN, "members": SEEN["members"][:1]}
+    assert failures(judge(PLANNED, seen, 7))
+    assert failures(judge({**PLANNED, "without": ["m2"]}, seen, 7)) == []
+
+
 def test_no_checks_are_no_proof():
     assert failures([])
 
@@ -118,6 +125,7 @@ def test_no_checks_are_no_proof():
         (Result(0, '{"header":{},"count":7}', ""), 7),
         (Result(0, '{"header":{}}', ""), 0),
         (Result(1, "", "Error: etcdserver: permission denied"), NOT_PERMITTED),
+        (Result(1, "", "Error: etcdserver: mvcc: required revision has been compacted"), COMPACTED),
     ],
 )
 def test_keys_are_counted_at_the_restored_revision(answer, found):
@@ -130,4 +138,5 @@ def test_keys_are_counted_at_the_restored_revision(answer, found):
     tools = Tools(etcdctl=Tool("/usr/bin/etcdctl", Version(3, 6, 16)))
     checks = prove(PLANNED, SEEN, run, tools, Connection(endpoints=["http://127.0.0.1:2379"]))
     assert checks[-1]["found"] == found
+    assert checks[-1]["ok"] is (found != 0), "what only could not be counted is not judged"
     assert "--rev=1000" in asked[0]

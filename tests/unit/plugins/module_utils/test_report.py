@@ -306,9 +306,69 @@ def test_a_rollback_that_was_asked_for_is_timed_by_itself():
     journals = {host: entries + back for host, entries in given.journals.items()}
     report = build("etcd", recorded("restored", plan=plan, journals=journals), NOW)
     assert report["outcome"] == "rolled-back"
-    assert report["headline"] == "The restore of cluster etcd is taken back: its old data is in place again."
+    assert report["headline"] == (
+        "The restore of cluster etcd is taken back: its old data is in place again. Restart every client that watches."
+    )
+    assert "kube-apiserver first, then kube-controller-manager" in report["next_steps"][0]["what"]
+    assert (report["facts"][0]["value"], report["facts"][0]["state"]) == (
+        "What was written to the restored cluster",
+        "bad",
+    )
     assert report["outage"]["start"] == "2026-11-24T16:00:00.000000Z" and report["outage"]["back"] == 3
     assert report["facts"][1]["value"] == "3 s and an election"
+
+
+def test_the_first_line_of_a_rollback_says_that_clients_may_have_seen_the_wrong_data():
+    given = recorded("rolled-back")
+    host = next(iter(given.journals))
+    wrong = [{"step": "wrong", "time": "2026-11-24T16:00:00.0Z", "checks": []}]
+    journals = {**given.journals, host: [*given.journals[host][:-1], *wrong, given.journals[host][-1]]}
+    report = build("etcd", recorded("rolled-back", journals=journals), NOW)
+    assert report["served"] == "wrong" and report["headline"] == (
+        "Clients may have seen and written wrong data. The restore of cluster etcd failed, and its old data is back in place."
+        " Restart every client that watches."
+    )
+    assert report["next_steps"][0]["what"].startswith("Now, restart every client that watches")
+    half_way = {**journals, "m2": given.journals["m2"][:-1]}
+    report = build("etcd", recorded("rolled-back", journals=half_way), NOW)
+    assert report["outcome"] == "failed" and report["headline"].startswith(
+        "Clients may have seen and written wrong data. "
+    )
+
+
+def test_a_cluster_that_is_restored_but_for_a_late_member():
+    """Its quorum is proven and stays; the late member's own journal ends with its start."""
+    given = recorded("restored")
+    late = "etcd3.example.org"
+    journals = {host: copy.deepcopy(entries) for host, entries in given.journals.items()}
+    for entries in journals.values():
+        for entry in entries:
+            if entry["step"] == "proven":
+                entry["missing"] = ["m3"]
+                entry["checks"] = [{**check, "ok": check["what"] != "healthy members"} for check in entry["checks"]]
+    journals[late] = [entry for entry in journals[late] if entry["step"] not in ("serving", "proven", "finished")]
+    reasons = [{"host": late, "text": "the restored cluster did not prove itself in full"}]
+    report = build("etcd", recorded("restored", journals=journals, reasons=reasons, summary=()), NOW)
+    assert report["outcome"] == "failed" and report["unfinished"] == [late] and report["missing"] == ["m3"]
+    assert report["headline"] == (
+        "Cluster etcd is restored and serves, but not in full: m3 is missing. It stays so, and another run completes it."
+    )
+    assert [fact["title"] for fact in report["facts"]][::2] == ["Lost", "Proven"]
+    assert report["facts"][0]["value"] != "Still open" and report["facts"][2]["value"] == "A quorum"
+    assert any("what was written since is no longer served" in step["what"] for step in report["next_steps"])
+
+
+def test_a_proof_that_was_completed_later_is_the_one_that_counts():
+    given = recorded("restored")
+    journals = {host: copy.deepcopy(entries) for host, entries in given.journals.items()}
+    for entries in journals.values():
+        number = next(n for n, entry in enumerate(entries) if entry["step"] == "proven")
+        first = copy.deepcopy(entries[number])
+        first.update(missing=["m3"], time=entries[number - 1]["time"])
+        first["checks"] = [{**check, "ok": False} for check in first["checks"]]
+        entries.insert(number, first)
+    report = build("etcd", recorded("restored", journals=journals), NOW)
+    assert report["outcome"] == "restored" and report["missing"] == [] and report["facts"][2]["value"] == "Yes"
 
 
 def test_hosts_that_are_not_finished_are_named():

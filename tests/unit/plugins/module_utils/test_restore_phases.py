@@ -23,7 +23,39 @@ from ansible_collections.quorum.etcd.plugins.module_utils.journal import Journal
 from ansible_collections.quorum.etcd.plugins.module_utils.restore_phases import Closing, Restore
 
 CONFIG = "# mine\nETCD_INITIAL_CLUSTER_STATE=existing\nETCD_INITIAL_CLUSTER_TOKEN=old\nETCD_INITIAL_CLUSTER=m1=http://127.0.0.1:1\n"
-BAD = {"what": "a", "ok": False, "expected": 1, "found": 2}
+GOOD, BAD = {"what": "a", "ok": True}, {"what": "a", "ok": False, "expected": 1, "found": 2}
+OF = {
+    "cluster": "etcd",
+    "revision": 1000,
+    "cluster_id": "c1",
+    "members": {"1": "m1", "2": "m2", "3": "m3"},
+    "initial_cluster": "m1=http://127.0.0.1:1,m2=http://127.0.0.1:2,m3=http://127.0.0.1:3",
+}
+
+
+def view(*healthy, **changes):
+    """What the cluster says of itself when these members are healthy."""
+    members = [
+        {
+            "id": number,
+            "name": name,
+            "healthy": name in healthy,
+            "hash": 1,
+            "errors": ["refused"] * (name not in healthy),
+        }
+        for number, name in OF["members"].items()
+    ]
+    seen = {
+        "has_quorum": len(healthy) > 1,
+        "cluster_id": "c1",
+        "cluster_ids": ["c1"],
+        "revision": 1003,
+        "members": members,
+    }
+    return {**seen, "members_complete": True, "hashes_equal": None, **changes}
+
+
+DOWN = view(cluster_id="", cluster_ids=[])
 
 
 class Killed(BaseException):
@@ -90,7 +122,7 @@ class Host:
     def plan(self, **changes):
         plan = {
             "restore_id": "1",
-            "of": {"cluster": "etcd", "revision": 1000},
+            "of": OF,
             "member": {
                 "name": "m1",
                 "state_dir": str(self.root / "state"),
@@ -251,7 +283,7 @@ def test_a_stop_that_sees_the_member_serve_goes_on_to_the_proof_and_leaves_what_
     host.service.ascents, host.service.says = iter(["starting"]), "serving"
     restore = host.restore()
     restore.stage()
-    monkeypatch.setattr(restore, "_check", lambda thorough: ({"has_quorum": False}, [{**BAD, "ok": holds}]))
+    monkeypatch.setattr(restore, "_check", lambda thorough: (DOWN, [{**BAD, "ok": holds}]))
     assert restore.stop()
     assert restore.journal.steps()[-2:] == (["serving", "proven"] if holds else ["started", "serving"])
 
@@ -267,7 +299,7 @@ def test_the_proof_looks_at_the_others_only_when_this_member_serves_or_the_time_
     restore = to_cutover(host)
     clock = Clock(monkeypatch)
     asked = []
-    good, bad = ({"has_quorum": False}, [{"what": "a", "ok": True}]), ({"has_quorum": False}, [BAD])
+    good, bad = (DOWN, [GOOD]), (DOWN, [BAD])
     monkeypatch.setattr(restore, "_check", lambda thorough: asked.append(clock.now) or answers.pop(0))
     answers = [good, good]
     host.service.ascents = iter(["starting"] * 9)
@@ -285,10 +317,106 @@ def test_the_proof_looks_at_the_others_only_when_this_member_serves_or_the_time_
 def test_a_member_that_did_not_stay_up_is_started_once_more(host, monkeypatch, stays_up):
     restore = to_cutover(host)
     host.service.running = stays_up
-    good = ({"has_quorum": False}, [{"what": "cluster ID", "ok": True}])
+    good = (DOWN, [GOOD])
     monkeypatch.setattr(restore, "_check", lambda thorough: good)
     restore.prove(0)
     assert host.service.calls == ["stop", "start"] + ([] if stays_up else ["start"])
+
+
+def check(what, expected, found):
+    return {"what": what, "expected": expected, "found": found, "ok": expected == found}
+
+
+LATE = check("healthy members", ["m1", "m2", "m3"], ["m1", "m3"])
+DIFFERENT = check("equal hash of all members at one revision", True, False)
+EQUAL = check("equal hash of all members at one revision", True, True)
+
+
+def seen(monkeypatch, restore, brief, thorough):
+    """The cluster answers ever the same; returns the times of the looks, and whether they compared the data."""
+    clock = Clock(monkeypatch)
+    looks = []
+
+    def look(compares):
+        looks.append((clock.now, compares))
+        return thorough if compares else brief
+
+    monkeypatch.setattr(restore, "_check", look)
+    monkeypatch.setattr(restore.proving.coming, "is_over", lambda _of, _absent, _hope: False)
+    return looks
+
+
+def test_a_late_member_does_not_unprove_those_that_serve(host, monkeypatch):
+    """The data of those that are there is compared before the time is over, and this member is proven with them."""
+    restore = to_cutover(host)
+    looks = seen(monkeypatch, restore, (view("m1", "m3"), [LATE]), (view("m1", "m3", hashes_equal=True), [LATE, EQUAL]))
+    with pytest.raises(EtcdError, match=r"did not prove itself in full: healthy members: .* \(m2: refused\)") as failed:
+        restore.prove(20)
+    told = failed.value.context
+    assert told == {"verdict": "incomplete", "thorough": True, "missing": ["m2"], "proven": True}
+    assert [when for when, compares in looks if compares] == [pytest.approx(5, abs=1)] and looks[-1][0] > 19
+    assert "serving" in restore.journal.steps() and restore.journal.entries()[-1]["missing"] == ["m2"]
+    assert host.service.running and restore.finish()
+
+
+def test_the_late_member_itself_is_not_proven_and_its_journal_stays_open(host, monkeypatch):
+    restore = to_cutover(host)
+    late = check("healthy members", ["m1", "m2", "m3"], ["m2", "m3"])
+    seen(monkeypatch, restore, (view("m2", "m3"), [late]), (view("m2", "m3", hashes_equal=True), [late, EQUAL]))
+    with pytest.raises(EtcdError) as failed:
+        restore.prove(20)
+    assert failed.value.context["verdict"] == "incomplete" and failed.value.context["proven"] is False
+    assert restore.journal.is_open() and "proven" not in restore.journal.steps()
+    with pytest.raises(EtcdError, match="'proven' is not in its journal"):
+        restore.finish()
+
+
+@pytest.mark.parametrize(
+    ("brief", "thorough", "within"),
+    [
+        ((view("m1", "m2", "m3"), [GOOD]), (view("m1", "m2", "m3", hashes_equal=False), [DIFFERENT]), 1),
+        ((view("m1", "m3"), [LATE]), (view("m1", "m3", hashes_equal=False), [LATE, DIFFERENT]), 7),
+        ((view("m1", cluster_ids=["c0", "c1"]), [check("cluster IDs that answer", ["c1"], ["c0", "c1"])]), None, 1),
+    ],
+)
+def test_what_is_wrong_is_stopped_within_seconds_and_only_the_way_back_is_left(
+    host, monkeypatch, brief, thorough, within
+):
+    restore = to_cutover(host)
+    looks = seen(monkeypatch, restore, brief, thorough)
+    with pytest.raises(EtcdError, match="is not the planned one") as failed:
+        restore.prove(120)
+    assert failed.value.context["verdict"] == "wrong" and looks[-1][0] < within
+    assert not host.service.running and restore.journal.goes_back()
+    assert restore.judge(20) == {}
+    assert restore.rollback() and host.db() == "old" and host.service.running
+
+
+def test_what_was_left_to_its_clients_is_not_stopped_by_a_later_run(host, monkeypatch):
+    restore = to_cutover(host)
+    restore.journal.record(steps.PROVEN, checks=[])
+    restore.plan["settled"] = True
+    wrong = (view("m1", "m2", "m3", hashes_equal=False), [DIFFERENT])
+    seen(monkeypatch, restore, (view("m1", "m2", "m3"), [GOOD]), wrong)
+    told = restore.judge(20)
+    assert told == {"verdict": "incomplete", "thorough": True, "missing": [], "proven": False}
+    assert host.service.running and not restore.journal.goes_back()
+
+
+def test_the_member_that_came_late_with_other_data_is_stopped_alone(host, monkeypatch):
+    restore = to_cutover(host)
+    restore.plan["settled"] = True
+    wrong = (view("m1", "m2", "m3", hashes_equal=False), [DIFFERENT])
+    seen(monkeypatch, restore, (view("m1", "m2", "m3"), [GOOD]), wrong)
+    assert restore.judge(20)["verdict"] == "incomplete"
+    assert not host.service.running and not restore.journal.goes_back()
+
+
+def test_what_has_not_been_started_is_not_judged(host, monkeypatch):
+    restore = host.restore()
+    monkeypatch.setattr(restore, "_check", lambda thorough: pytest.fail("it was asked"))
+    restore.stage()
+    assert restore.judge(20) == {} and host.service.calls == []
 
 
 def test_finish_says_existing(host):

@@ -890,6 +890,8 @@ def with_journals(plan, **changes):
             "step": "swapped",
             "open": True,
             "touched": True,
+            "started": False,
+            "proven": False,
             **changes.get(host, changes.get("all", {})),
         }
     return given
@@ -910,6 +912,29 @@ def test_a_run_killed_while_staging_is_planned_anew():
     assert again["clusters"]["etcd"]["mode"] == "restore"
     assert again["clusters"]["etcd"]["token"] != first["clusters"]["etcd"]["token"]
     assert {own["restore_id"] for own in again["hosts"].values()} == {"20261124T040000Z"}
+
+
+def test_a_member_that_was_late_is_completed_with_the_plan_it_has_also_where_it_was_never_stopped():
+    """The others serve since then: a new plan would throw away what was written."""
+    first = make_plan(hosts(), options())
+    done = {"step": "finished", "open": False, "started": True, "proven": True}
+    for late in ({"step": "started", "started": True}, {"step": "staged", "touched": False}):
+        given = with_journals(first, host1=late, host2=done, host3=done)
+        again = make_plan(given, options(now="2026-11-24T04:00:00Z", nonce="9999"))
+        assert again["refusals"] == [] and again["clusters"]["etcd"]["mode"] == "resume"
+        assert all(own["settled"] and own["of"]["without"] == [] for own in again["hosts"].values())
+        assert [host for host, own in again["hosts"].items() if own["reports"]] == ["host1"]
+
+
+def test_a_late_member_that_is_lost_for_good_is_left_out_of_the_completion():
+    first = make_plan(hosts(), options())
+    done = {"step": "finished", "open": False, "started": True, "proven": True}
+    given = with_journals(first, host2={"step": "started", "started": True, "proven": False}, host3=done)
+    given["host1"]["member"] = None
+    again = make_plan(given, options(exclude=["host1"]))
+    assert again["refusals"] == [] and sorted(again["hosts"]) == ["host2", "host3"]
+    assert {tuple(own["of"]["without"]) for own in again["hosts"].values()} == {("m1",)}
+    assert [host for host, own in again["hosts"].items() if own["reports"]] == ["host2"], "somebody compares the data"
 
 
 def test_a_host_that_vanished_while_the_others_rolled_back_is_rolled_back_too():
@@ -946,10 +971,11 @@ def test_a_second_run_after_success_does_nothing_unless_told():
 
 def test_rollback_on_request_uses_the_kept_plans():
     first = make_plan(hosts(), options())
-    given = with_journals(first, all={"step": "finished", "open": False})
+    given = with_journals(first, all={"step": "finished", "open": False, "started": True, "proven": True})
     plan = make_plan(given, options(rollback=True))
     assert {own["mode"] for own in plan["hosts"].values()} == {"rollback"}
     assert "its revisions go back" in plan["warnings"][0]["cause"]
+    assert "kube-apiserver first, then kube-controller-manager" in plan["warnings"][0]["cause"]
     unserved = make_plan(with_journals(first, all={"step": "stopped"}), options(rollback=True))
     assert unserved["warnings"] == []
     assert "nothing to roll back" in causes(make_plan(hosts(), options(rollback=True)))
