@@ -182,4 +182,4 @@ def test_only_a_line_that_nobody_builds_may_be_missing(tmp_path: Path, monkeypat
     for line, kind in (("3.4", NotHere), ("3.6", Unavailable)):
         with pytest.raises(Unavailable) as caught:
             obtain(line, tmp_path)
-        assert type(caught.value) is kind
+        assert caught.type is kind

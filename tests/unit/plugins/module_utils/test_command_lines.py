@@ -118,7 +118,7 @@ def test_flags_in_a_variable_of_the_environment_file(tmp_path):
     text = 'A=1\nETCD_OPTS="--name m1 --data-dir=/d --initial-cluster m1=http://a:2380 --initial-cluster-state=new" \nB=2\n'
     member = host_with(tmp_path, "ExecStart=/usr/bin/etcd $ETCD_OPTS", text)
     assert (member["name"], member["data_dir"], member["unsettable"]) == ("m1", "/d", [])
-    (changed,) = edited(tmp_path, member).values()
+    changed = next(iter(edited(tmp_path, member).values()))
     expected = text.replace("m1=http://a:2380", CLUSTER).replace("state=new", "state=existing")
     assert changed == expected.replace("B=2", 'ETCD_INITIAL_CLUSTER_TOKEN="t-1"\nB=2')
 

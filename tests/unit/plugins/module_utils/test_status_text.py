@@ -15,10 +15,10 @@ def view(health="healthy", **more):
     return {"cluster": {"health": health}, "text": [f"it is {health}"], **more}
 
 
-def seen(look_2=LOOK, view_1=None):
+def seen(look_2=None, view_1=None):
     return {
         "b1": Seen(LOOK, view() if view_1 is None else view_1, {"text": ["newest backup is x"]}),
-        "b2": Seen(look_2, {}, {}),
+        "b2": Seen(LOOK if look_2 is None else look_2, {}, {}),
     }
 
 

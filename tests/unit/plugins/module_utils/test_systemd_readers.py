@@ -168,7 +168,7 @@ def test_specifiers_mean_what_they_mean_to_systemd(tmp_path):
     text = "[Service]\nUser=etcd\nExecStart=/bin/true\n" + "".join(
         f"Environment=x{letter}=%{letter}\n" for letter in letters
     )
-    (values, _words) = units_by_systemd(tmp_path / "units", [text])[0]
+    values = units_by_systemd(tmp_path / "units", [text])[0][0]
     resolve = _Specifiers(Host(), Unit("u0", user="etcd"))
     assert {letter: resolve(f"%{letter}") for letter in letters} == {letter: values[f"x{letter}"] for letter in letters}
 
