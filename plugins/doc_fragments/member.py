@@ -46,9 +46,11 @@ options:
     choices: ["", systemd, static_pod, command]
     default: ""
   service_name:
-    description: Name of the systemd unit.
+    description:
+      - Name of the systemd unit.
+      - When empty, it is the unit that the running member belongs to, else C(etcd).
     type: str
-    default: etcd
+    default: ""
   manifest:
     description: Path of the static pod's manifest.
     type: path

@@ -14,6 +14,7 @@ from . import settings
 from ._names import flags, is_variable, setting_of
 from .errors import EtcdError
 
+INTERPRETERS = ("bash", "sh", "dash", "ash", "busybox", "zsh", "ksh", "python", "perl")
 KUBELETS = ("kubelet", "kubelite")
 
 
@@ -107,6 +108,8 @@ def _process(host: Host, pid: int) -> Optional[Process]:
     argv = (host.read(f"{folder}/cmdline") or "").split("\0")[:-1]
     if not argv:
         return None  # a zombie, or gone
+    if os.path.basename(exe).startswith(INTERPRETERS) or argv[1:2] in (["grpc-proxy"], ["gateway"]):
+        return None  # a script that is called etcd, or etcd as a proxy: no members
     try:
         uid = os.stat(host.path(folder)).st_uid
     except OSError:

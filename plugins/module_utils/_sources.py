@@ -30,8 +30,11 @@ UNIT_FOLDERS = (
     "/usr/lib/systemd/system",
     "/lib/systemd/system",
 )
+# Units of systemd-run, which vanish when they stop.
+TRANSIENT_UNITS = "/run/systemd/transient/"
 _PROPERTIES = (
-    "LoadState,ActiveState,MainPID,UnitFileState,User,Group,DynamicUser,Type,TimeoutStartUSec,FragmentPath,DropInPaths"
+    "LoadState,ActiveState,SubState,MainPID,UnitFileState,User,Group,DynamicUser,Type,TimeoutStartUSec,FragmentPath"
+    ",DropInPaths"
 )
 _SECONDS = {
     "us": 1e-6,
@@ -97,7 +100,7 @@ class Unit:
     """What systemd knows of a unit; ``state`` is one of the words of ``service``.
 
     ``start_timeout`` are the seconds that it may take to start, None where there is no limit; ``notifies`` says whether it
-    has started only when etcd itself says so.
+    has started only when etcd itself says so; ``restarting``, that systemd is about to start it once more.
     """
 
     name: str
@@ -109,6 +112,9 @@ class Unit:
     dynamic_user: bool = False
     notifies: bool = False
     start_timeout: Optional[float] = None
+    masked: bool = False
+    transient: bool = False
+    restarting: bool = False
     files: List[str] = field(default_factory=list)
 
     @property
@@ -149,6 +155,9 @@ def look_at_unit(host: Host, run: Run, name: str) -> Unit:
         dynamic_user=shown.get("DynamicUser") == "yes",
         notifies=shown.get("Type", "").startswith("notify"),
         start_timeout=seconds(shown.get("TimeoutStartUSec", "")),
+        masked=shown.get("LoadState") == "masked",
+        transient=shown.get("FragmentPath", "").startswith(TRANSIENT_UNITS),
+        restarting=shown.get("SubState", "").startswith("auto-restart"),
         files=[path for path in paths if path],
     )
 

@@ -102,6 +102,11 @@ def tool_version(path: str) -> Command:
     return Command([path, "version"], {"ETCDCTL_API": "3"})
 
 
+def asks_version(argv: Sequence[str]) -> bool:
+    """Whether the command only asks a program for its version: what was just found may be anything, and may hang."""
+    return list(argv[1:]) in (["--version"], ["version"])
+
+
 def endpoint_status(etcdctl: Tool, to: Connection) -> Command:
     """Status of each endpoint; exits 1 when one does not answer, and still prints those that do."""
     return _etcdctl(etcdctl, to, "endpoint", "status", "-w", "json")

@@ -10,15 +10,18 @@ go before both. ``discover`` is the way in. A host without etcd, or with a stopp
 
 from __future__ import annotations
 
+import contextlib
 import grp
 import os
 import pwd
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 from urllib.parse import urlsplit
 
 from . import settings
+from ._holders import holders, said_of
 from ._mounts import on_host
 from ._names import SECRET, flags, variable_of
+from ._owners import DISTRIBUTIONS, Owner, owner_of, runs_server
 from ._processes import (
     Given,
     Host,
@@ -45,6 +48,7 @@ from ._sources import (
     take_yaml,
     unit_sources,
 )
+from ._trust import weakness
 from .commands import Run, Tools
 from .errors import EtcdError
 from .journal import summary as journal_summary
@@ -58,9 +62,10 @@ from .tools import (
     tools_as_dict,
 )
 
+DEFAULT_UNIT = "etcd"
 DEFAULTS = {
     "name": "", "peer_urls": [], "client_urls": [], "data_dir": "", "wal_dir": "", "config_file": "", "service_manager": "",
-    "service_name": "etcd", "manifest": "/etc/kubernetes/manifests/etcd.yaml", "start_command": "", "stop_command": "",
+    "service_name": "", "manifest": "/etc/kubernetes/manifests/etcd.yaml", "start_command": "", "stop_command": "",
     "status_command": "", "state_dir": "/var/lib/quorum-etcd", "aside_dir": "",
     "bin_dir": "",
     "endpoints": [], "cacert": "", "cert": "", "key": "",
@@ -92,13 +97,10 @@ class _Look:
         self.host = host
         self.parked = settings.parked_manifest(options["manifest"], options["state_dir"])
         self.manager = options["service_manager"] or self._guess_manager()
-        self.unit = (
-            look_at_unit(host, run, options["service_name"])
-            if self.manager == "systemd"
-            else Unit(options["service_name"])
-        )
-        self.sources = self._sources()
-        self.process = self._choose(etcd_processes(host))
+        self._take_unit(options["service_name"] or self._unit_of_restore() or DEFAULT_UNIT)
+        running = etcd_processes(host)
+        self.process = self._choose([process for process in running if self._counts(process)])
+        self._take_unit_of_process(running)
         self.given = given_to(host, self.process) if self.process else {}
         self._add_running_file()
 
@@ -129,7 +131,77 @@ class _Look:
                     name: found._replace(format="process", path="") for name, found in self.sources.yaml.items()
                 }
 
+    def _take_unit(self, name: str) -> None:
+        self.unit = look_at_unit(self.host, self.run, name) if self.manager == "systemd" else Unit(name)
+        self.sources = self._sources()
+
+    def _unit_of_restore(self) -> str:
+        """The unit that a restore has stopped which is not done yet: no process tells it any more."""
+        journal = journal_summary(self.host.path(self.options["state_dir"]))
+        service = ((journal.get("plan") or {}).get("member") or {}).get("service") or {}
+        return service.get("name", "") if journal.get("open") and service.get("manager") == self.manager else ""
+
     # ---- which process -------------------------------------------------------------------------
+
+    def _counts(self, process: Process) -> bool:
+        """Whether it could be the member: anybody may call a process etcd, and name the member's data as its own.
+
+        The named unit's own process is; else it is root's, of the unit's user or of the owner of the data, and what it runs
+        and reads is nobody else's to change.
+        """
+        if self.unit.pid and descends_from(self.host, process, self.unit.pid):
+            return True
+        return process.uid in self._users() and not self._weakness_of(process)
+
+    def _users(self) -> Set[int]:
+        users = {0, os.geteuid()}
+        with contextlib.suppress(KeyError):
+            users.add(pwd.getpwnam(self.unit.user).pw_uid)
+        data = self.options["data_dir"] or self._data_dir_of_files()
+        owner = _folder_facts(self.host, data)["owner"] if data else None
+        return users if owner is None else users | {owner}
+
+    def _weakness_of(self, process: Process) -> str:
+        paths = [process.inside + process.exe if process.exe else "", process.inside + config_file(process)]
+        there = (self.host.path(path) for path in paths if os.path.isfile(self.host.path(path)))
+        return next(filter(None, (weakness(path, (process.uid,)) for path in there)), "")
+
+    def _take_unit_of_process(self, running: Sequence[Process]) -> None:
+        """The unit that the member really belongs to, whatever its name, unless one was asked for.
+
+        Where only an idle unit is known, such as a package's own, the one etcd that runs as a unit is the member.
+        """
+        if self.manager != "systemd" or self.options["service_name"]:
+            return
+        options = self.options
+        is_free = not (options["data_dir"] or options["config_file"] or options["name"]) and self._is_idle()
+        candidates = [self.process] if self.process else list(running) if is_free else []
+        if len(candidates) != 1 or self._is_of_unit(candidates[0]):
+            return
+        owner = owner_of(self.host, candidates[0].pid)
+        if owner.kind != "unit":
+            return
+        before = self.unit, self.sources
+        self._take_unit(owner.name)
+        is_etcds = "etcd" in owner.name or self.unit.pid == candidates[0].pid or "etcd" in self.sources.exec_start
+        if is_etcds and self._is_of_unit(candidates[0]) and self._is_users(candidates[0]):
+            self.process = candidates[0]
+        else:
+            self.unit, self.sources = before
+
+    def _is_of_unit(self, process: Process) -> bool:
+        return bool(self.unit.pid) and descends_from(self.host, process, self.unit.pid)
+
+    def _is_users(self, process: Process) -> bool:
+        """Whether root has it run: a unit that starts whatever somebody wishes (cron) does so as another user than its own."""
+        return process.uid in self._users()
+
+    def _is_idle(self) -> bool:
+        """Whether the unit neither runs nor is to, or never had any data."""
+        if self.unit.state in ("running", "failed"):
+            return False
+        data = self._data_dir_of_files()
+        return self.unit.enabled is not True or not (data and self.host.exists(os.path.join(data, "member")))
 
     def _choose(self, processes: Sequence[Process]) -> Optional[Process]:
         if self.manager == "systemd" and self.unit.pid:
@@ -299,8 +371,15 @@ class _Look:
             "log": next((path for path in self.value("log-outputs").split(",") if path.startswith("/")), ""),
             "connection": self._connection(self._own_urls(clients, listen_client, peers), tls["client"], tools),
             "shadowed": self._shadowed(),
+            "strangers": self._strangers(data, wal),
         }
         return {**member, "unsettable": settings.rehearse(member, self.host.read)}
+
+    def _strangers(self, *folders: str) -> str:
+        """Who else has the data in use than the member, in words: an etcd that does not count, or one of another name."""
+        found = holders([folder for folder in folders if folder and self.host.exists(folder)], self.host)
+        own = self.process.pid if self.process else 0
+        return said_of([one for one in found if one.pid != own])
 
     def _shadowed(self) -> Dict[str, Dict[str, str]]:
         """Settings that come as a flag and as a variable, and whence; etcd ends at that, but for one that runs with it."""
@@ -335,7 +414,12 @@ class _Look:
         hidden = any(secret in self.sources.exec_start for secret in SECRET)
         return {
             "manager": self.manager,
-            "name": options["service_name"],
+            "name": self.unit.name,
+            "named": bool(options["service_name"] or options["service_manager"]),
+            "owner": self._owner()._asdict(),
+            "masked": self.unit.masked,
+            "transient": self.unit.transient,
+            "restarting": self.unit.restarting,
             "manifest": options["manifest"] if self.manager == "static_pod" else "",
             "image": self.sources.image,
             "kubelet": runs_kubelet(self.host) if self.manager == "static_pod" else None,
@@ -353,6 +437,13 @@ class _Look:
             "dropin": self.unit.dropin if self.unit.exists else "",
             "exec_start": self.sources.exec_start if vendor and not hidden else "",
         }
+
+    def _owner(self) -> Owner:
+        """Who looks after the running process; where none runs, a distribution that has its etcd inside of itself."""
+        if self.process:
+            return owner_of(self.host, self.process.pid)
+        inside = next((name for name in DISTRIBUTIONS if runs_server(self.host, name)), "") if not self._found() else ""
+        return Owner("distribution", inside) if inside else Owner()
 
     def _state(self) -> str:
         if self.manager == "systemd":

@@ -7,13 +7,16 @@
 from __future__ import annotations
 
 import os
+import threading
 from typing import Any, Callable, Dict, Sequence
 
 from ansible.module_utils.basic import AnsibleModule
 
-from .commands import Connection, Result, Run, misleading
+from .commands import Connection, Result, Run, asks_version, misleading
 from .errors import EtcdError
 
+# Seconds that a program may take to say its version; it is killed then.
+VERSION_TIMEOUT = 10.0
 # Options of the doc fragment quorum.etcd.connection.
 CONNECTION_OPTIONS: Dict[str, Any] = {
     "endpoints": {"type": "list", "elements": "str", "default": []},
@@ -35,7 +38,7 @@ MEMBER_OPTIONS: Dict[str, Any] = {
     "wal_dir": {"type": "path", "default": ""},
     "config_file": {"type": "path", "default": ""},
     "service_manager": {"type": "str", "choices": ["", "systemd", "static_pod", "command"], "default": ""},
-    "service_name": {"type": "str", "default": "etcd"},
+    "service_name": {"type": "str", "default": ""},
     "manifest": {"type": "path", "default": "/etc/kubernetes/manifests/etcd.yaml"},
     "start_command": {"type": "str", "default": ""},
     "stop_command": {"type": "str", "default": ""},
@@ -55,7 +58,23 @@ def runner(module: AnsibleModule) -> Run:
         del os.environ[name]
 
     def run(argv: Sequence[str], env: Dict[str, str]) -> Result:
-        rc, out, err = module.run_command(list(argv), environ_update={"LC_ALL": "C", **env}, handle_exceptions=False)
+        guards = []
+
+        def guard(process: Any) -> None:
+            guards.append(threading.Timer(VERSION_TIMEOUT, process.kill))
+            guards[0].daemon = True
+            guards[0].start()
+
+        try:
+            rc, out, err = module.run_command(
+                list(argv),
+                environ_update={"LC_ALL": "C", **env},
+                handle_exceptions=False,
+                before_communicate_callback=guard if asks_version(argv) else None,
+            )
+        finally:
+            for one in guards:
+                one.cancel()
         return Result(rc, out, err)
 
     return run

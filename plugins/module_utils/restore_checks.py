@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from . import commands
+from ._owners import DISTRIBUTIONS, Owner, in_words
+from ._sources import full_name
 from .errors import EtcdError
 from .restore_configuration import check_configuration
 from .restore_reach import check_reach
@@ -73,6 +75,9 @@ def check_presence(hosts: Mapping[str, Any], findings: Findings) -> None:
 
 def _check_host(host: str, member: Mapping[str, Any], findings: Findings) -> None:
     tools = tools_from_dict(member["tools"])
+    check_service(host, member, findings)
+    if (member["service"].get("owner") or {}).get("kind") == "distribution":
+        return
     if not member["found"] and not tools.etcd:
         findings.refuse(
             "no etcd was found here: no process, no service, no configuration and no executable.",
@@ -196,10 +201,61 @@ def _check_kept_tools(host: str, member: Mapping[str, Any], findings: Findings) 
         )
 
 
+def check_service(host: str, member: Mapping[str, Any], findings: Findings) -> None:
+    """Whether what was found to stop and start this member is what really does: "stopped" is believed of nobody else."""
+    service, name = member["service"], member["service"]["name"]
+    owner = Owner(**(service.get("owner") or {}))
+    if owner.kind == "distribution":
+        findings.refuse(
+            f"its etcd is a part of {owner.name}, which alone starts and stops it.",
+            f"restore it by {owner.name} itself: {DISTRIBUTIONS[owner.name]}.",
+            host,
+        )
+        return
+    if member.get("strangers"):
+        findings.refuse(
+            f"{member['strangers']}, and is not what {name} would stop.",
+            "end it there; or, where it is the member, set etcd_service_name to its unit, or etcd_service_manager=command"
+            " with etcd_start_command and etcd_stop_command.",
+            host,
+        )
+    if service["manager"] != "systemd":
+        return
+    if service.get("masked"):
+        findings.refuse(f"its unit {name} is masked, and cannot be started.", f"systemctl unmask {name}.", host)
+    elif service.get("transient"):
+        findings.refuse(
+            f"its unit {name} is a transient one (systemd-run), and vanishes when it is stopped.",
+            "start the member by a unit of its own, with a file in /etc/systemd/system.",
+            host,
+        )
+    elif member["running"] and not _is_its_units(service, owner):
+        where = f" ({in_words(owner)})" if owner.kind else ""
+        findings.refuse(
+            f"its etcd runs, process {member['pid']}{where}, and the unit {name} does not own it: {service['state']}.",
+            f"set etcd_service_name={owner.name}."
+            if owner.kind == "unit"
+            else "stop it and start it by its unit; or set etcd_service_manager=command with etcd_start_command and"
+            " etcd_stop_command.",
+            host,
+        )
+    elif service.get("enabled") is False:
+        findings.warn(f"its unit {name} is disabled: it stays down after a reboot.", host)
+
+
+def _is_its_units(service: Mapping[str, Any], owner: Owner) -> bool:
+    # A unit may start its etcd in a container, which has a group of its own.
+    is_other = owner.kind not in ("", "unit", "container") or (
+        owner.kind == "unit" and owner.name != full_name(service["name"])
+    )
+    return service["state"] == "running" and not is_other
+
+
 def _why_missing(member: Mapping[str, Any], tool: str) -> str:
     """Where tools are looked for in an image too, and not only in folders, it matters what stood in the way."""
     why = (member.get("tools_missing") or {}).get(tool)
-    return f" Looked for: {why}." if why and member["service"].get("image") else ""
+    is_told = member["service"].get("image") or (why and not why.startswith("no "))
+    return f" Looked for: {why}." if why and is_told else ""
 
 
 def _check_identities(hosts: Mapping[str, Any], findings: Findings) -> None:

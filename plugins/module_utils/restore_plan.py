@@ -22,6 +22,7 @@ from .restore_checks import (
     check_hosts,
     check_kubernetes,
     check_presence,
+    check_service,
     old_endpoints,
     unknown_excluded,
 )
@@ -98,16 +99,16 @@ def _plan_cluster(
     if unreadable:
         return {"cluster": name, "mode": ROLLBACK if options.rollback else RESTORE}, {}
     if options.rollback:
-        return _continue(name, ROLLBACK, journals, findings)
+        return _continue(name, ROLLBACK, present, findings)
     interrupted = _interrupted(journals)
     if interrupted:
         _check_same_snapshot(interrupted, options, findings)
         if not _is_being_rolled_back(interrupted, journals):
-            return _continue(name, RESUME, journals, findings)
+            return _continue(name, RESUME, present, findings)
         findings.warn(
             "an earlier run has begun to put the old data back, and this one ends that; for the restore itself, run again."
         )
-        return _continue(name, ROLLBACK, journals, findings)
+        return _continue(name, ROLLBACK, present, findings)
     return _new_restore(name, present, left_out, journals, options, findings, complete=len(present) == len(hosts))
 
 
@@ -137,8 +138,9 @@ def _check_same_snapshot(interrupted: Sequence[Mapping[str, Any]], options: Opti
         )
 
 
-def _continue(name: str, mode: str, journals: Mapping[str, Mapping[str, Any]], findings: Findings) -> Any:
+def _continue(name: str, mode: str, hosts: Mapping[str, Mapping[str, Any]], findings: Findings) -> Any:
     """Go on with, or take back, the newest restore, by the plans that the hosts kept."""
+    journals = {host: facts["member"].get("journal") or {} for host, facts in hosts.items()}
     ids = sorted({journal["restore_id"] for journal in journals.values() if journal.get("touched")})
     if not ids:
         findings.refuse("no restore has changed anything on these hosts, so there is nothing to roll back.", "nothing.")
@@ -156,10 +158,11 @@ def _continue(name: str, mode: str, journals: Mapping[str, Mapping[str, Any]], f
     names = {journal["plan"]["member"]["name"] for journal in own.values()}
     for host, journal in journals.items():
         if host in own:
+            check_service(host, hosts[host]["member"], findings)
             of = journal["plan"]["of"]
             of = {**of, "without": sorted(set(of["members"].values()) - names)} if mode == RESUME else of
             per_host[host] = {
-                **journal["plan"],
+                **_corrected(journal["plan"], hosts[host]["member"]),
                 "of": of,
                 "mode": mode,
                 "settled": settled,
@@ -173,6 +176,13 @@ def _continue(name: str, mode: str, journals: Mapping[str, Mapping[str, Any]], f
             )
     any_plan = next(iter(per_host.values()), {})
     return {**any_plan.get("of", {}), "cluster": name, "mode": mode, "restore_id": restore_id}, per_host
+
+
+def _corrected(plan: Mapping[str, Any], member: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The kept plan, with the service that is named now or that runs the member now: the one of then may be the cause."""
+    if not (member["running"] or member["service"].get("named")):
+        return plan
+    return {**plan, "member": {**plan["member"], "service": member["service"]}}
 
 
 def _already_restored(

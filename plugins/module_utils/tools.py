@@ -13,12 +13,14 @@ from contextlib import contextmanager
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from ._processes import Host
+from ._trust import weakness
 from .commands import Run, Tool, Tools, etcd_version, tool_version
 from .errors import EtcdError
 from .versions import parse_version
 
 NAMES = ("etcd", "etcdctl", "etcdutl")
 FOLDERS = ("/usr/local/bin", "/usr/bin", "/opt/etcd", "/opt/bin")
+_ELF = b"\x7fELF"  # how a program begins that is no script
 # containerd's own client. The kubelet's images are in the namespace k8s.io.
 CTR = ("ctr", "/usr/local/bin/ctr", "/usr/bin/ctr")
 
@@ -44,30 +46,57 @@ def look_for_tools(
     missing: Dict[str, str] = {}
     for name in NAMES:
         candidates = [f"{folder.rstrip('/')}/{name}" for folder in dict.fromkeys(folders) if folder]
-        found[name], reason = _first_that_runs(run, host, name, candidates)
+        found[name], reason = _first_that_runs(run, host, name, candidates, bin_dir)
         if found[name] is None:
             missing[name] = reason
     return Tools(**found), missing
 
 
-def _first_that_runs(run: Run, host: Host, name: str, candidates: List[str]) -> Tuple[Optional[Tool], str]:
+def _first_that_runs(
+    run: Run, host: Host, name: str, candidates: List[str], bin_dir: str
+) -> Tuple[Optional[Tool], str]:
     reason = f"no {name} in {', '.join(os.path.dirname(path) for path in candidates)}"
     tried = False
     for path in candidates:
         full = host.path(path)
         if not os.path.isfile(full):
             continue
-        command = etcd_version(full) if name == "etcd" else tool_version(full)
-        try:
-            result = run(command.argv, command.env)
-            if result.rc == 0:
-                return Tool(full, parse_version(result.out)), ""
-            why = f"exit code {result.rc}: {(result.err or result.out).strip()[:200]}"
-        except (OSError, EtcdError) as error:
-            why = str(error)
+        is_named = bool(bin_dir) and name != "etcd" and os.path.dirname(path) == bin_dir.rstrip("/")
+        untouched = _why_not_to_run(full, is_named)
+        tool, why = (None, f"{path} is not run: {untouched}") if untouched else _ask(run, name, path, full)
+        if tool:
+            return tool, ""
         if not tried:  # the first one is the one that was meant
-            reason, tried = f"{path} does not run: {why}", True
+            reason, tried = why, True
     return None, reason
+
+
+def _why_not_to_run(path: str, is_named: bool) -> str:
+    """Why it is not even asked for its version. A script may do anything: only one in the folder that the operator named.
+
+    As root only what nobody but root can have put there.
+    """
+    weak = weakness(path)
+    if weak:
+        return f"{weak}, and what root runs must be root's alone (chown root:root, chmod go-w)"
+    try:
+        with open(path, "rb") as stream:
+            is_program = stream.read(len(_ELF)) == _ELF
+    except OSError as error:
+        return error.strerror or str(error)
+    return "" if is_program or is_named else "it is a script, or no program at all"
+
+
+def _ask(run: Run, name: str, path: str, full: str) -> Tuple[Optional[Tool], str]:
+    command = etcd_version(full) if name == "etcd" else tool_version(full)
+    try:
+        result = run(command.argv, command.env)
+        if result.rc == 0:
+            return Tool(full, parse_version(result.out)), ""
+        why = f"exit code {result.rc}: {(result.err or result.out).strip()[:200]}"
+    except (OSError, EtcdError) as error:
+        why = str(error)
+    return None, f"{path} does not run: {why}"
 
 
 def tools_as_dict(tools: Tools) -> Dict[str, Optional[Dict[str, str]]]:

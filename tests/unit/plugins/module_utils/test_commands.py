@@ -111,6 +111,7 @@ def test_the_very_words_of_a_command(version, make, argv, env):
 
 def test_every_command_is_in_the_table():
     helpers = {
+        "asks_version",
         "etcd_version",
         "restore_tool",
         "run_checked",

@@ -79,7 +79,7 @@ KEYS = {
     "found", "running", "pid", "service", "name", "peer_urls", "client_urls", "listen_peer_urls", "listen_client_urls",
     "data_dir", "wal_dir", "data", "wal", "disk", "initial_cluster", "initial_cluster_state", "initial_cluster_token",
     "snapshot_count", "quota_backend_bytes", "tls", "tools", "tools_missing", "config", "settings", "state_dir", "log",
-    "connection", "journal", "aside_dir", "kubernetes", "unsettable", "shadowed",
+    "connection", "journal", "aside_dir", "kubernetes", "unsettable", "shadowed", "strangers",
 }  # fmt: skip
 
 
@@ -99,7 +99,7 @@ class FakeHost:
         return file
 
     def tool(self, path, version):
-        self.versions[str(self.put(path, "", 0o755))] = version
+        self.versions[str(self.put(path, "\x7fELF", 0o755))] = version
 
     def process(self, pid, argv, environ=None, cwd="/", exe="/usr/bin/etcd", parent=1, comm="etcd"):
         folder = f"/proc/{pid}"
@@ -577,7 +577,117 @@ class TestData:
         assert [disk["path"] for disk in found["disk"]] == ["/d", "/w", "/var/lib/quorum-etcd"]
 
 
+class TestWhoseProcess:
+    """Only what could be the member counts; its unit is found from the process."""
+
+    UNIT = "[Service]\nUser=nobody\nExecStart=/usr/bin/etcd --data-dir=/var/lib/etcd/other\n"
+
+    def two_units(self, host, monkeypatch, enabled="disabled"):
+        """The package's own unit, which is stopped, and another one that runs."""
+        debian(host)
+        host.put("/etc/systemd/system/store.service", self.UNIT)
+        shown = {
+            "etcd.service": {**host.show, "ActiveState": "inactive", "MainPID": "0", "UnitFileState": enabled},
+            "store.service": {
+                "LoadState": "loaded", "ActiveState": "active", "MainPID": "40", "UnitFileState": "enabled",
+                "FragmentPath": "/etc/systemd/system/store.service",
+            },
+        }  # fmt: skip
+        run = host.run
+
+        def by_name(argv, env):
+            if argv[:2] == ["systemctl", "show"]:
+                host.show = shown.get(argv[-1], {"LoadState": "not-found", "MainPID": "0"})
+            return run(argv, env)
+
+        monkeypatch.setattr(host, "run", by_name)
+        host.put("/proc/40/cgroup", "0::/system.slice/store.service\n")
+
+    def test_a_unit_of_another_name_is_found_from_the_process(self, host, monkeypatch):
+        self.two_units(host, monkeypatch)
+        host.process(40, ["/usr/bin/etcd", "--data-dir=/var/lib/etcd/other"])
+        found = host.discover()
+        assert (found["running"], found["data_dir"]) == (True, "/var/lib/etcd/other")
+        assert (found["service"]["name"], found["service"]["state"]) == ("store.service", "running")
+        assert found["service"]["owner"] == {"kind": "unit", "name": "store.service"}
+
+    def test_a_unit_that_is_to_run_and_has_data_is_not_idle(self, host, monkeypatch):
+        self.two_units(host, monkeypatch, "enabled")
+        host.put("/var/lib/etcd/default/member/x", "")
+        host.process(40, ["/usr/bin/etcd", "--data-dir=/var/lib/etcd/other"])
+        found = host.discover()
+        assert (found["running"], found["service"]["name"]) == (False, "etcd")
+
+    def test_the_unit_that_was_asked_for_is_kept_and_does_not_own_the_process(self, host, monkeypatch):
+        self.two_units(host, monkeypatch)
+        host.process(40, ["/usr/bin/etcd", "--data-dir=/var/lib/etcd/default"])
+        service = host.discover(service_name="etcd")["service"]
+        assert (service["name"], service["named"], service["owner"]["name"]) == ("etcd", True, "store.service")
+
+    def test_by_hand_beside_an_inactive_unit(self, host):
+        debian(host, ActiveState="inactive", MainPID="0")
+        host.process(40, ["etcd", "--data-dir=/var/lib/etcd/default"])
+        host.put("/proc/40/cgroup", "0::/user.slice/user-0.slice/session-3.scope\n")
+        found = host.discover()
+        assert (found["running"], found["service"]["state"]) == (True, "stopped")
+        assert found["service"]["owner"] == {"kind": "session", "name": "session-3.scope"}
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="gives a process to another user")
+    def test_a_strangers_process_that_names_the_members_data_has_no_effect(self, host):
+        debian(host, ActiveState="inactive", MainPID="0")
+        argv = ["etcd", "--data-dir=/var/lib/etcd/default", "--wal-dir=/root", "--advertise-client-urls=http://evil:1"]
+        host.put("/var/lib/etcd/default/member/x", "")
+        host.process(40, argv, exe="/tmp/evil/etcd")
+        os.chown(str(host.root / "proc/40"), 65534, 65534)
+        found = host.discover()
+        assert (found["running"], found["wal_dir"], found["strangers"]) == (False, "", "")
+        assert "evil" not in str(found)
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="gives a file to another user")
+    def test_a_process_whose_executable_others_can_change_does_not_count(self, host):
+        debian(host, ActiveState="inactive", MainPID="0")
+        host.put("/var/lib/etcd/default/member/x", "")
+        host.process(40, ["etcd", "--data-dir=/var/lib/etcd/default"], exe="/srv/etcd")
+        os.chown(str(host.put("/proc/40/root/srv/etcd", "\x7fELF", 0o755)), 65534, 65534)
+        found = host.discover()
+        assert found["running"] is False
+        assert "process 40 (etcd)" in found["strangers"]
+
+    def test_a_script_called_etcd_and_a_proxy_are_no_members(self, host):
+        host.process(40, ["/bin/bash", "/usr/local/bin/etcd"], exe="/usr/bin/bash")
+        host.process(41, ["etcd", "grpc-proxy", "start"])
+        assert host.discover()["running"] is False
+
+    def test_an_embedded_etcd_is_told_by_its_distribution(self, host):
+        host.process(40, ["/usr/local/bin/k3s", "server"], exe="/usr/local/bin/k3s", comm="k3s-server")
+        assert host.discover()["service"]["owner"] == {"kind": "distribution", "name": "k3s"}
+
+    def test_masked_transient_and_about_to_start_again(self, host):
+        debian(host, LoadState="masked", ActiveState="activating", SubState="auto-restart", MainPID="0")
+        service = host.discover()["service"]
+        assert (service["masked"], service["restarting"], service["transient"]) == (True, True, False)
+        debian(host, FragmentPath="/run/systemd/transient/etcd.service")
+        assert host.discover()["service"]["transient"] is True
+
+
 class TestTools:
+    def test_a_script_is_never_asked(self, host):
+        host.tool("/usr/bin/etcd", "3.6.1")
+        host.put("/usr/bin/etcd", "#!/bin/sh\n", 0o755)
+        found = host.discover()
+        assert found["tools"]["etcd"] is None
+        assert found["tools_missing"]["etcd"] == "/usr/bin/etcd is not run: it is a script, or no program at all"
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="gives a file to another user")
+    def test_what_others_can_change_is_not_run(self, host):
+        host.tool("/opt/etcd/etcd", "3.6.1")
+        os.chown(str(host.root / "opt/etcd/etcd"), 65534, 65534)
+        host.tool("/opt/bin/etcdctl", "3.6.1")
+        os.chmod(str(host.root / "opt/bin"), 0o777)
+        missing = host.discover()["tools_missing"]
+        assert "opt/etcd/etcd belongs to nobody, and what root runs must be root's alone" in missing["etcd"]
+        assert "opt/bin can be written by others (its mode is 0777)" in missing["etcdctl"]
+
     def test_the_first_that_runs(self, host):
         host.tool("/b/etcd", "3.5.16")
         host.tool("/usr/bin/etcdctl", "3.4.23")

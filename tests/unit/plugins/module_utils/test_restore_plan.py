@@ -8,12 +8,15 @@ import json
 
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils import identity
+from ansible_collections.quorum.etcd.plugins.module_utils.restore_checks import check_service
 from ansible_collections.quorum.etcd.plugins.module_utils.restore_plan import (
     BUMP_MARGIN,
     Options,
+    _corrected,
     confirmation,
     make_plan,
 )
+from ansible_collections.quorum.etcd.plugins.module_utils.restore_terms import Findings
 from ansible_collections.quorum.etcd.plugins.module_utils.restore_text import plan_in_words, refusals_in_words
 
 GIB = 1 << 30
@@ -1123,3 +1126,49 @@ def test_a_folder_that_the_report_cannot_be_written_to_is_said_in_the_plan():
     plan = make_plan(hosts(), options(unwritable=["/home/ops/reports"]))
     assert plan["refusals"] == []
     assert any("can be written to /home/ops/reports" in item["cause"] for item in plan["warnings"])
+
+
+def unowned(**service):
+    found = member(1)
+    found["service"].update(service)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("service", "cause", "next_step"),
+    [
+        (
+            {"state": "stopped"},
+            "process 1, and the unit etcd.service does not own it: stopped",
+            "etcd_service_manager=command",
+        ),
+        ({"owner": {"kind": "unit", "name": "x.service"}}, "of the unit x.service", "set etcd_service_name=x.service"),
+        ({"owner": {"kind": "session", "name": "session-1.scope"}}, "started by hand", "start it by its unit"),
+        ({"owner": {"kind": "supervisor", "name": "supervisord"}}, "started by supervisord", "etcd_stop_command"),
+        ({"owner": {"kind": "distribution", "name": "rke2"}}, "a part of rke2", "rke2 server --cluster-reset "),
+        ({"owner": {"kind": "distribution", "name": "k3s"}}, "a part of k3s", "k3s server --cluster-reset "),
+        ({"owner": {"kind": "distribution", "name": "k0s"}}, "a part of k0s", "k0s restore"),
+        ({"masked": True}, "is masked", "systemctl unmask etcd.service"),
+        ({"transient": True}, "is a transient one", "a file in /etc/systemd/system"),
+    ],
+)
+def test_a_member_that_its_manager_does_not_own_is_refused(service, cause, next_step):
+    findings = Findings("etcd")
+    check_service("h1", unowned(**service), findings)
+    (refusal,) = findings.refusals
+    assert cause in str(refusal) and next_step in str(refusal)
+
+
+def test_a_disabled_unit_is_said_and_its_own_process_is_no_reason():
+    findings = Findings("etcd")
+    check_service("h1", unowned(owner={"kind": "unit", "name": "etcd.service"}, enabled=False), findings)
+    assert findings.refusals == [] and "stays down after a reboot" in str(findings.warnings)
+
+
+def test_a_restore_that_goes_on_heeds_the_service_that_is_named_now():
+    then = {"member": {"name": "m1", "service": {"name": "wrong"}}}
+    now = unowned(name="right")
+    assert _corrected(then, now)["member"]["service"]["name"] == "right"
+    assert _corrected(then, {**now, "running": False})["member"]["service"]["name"] == "wrong"
+    now["service"]["named"] = True
+    assert _corrected(then, {**now, "running": False})["member"] == {"name": "m1", "service": now["service"]}

@@ -26,7 +26,7 @@ class Containerd:
 
     def put(self, path, version):
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(version)
+        path.write_text("\x7fELF" + version)
         return str(path)
 
     def image(self, name=IMAGE, version="3.6.16", tools=etcd_tools.NAMES):
@@ -40,7 +40,7 @@ class Containerd:
                 raise FileNotFoundError(2, "No such file or directory", argv[0])
             return self._ctr(*argv[4:])
         with open(argv[0]) as stream:
-            return Result(0, f"etcd Version: {stream.read()}\n", "")
+            return Result(0, f"etcd Version: {stream.read()[4:]}\n", "")
 
     def _ctr(self, action, *words):
         folder = words[-1]
@@ -105,7 +105,7 @@ def test_copies_are_made_from_a_running_container(containerd, tmp_path):
     kept = etcd_tools.kept_tools(tools, state)
     assert kept.etcdctl == own
     assert kept.etcdutl.path == f"{state}/bin/3.6.16/etcdutl"
-    assert (tmp_path / "s/bin/3.6.16/etcdutl").read_text() == "3.6.16" and os.access(kept.etcdutl.path, os.X_OK)
+    assert (tmp_path / "s/bin/3.6.16/etcdutl").read_text() == "\x7fELF3.6.16" and os.access(kept.etcdutl.path, os.X_OK)
     os.unlink(tmp_path / "etcdutl")
     etcd_tools.keep_tools(tools, state, containerd.run, IMAGE)  # they are there already
     assert containerd.calls == []
@@ -115,7 +115,7 @@ def test_a_container_that_has_vanished_since_leaves_its_image(containerd, tmp_pa
     containerd.image()
     tools = Tools(etcdutl=Tool("/proc/999999999/root/usr/local/bin/etcdutl", Version(3, 6, 16)))
     etcd_tools.keep_tools(tools, str(tmp_path / "s"), containerd.run, IMAGE)
-    assert (tmp_path / "s/bin/3.6.16/etcdutl").read_text() == "3.6.16"
+    assert (tmp_path / "s/bin/3.6.16/etcdutl").read_text() == "\x7fELF3.6.16"
 
 
 def test_what_was_found_in_an_image_is_copied_from_it(containerd, tmp_path):
