@@ -441,11 +441,14 @@ def _write_bytes(path: str, content: bytes, like: str, mode: int = 0o600) -> Non
 
 
 def _behind_links(path: str) -> str:
-    """The file itself. A link that leads to another's file, and is neither root's nor that other's, was put there to harm."""
+    """The file itself. A link that is neither root's nor of whom it leads to, or leads to nothing, was put there to harm."""
     real = os.path.realpath(path)
-    if os.path.islink(path) and os.path.exists(real):
+    if os.path.islink(path):
+        trusted = {0, os.geteuid()}
+        if os.path.exists(real):
+            trusted.add(os.stat(real).st_uid)
         owner = os.lstat(path).st_uid
-        if owner not in (0, os.geteuid(), os.stat(real).st_uid):
+        if owner not in trusted:
             raise EtcdError(
                 f"{path} is a link to {real}, made by a user (uid {owner}) that does not own it.",
                 "see who put it there; put the file itself in its place.",
@@ -503,5 +506,7 @@ def restore_copy(copy: str, path: str) -> bool:
 
 
 def _content(path: str) -> bytes:
-    with open(path, "rb") as stream:
+    """To read another's file for whoever put a link to it is to give it away: a copy goes back to the link's place."""
+    descriptor = os.open(_behind_links(path), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as stream:
         return stream.read()

@@ -672,3 +672,22 @@ def test_a_link_that_leads_to_another_users_file_is_not_written_through(tmp_path
     os.chown(link, 0, 0, follow_symlinks=False)
     settings.write_file(str(link), "ETCD_NAME=m2\n")
     assert roots.read_text() == "ETCD_NAME=m2\n" and link.is_symlink()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make another user's link")
+def test_a_link_of_another_user_neither_makes_a_file_elsewhere_nor_is_read_by_a_copy(tmp_path):
+    """What a copy holds goes back to the configuration's owner, and a link to nothing yet would make a file there."""
+    folder, roots, path = tmp_path / "copies", tmp_path / "roots", tmp_path / "etcd.conf"
+    path.write_text("name: m1\n")
+    copy = settings.backup_copy(str(path), str(folder), "1")
+    path.unlink()
+    roots.mkdir()
+    path.symlink_to(roots / "new")
+    os.lchown(path, 65534, 65534)
+    with pytest.raises(EtcdError, match="made by a user"):
+        settings.restore_copy(copy, str(path))
+    assert list(roots.iterdir()) == []
+    (roots / "new").write_text("secret")
+    with pytest.raises(EtcdError, match="made by a user"):
+        settings.backup_copy(str(path), str(folder), "2")
+    assert os.listdir(folder) == ["etcd.conf.1"]
