@@ -42,14 +42,13 @@ class Progress:
 
     @contextlib.contextmanager
     def growing(self, what: str, total: int, size: Callable[[], int]) -> Iterator[None]:
-        """Say how far ``size()`` is on its way to ``total`` bytes, as long as the block runs."""
+        """Say how far ``size()`` is on its way to ``total`` bytes, 0 where that is not known, as long as the block runs."""
         over = threading.Event()
 
         def look() -> None:
             while not over.wait(EVERY):
                 with contextlib.suppress(OSError):
-                    done = size()
-                    self.say(f"{what}: {min(100, 100 * done // max(1, total))} % of {total / 1e6:,.0f} MB")
+                    self.say(f"{what}: {how_far(size(), total)}")
 
         thread = threading.Thread(target=look, daemon=True)
         self.say(what)
@@ -59,6 +58,13 @@ class Progress:
         finally:
             over.set()
             thread.join()
+
+
+def how_far(done: int, total: int) -> str:
+    """In words; a share only of a total that is known and not yet passed."""
+    if done > total:
+        return f"{done / 1e6:,.0f} MB so far"
+    return f"{100 * done // max(1, total)} % of {total / 1e6:,.0f} MB"
 
 
 def read_so_far(path: str) -> int:

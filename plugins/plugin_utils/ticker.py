@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import Any, Callable, Mapping, NamedTuple
 
 from ansible.utils.display import Display
+from ansible_collections.quorum.etcd.plugins.module_utils.progress import how_far
 
 EVERY = 5.0  # seconds between two lines about one host
 PATIENCE = 3.0  # seconds: what is quicker is not spoken of
@@ -115,6 +116,8 @@ class Moved:
     def tell(self) -> str:
         if not self._done:
             return ""
+        share = f"{self._what}: {how_far(self._done, self._total)}"
+        if self._done > self._total:  # whose size is not known, or it has grown since it was
+            return share
         left = (time.monotonic() - self._began) * (self._total - self._done) / self._done
-        share = f"{100 * self._done // self._total} % of {self._total / 1e6:,.0f} MB"
-        return f"{self._what}: {share}, about {left:.0f} s left"
+        return f"{share}, about {left:.0f} s left"

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import time
 
-from ansible_collections.quorum.etcd.plugins.module_utils.progress import Progress, read_so_far, tree_size
+import pytest
+from ansible_collections.quorum.etcd.plugins.module_utils.progress import Progress, how_far, read_so_far, tree_size
 
 
 def test_a_line_is_there_as_long_as_the_phase(tmp_path):
@@ -40,3 +41,17 @@ def test_how_far_a_file_is_read(tmp_path):
         file.read(1234)
         assert read_so_far(str(path)) == 1234
     assert read_so_far(str(tmp_path / "none")) == 0
+
+
+@pytest.mark.parametrize(
+    ("done", "total", "words"),
+    [
+        (2_000_000, 8_000_000, "25 % of 8 MB"),
+        (8_000_000, 8_000_000, "100 % of 8 MB"),
+        (0, 0, "0 % of 0 MB"),
+        (2_658_240, 0, "3 MB so far"),
+        (2_658_240, 1, "3 MB so far"),
+    ],
+)
+def test_of_what_is_not_known_there_is_no_share(done, total, words):
+    assert how_far(done, total) == words

@@ -107,3 +107,9 @@ def test_moved_bytes_in_words():
     assert moved.tell() == "", "nothing is known yet"
     moved.at(100 * 10**6)
     assert moved.tell() == "snapshot to the host: 25 % of 400 MB, about 0 s left"
+
+
+def test_a_file_whose_size_is_not_known_has_no_share():
+    moved = Moved("snapshot to the host", 1)
+    moved.at(2_658_240)
+    assert moved.tell() == "snapshot to the host: 3 MB so far"
