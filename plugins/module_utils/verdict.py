@@ -138,7 +138,7 @@ class Coming:
 
 def urls_by_name(initial_cluster: str) -> Dict[str, str]:
     """etcd's ``name=url,name=url``: one peer URL of each member."""
-    return {name: url for name, _, url in (entry.partition("=") for entry in initial_cluster.split(",")) if url}
+    return {name: url for name, _equals, url in (entry.partition("=") for entry in initial_cluster.split(",")) if url}
 
 
 def _are_planned(of: Mapping[str, Any], view: Mapping[str, Any]) -> bool:
