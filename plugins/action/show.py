@@ -10,6 +10,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+from ansible_collections.quorum.etcd.plugins.module_utils.words import printable
 
 
 class ActionModule(ActionBase):
@@ -23,5 +24,5 @@ class ActionModule(ActionBase):
         _validated, given = self.validate_argument_spec(
             {"lines": {"type": "list", "elements": "str", "required": True}}
         )
-        Display().display("\n".join(given["lines"]) + "\n")
+        Display().display("\n".join(printable(line) for line in given["lines"]) + "\n")
         return {"changed": False}

@@ -12,6 +12,7 @@ from . import commands
 from ._owners import DISTRIBUTIONS, Owner, in_words
 from ._sources import full_name
 from .errors import EtcdError
+from .identity import format_initial_cluster
 from .restore_configuration import check_configuration
 from .restore_reach import check_reach
 from .restore_terms import DISK_MARGIN, Findings, Options, in_mib, is_inside
@@ -107,6 +108,10 @@ def _check_host(host: str, member: Mapping[str, Any], findings: Findings) -> Non
     for key, variable in (("name", "etcd_name"), ("peer_urls", "etcd_peer_urls"), ("data_dir", "etcd_data_dir")):
         if not member[key] and not (key == "data_dir" and contained):
             findings.refuse(f"its {key.replace('_', ' ')} could not be read from the host.", f"set {variable}.", host)
+    try:
+        format_initial_cluster({member["name"]: member["peer_urls"]} if member["name"] and member["peer_urls"] else {})
+    except EtcdError as error:
+        findings.refuse(error.message, "set etcd_name and etcd_peer_urls as they should be.", host)
     if not member["connection"]["endpoints"]:
         findings.refuse("its client URL could not be read from the host.", "set etcd_client_urls.", host)
     if member["data_dir"] and not member["data"]["is_etcd"]:

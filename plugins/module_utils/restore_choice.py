@@ -21,7 +21,7 @@ def choose_snapshot(
     name: str, hosts: Mapping[str, Any], options: Options, findings: Findings
 ) -> Optional[Dict[str, Any]]:
     candidates = [{**entry, "on": ""} for entry in options.controller_snapshots]
-    candidates += [{**entry, "on": host} for host, facts in hosts.items() for entry in facts.get("snapshots", ())]
+    candidates += [{**entry, "on": host} for host, facts in hosts.items() for entry in facts.get("snapshots") or ()]
     if options.snapshot == "latest":
         chosen = _newest(name, hosts, candidates, findings)
         if chosen is None:

@@ -16,6 +16,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 from . import commands, settings
 from .errors import EtcdError
 from .identity import cluster_id, format_initial_cluster, hex_id, member_id
+from .restore_answers import check_answers
 from .restore_checks import (
     check_cluster,
     check_disk,
@@ -90,6 +91,8 @@ def confirmation(plan: Mapping[str, Any], confirm: str, confirm_with: str = "") 
 def _plan_cluster(
     name: str, hosts: Mapping[str, Any], left_out: Mapping[str, Any], options: Options, findings: Findings
 ) -> Any:
+    if not check_answers({**hosts, **left_out}, findings):
+        return {"cluster": name, "mode": ROLLBACK if options.rollback else RESTORE}, {}
     check_presence(hosts, findings)
     present = {host: facts for host, facts in hosts.items() if facts.get("member")}
     journals = {host: facts["member"].get("journal") or {} for host, facts in present.items()}
@@ -453,7 +456,7 @@ def _snapshot_on_host(
     same_everywhere = ("sha256", "trailer", "size", "revision", "kind")
     common = {"source_path": snapshot["path"], **{key: snapshot[key] for key in same_everywhere}}
     moved = [swap["live"] for swap in swaps] if facts["member"].get("aside_dir") else []  # away before it is restored
-    for entry in facts.get("snapshots", ()):
+    for entry in facts.get("snapshots") or ():
         read = entry["verified"] or entry["kind"] == DATABASE
         same = entry["ok"] and read and entry["sha256"] == snapshot["sha256"] and not entry["compression"]
         if same and not any(is_inside(entry["real_path"], folder) for folder in moved):

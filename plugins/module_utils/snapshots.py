@@ -254,8 +254,6 @@ def read_manifest(path: str) -> Optional[Dict[str, Any]]:
     if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
         raise EtcdError(f"the manifest {where} is not one of schema {SCHEMA}.", "update the collection on this host.")
     wrong = strict_json.misfit(manifest, _MANIFEST)
-    if not wrong and manifest.get("taken_at") and _seconds(manifest["taken_at"]) is None:
-        wrong = f"taken_at is {manifest['taken_at'][:40]!r} and not a time such as 2026-11-24T03:16:00Z"
     if wrong:
         raise EtcdError(f"the manifest {where} cannot be understood: {wrong}.", _WITHOUT_MANIFEST)
     return manifest
@@ -271,7 +269,7 @@ _MANIFEST = {
     "cluster": (strict_json.WORD, None),
     "cluster_id": (strict_json.WORD, None),
     "etcd_version": (strict_json.WORD, None),
-    "taken_at": (strict_json.WORD, None),
+    "taken_at": (strict_json.MOMENT, None),
 }
 
 
@@ -495,21 +493,13 @@ def _size_or_zero(path: str) -> int:
 
 def _taken(path: str, manifest: Optional[Mapping[str, Any]]) -> float:
     """When the snapshot was taken, in seconds since the epoch: the manifest's word, else the file's time."""
-    told = _seconds((manifest or {}).get("taken_at") or "")
-    if told is not None:
-        return told
+    told = (manifest or {}).get("taken_at")
+    if told:
+        return float(calendar.timegm(time.strptime(told, "%Y-%m-%dT%H:%M:%SZ")))
     try:
         return os.stat(path).st_mtime
     except OSError:
         return 0.0
-
-
-def _seconds(moment: str) -> Optional[float]:
-    """The inverse of ``rfc3339``; None for what is no such time."""
-    try:
-        return float(calendar.timegm(time.strptime(moment, "%Y-%m-%dT%H:%M:%SZ")))
-    except ValueError:
-        return None
 
 
 def rfc3339(moment: float) -> str:

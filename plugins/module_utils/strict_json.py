@@ -5,8 +5,9 @@
 """JSON that somebody else wrote: read within limits, and held against the shape that is expected of it.
 
 A shape is ``str``, ``int``, ``float`` (any number), ``bool``, ``ANY``; ``WORD``, a text on one line that can be printed;
-``[shape]``, a list of such; ``{"key": shape, ...}``, an object that has these keys among others; ``{str: shape}``, one of
-any keys; and a tuple of shapes, of which one must fit. With None among them the value may also be null or missing.
+``MOMENT``, a time in UTC; ``[shape]``, a list of such; ``{"key": shape, ...}``, an object that has these keys among others;
+``{str: shape}``, one of any keys; and a tuple of shapes, of which one must fit. With ``NULL`` among them the value may also
+be null, with None it may be null or missing.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+from datetime import datetime
 from typing import Any, List, Mapping, Tuple
 
 from .errors import EtcdError
@@ -26,7 +28,7 @@ _LONGEST_WORD = 4096
 _LOWEST, _HIGHEST = -(1 << 63), (1 << 64) - 1  # etcd's numbers: int64 and uint64
 
 
-ANY, WORD = "anything", "a word"
+ANY, WORD, NULL, MOMENT = "anything", "a word", "null", "a time such as 2026-11-24T03:16:00Z"
 _NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or false", None: "null"}
 
 
@@ -105,14 +107,25 @@ def _parts(value: Mapping[Any, Any], shape: Mapping[Any, Any], place: str) -> Li
 def _is(value: Any, shape: Any) -> bool:
     if shape == ANY:
         return value is not _MISSING
+    if shape == NULL:
+        return value is None
     if shape is None:
         return value is None or value is _MISSING
     if shape == WORD:
         return isinstance(value, str) and len(value) <= _LONGEST_WORD and value.isprintable()
+    if shape == MOMENT:
+        return isinstance(value, str) and _is_moment(value)
     if shape is bool or shape is str:
         return isinstance(value, shape)
     number = isinstance(value, int) and not isinstance(value, bool) and _LOWEST <= value <= _HIGHEST
     return number or (shape is float and isinstance(value, float) and _LOWEST <= value <= _HIGHEST)
+
+
+def _is_moment(text: str) -> bool:
+    try:
+        return bool(datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ"))
+    except ValueError:
+        return False
 
 
 def _wrong(value: Any, wanted: str, place: str) -> str:

@@ -52,6 +52,11 @@ def backups_in_words(entries: Sequence[Mapping[str, Any]], newest: Mapping[str, 
     return lines + [f"not usable: {entry['reason']}" for entry in entries if not entry["ok"]]
 
 
+def printable(line: str) -> str:
+    """The line with everything that a terminal would obey, and not show, in escapes: some of its words are the hosts'."""
+    return line if line.isprintable() else "".join(one if one.isprintable() else repr(one)[1:-1] for one in line)
+
+
 def table(rows: Sequence[Sequence[Any]], indent: str = "  ") -> List[str]:
     """Rows as aligned columns."""
     cells = [[str(cell) for cell in row] for row in rows]

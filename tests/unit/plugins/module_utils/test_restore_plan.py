@@ -617,11 +617,13 @@ REFUSALS = {
         "host3: /e.yml: it is a list. write it by hand.",
     ),
     "force-new-cluster": (
-        lambda m, h: m["settings"].update({"force-new-cluster": {"value": "true", "path": "/etc/default/etcd"}}),
+        lambda m, h: m["settings"].update(
+            {"force-new-cluster": {"value": "true", "format": "env", "path": "/etc/default/etcd"}}
+        ),
         "host3: force-new-cluster is set in /etc/default/etcd: it makes etcd forget all other members",
     ),
     "discovery": (
-        lambda m, h: m["settings"].update({"discovery-srv": {"value": "example.com", "path": ""}}),
+        lambda m, h: m["settings"].update({"discovery-srv": {"value": "example.com", "format": "flag", "path": ""}}),
         "host3: discovery-srv is set in the command line or the environment of its process: etcd does not start with it"
         " beside initial-cluster",
     ),
@@ -690,7 +692,7 @@ def test_a_start_that_a_slow_disk_makes_too_long_is_warned_of_and_one_without_a_
 
 def test_a_switch_that_is_off_is_no_reason():
     given = hosts()
-    given["host1"]["member"]["settings"]["force-new-cluster"] = {"value": "false", "path": "/e"}
+    given["host1"]["member"]["settings"]["force-new-cluster"] = {"value": "false", "format": "env", "path": "/e"}
     assert make_plan(given, options())["refusals"] == []
 
 

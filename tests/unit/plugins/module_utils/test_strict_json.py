@@ -9,7 +9,7 @@ import time
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils import strict_json
 from ansible_collections.quorum.etcd.plugins.module_utils.errors import EtcdError
-from ansible_collections.quorum.etcd.plugins.module_utils.strict_json import ANY, WORD, misfit, parse
+from ansible_collections.quorum.etcd.plugins.module_utils.strict_json import ANY, NULL, WORD, misfit, parse
 from ansible_collections.quorum.etcd.plugins.module_utils.versions import parse_version
 
 
@@ -74,6 +74,8 @@ def test_a_text_that_is_too_long_is_not_begun():
         ({}, {"a": int}, "x.a is missing"),
         ({}, {"a": (int, None)}, ""),
         ({}, {"a": ANY}, "x.a is missing"),
+        ({}, {"a": (int, NULL)}, "x.a is missing"),
+        ({"a": None}, {"a": (int, NULL)}, ""),
         ({"a": None, "b": 7}, {"a": ANY}, ""),
         ({"a": {"b": [{"c": 1}]}}, {"a": {"b": [{"c": str}]}}, "x.a.b[0].c is 1 and not text"),
         ({"m1": 1, "m2": "2"}, {str: int}, "x.m2 is '2' and not a whole number"),
