@@ -67,7 +67,7 @@ class Journal:
         """
         try:
             with open(self._path, encoding="utf-8", errors="replace") as journal:
-                lines = journal.read(strict_json.LARGEST_ANSWER).split("\n")
+                lines = journal.read().split("\n")
         except FileNotFoundError:
             return []
         found = []

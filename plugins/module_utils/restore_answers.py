@@ -124,6 +124,7 @@ _PLAN = {
 }
 _JOURNAL = {
     "restore_id": WORD,
+    "earlier": (_WORDS, None),
     "step": WORD,
     "open": bool,
     "touched": bool,
