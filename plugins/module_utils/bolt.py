@@ -119,7 +119,7 @@ class Bolt:
                 return None
             if page.flags & _LEAF:
                 return self._leaf(page, page.count - 1).key
-            page = self._page(self._branch(page, page.count - 1)[1])
+            page = self._child(page, page.count - 1)
         raise self._malformed(_CYCLE)
 
     # The tree.
@@ -149,7 +149,7 @@ class Bolt:
                 index -= 1
             if index < 0:
                 return None
-            page = self._page(self._branch(page, index)[1])
+            page = self._child(page, index)
         raise self._malformed(_CYCLE)
 
     def _position(self, page: _Page, key: bytes) -> int:
@@ -191,12 +191,19 @@ class Bolt:
     def _children(self, page: _Page, seen: Set[int]) -> List[_Page]:
         children = []
         for index in reversed(range(page.count)):
-            child = self._page(self._branch(page, index)[1])
+            child = self._child(page, index)
             if child.start in seen:
                 raise self._malformed(_CYCLE)
             seen.add(child.start)
             children.append(child)
         return children
+
+    def _child(self, page: _Page, index: int) -> _Page:
+        """A child of a branch page: it holds something, since bbolt takes an empty one out of the tree."""
+        child = self._page(self._branch(page, index)[1])
+        if not child.count:
+            raise self._malformed(f"the page at byte {child.start} is empty")
+        return child
 
     # Pages and their elements.
 
