@@ -40,7 +40,7 @@ def test_the_newest_is_told_by_its_revision_and_lost_revisions_are_those_that_we
     lab.members[0].client.put(b"lost", b"1")
     plan = play(RESTORE, "-i", lab.inventory, "--check", "--diff")
     assert plan.rc == 0, plan.output
-    assert f"snapshot      {second}" in plan.text, plan.output
+    assert f"snapshot {second}" in plan.text, plan.output
     assert "revisions and times do not agree" in plan.text and "by its file time" in plan.text
     assert f"-e etcd_restore_snapshot={copied}" in plan.text
     assert ": 1 revisions" in plan.text
@@ -84,9 +84,9 @@ def test_what_etcds_own_tool_reads_of_a_harmed_snapshot_is_read_the_same_or_refu
         except EtcdError:
             refused += 1
             continue
-        done = subprocess.run(
-            [tool, "snapshot", "status", path, "-w", "json"], capture_output=True, text=True, timeout=60, check=False
-        )
+        # Of some it makes a loop without an end, which is no answer either.
+        argv = ["timeout", "5", tool, "snapshot", "status", path, "-w", "json"]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
         if done.returncode == 0:
             its = json.loads(done.stdout)["revision"]
             assert mine["key_revision"] == its, f"FUZZ_SEED={SEED}, round {number} of {line}"
