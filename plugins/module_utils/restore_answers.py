@@ -211,7 +211,7 @@ _FACTS = {
 
 def check_answers(hosts: Mapping[str, Mapping[str, Any]], findings: Findings) -> bool:
     """Whether everything that the hosts answered is what the plan expects; each that is not is a refusal of its own."""
-    wrong = {host: _wrong(_without_empty(facts)) for host, facts in hosts.items()}
+    wrong = {host: what_is_wrong(facts) for host, facts in hosts.items()}
     for host, why in wrong.items():
         if why:
             findings.refuse(
@@ -223,7 +223,9 @@ def check_answers(hosts: Mapping[str, Mapping[str, Any]], findings: Findings) ->
     return not any(wrong.values())
 
 
-def _wrong(facts: Mapping[str, Any]) -> str:
+def what_is_wrong(facts: Mapping[str, Any]) -> str:
+    """Where and how what a host answered is not what is expected, in words; empty where it is."""
+    facts = _without_empty(facts)
     why = misfit(facts, _FACTS)
     try:
         tools_from_dict(facts["member"]["tools"] if facts["member"] and not why else {})

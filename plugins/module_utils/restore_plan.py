@@ -16,7 +16,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 from . import commands, settings
 from .errors import EtcdError
 from .identity import cluster_id, format_initial_cluster, hex_id, member_id
-from .restore_answers import check_answers
+from .restore_answers import check_answers, what_is_wrong
 from .restore_checks import (
     check_cluster,
     check_disk,
@@ -50,7 +50,8 @@ def make_plan(hosts: Mapping[str, Mapping[str, Any]], options: Options) -> Dict[
     refusal, nothing may be done.
     """
     plans: Dict[str, Any] = {"clusters": {}, "hosts": {}, "refusals": [], "warnings": []}
-    unknown = unknown_excluded(hosts, options)
+    # Who is known is told by all answers; one that cannot be understood is a refusal of its own.
+    unknown = unknown_excluded(hosts, options) if not any(map(what_is_wrong, hosts.values())) else []
     for name in sorted({host["cluster"] for host in hosts.values()}):
         findings = Findings(name)
         for excluded in unknown:

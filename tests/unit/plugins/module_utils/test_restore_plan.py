@@ -730,7 +730,7 @@ def test_a_survivor_that_cannot_list_its_cluster_is_no_stranger():
     alone = broken(lambda m, h: None)
     guess = {"id": "3", "name": "", "peer_urls": [], "client_urls": ["http://10.0.0.3:2379"], "version": "3.5.35"}
     for facts in alone.values():
-        told = {**guess, "endpoint": "http://10.0.0.3:2379", "state": "serves"}
+        told = {**guess, "endpoint": "http://10.0.0.3:2379", "state": "serves", "errors": []}
         facts["view"].update(has_quorum=False, members_complete=False, members=[told])
     plan = make_plan(alone, options())
     assert plan["refusals"] == [] and plan["hosts"]["host1"]["of"]["old_endpoints"] == []
