@@ -87,7 +87,11 @@ def connection(params: Dict[str, Any]) -> Connection:
 
 
 def answer(module: AnsibleModule, work: Callable[[AnsibleModule], Dict[str, Any]]) -> None:
-    """Do the module's work and leave with its result; an EtcdError becomes one message, never a traceback."""
+    """Do the module's work and leave with its result; an EtcdError becomes one message, never a traceback.
+
+    Whatever the umask of the host's logins is, no file or folder of ours can be written by others.
+    """
+    os.umask(os.umask(0o022) | 0o022)
     try:
         module.exit_json(**work(module))
     except EtcdError as error:

@@ -34,6 +34,8 @@ def test_the_newest_is_told_by_its_revision_and_lost_revisions_are_those_that_we
     second = next(path for path in lab.backup_dir.glob("*.db") if path != first)
     copied = lab.backup_dir / "copied.db"
     shutil.copy(first, copied)  # with the time of the copy, and without its manifest
+    later = second.stat().st_mtime + 2  # times are told in seconds
+    os.utime(copied, (later, later))
 
     told = play(STATUS, "-i", lab.inventory)
     assert f"newest backup is {second}" in told.text, told.output
