@@ -120,9 +120,18 @@ def _process(host: Host, pid: int) -> Optional[Process]:
 
 
 def parent_of(host: Host, pid: int) -> int:
+    found = _state_and_parent(host, pid)
+    return int(found[1]) if len(found) > 1 else 0
+
+
+def is_halted(host: Host, pid: int) -> bool:
+    """Whether a signal or a debugger holds the process still: it heeds nothing, and would not stop when it is told to."""
+    return _state_and_parent(host, pid)[:1] in (["T"], ["t"])
+
+
+def _state_and_parent(host: Host, pid: int) -> List[str]:
     stat = host.read(f"/proc/{pid}/stat") or ""
-    behind_name = stat.rpartition(")")[2].split()  # the name may hold blanks and brackets
-    return int(behind_name[1]) if len(behind_name) > 1 else 0
+    return stat.rpartition(")")[2].split()[:2]  # the name may hold blanks and brackets
 
 
 def descends_from(host: Host, process: Process, pid: int) -> bool:

@@ -85,6 +85,7 @@ class Sources:
     unit_path: str = ""
     manifest_path: str = ""
     exec_start: str = ""
+    program: str = ""
     volumes: List[_settings_pod.Volume] = field(default_factory=list)
     image: str = ""
     contained: bool = False
@@ -262,6 +263,9 @@ def _take_flags(host: Host, sources: Sources, merged: _settings_unit.Unit, resol
             f"{command.words[0].value} in ExecStart= of {sources.unit_path} starts etcd in a way that cannot be read"
         )
         return
+    if not (etcd.client or etcd.in_script):
+        named = ((resolve(word.value) or "").lstrip("-@:+!|") for word in command.words)
+        sources.program = next((name for name in named if re.fullmatch(r"/.*/etcd", name)), "")
     if etcd.client:
         _take_container(host, sources, etcd, resolve)
     words = [resolve(word) for word in _settings_unit.unexpanded(command, etcd)]

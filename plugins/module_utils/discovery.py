@@ -31,6 +31,7 @@ from ._processes import (
     descends_from,
     etcd_processes,
     given_to,
+    is_halted,
     runs_kubelet,
     seen_by,
     uses,
@@ -99,6 +100,7 @@ class _Look:
         self.manager = options["service_manager"] or self._guess_manager()
         self._take_unit(options["service_name"] or self._unit_of_restore() or DEFAULT_UNIT)
         running = etcd_processes(host)
+        _demand_rights(host, running)
         self.process = self._choose([process for process in running if self._counts(process)])
         self._take_unit_of_process(running)
         self.given = given_to(host, self.process) if self.process else {}
@@ -420,6 +422,7 @@ class _Look:
             "masked": self.unit.masked,
             "transient": self.unit.transient,
             "restarting": self.unit.restarting,
+            "halted": bool(self.process) and is_halted(self.host, self.process.pid),
             "manifest": options["manifest"] if self.manager == "static_pod" else "",
             "image": self.sources.image,
             "kubelet": runs_kubelet(self.host) if self.manager == "static_pod" else None,
@@ -499,8 +502,8 @@ class _Look:
         }
 
     def _tools(self) -> Tuple[Tools, Dict[str, str]]:
-        exe = self.process.exe if self.process else ""
-        if exe:
+        exe = self.process.exe if self.process else self.sources.program
+        if exe and self.process:
             through = self.process.inside + exe
             inside_only = self.host.exists(through) and not self.host.same(exe, through)
             exe = through if inside_only else exe
@@ -553,6 +556,16 @@ class _Look:
             "cert": environment.get("ETCDCTL_CERT") or cert,
             "key": environment.get("ETCDCTL_KEY") or key,
         }
+
+
+def _demand_rights(host: Host, running: Sequence[Process]) -> None:
+    """What runs here must be open to whoever looks: what cannot be read would pass for what is not there."""
+    hidden = [str(process.pid) for process in running if not process.exe]
+    if hidden and host.root == "/" and os.geteuid() != 0:
+        raise EtcdError(
+            f"etcd runs here (pid {', '.join(hidden)}), and {_user_name(os.geteuid())} may not see how.",
+            "become root: 'become: true' in the play, or ansible-playbook --become.",
+        )
 
 
 # ---- data and disks --------------------------------------------------------------------------------------------------
@@ -615,6 +628,13 @@ def disk_facts(host: Host, path: str) -> Dict[str, Any]:
 def _folder_facts(host: Host, path: str) -> Dict[str, Any]:
     try:
         status = os.stat(host.path(path)) if path else None
+        if status is not None:
+            os.listdir(host.path(path))
+    except PermissionError as error:
+        raise EtcdError(
+            f"{path} may not be looked into by {_user_name(os.geteuid())}, so nobody can say what is in it.",
+            "become root: 'become: true' in the play, or ansible-playbook --become.",
+        ) from error
     except OSError:
         status = None
     return {

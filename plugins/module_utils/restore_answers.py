@@ -36,6 +36,8 @@ _SERVICE = {
     "image": _OPTIONAL_WORD,
     "kubelet": (bool, None),
     "obscure": (str, None),
+    "restarting": (bool, None),
+    "halted": (bool, None),
     "dropin": (str, None),
     "exec_start": (str, None),
 }

@@ -143,6 +143,12 @@ def _check_host(host: str, member: Mapping[str, Any], findings: Findings) -> Non
             "start it (systemctl start kubelet); if it ends again, 'journalctl -u kubelet' says why.",
             host,
         )
+    if service.get("halted"):
+        findings.refuse(
+            "its etcd is held still by a signal or a debugger (SIGSTOP), so it cannot be asked to stop.",
+            f"let it go on with 'kill -CONT {member['pid']}', or end it with 'kill -KILL {member['pid']}'.",
+            host,
+        )
     if service["manager"] == "command" and not (service["start_command"] and service["stop_command"]):
         findings.refuse(
             "its service manager is 'command', but a command to start or to stop it is missing.",

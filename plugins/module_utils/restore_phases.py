@@ -79,6 +79,7 @@ class Restore:
     def stage(self) -> bool:
         """Verify the bytes and restore them beside the live data, or, the slow way, only verify. True when something was done."""
         self._forbid_after_rollback()
+        self.service.demand_responsive()
         if self.journal.has(steps.STAGED):
             return False
         self._discard_unused_stage()

@@ -407,8 +407,9 @@ def _first_state(service: Mapping[str, Any]) -> str:
 
 
 def _is_kept_running(service: Mapping[str, Any]) -> bool:
-    """Whether a kubelet goes on starting it, although it does not run at this moment."""
-    return service["manager"] == "static_pod" and service["state"] in ("running", "failed")
+    """Whether a kubelet, or a systemd that waits between two tries, goes on starting it, although it does not run now."""
+    by_kubelet = service["manager"] == "static_pod" and service["state"] in ("running", "failed")
+    return by_kubelet or bool(service.get("restarting"))
 
 
 def _swaps(member: Mapping[str, Any], restore_id: str, aside_dir: str) -> List[Dict[str, Any]]:

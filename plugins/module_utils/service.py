@@ -19,7 +19,7 @@ import time
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
 from . import settings
-from ._processes import Host, etcd_processes, uses
+from ._processes import Host, etcd_processes, is_halted, uses
 from .commands import Result, Run
 from .errors import EtcdError
 from .journal import sync_folder
@@ -74,6 +74,17 @@ class Manager:
         if not self.data_dir:
             return []
         return [process.pid for process in etcd_processes(self.host) if uses(self.host, process, self.data_dir)]
+
+    def demand_responsive(self) -> None:
+        """EtcdError where a process of the member is held still: to stop the others and wait for it would be an outage."""
+        halted = [str(pid) for pid in self.pids() if is_halted(self.host, pid)]
+        if halted:
+            pids = " ".join(halted)
+            raise EtcdError(
+                f"its etcd (pid {pids}) is held still by a signal or a debugger, so it cannot be asked to stop.",
+                f"nothing was stopped; let it go on with 'kill -CONT {pids}', or end it with 'kill -KILL {pids}', and run"
+                " again.",
+            )
 
     def _wait_until_gone(self, alive: Callable[[], bool], timeout: float, what: str) -> None:
         waited = 0.0

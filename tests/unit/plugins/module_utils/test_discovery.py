@@ -766,3 +766,47 @@ class TestConnection:
     def test_passwords_are_not_told(self, host):
         host.put("/etc/etcd.env", "ETCD_NAME=a\nETCD_DISCOVERY_PASSWORD=geheim\n")
         assert "geheim" not in str(host.discover(service_manager="command", config_file="/etc/etcd.env"))
+
+
+class TestWhatLooksCannotSee:
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+    def test_without_the_rights_nothing_is_answered_from_nothing(self, tmp_path, monkeypatch):
+        """A data directory that may not be looked into is not an empty one."""
+        tmp_path.chmod(0o755)
+        (tmp_path / "data" / "member").mkdir(parents=True)
+        (tmp_path / "data").chmod(0o700)
+
+        def denied(path):
+            raise PermissionError(13, "Permission denied", path)
+
+        monkeypatch.setattr(discovery.os, "listdir", denied)
+        with pytest.raises(EtcdError, match="data may not be looked into by .*nobody can say what is in it"):
+            discovery.data_facts(discovery.Host(str(tmp_path)), "/data")
+
+    def test_a_process_whose_program_is_hidden_asks_for_become(self, monkeypatch):
+        hidden = discovery.Process(40, 1, 106, "", "", ["etcd"], {})
+        monkeypatch.setattr(discovery.os, "geteuid", lambda: 1000)
+        with pytest.raises(EtcdError, match=r"etcd runs here \(pid 40\), and") as caught:
+            discovery._demand_rights(discovery.Host("/"), [hidden])
+        assert "become: true" in caught.value.next_step
+        monkeypatch.setattr(discovery.os, "geteuid", lambda: 0)
+        discovery._demand_rights(discovery.Host("/"), [hidden])
+
+
+def test_the_tools_of_a_dead_member_lie_where_its_unit_starts_it(host):
+    unit = DEBIAN_UNIT.replace("ExecStart=/usr/bin/etcd", "ExecStart=/srv/etcd-3.5/bin/etcd")
+    assert unit != DEBIAN_UNIT
+    debian(host, ActiveState="inactive", MainPID="0")
+    host.put("/usr/lib/systemd/system/etcd.service", unit)
+    for name in ("etcd", "etcdctl", "etcdutl"):
+        host.tool(f"/srv/etcd-3.5/bin/{name}", "3.5.35")
+    found = host.discover()
+    assert found["tools"]["etcdutl"]["path"].endswith("/srv/etcd-3.5/bin/etcdutl"), found["tools_missing"]
+
+
+def test_a_process_that_is_held_still_is_seen(host):
+    debian(host)
+    host.process(40, ["/usr/bin/etcd", "--name=m1"])
+    assert host.discover()["service"]["halted"] is False
+    host.put("/proc/40/stat", "40 (etcd) T 1 1 1")
+    assert host.discover()["service"]["halted"] is True

@@ -64,12 +64,16 @@ class Killed(BaseException):
 
 class Service:
     def __init__(self):
-        self.running = True
+        self.running, self.halted = True, False
         self.calls = []
         self.ascents, self.says = iter(()), "unknown"  # what ascent will say, and what from then on
 
     def state(self):
         return "running" if self.running else "stopped"
+
+    def demand_responsive(self):
+        if self.halted:
+            raise EtcdError("held still")
 
     def stop(self, _timeout):
         self.calls.append("stop")
@@ -234,6 +238,14 @@ def test_the_controllers_of_kubernetes_are_away_from_the_stop_to_the_end(host):
     restore.finish()
     assert host.manifest.read_text() == "a controller's"
     assert restore.journal.steps()[-2:] == ["resumed", "finished"]
+
+
+def test_a_member_that_would_not_stop_is_found_before_any_other_is_stopped(host):
+    """Staging ends before any host begins to stop."""
+    host.service.halted = True
+    with pytest.raises(EtcdError, match="held still"):
+        host.restore().stage()
+    assert host.db() == "old" and host.service.calls == []
 
 
 def test_no_phase_before_its_predecessor(host):

@@ -1113,6 +1113,24 @@ def test_a_version_in_a_snapshot_that_is_none_is_a_reason_to_refuse():
     assert len(refusal["cause"]) < 200
 
 
+def test_a_member_that_is_held_still_is_refused_with_what_to_do():
+    def halt(found, _facts):
+        found["service"]["halted"] = True
+
+    said = causes(make_plan(broken(halt), options()))
+    assert "host3: its etcd is held still by a signal" in said and "kill -CONT 1" in said
+
+
+def test_a_unit_that_waits_between_two_tries_is_to_run():
+    def waits(found, _facts):
+        found.update(running=False)
+        found["service"].update(restarting=True)
+
+    plan = make_plan(broken(waits), options())
+    assert plan["hosts"]["host3"]["was_to_run"] and not plan["hosts"]["host3"]["was_running"]
+    assert "(it does not run)" not in "\n".join(plan_in_words(plan))
+
+
 @pytest.mark.parametrize("name", ["host3", "m3", "m1"])
 def test_hosts_and_members_can_be_excluded_by_name(name):
     assert "etcd_restore_exclude names" not in causes(make_plan(hosts(), options(exclude=[name])))

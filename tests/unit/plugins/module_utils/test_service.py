@@ -52,6 +52,16 @@ def gone(folder):
     folder.rmdir()
 
 
+def test_a_process_that_a_signal_holds_still_is_told_before_anybody_waits_for_it(tmp_path):
+    folder = etcd(tmp_path, 40)
+    member = make(Runner(), tmp_path)
+    member.demand_responsive()
+    (folder / "stat").write_text("40 (etcd) T 1 1 1")
+    with pytest.raises(EtcdError, match=r"its etcd \(pid 40\) is held still") as caught:
+        member.demand_responsive()
+    assert "kill -CONT 40" in caught.value.next_step
+
+
 class TestSystemd:
     @pytest.mark.parametrize(
         ("shown", "state"),
