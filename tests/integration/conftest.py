@@ -83,6 +83,8 @@ def seeded(lab: Lab, keys: int = 600, **env: str) -> dict:
     expected = dump(lab.members[0].client)
     done = play(BACKUP, "-i", lab.inventory, **env)
     assert done.rc == 0, done.output
+    said = f"The snapshot of cluster etcd lies on {lab.members[0].host}, in {lab.backup_dir}/"
+    assert said in done.text, done.output
     return expected
 
 
