@@ -139,6 +139,14 @@ def count_keys(etcdctl: Tool, to: Connection, revision: int, serializable: bool 
     return _etcdctl(etcdctl, to, "get", "", *flags)
 
 
+def put(etcdctl: Tool, to: Connection, key: str, value: str) -> Command:
+    return _etcdctl(etcdctl, to, "put", key, value, "-w", "json")
+
+
+def delete(etcdctl: Tool, to: Connection, key: str) -> Command:
+    return _etcdctl(etcdctl, to, "del", key, "-w", "json")
+
+
 def snapshot_save(etcdctl: Tool, to: Connection, path: str) -> Command:
     """Save to ``path``; etcdctl takes exactly one endpoint here and refuses more."""
     if len(to.endpoints) != 1:

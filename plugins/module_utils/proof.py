@@ -6,7 +6,8 @@
 
 Health, quorum and alarms do not show it: members restored from different snapshots report healthy. Only the predicted
 identities, equal hashes at one revision, and the snapshot's own revision and number of keys do; and that no member of the
-old cluster still answers, which would serve its clients old data.
+old cluster still answers, which would serve its clients old data. Last, proven means usable: a key of the proof's own is
+written and deleted.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import replace
 from typing import Any, Container, Dict, List, Mapping, Optional, Sequence, Union
 
 from .cluster import Knock, ask, reach
-from .commands import Connection, Run, Tools, count_keys, parse_json, run_checked
+from .commands import Connection, Run, Tools, count_keys, delete, parse_json, put, run_checked
 from .errors import EtcdError
 from .journal import PROVEN, STOPPING
 from .words import instant, table
@@ -24,7 +25,13 @@ from .words import instant, table
 NOT_COMPARABLE = "no revision at which all can be compared"
 NOT_PERMITTED = "not counted: etcd_auth_user is not set, or may not read"
 COMPACTED = "not counted: a client has compacted that revision since"
+NOT_WRITTEN = "not written: etcd_auth_user is not set, or may not write"
+ALARMED = "refused for the NOSPACE alarm that the snapshot has brought: compact, defragment, then disarm it"
+# Where authentication is on and nobody gave a user, or the plan has announced it, the cluster is not at fault: said, not judged.
+UNJUDGED = (NOT_PERMITTED, COMPACTED, NOT_WRITTEN, ALARMED)
 HASHES, OLD_MEMBERS, KEYS = "equal hash of all members at one revision", "old members that answer", "keys"
+WRITE = "a write and its deletion"
+_DENIED = ("permission denied", "user name is empty", "invalid auth token", "authentication failed")
 
 
 def prove(
@@ -41,7 +48,10 @@ def prove(
     alive = _alive(of, run, tools, connection, knock) if thorough else {}
     if thorough and of.get("user_keys") is not None and view["has_quorum"]:
         user_keys = _count(of, run, tools, connection)
-    return judge(of, view, user_keys, thorough, alive)
+    # Last, and into the planned cluster alone: hashes and keys were of a revision before it.
+    is_planned = view["has_quorum"] and view["cluster_ids"] == [of["cluster_id"]]
+    written = _write(of, run, tools, connection) if thorough and is_planned else "not tried: no quorum of this cluster"
+    return judge(of, view, user_keys, thorough, alive, written)
 
 
 def check_silent(of: Mapping[str, Any], run: Run, tools: Tools, connection: Connection, knock: Knock = reach) -> None:
@@ -70,12 +80,14 @@ def judge(
     user_keys: Union[int, str],
     thorough: bool = True,
     alive: Optional[Mapping[str, str]] = None,
+    written: Union[bool, str] = True,
 ) -> List[Dict[str, Any]]:
     """Every check with what it expected and what it found: ``[{"what", "expected", "found", "ok"}]``.
 
     ``of`` is the plan of the cluster, ``view`` what ``observe`` saw, ``user_keys`` the number of keys at the restored
     revision, or in words why they could not be counted. ``alive`` has the cluster ID of each of ``old_endpoints`` that
-    answers. Without ``thorough`` neither the data nor these are judged.
+    answers. ``written``: whether a key could be written and deleted, or in words why not. Without ``thorough`` neither the
+    data nor these are judged.
     """
     members = {member["id"]: member["name"] for member in view["members"] if member["started"] and member["id"]}
     without = set(
@@ -97,9 +109,9 @@ def judge(
         old = [f"{url} (cluster {found})" for url, found in sorted((alive or {}).items()) if found != of["cluster_id"]]
         checks.append(_check(OLD_MEMBERS, [], old))
     if thorough and of.get("user_keys") is not None:
-        # Where authentication is on and nobody gave a user, the cluster is not at fault: that is said, and not judged.
-        unjudged = (NOT_PERMITTED, COMPACTED)
-        checks.append(_check(KEYS, of["user_keys"], user_keys, user_keys in (of["user_keys"], *unjudged)))
+        checks.append(_check(KEYS, of["user_keys"], user_keys, user_keys in (of["user_keys"], *UNJUDGED)))
+    if thorough:
+        checks.append(_check(WRITE, True, written, written in (True, *UNJUDGED)))
     return checks
 
 
@@ -143,9 +155,27 @@ def _count(of: Mapping[str, Any], run: Run, tools: Tools, connection: Connection
     except EtcdError as error:
         if "required revision has been compacted" in error.message:
             return COMPACTED
-        denied = ("permission denied", "user name is empty", "invalid auth token", "authentication failed")
-        return NOT_PERMITTED if any(words in error.message for words in denied) else error.message
+        return NOT_PERMITTED if _is_denied(error) else error.message
     return int(answer.get("count", 0))
+
+
+def _write(of: Mapping[str, Any], run: Run, tools: Tools, connection: Connection) -> Union[bool, str]:
+    """Whether clients can write: a key that is this restore's alone comes and goes, as often as anybody seeks the proof."""
+    if tools.etcdctl is None:
+        return "etcdctl is missing"
+    key = f"quorum.etcd/proof/{of['restore_id']}-{of['cluster_id']}"
+    try:
+        run_checked(run, put(tools.etcdctl, connection, key, "written and deleted by the proof of a restore"))
+        run_checked(run, delete(tools.etcdctl, connection, key))
+    except EtcdError as error:
+        if "database space exceeded" in error.message and "NOSPACE" in (of["snapshot"].get("alarms") or ()):
+            return ALARMED
+        return NOT_WRITTEN if _is_denied(error) else error.message
+    return True
+
+
+def _is_denied(error: EtcdError) -> bool:
+    return any(words in error.message for words in _DENIED)
 
 
 def _but(names: Container[str], members: Mapping[str, str]) -> Dict[str, str]:

@@ -11,7 +11,7 @@ from typing import Any, Dict, List, Mapping, Sequence
 
 from ._markup import Markup, tag
 from ._report_picture import phase_in_words, pictures, shown_phases, started_at
-from .proof import NOT_PERMITTED
+from .proof import UNJUDGED
 from .report_text import (
     CHECK,
     FAILED,
@@ -449,7 +449,7 @@ def _proof(report: Mapping[str, Any]) -> Markup:
         return Markup()
     rows = []
     for check in report["proof"]:
-        verdict = "not judged" if check["found"] == NOT_PERMITTED else "passed" if check["ok"] else "FAILED"
+        verdict = "not judged" if check["found"] in UNJUDGED else "passed" if check["ok"] else "FAILED"
         state = "good" if verdict == "passed" else "bad" if verdict == "FAILED" else "plain"
         found = tag("code", in_words(check["found"]))
         expected = (

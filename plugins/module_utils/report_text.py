@@ -14,7 +14,7 @@ import shlex
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
-from .proof import NOT_PERMITTED
+from .proof import UNJUDGED
 from .restore_plan import RESUME, ROLLBACK
 from .verdict import RESTART, WRONG
 from .words import duration
@@ -279,7 +279,7 @@ def _proven(report: Mapping[str, Any]) -> Dict[str, str]:
             f"The other members are the planned ones, and hold the same data. {_and(report['missing'])} did not answer."
         )
         return _fact("Proven", "A quorum", note, BAD)
-    passed = sum(bool(check["ok"]) and check["found"] != NOT_PERMITTED for check in proof)
+    passed = sum(bool(check["ok"]) and check["found"] not in UNJUDGED for check in proof)
     note = f"{passed} of {_count(len(proof), 'check')} passed on the running cluster."
     if not any(check["what"] == "keys" for check in proof):
         note += " How many keys the backup had is not known, so they were not counted."

@@ -105,6 +105,7 @@ _OF = {
     "initial_cluster": WORD,
     "members": {str: WORD},
     "revision": int,
+    "own_revisions": (int, None),
     "bump": int,
     "snapshot": {**SNAPSHOT, "on": WORD, "kubernetes": (bool, None), "encryption_keys": (_WORDS, None)},
     "loss": {"seconds": (int, None), "revisions": (int, None), "unknown": (str, None)},

@@ -35,6 +35,8 @@ from .tools import kept_tools, tools_from_dict
 from .verdict import RESTART
 
 # etcd's disaster recovery guide bumps by this many revisions: a week of 1,500 writes a second.
+# What the proof writes and deletes; no client has written that.
+OWN_REVISIONS = 2
 BUMP_MARGIN = 1_000_000_000
 
 RESTORE, RESUME, ROLLBACK, NOTHING = "restore", "resume", "rollback", "nothing"
@@ -229,7 +231,7 @@ def _new_restore(
     check_kubernetes(hosts, snapshot, findings)
     done = _already_restored(journals, snapshot["sha256"], view, options)
     if done:
-        ahead = view["revision"] - done["revision"]
+        ahead = _written_since(done, view)
         findings.warn(
             f"this snapshot was already restored ({done['restore_id']}), and the cluster has gone on by {ahead} revisions"
             " since; to restore it once more, and lose those, set etcd_restore_again=true."
@@ -259,6 +261,7 @@ def _new_restore(
         "bump": bump,
         # etcd's tools add the bump to the revision of the last key, which a compaction can have left behind.
         "revision": int(snapshot["key_revision"]) + bump if bump else int(snapshot["revision"]),
+        "own_revisions": OWN_REVISIONS,
         "user_keys": (snapshot.get("manifest") or {}).get("user_keys"),
         "before": view,
         "loss": _loss(view, snapshot, journals, options.now),
@@ -513,8 +516,13 @@ def _lost_revisions(view: Mapping[str, Any], snapshot: Mapping[str, Any], journa
         of = (journal.get("plan") or {}).get("of") or {}
         if of.get("cluster_id") and of["cluster_id"] == view["cluster_id"] and then < of["revision"]:
             # Those since that restore, and those that the snapshot of that restore was ahead of this one.
-            lost = now - of["revision"] + max(0, int(of["snapshot"]["revision"]) - then)
+            lost = _written_since(of, view) + max(0, int(of["snapshot"]["revision"]) - then)
     return lost if abs(lost) < BUMP_MARGIN // 2 else None  # nobody has written so many
+
+
+def _written_since(of: Mapping[str, Any], view: Mapping[str, Any]) -> int:
+    """How many revisions clients have written since that restore: its proof has written too, but for those of old."""
+    return max(0, int(view["revision"]) - int(of["revision"]) - int(of.get("own_revisions") or 0))
 
 
 # ---- small things ----------------------------------------------------------------------------------------------------

@@ -81,6 +81,8 @@ def test_a_destroyed_cluster_comes_back_key_by_key(lab: Lab) -> None:
     assert after.cluster_id != before.cluster_id
     assert f"{after.cluster_id:x}" in done.text, "the plan or the closing table names the new cluster ID"
     assert list(lab.members[2].dir.glob("data.before-*")), "the survivor's old data lies beside the new"
+    assert "proven: a write and its deletion True" in done.text
+    assert not list(lab.members[0].client.range(b"quorum.etcd/", b"quorum.etcd0")), "nothing of the proof's is left"
 
     # Once more, by mistake: nothing is lost that was written since.
     lab.members[0].client.put(b"since", b"then")

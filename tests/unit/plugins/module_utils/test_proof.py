@@ -10,8 +10,11 @@ import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.commands import Connection, Result, Tool, Tools
 from ansible_collections.quorum.etcd.plugins.module_utils.errors import EtcdError
 from ansible_collections.quorum.etcd.plugins.module_utils.proof import (
+    ALARMED,
     COMPACTED,
     NOT_PERMITTED,
+    NOT_WRITTEN,
+    WRITE,
     check_silent,
     failures,
     judge,
@@ -19,7 +22,14 @@ from ansible_collections.quorum.etcd.plugins.module_utils.proof import (
 )
 from ansible_collections.quorum.etcd.plugins.module_utils.versions import Version
 
-PLANNED = {"cluster_id": "c1", "members": {"1": "m1", "2": "m2"}, "revision": 1000, "user_keys": 7}
+PLANNED = {
+    "cluster_id": "c1",
+    "members": {"1": "m1", "2": "m2"},
+    "revision": 1000,
+    "user_keys": 7,
+    "restore_id": "20261124T030000Z",
+    "snapshot": {"alarms": []},
+}
 SEEN = {
     "cluster_id": "c1",
     "cluster_ids": ["c1"],
@@ -90,8 +100,10 @@ def test_old_members_are_asked_at_their_old_urls():
     to = Connection(endpoints=["http://127.0.0.1:2379"])
     checks = prove(of, SEEN, run, tools, to, knock=knock)
     assert [check["what"] for check in failures(checks)] == ["old members that answer"]
-    assert "--endpoints=http://10.0.0.3:2379" in asked[0] and len(asked) == 1
-    assert prove(of, SEEN, run, tools, to, thorough=False, knock=knock) and len(asked) == 1
+    old = [argv for argv in asked if "--endpoints=http://10.0.0.3:2379" in argv]
+    assert len(old) == 1 and not any("put" in argv or "del" in argv for argv in old)
+    made = len(asked)
+    assert prove(of, SEEN, run, tools, to, thorough=False, knock=knock) and len(asked) == made
 
 
 @pytest.mark.parametrize("cluster, refused", [(0xC0, True), (0xC1, False), (0xCB, False)])
@@ -137,6 +149,57 @@ def test_keys_are_counted_at_the_restored_revision(answer, found):
 
     tools = Tools(etcdctl=Tool("/usr/bin/etcdctl", Version(3, 6, 16)))
     checks = prove(PLANNED, SEEN, run, tools, Connection(endpoints=["http://127.0.0.1:2379"]))
-    assert checks[-1]["found"] == found
-    assert checks[-1]["ok"] is (found != 0), "what only could not be counted is not judged"
+    keys = next(check for check in checks if check["what"] == "keys")
+    assert keys["found"] == found
+    assert keys["ok"] is (found != 0), "what only could not be counted is not judged"
     assert "--rev=1000" in asked[0]
+
+
+def written(answers, of=PLANNED, seen=SEEN):
+    """The check of the write, and the words of etcdctl that it took, by what ``put`` and ``del`` answer."""
+    asked = []
+
+    def run(argv, env):
+        word = next(word for word in argv if word in ("get", "put", "del"))
+        asked.append(argv[argv.index(word) : argv.index("-w")])
+        return answers.get(word, Result(0, '{"header":{},"count":7}', ""))
+
+    tools = Tools(etcdctl=Tool("/usr/bin/etcdctl", Version(3, 6, 16)))
+    checks = prove(of, seen, run, tools, Connection(endpoints=["http://127.0.0.1:2379"]))
+    assert checks[-1]["what"] == WRITE
+    return checks[-1], asked
+
+
+def test_the_proof_ends_with_a_write_and_its_deletion():
+    check, asked = written({})
+    assert check["ok"] and check["found"] is True
+    key = "quorum.etcd/proof/20261124T030000Z-c1"
+    assert [words[0] for words in asked] == ["get", "put", "del"] and asked[1][1] == key and asked[2] == ["del", key]
+
+
+FULL = Result(1, "", "Error: etcdserver: mvcc: database space exceeded")
+DENIED = Result(1, "", "Error: etcdserver: permission denied")
+NO_USER = Result(1, "", "Error: etcdserver: user name is empty")
+
+
+@pytest.mark.parametrize(
+    ("answers", "alarms", "found", "ok"),
+    [
+        ({"put": DENIED}, [], NOT_WRITTEN, True),
+        ({"put": NO_USER}, [], NOT_WRITTEN, True),
+        ({"put": FULL}, ["NOSPACE"], ALARMED, True),
+        ({"put": FULL}, [], "database space exceeded", False),
+        ({"del": Result(1, "", "Error: context deadline exceeded")}, [], "context deadline exceeded", False),
+    ],
+)
+def test_why_nothing_could_be_written_is_said_and_what_was_announced_is_not_judged(answers, alarms, found, ok):
+    check, asked = written(answers, {**PLANNED, "snapshot": {"alarms": alarms}})
+    assert found in check["found"] and check["ok"] is ok
+    assert ("del" in {words[0] for words in asked}) is ("put" not in answers)
+
+
+@pytest.mark.parametrize("fault", [{"cluster_ids": ["c0", "c1"]}, {"has_quorum": False}])
+def test_nothing_is_written_into_what_may_be_another_cluster(fault):
+    check, asked = written({}, seen={**SEEN, **fault})
+    assert not check["ok"] and "not tried" in check["found"]
+    assert {"put", "del"}.isdisjoint(words[0] for words in asked)

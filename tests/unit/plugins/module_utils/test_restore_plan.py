@@ -261,8 +261,10 @@ def test_lost_revisions_are_those_that_were_written_and_not_those_of_a_bump():
         )
         return plan["clusters"]["etcd"]["loss"]["revisions"], "\n".join(plan_in_words(plan))
 
-    assert loss(made["revision"] + 7)[0] == 7, "the snapshot of that restore once more"
-    assert loss(made["revision"] + 7, revision=90, key_revision=90)[0] == 17, "and one that is older by 10"
+    proven = made["revision"] + 2  # the proof has written a key and deleted it
+    assert loss(proven + 7)[0] == 7, "the snapshot of that restore once more"
+    assert loss(proven + 7, revision=90, key_revision=90)[0] == 17, "and one that is older by 10"
+    assert loss(made["revision"])[0] == 0, "a proof that could not write"
     after = made["revision"] + 3
     assert loss(made["revision"] + 7, revision=after, key_revision=after)[0] == 4, "and one that was taken since"
     revisions, words = loss(made["revision"] + 4 * BUMP_MARGIN)  # other restores, of which nothing is recorded
