@@ -79,6 +79,7 @@ def arguments(hosts: Hosts) -> list[str]:
         "etcd_restore_confirm": "etcd",
         "etcd_backup_dir": hosts.dir / "backups",
         "etcd_report_dir": hosts.dir / "reports",
+        "etcd_bin_dir": "/usr/local/bin",  # a script in the place of a tool is run only where it is named
     }
     return [word for name, value in given.items() for word in ("-e", f"{name}={value}")]
 
