@@ -82,6 +82,7 @@ SNAPSHOT = {
     "members": [{"id": WORD, "name": WORD, "peer_urls": _WORDS, "client_urls": (_WORDS, None)}],
     "auth_enabled": (bool, None),
     "users": (ANY, None),
+    "alarms": (_WORDS, None),
     "kubernetes": bool,
     "encryption_keys": _WORDS,
     "manifest": (

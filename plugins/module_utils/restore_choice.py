@@ -14,6 +14,7 @@ from .restore_terms import Findings, Options, is_inside, live, said_of
 from .snapshot_order import clock_of, disagreeing, newest, revision
 from .snapshots import DATABASE
 from .tools import tools_from_dict
+from .usable import concerns
 from .versions import Version, parse_version
 
 
@@ -123,6 +124,12 @@ def _check_snapshot(
     for host, facts in hosts.items():
         if version:
             _check_snapshot_version(host, facts["member"], version, where, findings)
+    settings = {host: facts["member"]["settings"] for host, facts in hosts.items()}
+    for concern in concerns(snapshot.get("alarms") or [], int(snapshot["size"]), settings):
+        if concern.stops:
+            findings.refuse(concern.cause, concern.next_step, concern.host)
+        else:
+            findings.warn(f"{concern.cause} {concern.next_step}", concern.host)
     if snapshot.get("auth_enabled"):
         _check_user(snapshot.get("users"), where, hosts, options.auth_user, findings)
     peer_urls = {url for facts in hosts.values() for url in facts["member"]["peer_urls"]}

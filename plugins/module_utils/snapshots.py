@@ -46,6 +46,7 @@ from .errors import EtcdError
 from .identity import hex_id
 from .snapshot_kubernetes import kubernetes_in
 from .snapshot_order import lineages, newest
+from .usable import alarms_of
 from .users import auth_enabled, users_of
 
 SCHEMA = 1
@@ -186,6 +187,7 @@ def describe(path: str) -> Dict[str, Any]:
             "members": _members(path, bolt),
             "auth_enabled": auth_enabled(bolt),
             "users": users_of(bolt),
+            "alarms": alarms_of(bolt),
             "removed_members": sum(1 for _entry in bolt.items(b"members_removed", 0)),
         }
 
@@ -431,6 +433,7 @@ def entry(
             "removed_members": 0,
             "auth_enabled": False,
             "users": None,
+            "alarms": [],
             "trailer": "",
             "kubernetes": False,
             "encryption_keys": [],
@@ -638,6 +641,7 @@ def _manifest(
         ],
         "etcd_version": source["etcd_version"],
         "cluster_version": told["cluster_version"],
+        "alarms": told["alarms"],
         "tool": {"name": "etcdctl", "version": str(etcdctl.version)},
         "source_endpoint": endpoint,
         "taken_at": rfc3339(now),

@@ -47,6 +47,12 @@ options:
     description: Name of the file. When empty, it is C(<cluster>-<UTC time>-rev<revision>.db).
     type: str
     default: ""
+  settings:
+    description:
+      - By inventory name, the settings of each member, as RV(quorum.etcd.member_info#module:member) has them. What they would
+        do to a restore of this snapshot is told in RV(concerns).
+    type: dict
+    default: {}
 seealso:
   - module: quorum.etcd.snapshot_info
 """
@@ -86,6 +92,12 @@ size:
   returned: always
   type: int
   sample: 20512
+concerns:
+  description: What would keep a cluster restored from it from being used, each with what to do; empty in check mode.
+  returned: always
+  type: list
+  elements: str
+  sample: []
 manifest:
   description: What the manifest beside the snapshot says; empty in check mode.
   returned: always
@@ -111,6 +123,7 @@ manifest:
         is_learner: false
     etcd_version: 3.6.16
     cluster_version: 3.6.0
+    alarms: []
     tool:
       name: etcdctl
       version: 3.6.16
@@ -130,6 +143,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils.cluster import observe
 from ansible_collections.quorum.etcd.plugins.module_utils.glue import CONNECTION_OPTIONS, answer, connection, runner
 from ansible_collections.quorum.etcd.plugins.module_utils.source import source_endpoint
 from ansible_collections.quorum.etcd.plugins.module_utils.tools import find_tools
+from ansible_collections.quorum.etcd.plugins.module_utils.usable import concerns
 
 
 def work(module: AnsibleModule) -> dict[str, Any]:
@@ -140,15 +154,18 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     source = next((member for member in view["members"] if member["endpoint"] == endpoint), {})
     if module.check_mode:
         size = source.get("db_size", 0)
-        return {"changed": True, "path": given["dest"], "endpoint": endpoint, "size": size, "manifest": {}}
+        told = {"path": given["dest"], "endpoint": endpoint, "size": size, "concerns": [], "manifest": {}}
+        return {"changed": True, **told}
     snapshots.make_folder(given["dest"])
-    told = {"cluster": given["cluster"], "source_host": socket.gethostname()}
+    extra = {"cluster": given["cluster"], "source_host": socket.gethostname()}
     # A hash is the source's own: it is worth keeping only where it is known at which revision it was made.
     if source.get("hash") is not None and view["hash_revision"]:
-        told.update(hashkv=source["hash"], hashkv_revision=view["hash_revision"])
-    manifest = snapshots.save(run, tools, to, endpoint, given["dest"], given["name"], time.time(), told)
+        extra.update(hashkv=source["hash"], hashkv_revision=view["hash_revision"])
+    manifest = snapshots.save(run, tools, to, endpoint, given["dest"], given["name"], time.time(), extra)
     path = os.path.join(given["dest"], manifest["file"])
-    return {"changed": True, "path": path, "endpoint": endpoint, "size": manifest["size"], "manifest": manifest}
+    found = [found.in_words for found in concerns(manifest["alarms"], manifest["size"], given["settings"])]
+    told = {"path": path, "endpoint": endpoint, "size": manifest["size"], "concerns": found, "manifest": manifest}
+    return {"changed": True, **told}
 
 
 def main() -> None:
@@ -159,6 +176,7 @@ def main() -> None:
         "endpoint": {"type": "str", "default": ""},
         "accept_divergence": {"type": "bool", "default": False},
         "name": {"type": "str", "default": ""},
+        "settings": {"type": "dict", "default": {}},
     }
     answer(AnsibleModule(argument_spec=options, supports_check_mode=True), work)
 

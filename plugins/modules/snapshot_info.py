@@ -166,6 +166,11 @@ snapshots:
       description: Whether the role root is theirs, by the names of the users in it; null where there are more than 1000.
       type: dict
       sample: {root: true, app: false}
+    alarms:
+      description: The alarms in it, V(NOSPACE) and V(CORRUPT), which come back with a restore.
+      type: list
+      elements: str
+      sample: []
     kubernetes:
       description: Whether the first keys in it are those of a Kubernetes API server. Known once it was read to its end.
       type: bool

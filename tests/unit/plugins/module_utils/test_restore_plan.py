@@ -279,6 +279,16 @@ def test_a_snapshot_far_above_the_members_is_not_called_no_loss():
     assert plan["clusters"]["etcd"]["loss"]["revisions"] is None
 
 
+def test_what_would_make_the_restored_cluster_useless_is_said_before():
+    small = member(2)
+    small["settings"]["quota-backend-bytes"] = {"value": "1000", "format": "env", "path": "/etc/default/etcd"}
+    plan = make_plan(hosts(members=[member(1), small, member(3)]), options())
+    assert "host2: its quota-backend-bytes is 1000" in causes(plan) and len(plan["refusals"]) == 1
+    alarmed = make_plan(hosts(), options(controller_snapshots=[snapshot(alarms=["NOSPACE"])]))
+    assert alarmed["refusals"] == []
+    assert any("a NOSPACE alarm is in the snapshot" in warning["cause"] for warning in alarmed["warnings"])
+
+
 def test_the_leader_stops_last():
     plan = make_plan(hosts(), options())["hosts"]
     assert [plan[f"host{number}"]["leads"] for number in (1, 2, 3)] == [False, True, False]
@@ -683,6 +693,7 @@ def test_a_start_that_a_slow_disk_makes_too_long_is_warned_of_and_one_without_a_
     big = snapshot(size=2 * GIB)
     given = hosts(snapshots=[big])
     for facts in given.values():
+        facts["member"]["settings"]["quota-backend-bytes"] = {"value": str(8 * GIB), "format": "env", "path": "/e"}
         facts["member"]["service"]["start_timeout"] = 20.0
     plan = make_plan(given, options(controller_snapshots=[]))
     assert plan["refusals"] == []

@@ -493,6 +493,7 @@ def test_a_save_publishes_a_snapshot_with_its_manifest(tmp_path):
         ],
         "etcd_version": "3.6.16",
         "cluster_version": "3.6.0",
+        "alarms": [],
         "tool": {"name": "etcdctl", "version": "3.6.16"},
         "source_endpoint": ENDPOINT,
         "taken_at": "2026-11-24T03:46:40Z",
