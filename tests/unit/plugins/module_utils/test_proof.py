@@ -155,7 +155,7 @@ def test_keys_are_counted_at_the_restored_revision(answer, found):
     assert "--rev=1000" in asked[0]
 
 
-def written(answers, of=PLANNED, seen=SEEN):
+def written(answers, of=None, seen=None):
     """The check of the write, and the words of etcdctl that it took, by what ``put`` and ``del`` answer."""
     asked = []
 
