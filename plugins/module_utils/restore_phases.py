@@ -71,7 +71,7 @@ class Restore:
         self.journal = Journal(plan["member"]["state_dir"], plan["restore_id"])
         self.progress = Progress(os.path.join(plan["member"]["state_dir"], "progress"))
         self.service = service.manager(plan["member"], run)
-        self.proving = Proving(plan, self.journal, self.progress, lambda thorough: self._check(thorough), is_open)
+        self.proving = Proving(plan, self.journal, self.progress, self._check, is_open)
         self.controllers = Controllers(plan.get("controllers") or [])  # a journal of an earlier version names none
 
     # ---- stage: restore beside the old data, while the old cluster still serves ----

@@ -295,7 +295,7 @@ def test_a_stop_that_sees_the_member_serve_goes_on_to_the_proof_and_leaves_what_
     host.service.ascents, host.service.says = iter(["starting"]), "serving"
     restore = host.restore()
     restore.stage()
-    monkeypatch.setattr(restore, "_check", lambda thorough: (DOWN, [{**BAD, "ok": holds}]))
+    monkeypatch.setattr(restore.proving, "look", lambda thorough: (DOWN, [{**BAD, "ok": holds}]))
     assert restore.stop()
     assert restore.journal.steps()[-2:] == (["serving", "proven"] if holds else ["started", "serving"])
 
@@ -303,7 +303,7 @@ def test_a_stop_that_sees_the_member_serve_goes_on_to_the_proof_and_leaves_what_
 def test_a_member_that_does_not_say_whether_it_serves_is_proven_by_its_own_phase(host, monkeypatch):
     restore = host.restore()
     restore.stage()
-    monkeypatch.setattr(restore, "_check", lambda thorough: pytest.fail("it was asked"))
+    monkeypatch.setattr(restore.proving, "look", lambda thorough: pytest.fail("it was asked"))
     assert restore.stop() and restore.journal.steps()[-1] == "started"
 
 
@@ -312,7 +312,7 @@ def test_the_proof_looks_at_the_others_only_when_this_member_serves_or_the_time_
     clock = Clock(monkeypatch)
     asked = []
     good, bad = (DOWN, [GOOD]), (DOWN, [BAD])
-    monkeypatch.setattr(restore, "_check", lambda thorough: asked.append(clock.now) or answers.pop(0))
+    monkeypatch.setattr(restore.proving, "look", lambda thorough: asked.append(clock.now) or answers.pop(0))
     answers = [good, good]
     host.service.ascents = iter(["starting"] * 9)
     restore.prove(60)
@@ -330,7 +330,7 @@ def test_a_member_that_did_not_stay_up_is_started_once_more(host, monkeypatch, s
     restore = to_cutover(host)
     host.service.running = stays_up
     good = (DOWN, [GOOD])
-    monkeypatch.setattr(restore, "_check", lambda thorough: good)
+    monkeypatch.setattr(restore.proving, "look", lambda thorough: good)
     restore.prove(0)
     assert host.service.calls == ["stop", "start"] + ([] if stays_up else ["start"])
 
@@ -353,7 +353,7 @@ def seen(monkeypatch, restore, brief, thorough):
         looks.append((clock.now, compares))
         return thorough if compares else brief
 
-    monkeypatch.setattr(restore, "_check", look)
+    monkeypatch.setattr(restore.proving, "look", look)
     monkeypatch.setattr(restore.proving.coming, "is_over", lambda _of, _absent, _hope: False)
     return looks
 
@@ -426,7 +426,7 @@ def test_the_member_that_came_late_with_other_data_is_stopped_alone(host, monkey
 
 def test_what_has_not_been_started_is_not_judged(host, monkeypatch):
     restore = host.restore()
-    monkeypatch.setattr(restore, "_check", lambda thorough: pytest.fail("it was asked"))
+    monkeypatch.setattr(restore.proving, "look", lambda thorough: pytest.fail("it was asked"))
     restore.stage()
     assert restore.judge(20) == {} and host.service.calls == []
 
