@@ -52,6 +52,7 @@ from ._sources import (
 from ._trust import weakness
 from .commands import Run, Tools
 from .errors import EtcdError
+from .journal import open_plans
 from .journal import summary as journal_summary
 from .kubernetes import kubernetes_facts
 from .snapshots import told_by_data
@@ -139,9 +140,10 @@ class _Look:
 
     def _unit_of_restore(self) -> str:
         """The unit that a restore has stopped which is not done yet: no process tells it any more."""
-        journal = journal_summary(self.host.path(self.options["state_dir"]))
-        service = ((journal.get("plan") or {}).get("member") or {}).get("service") or {}
-        return service.get("name", "") if journal.get("open") and service.get("manager") == self.manager else ""
+        plans = open_plans(self.host.path(self.options["state_dir"]), self.options["data_dir"])
+        services = [(plan.get("member") or {}).get("service") or {} for plan in plans]
+        names = {service.get("name", "") for service in services if service.get("manager") == self.manager}
+        return names.pop() if len(names) == 1 else ""  # of several clusters' members nobody knows which is meant
 
     # ---- which process -------------------------------------------------------------------------
 
@@ -369,7 +371,7 @@ class _Look:
             "settings": self.settings(),
             "state_dir": options["state_dir"],
             "aside_dir": options["aside_dir"],
-            "journal": journal_summary(self.host.path(options["state_dir"])),
+            "journal": journal_summary(self.host.path(options["state_dir"]), data),
             "log": next((path for path in self.value("log-outputs").split(",") if path.startswith("/")), ""),
             "connection": self._connection(self._own_urls(clients, listen_client, peers), tls["client"], tools),
             "shadowed": self._shadowed(),

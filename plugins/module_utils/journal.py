@@ -6,7 +6,8 @@
 
 One folder a restore, ``<state_dir>/restores/<restore id>/``: ``plan.json`` (this host's part of the plan),
 ``journal.jsonl`` (one line a step, on the disk before the next step begins) and ``config/`` (the configuration files as
-they were). Restore ids start with a UTC time, so the newest sorts last.
+they were). A host may have members of several clusters: whose a journal is, its plan says, by the data directory. The
+newest is told by a number that counts up on the host, and never by a clock.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ import fcntl
 import json
 import os
 import time
-from typing import Any, Dict, Iterator, List, Optional
+from typing import IO, Any, Dict, Iterator, List, Mapping, Optional, Set
 
 from . import strict_json
 from .errors import EtcdError
+from .trees import any_is_dir, retired_name, sync_folder
 
 # The steps in their order. From STOPPING on, the old cluster is touched: such a restore must be completed or rolled back.
 PLANNED, STAGED, STOPPING, STOPPED = "planned", "staged", "stopping", "stopped"
@@ -33,32 +35,62 @@ CLOSED = (FINISHED, ROLLED_BACK)
 
 # What is read of a line, and of a host's plan, here; the plan's other parts are the phases' own.
 _STEP = {"step": strict_json.WORD, "time": (strict_json.WORD, None)}
-_PLAN = {"of": ({"seen": (int, None), "revision": (int, None)}, None)}
+_SWAP = {"live": str, "near": (str, None), "aside": (str, None), "existed": (bool, None)}
+_PLAN = {
+    "of": ({"seen": (int, None), "revision": (int, None)}, None),
+    "sequence": (int, None),
+    "member": ({"data_dir": (str, None)}, None),
+    "swaps": ([_SWAP], None),
+}
 _UNREADABLE = "see what wrote to it; move its folder away if no restore is under way on this host."
 
 
 class Journal:
-    """The journal of one restore on this host."""
+    """The journal of one restore on this host.
+
+    ``must_write``: where a step cannot be written, EtcdError. A rollback sets it to False, since it must not fail for that:
+    its steps are remembered, and ``unwritten`` says why.
+    """
 
     def __init__(self, state_dir: str, restore_id: str) -> None:
         self.folder = os.path.join(state_dir, "restores", restore_id)
         self.config_folder = os.path.join(self.folder, "config")
         self._path = os.path.join(self.folder, "journal.jsonl")
         self._plan_path = os.path.join(self.folder, "plan.json")
+        self._state_dir = state_dir
+        self._remembered: List[Dict[str, Any]] = []
+        self.must_write, self.unwritten = True, ""
 
     def open(self, plan: Dict[str, Any]) -> None:
         """Begin: keep the plan. A journal that was already begun goes on with the plan it has."""
         if os.path.exists(self._plan_path):
             return
-        os.makedirs(self.config_folder, mode=0o700, exist_ok=True)
-        _write_synced(self._plan_path, json.dumps(plan, indent=1, sort_keys=True), "w")
+        plan = {**plan, "sequence": _highest_sequence(self._state_dir) + 1}
+        try:
+            os.makedirs(self.config_folder, mode=0o700, exist_ok=True)
+            _write_synced(self._plan_path, json.dumps(plan, indent=1, sort_keys=True), "w")
+        except OSError as error:
+            raise self._cannot_write(error) from error
         self.record(PLANNED)
 
     def record(self, step: str, **details: Any) -> None:
-        """Append one step; it is on the disk when this returns."""
+        """Append one step; it is on the disk when this returns. EtcdError where it cannot be and ``must_write``."""
         line = {"time": _now(), "step": step, **details}
-        # The newline in front ends a line that a power failure cut off, which would else swallow this one.
-        _write_synced(self._path, "\n" + json.dumps(line, sort_keys=True) + "\n", "a")
+        try:
+            # The newline in front ends a line that a power failure cut off, which would else swallow this one.
+            _write_synced(self._path, "\n" + json.dumps(line, sort_keys=True) + "\n", "a")
+        except OSError as error:
+            refused = self._cannot_write(error)
+            if self.must_write:
+                raise refused from error
+            self._remembered.append(line)
+            self.unwritten = refused.message
+
+    def _cannot_write(self, error: OSError) -> EtcdError:
+        return EtcdError(
+            f"the restore's journal {self._path} cannot be written: {error.strerror or error}.",
+            f"see that {self._state_dir} is there, can be written and has room, and run again.",
+        )
 
     def entries(self) -> List[Dict[str, Any]]:
         """Every step so far. A line that a power failure cut off, or left as zeros, is no step.
@@ -69,7 +101,7 @@ class Journal:
             with open(self._path, encoding="utf-8", errors="replace") as journal:
                 lines = journal.read().split("\n")
         except FileNotFoundError:
-            return []
+            return list(self._remembered)
         found = []
         for number, line in enumerate(lines, 1):
             try:
@@ -80,7 +112,7 @@ class Journal:
             if wrong:
                 raise EtcdError(f"line {number} of {self._path} is no step of a restore: {wrong}.", _UNREADABLE)
             found.append(entry)
-        return found
+        return found + self._remembered
 
     def steps(self) -> List[str]:
         return [entry["step"] for entry in self.entries()]
@@ -116,9 +148,8 @@ def exclusive(state_dir: str, seconds: float = 300.0) -> Iterator[None]:
 
     Waits at most so many seconds, then EtcdError. The lock goes with the process that holds it, however that ends.
     """
-    os.makedirs(os.path.join(state_dir, "restores"), mode=0o700, exist_ok=True)
     deadline = time.monotonic() + seconds
-    with open(os.path.join(state_dir, "restores", ".lock"), "w", encoding="utf-8") as lock:
+    with _lock_file(state_dir) as lock:
         while True:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -133,27 +164,106 @@ def exclusive(state_dir: str, seconds: float = 300.0) -> Iterator[None]:
         yield
 
 
-def latest(state_dir: str) -> Optional[Journal]:
-    """The journal of the newest restore on this host that has a plan; None where there was none."""
-    folder = os.path.join(state_dir, "restores")
+def _lock_file(state_dir: str) -> IO[str]:
+    """The file that is locked; EtcdError where it cannot be had. To be read is enough, also where nothing can be written."""
+    path = os.path.join(state_dir, "restores", ".lock")
     try:
-        names = sorted((name for name in os.listdir(folder) if not name.startswith(".")), reverse=True)
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        return os.fdopen(os.open(path, os.O_RDONLY | os.O_CREAT, 0o600), encoding="utf-8")
+    except OSError as error:
+        with contextlib.suppress(OSError):  # some systems refuse to make what is there already, where all is read-only
+            return open(path, encoding="utf-8")
+        raise EtcdError(
+            f"the restore's lock {path} cannot be opened: {error.strerror or error}.",
+            f"see that {state_dir} is there, can be written and has room, and run again.",
+        ) from error
+
+
+def journals(state_dir: str, data_dir: str) -> List[Journal]:
+    """The journals of the member with this data directory that have a plan, the oldest first.
+
+    EtcdError for a plan that cannot be read, or names no data directory: nobody knows then whose it is.
+    """
+    own = _own(data_dir)
+    found = []
+    for name in _names(state_dir):
+        journal = Journal(state_dir, name)
+        plan = journal.plan()
+        if plan and not _data_dirs_of(plan):
+            raise EtcdError(f"the plan in {journal.folder} does not say of which member it is.", _UNREADABLE)
+        if plan and own & _data_dirs_of(plan):
+            found.append((sequence_of(plan), name, journal))
+    return [journal for _sequence, _name, journal in sorted(found, key=lambda each: each[:2])]
+
+
+def latest(state_dir: str, data_dir: str) -> Optional[Journal]:
+    """The journal of this member's newest restore on this host; None where there was none."""
+    return next(reversed(journals(state_dir, data_dir)), None)
+
+
+def open_plans(state_dir: str, data_dir: str = "") -> List[Dict[str, Any]]:
+    """The plans of the newest restores that are not done yet, one a member; only of this data directory where it is given.
+
+    None where a journal cannot be read: nobody knows then whose is the newest.
+    """
+    newest: Dict[Any, Any] = {}
+    try:
+        for name in _names(state_dir):
+            journal = Journal(state_dir, name)
+            plan = journal.plan()
+            if plan and (not data_dir or _own(data_dir) & _data_dirs_of(plan)):
+                found = (sequence_of(plan), name, plan, journal)
+                whose = frozenset(_data_dirs_of(plan))
+                newest[whose] = max(newest.get(whose, found), found, key=lambda each: each[:2])
+        return [plan for _sequence, _name, plan, journal in newest.values() if journal.is_open()]
+    except (EtcdError, OSError):
+        return []
+
+
+def sequence_of(plan: Mapping[str, Any]) -> int:
+    """Journals of earlier versions have none, and are told apart by their ids: all of them are older than those that have."""
+    return int(plan.get("sequence") or 0)
+
+
+def _names(state_dir: str) -> List[str]:
+    try:
+        return sorted(name for name in os.listdir(os.path.join(state_dir, "restores")) if not name.startswith("."))
     except (FileNotFoundError, NotADirectoryError):
-        return None
-    journals = (Journal(state_dir, name) for name in names)
-    return next((journal for journal in journals if journal.plan()), None)
+        return []
 
 
-def summary(state_dir: str) -> Dict[str, Any]:
-    """What the plan needs to know of the newest restore here; empty where there was none.
+def _data_dirs_of(plan: Mapping[str, Any]) -> Set[str]:
+    """The data directory of a plan's member: as it is named, and where it really lies."""
+    said = [(plan.get("member") or {}).get("data_dir")] + [swap["live"] for swap in (plan.get("swaps") or ())[:1]]
+    return {_path(path) for path in said if path}
 
-    ``{"restore_id", "step": the last one, "open": bool, "touched": bool, "back": bool, "started": bool, "proven": bool, "plan":
-    {...}, "highest_revision"}``;
-    ``touched`` says that the old cluster was stopped or changed, ``back`` that a rollback was begun: there is only that way
-    from then on. Where the journal cannot be read, it is ``{"problem", "next_step"}``: the host can be looked at all the same.
+
+def _own(data_dir: str) -> Set[str]:
+    return {_path(data_dir), os.path.realpath(data_dir)} if data_dir else set()
+
+
+def _path(path: str) -> str:
+    return os.path.normpath(path) if path else ""
+
+
+def _highest_sequence(state_dir: str) -> int:
+    highest = 0
+    for name in _names(state_dir):
+        with contextlib.suppress(EtcdError, OSError):  # what is no journal, or is broken, counts nothing
+            highest = max(highest, sequence_of(Journal(state_dir, name).plan() or {}))
+    return highest
+
+
+def summary(state_dir: str, data_dir: str) -> Dict[str, Any]:
+    """What the plan needs to know of the newest restore of the member here; empty where there was none.
+
+    ``{"restore_id", "earlier": [ids], "step": the last one, "open": bool, "touched": bool, "back": bool, "started": bool,
+    "proven": bool, "plan": {...}, "highest_revision"}``; ``touched`` says that the old cluster was stopped or changed,
+    ``back`` that a rollback was begun: there is only that way from then on. Where a journal cannot be read, it is
+    ``{"problem", "next_step"}``: the host can be looked at all the same.
     """
     try:
-        return _summary(state_dir)
+        return _summary(state_dir, data_dir)
     except EtcdError as error:
         return {"problem": error.message, "next_step": error.next_step}
     except OSError as error:
@@ -163,32 +273,42 @@ def summary(state_dir: str) -> Dict[str, Any]:
         }
 
 
-def _summary(state_dir: str) -> Dict[str, Any]:
-    journal = latest(state_dir)
-    if journal is None:
+def _summary(state_dir: str, data_dir: str) -> Dict[str, Any]:
+    own = journals(state_dir, data_dir)
+    if not own:
         return {}
+    journal, plan = own[-1], own[-1].plan() or {}
     steps = journal.steps()
+    is_open = journal.is_open()
     return {
         "restore_id": os.path.basename(journal.folder),
+        "earlier": [os.path.basename(each.folder) for each in own[:-1]],
         "step": steps[-1] if steps else PLANNED,
-        "open": journal.is_open(),
+        "open": is_open,
         "touched": STOPPING in steps,
-        "back": journal.goes_back(),
+        "back": journal.goes_back() or (is_open and any(is_put_back(swap) for swap in plan.get("swaps") or ())),
         "started": STARTED in steps,
         "proven": PROVEN in steps,
-        "plan": journal.plan(),
-        "highest_revision": highest_revision(state_dir),
+        "plan": plan,
+        "highest_revision": highest_revision(state_dir, data_dir),
     }
 
 
-def highest_revision(state_dir: str) -> int:
-    """The highest revision that any restore on this host knew of, or started a member with, whatever became of it."""
-    folder = os.path.join(state_dir, "restores")
+def is_put_back(swap: Mapping[str, Any]) -> bool:
+    """Whether the old data is in its place again, as the disk says: the journal could not be written at that time."""
+    aside = [swap[key] for key in ("near", "aside") if swap.get(key)]
+    return bool(swap.get("existed")) and any_is_dir(*map(retired_name, aside)) and not any_is_dir(*aside)
+
+
+def highest_revision(state_dir: str, data_dir: str) -> int:
+    """The highest revision that any restore of this member knew of, or started it with, whatever became of it."""
+    own = _own(data_dir)
     highest = 0
-    for name in os.listdir(folder):
+    for name in _names(state_dir):
         journal = Journal(state_dir, name)
         with contextlib.suppress(EtcdError, OSError):  # what is no journal, or is broken, records nothing
-            of = (journal.plan() or {}).get("of") or {}
+            plan = journal.plan() or {}
+            of = (plan.get("of") or {}) if own & _data_dirs_of(plan) else {}
             highest = max(
                 highest, int(of.get("seen") or 0), int(of.get("revision") or 0) if journal.has(STARTED) else 0
             )
@@ -205,15 +325,6 @@ def _write_synced(path: str, text: str, mode: str) -> None:
     if temporary != path:
         os.rename(temporary, path)
     sync_folder(os.path.dirname(path))
-
-
-def sync_folder(path: str) -> None:
-    """Make renames and new names in ``path`` survive a power failure."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _now() -> str:

@@ -26,7 +26,8 @@ def stem(report: Mapping[str, Any]) -> str:
     """A report's file name without its ending: the cluster, when its restore was planned or else the report made, the outcome."""
     name = re.sub(r"[^\w.-]+", "_", report["cluster"], flags=re.ASCII).lstrip(".-")[:100] or "cluster"
     made = re.sub(r"[-:]", "", report["when"][:19]) + "Z"
-    time = report["restore_id"] if re.fullmatch(r"\d{8}T\d{6}Z", report["restore_id"]) else made
+    planned = re.fullmatch(r"(\d{8}T\d{6}Z)(-[0-9a-f]{8})?", report["restore_id"])
+    time = planned[1] if planned else made
     return f"{name}-{time}-{report['outcome']}"
 
 

@@ -128,7 +128,7 @@ _PLAN = {
 }
 _JOURNAL = {
     "restore_id": WORD,
-    "earlier": (_WORDS, None),
+    "earlier": _WORDS,
     "step": WORD,
     "open": bool,
     "touched": bool,

@@ -181,7 +181,7 @@ class Restore:
 
         One that is at work on the old data has begun after this one was planned: the plan is of what is no more.
         """
-        earlier = steps.latest(self.plan["member"]["state_dir"])
+        earlier = steps.latest(self.plan["member"]["state_dir"], self.plan["member"]["data_dir"])
         if earlier is None or earlier.folder == self.journal.folder:
             return
         if earlier.has(steps.STOPPING):
@@ -400,6 +400,7 @@ class Restore:
 
     def rollback(self, reason: str = "") -> bool:
         """Put the old data and configuration back; what the restore made stays beside it. Safe at any step."""
+        self.journal.must_write = False  # no line is worth a member that stays down
         done = self.journal.steps()
         if not done or done[-1] == steps.ROLLED_BACK:
             return False
@@ -437,9 +438,24 @@ class Restore:
         return not in_use or is_units
 
     def _swap_back(self, number: int, swap: Mapping[str, Any]) -> None:
-        """Undo one swap. The journal says which of the two moves were made, so that none is made twice."""
+        """Undo one swap. The journal says which of the two moves were made, so that none is made twice.
+
+        Where it could not be written when they were made, the disk says it: then all of them were.
+        """
         if self._has_swap("put_back", number):
             return
+        if not steps.is_put_back(swap):
+            self._move_back(number, swap)
+        # A run that does not know of this rollback goes forward, and needs what was staged.
+        unused = [] if self.journal.unwritten else [swap["staged"]]
+        for leftover in (*unused, swap["near"] + ".part", swap["aside"] + ".part"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        self.journal.record("put_back", swap=number)
+        if self.journal.unwritten and self._has_swap(steps.SET_ASIDE, number):
+            with contextlib.suppress(OSError):  # the disk says it instead, see is_put_back
+                os.makedirs(retired_name(swap["near"]), mode=0o700, exist_ok=True)
+
+    def _move_back(self, number: int, swap: Mapping[str, Any]) -> None:
         # The entries of a mount point are told apart by the journal alone: old ones before SET_ASIDE, restored ones after.
         set_aside = self._has_swap(steps.SET_ASIDE, number)
         if set_aside or (swap["kind"] == "directory" and any_is_dir(swap["near"], swap["aside"])):
@@ -448,9 +464,6 @@ class Restore:
             relocate(swap["aside"], swap["near"])
         self._make_way(number, swap)
         move_in(swap["kind"], swap["near"], swap["live"])
-        for leftover in (swap["staged"], swap["near"] + ".part", swap["aside"] + ".part"):
-            shutil.rmtree(leftover, ignore_errors=True)
-        self.journal.record("put_back", swap=number)
 
     def _make_way(self, number: int, swap: Mapping[str, Any]) -> None:
         """What a boot has made of nothing, since the restored data has left its place, goes out of the way too."""
@@ -501,7 +514,7 @@ class Restore:
 
     def _forbid_after_rollback(self) -> None:
         """Old data may be in place again, or none at all: whatever the journal says of the steps before is over."""
-        if self.journal.goes_back():
+        if self.journal.goes_back() or any(steps.is_put_back(swap) for swap in self.plan["swaps"]):
             raise EtcdError(
                 f"the restore {self.plan['restore_id']} was rolled back, or was about to be.",
                 "run restore.yml again: it ends the rollback, or makes a new plan.",

@@ -10,6 +10,7 @@ gives the same output. ``make_plan`` is the way in.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
@@ -147,11 +148,17 @@ def _check_same_snapshot(interrupted: Sequence[Mapping[str, Any]], options: Opti
 def _continue(name: str, mode: str, hosts: Mapping[str, Mapping[str, Any]], findings: Findings) -> Any:
     """Go on with, or take back, the newest restore, by the plans that the hosts kept."""
     journals = {host: facts["member"].get("journal") or {} for host, facts in hosts.items()}
-    ids = sorted({journal["restore_id"] for journal in journals.values() if journal.get("touched")})
+    ids = _newest(journals)
     if not ids:
         findings.refuse("no restore has changed anything on these hosts, so there is nothing to roll back.", "nothing.")
         return {"cluster": name, "mode": mode}, {}
-    restore_id = ids[-1]
+    if len(ids) > 1:
+        findings.refuse(
+            f"the hosts do not agree which restore is the newest: {_who_has(ids, journals)}.",
+            "name the hosts of all but one of them in etcd_restore_exclude.",
+        )
+        return {"cluster": name, "mode": mode}, {}
+    restore_id = ids[0]
     own = {host: journal for host, journal in journals.items() if journal.get("restore_id") == restore_id}
     if mode == ROLLBACK and any(journal["started"] for journal in own.values()):
         findings.warn(
@@ -189,6 +196,21 @@ def _corrected(plan: Mapping[str, Any], member: Mapping[str, Any]) -> Mapping[st
     if not (member["running"] or member["service"].get("named")):
         return plan
     return {**plan, "member": {**plan["member"], "service": member["service"]}}
+
+
+def _newest(journals: Mapping[str, Mapping[str, Any]]) -> List[str]:
+    """The restores that are the newest on some host, and on no host older than another: one, where the hosts agree.
+
+    No clock is asked. A host that was left out of the last restore has an older one as its newest.
+    """
+    touched = [journal for journal in journals.values() if journal.get("touched")]
+    older = {restore_id for journal in touched for restore_id in journal["earlier"]}
+    return sorted({journal["restore_id"] for journal in touched} - older)
+
+
+def _who_has(ids: Sequence[str], journals: Mapping[str, Mapping[str, Any]]) -> str:
+    having = {each: [host for host, journal in journals.items() if journal.get("restore_id") == each] for each in ids}
+    return "; ".join(f"{each} on {', '.join(hosts)}" for each, hosts in having.items())
 
 
 def _already_restored(
@@ -239,8 +261,8 @@ def _new_restore(
         return {**done, "cluster": name, "mode": NOTHING, "before": view}, {}
 
     # Always new ones, also after a run that was killed while staging: what it staged may differ in the bump.
-    restore_id = moment(options.now).strftime("%Y%m%dT%H%M%SZ")
-    token = options.token or f"{name}-{restore_id}-{options.nonce}"
+    restore_id = _restore_id(name, options)
+    token = options.token or f"{name}-{restore_id}"
     seen = _highest_seen(name, {**hosts, **left_out}, snapshot, options)
     bump = _bump(hosts, seen, snapshot, options, findings)
     voters = {facts["member"]["name"]: list(facts["member"]["peer_urls"]) for facts in hosts.values()}
@@ -279,6 +301,12 @@ def _new_restore(
     cluster["spool"] = _plan_transfer(snapshot, per_host, os.path.join(options.spool, f"{name}-{restore_id}"))
     _check_spool(cluster["spool"], options, findings)
     return cluster, per_host
+
+
+def _restore_id(name: str, options: Options) -> str:
+    """For people the time; what makes it one of its kind, also among clusters of one run on one host, is what follows."""
+    own = hashlib.sha256(f"{name} {options.nonce}".encode()).hexdigest()[:8]
+    return f"{moment(options.now):%Y%m%dT%H%M%SZ}-{own}"
 
 
 def _plan_transfer(snapshot: Mapping[str, Any], per_host: Mapping[str, Any], spool: str) -> Dict[str, Any]:

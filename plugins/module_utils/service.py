@@ -22,7 +22,7 @@ from . import settings
 from ._processes import Host, etcd_processes, is_halted, uses
 from .commands import Result, Run
 from .errors import EtcdError
-from .journal import sync_folder
+from .trees import sync_folder
 
 # Seconds between two looks at a process that is to stop: it takes etcd a few hundredths.
 POLL = 0.05

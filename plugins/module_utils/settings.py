@@ -24,7 +24,7 @@ from ._command_lines import set_flag, split
 from ._names import NESTED, SECRET, check_setting, flags, setting_of, variable_of
 from .commands import Run
 from .errors import EtcdError
-from .journal import sync_folder
+from .trees import sync_folder
 
 FORMATS = {"env": _settings_env, "yaml": _settings_yaml, "unit": _settings_unit, "static_pod": _settings_pod}
 # Files of packages are replaced by their upgrades, so the changes to them go into a drop-in.

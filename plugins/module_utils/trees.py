@@ -20,7 +20,6 @@ import stat
 from typing import Any, Callable, Iterator, Mapping, Tuple
 
 from .errors import EtcdError
-from .journal import sync_folder
 from .progress import tree_size
 
 # A pipe in the place of a file would else be waited for.
@@ -265,6 +264,15 @@ def _take_after(source: int, target: int) -> None:
 
 
 # ---- small things ----------------------------------------------------------------------------------------------------
+
+
+def sync_folder(path: str) -> None:
+    """Make renames and new names in ``path`` survive a power failure."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def any_is_dir(*paths: str) -> bool:

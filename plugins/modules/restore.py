@@ -139,6 +139,12 @@ def work(module: AnsibleModule) -> dict[str, Any]:
             return _do(module, restore, phase)
         with exclusive(plan["member"]["state_dir"]), restore.progress.shown():
             return _do(module, restore, phase)
+    except OSError as error:
+        raise EtcdError(
+            f"{error.filename or plan['member']['state_dir']}: {error.strerror or error}.",
+            "see that it is there, can be written and has room, and run again.",
+            journal=restore.journal.entries(),
+        ) from error
     except EtcdError as error:
         error.context["journal"] = restore.journal.entries()
         raise
@@ -160,10 +166,11 @@ def _do(module: AnsibleModule, restore: Restore, phase: str) -> dict[str, Any]:
 
 
 def _what_is_back(restore: Restore) -> str:
-    entries = restore.journal.entries()
+    entries, unwritten = restore.journal.entries(), restore.journal.unwritten
+    said = ["Nothing had been stopped or changed on this host."]
     if any(entry["step"] == STOPPING for entry in entries):
-        return " ".join([aftermath(entries), "The old data and configuration are back on this host."]).strip()
-    return "Nothing had been stopped or changed on this host."
+        said = [aftermath(entries), "The old data and configuration are back on this host."]
+    return " ".join(filter(None, [*said, unwritten and f"It is not on record: {unwritten}"]))
 
 
 def _connection(params: dict[str, Any], plan: dict[str, Any]) -> Connection:

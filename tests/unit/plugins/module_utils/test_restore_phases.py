@@ -6,6 +6,7 @@ The service is a stand-in and the restore command only its argv; the files, the 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import itertools
 import os
@@ -130,6 +131,7 @@ class Host:
             "member": {
                 "name": "m1",
                 "state_dir": str(self.root / "state"),
+                "data_dir": str(self.live),
                 "tools": {},
                 "service": {"manager": "command"},
             },
@@ -437,7 +439,7 @@ def test_finish_says_existing(host):
     assert restore.finish()
     assert "ETCD_INITIAL_CLUSTER_STATE=existing" in host.config.read_text()
     assert restore.finish() is False
-    assert summary(str(host.root / "state"))["open"] is False
+    assert summary(str(host.root / "state"), str(host.live))["open"] is False
 
 
 def test_who_had_finished_and_proves_it_again_for_the_others_is_closed_again(host):
@@ -446,7 +448,7 @@ def test_who_had_finished_and_proves_it_again_for_the_others_is_closed_again(hos
     restore.finish()
     restore.journal.record(steps.PROVEN, checks=[])  # the run was killed before another member had finished
     restore.finish()
-    assert summary(str(host.root / "state"))["open"] is False
+    assert summary(str(host.root / "state"), str(host.live))["open"] is False
 
 
 @pytest.mark.parametrize("slow", [False, True])
@@ -515,7 +517,7 @@ def test_once_it_goes_back_no_phase_goes_forward(host, monkeypatch, left):
     changes = points(lambda _number: restore.rollback(), monkeypatch)
     for _change in range(left):
         next(changes)
-    assert summary(str(host.root / "state"))["back"] is True
+    assert summary(str(host.root / "state"), str(host.live))["back"] is True
     host.service.calls.clear()
     for phase in ("stage", "stop", "cutover", "finish"):
         with pytest.raises(EtcdError, match="was rolled back, or was about to be"):
@@ -531,7 +533,9 @@ def test_a_plan_of_what_another_restore_has_stopped_since_is_not_followed(host):
     second = host.restore(restore_id="2")
     with pytest.raises(EtcdError, match="the restore 1 has begun to stop this member since"):
         second.stage()
-    assert steps.latest(str(host.root / "state")).folder == first.journal.folder, "it is still the one to be completed"
+    assert steps.latest(str(host.root / "state"), str(host.live)).folder == first.journal.folder, (
+        "it is still the one to be completed"
+    )
     assert first.rollback() and host.db() == "old"
 
 
@@ -639,6 +643,106 @@ def points(action, monkeypatch):
                 return
             except Killed:
                 yield number
+
+
+def unwritten(action, monkeypatch, error, only_one):
+    """Run ``action`` again and again, each time with one line more that can be written, until all can; yields after each.
+
+    With ``only_one`` just that line fails; else no later one can be written either.
+    """
+    written = steps._write_synced
+    for number in itertools.count(1):
+        lines = [0]
+
+        def failing(*arguments, at=number, so_far=lines):
+            so_far[0] += 1
+            if so_far[0] == at or (so_far[0] > at and not only_one):
+                raise OSError(error, os.strerror(error), arguments[0])
+            written(*arguments)
+
+        monkeypatch.setattr(steps, "_write_synced", failing)
+        action(number)
+        monkeypatch.setattr(steps, "_write_synced", written)
+        yield number
+        if lines[0] < number:
+            return
+
+
+@pytest.mark.parametrize("slow", [False, True])
+@pytest.mark.parametrize("kind", ["directory", "contents"])
+@pytest.mark.parametrize("only_one", [True, False])
+def test_a_line_that_cannot_be_written_brings_the_old_data_back(tmp_path, monkeypatch, kind, slow, only_one):
+    """At each line of a whole restore: it is said, the old member runs with its data, and the next run ends right."""
+    made, said = [], []
+
+    def there_and_back(number):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        made.append(Host(folder, monkeypatch, kind, slow))
+        try:
+            restore = to_cutover(made[-1])
+            restore.journal.record(steps.PROVEN, checks=[])
+            restore.finish()
+            return
+        except EtcdError as problem:
+            said.append(str(problem))
+        made[-1].restore().rollback()
+
+    for number in unwritten(there_and_back, monkeypatch, errno.ENOSPC, only_one):
+        host = made[-1]
+        if len(said) < number:
+            assert host.db() == "new"
+            continue
+        assert str(host.root / "state") in said[-1] and "No space left" in said[-1] and "Next: see that" in said[-1]
+        assert host.db() == "old" and host.config.read_text() == CONFIG and host.manifest.exists()
+        assert host.service.running
+        told = summary(str(host.root / "state"), str(host.live))
+        if told.get("touched") and told["open"] and told["back"]:
+            host.restore().rollback()
+            assert host.db() == "old"
+        elif told.get("touched") and told["open"]:
+            to_end(host)
+            assert host.db() == "new" and os.path.isdir(host.aside)
+        assert host.service.running
+    assert number >= 10
+
+
+def to_end(host):
+    restore = host.restore()
+    restore.stage()
+    restore.stop()
+    restore.cutover()
+    restore.journal.record(steps.PROVEN, checks=[])
+    restore.finish()
+
+
+@pytest.mark.parametrize("slow", [False, True])
+@pytest.mark.parametrize("kind", ["directory", "contents"])
+@pytest.mark.parametrize("only_one", [True, False])
+def test_a_rollback_needs_no_line(tmp_path, monkeypatch, kind, slow, only_one):
+    """At each line of a rollback: the old data is back, it is said what is not on record, and a later rollback is at peace."""
+    made = []
+
+    def there_and_back(number):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        made.append(Host(folder, monkeypatch, kind, slow))
+        with monkeypatch.context() as patch:
+            patch.setattr(steps, "_write_synced", written)
+            restore = to_cutover(made[-1])
+        restore.rollback()
+        made[-1].unwritten = restore.journal.unwritten
+
+    written = steps._write_synced
+    for _number in unwritten(there_and_back, monkeypatch, errno.EROFS, only_one):
+        host = made[-1]
+        for _again in range(2):
+            assert host.db() == "old" and host.config.read_text() == CONFIG and host.service.running
+            told = summary(str(host.root / "state"), str(host.live))
+            assert told["back"], "no run goes forward from here"
+            host.restore().rollback()
+    assert "Read-only file system" in made[0].unwritten and made[-1].unwritten == ""
+    assert len(made) >= 5
 
 
 def killed_hosts(action, tmp_path, monkeypatch, kind, slow):
@@ -772,13 +876,13 @@ def test_the_host_boots_with_etcd_enabled_in_the_middle(tmp_path, monkeypatch, k
 
 def test_a_journal_line_cut_off_by_a_power_failure_is_no_step(tmp_path):
     journal = Journal(str(tmp_path), "1")
-    journal.open({"swaps": []})
+    journal.open({"member": {"data_dir": "/data"}, "swaps": []})
     journal.record(steps.STAGED)
     with open(os.path.join(journal.folder, "journal.jsonl"), "a") as stream:
         stream.write('{"step": "stop')
     assert journal.steps() == [steps.PLANNED, steps.STAGED]
     journal.record(steps.STOPPING)
-    assert summary(str(tmp_path))["touched"] is True
+    assert summary(str(tmp_path), "/data")["touched"] is True
 
 
 def test_two_runs_do_not_work_on_one_host_at_once(tmp_path):
@@ -787,7 +891,7 @@ def test_two_runs_do_not_work_on_one_host_at_once(tmp_path):
         pass
     with steps.exclusive(str(tmp_path), 0.1):
         pass
-    assert steps.latest(str(tmp_path)) is None, "the lock is no journal"
+    assert steps.latest(str(tmp_path), "/data") is None, "the lock is no journal"
 
 
 # ---- a process that the service manager does not own ----

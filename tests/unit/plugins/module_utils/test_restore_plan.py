@@ -220,7 +220,7 @@ def test_every_host_restores_the_same_bytes_as_itself():
         f"--initial-cluster={INITIAL}",
         "--initial-cluster-token=t",
         "--initial-advertise-peer-urls=http://10.0.0.2:2380",
-        "--data-dir=/var/lib/etcd.restore-20261124T030000Z",
+        "--data-dir=/var/lib/etcd.restore-20261124T030000Z-653df72f",
         f"--bump-revision={BUMP_MARGIN + 20}",
         "--mark-compacted",
     ]
@@ -349,8 +349,8 @@ def test_a_snapshot_on_one_member_goes_by_way_of_the_controller():
     given = hosts()
     given["host3"]["snapshots"] = [snapshot()]
     plan = make_plan(given, options(controller_snapshots=[]))["hosts"]
-    assert plan["host3"]["snapshot"]["fetch_to"] == f"/spool/etcd-20261124T030000Z/{SHA}.db"
-    assert plan["host1"]["snapshot"]["copy_from"] == f"/spool/etcd-20261124T030000Z/{SHA}.db"
+    assert plan["host3"]["snapshot"]["fetch_to"] == f"/spool/etcd-20261124T030000Z-653df72f/{SHA}.db"
+    assert plan["host1"]["snapshot"]["copy_from"] == f"/spool/etcd-20261124T030000Z-653df72f/{SHA}.db"
     assert plan["host1"]["snapshot"]["fetch_to"] == ""
 
 
@@ -366,12 +366,16 @@ def packed(path="/backups/a.db.gz", **changes):
 
 def test_a_compressed_snapshot_is_unpacked_on_the_controller_once():
     plan = make_plan(hosts(), options(controller_snapshots=[packed()]))
-    spool = f"/spool/etcd-20261124T030000Z/{SHA}.db"
+    spool = f"/spool/etcd-20261124T030000Z-653df72f/{SHA}.db"
     found = [plan["hosts"][host]["snapshot"] for host in ("host1", "host2", "host3")]
     assert [own["unpack_from"] for own in found] == ["/backups/a.db.gz", "", ""]
     assert [own["spool"] for own in found] == [spool, "", ""]
     assert {own["copy_from"] for own in found} == {spool} and {own["fetch_to"] for own in found} == {""}
-    assert plan["clusters"]["etcd"]["spool"] == {"path": "/spool/etcd-20261124T030000Z", "need": 1100, "unpacks": True}
+    assert plan["clusters"]["etcd"]["spool"] == {
+        "path": "/spool/etcd-20261124T030000Z-653df72f",
+        "need": 1100,
+        "unpacks": True,
+    }
     assert "unpacked (gzip) on the controller" in "\n".join(plan_in_words(plan))
 
 
@@ -379,7 +383,7 @@ def test_a_compressed_snapshot_on_a_host_goes_to_the_controller_as_it_is():
     given = hosts()
     given["host3"]["snapshots"] = [packed()]
     plan = make_plan(given, options(controller_snapshots=[]))["hosts"]
-    at = f"/spool/etcd-20261124T030000Z/{SHA}.db"
+    at = f"/spool/etcd-20261124T030000Z-653df72f/{SHA}.db"
     third, first = plan["host3"]["snapshot"], plan["host1"]["snapshot"]
     assert (third["fetch_from"], third["fetch_to"], third["fetch_size"]) == ("/backups/a.db.gz", at + ".packed", 300)
     assert third["transfer"] and third["spool"] == at and third["path"].endswith(f"/snapshots/{SHA[:16]}.db")
@@ -397,9 +401,9 @@ def test_data_is_swapped_beside_the_old_and_a_mount_point_by_its_contents():
     plan = make_plan(hosts(members=[mounted, member(2), member(3)]), options())["hosts"]
     inside, beside = plan["host1"]["swaps"][0], plan["host2"]["swaps"][0]
     assert inside["kind"] == "contents"
-    assert inside["staged"] == "/var/lib/etcd/.restore-20261124T030000Z"
-    assert inside["aside"] == "/var/lib/etcd/.before-20261124T030000Z"
-    assert beside["aside"] == "/var/lib/etcd.before-20261124T030000Z"
+    assert inside["staged"] == "/var/lib/etcd/.restore-20261124T030000Z-653df72f"
+    assert inside["aside"] == "/var/lib/etcd/.before-20261124T030000Z-653df72f"
+    assert beside["aside"] == "/var/lib/etcd.before-20261124T030000Z-653df72f"
 
 
 def test_a_wal_directory_of_its_own_is_swapped_too():
@@ -408,14 +412,14 @@ def test_a_wal_directory_of_its_own_is_swapped_too():
     apart["disk"] = [*apart["disk"], {"path": "/wal/etcd", "device": 2, "free": GIB, "total": GIB}]
     own = make_plan(hosts(members=[apart, member(2), member(3)]), options())["hosts"]["host1"]
     assert [swap["live"] for swap in own["swaps"]] == ["/var/lib/etcd", "/wal/etcd"]
-    assert "--wal-dir=/wal/etcd.restore-20261124T030000Z" in own["restore"]["argv"]
+    assert "--wal-dir=/wal/etcd.restore-20261124T030000Z-653df72f" in own["restore"]["argv"]
 
 
 def test_a_wal_directory_inside_the_data_directory_moves_with_it():
     within = member(1, wal_dir="/var/lib/etcd/wal")
     own = make_plan(hosts(members=[within, member(2), member(3)]), options())["hosts"]["host1"]
     assert len(own["swaps"]) == 1
-    assert "--wal-dir=/var/lib/etcd.restore-20261124T030000Z/wal" in own["restore"]["argv"]
+    assert "--wal-dir=/var/lib/etcd.restore-20261124T030000Z-653df72f/wal" in own["restore"]["argv"]
 
 
 def test_no_bump_where_the_tool_cannot_and_a_warning():
@@ -904,6 +908,7 @@ def with_journals(plan, **changes):
         own = plan["hosts"][host]
         facts["member"]["journal"] = {
             "restore_id": own["restore_id"],
+            "earlier": [],
             "plan": json.loads(json.dumps(own)),
             "step": "swapped",
             "open": True,
@@ -929,7 +934,7 @@ def test_a_run_killed_while_staging_is_planned_anew():
     again = make_plan(staged, options(now="2026-11-24T04:00:00Z", nonce="9999"))
     assert again["clusters"]["etcd"]["mode"] == "restore"
     assert again["clusters"]["etcd"]["token"] != first["clusters"]["etcd"]["token"]
-    assert {own["restore_id"] for own in again["hosts"].values()} == {"20261124T040000Z"}
+    assert {own["restore_id"] for own in again["hosts"].values()} == {"20261124T040000Z-b7b6a35e"}
 
 
 def test_a_member_that_was_late_is_completed_with_the_plan_it_has_also_where_it_was_never_stopped():
@@ -1050,7 +1055,7 @@ def test_the_words_of_a_rollback_tell_of_the_way_back():
     first = make_plan(hosts(), options())
     given = with_journals(first, all={"step": "finished", "open": False})
     text = "\n".join(plan_in_words(make_plan(given, options(rollback=True))))
-    assert "/var/lib/etcd.before-20261124T030000Z -> /var/lib/etcd\n" in text
+    assert "/var/lib/etcd.before-20261124T030000Z-653df72f -> /var/lib/etcd\n" in text
     assert "snapshot restore" not in text
 
 
@@ -1205,3 +1210,34 @@ def test_a_restore_that_goes_on_heeds_the_service_that_is_named_now():
     assert _corrected(then, {**now, "running": False})["member"]["service"]["name"] == "wrong"
     now["service"]["named"] = True
     assert _corrected(then, {**now, "running": False})["member"] == {"name": "m1", "service": now["service"]}
+
+
+def test_a_host_that_was_left_out_of_the_last_restore_does_not_decide_which_is_the_newest():
+    """Its own newest is older on all others, whatever the clock of the controller said when it was made."""
+    first = make_plan(hosts(), options(now="2026-11-24T09:00:00Z"))
+    older = first["clusters"]["etcd"]["restore_id"]
+    second = make_plan(hosts(), options(now="2026-11-24T04:00:00Z", nonce="9999"))
+    given = with_journals(second, all={"step": "finished", "open": False, "earlier": [older]})
+    given["host3"]["member"]["journal"] = with_journals(first)["host3"]["member"]["journal"]
+    plan = make_plan(given, options(rollback=True))
+    assert plan["clusters"]["etcd"]["restore_id"] == second["clusters"]["etcd"]["restore_id"]
+    assert [item["host"] for item in plan["refusals"]] == ["host3"]
+
+
+def test_hosts_that_cannot_say_which_restore_is_the_newest_are_told_apart_by_the_operator():
+    first, second = make_plan(hosts(), options()), make_plan(hosts(), options(nonce="9999"))
+    given = with_journals(second, all={"step": "finished", "open": False})
+    given["host3"]["member"]["journal"] = with_journals(first)["host3"]["member"]["journal"]
+    plan = make_plan(given, options(rollback=True))
+    assert "do not agree which restore is the newest" in causes(plan) and plan["hosts"] == {}
+    for own in (first, second):
+        assert own["clusters"]["etcd"]["restore_id"] in causes(plan)
+    assert make_plan(given, options(rollback=True, exclude=("host3",)))["refusals"] == []
+
+
+def test_restores_of_one_second_differ_also_among_the_clusters_of_one_run():
+    given = {**hosts(), **{f"w{host}": {**facts, "cluster": "west"} for host, facts in hosts().items()}}
+    west = snapshot("/w.db", manifest={"cluster": "west"}, sha256="ef" * 32)
+    plan = make_plan(given, options(controller_snapshots=[snapshot(), west]))
+    ids = {own["restore_id"] for own in plan["clusters"].values()}
+    assert len(ids | {make_plan(hosts(), options(nonce="9999"))["clusters"]["etcd"]["restore_id"]}) == 3
