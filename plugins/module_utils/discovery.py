@@ -52,7 +52,7 @@ from ._sources import (
 from ._trust import weakness
 from .commands import Run, Tools
 from .errors import EtcdError
-from .journal import open_plans
+from .journal import interrupted_elsewhere, open_plans
 from .journal import summary as journal_summary
 from .kubernetes import kubernetes_facts
 from .snapshots import told_by_data
@@ -371,6 +371,7 @@ class _Look:
             "settings": self.settings(),
             "state_dir": options["state_dir"],
             "aside_dir": options["aside_dir"],
+            "interrupted_elsewhere": interrupted_elsewhere(self.host.path(options["state_dir"]), data),
             "journal": journal_summary(self.host.path(options["state_dir"]), data),
             "log": next((path for path in self.value("log-outputs").split(",") if path.startswith("/")), ""),
             "connection": self._connection(self._own_urls(clients, listen_client, peers), tls["client"], tools),

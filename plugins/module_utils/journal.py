@@ -220,6 +220,23 @@ def open_plans(state_dir: str, data_dir: str = "") -> List[Dict[str, Any]]:
         return []
 
 
+def interrupted_elsewhere(state_dir: str, data_dir: str) -> List[Dict[str, str]]:
+    """The restores that have touched another data directory of this host and are not done: ``[{"restore_id", "cluster",
+    "data_dir"}]``. One of them may be this member's, whose data directory was changed since.
+
+    What cannot be read is told by ``summary``.
+    """
+    found = []
+    with contextlib.suppress(EtcdError, OSError):
+        for plan in open_plans(state_dir):
+            restore_id = str(plan.get("restore_id") or "")
+            if not _own(data_dir) & _data_dirs_of(plan) and Journal(state_dir, restore_id).has(STOPPING):
+                member, of = plan.get("member") or {}, plan.get("of") or {}
+                where = str(member.get("data_dir") or next(iter(_data_dirs_of(plan)), ""))
+                found.append({"restore_id": restore_id, "cluster": str(of.get("cluster") or ""), "data_dir": where})
+    return found
+
+
 def sequence_of(plan: Mapping[str, Any]) -> int:
     """Journals of earlier versions have none, and are told apart by their ids: all of them are older than those that have."""
     return int(plan.get("sequence") or 0)

@@ -172,6 +172,7 @@ MEMBER = {
     "settings": {str: _SETTING},
     "shadowed": {str: {"flag": str, "variable": str}},
     "unsettable": [{str: str}],
+    "interrupted_elsewhere": [{"restore_id": WORD, "cluster": WORD, "data_dir": WORD}],
     "journal": (_JOURNAL, _UNREADABLE, _NO_JOURNAL),
 }
 _SEEN_MEMBER = {

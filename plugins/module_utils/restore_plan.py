@@ -103,7 +103,8 @@ def _plan_cluster(
     unreadable = {host: journal for host, journal in journals.items() if journal.get("problem")}
     for host, journal in unreadable.items():
         findings.refuse(journal["problem"], journal["next_step"], host)
-    if unreadable:
+    strayed = _check_elsewhere(name, present, findings)
+    if unreadable or strayed:
         return {"cluster": name, "mode": ROLLBACK if options.rollback else RESTORE}, {}
     if options.rollback:
         return _continue(name, ROLLBACK, present, findings)
@@ -132,6 +133,23 @@ def _is_being_rolled_back(interrupted: Sequence[Mapping[str, Any]], journals: Ma
     """Whether any host has begun, or ended, to roll back a restore that others have not closed."""
     ids = {journal["restore_id"] for journal in interrupted}
     return any(journal.get("back") for journal in journals.values() if journal.get("restore_id") in ids)
+
+
+def _check_elsewhere(name: str, hosts: Mapping[str, Any], findings: Findings) -> bool:
+    """Whether a restore of this cluster waits for its end in another data directory than the member's of today."""
+    found = False
+    for host, facts in hosts.items():
+        for other in facts["member"]["interrupted_elsewhere"]:
+            if other["cluster"] == name:
+                found = True
+                findings.refuse(
+                    f"the restore {other['restore_id']} of this cluster was interrupted here, and its data directory was"
+                    f" {other['data_dir']}; now it is {facts['member']['data_dir'] or 'not known'}.",
+                    f"put {other['data_dir']} back into its configuration, or set etcd_data_dir, and run again to end that"
+                    " restore first.",
+                    host,
+                )
+    return found
 
 
 def _check_same_snapshot(interrupted: Sequence[Mapping[str, Any]], options: Options, findings: Findings) -> None:

@@ -148,3 +148,21 @@ def test_the_open_restores_of_a_host_are_one_a_member(tmp_path):
     assert [plan["sequence"] for plan in steps.open_plans(str(tmp_path), DATA)] == [2]
     (tmp_path / "restores" / "2" / "plan.json").write_text("{")
     assert steps.open_plans(str(tmp_path)) == []
+
+
+def test_an_interrupted_restore_of_another_data_directory_is_told_with_its_cluster(tmp_path):
+    for name, done in (
+        ("old", [steps.STOPPING]),
+        ("staged", [steps.STAGED]),
+        ("done", [steps.STOPPING, steps.FINISHED]),
+    ):
+        journal = Journal(str(tmp_path), name)
+        member = {"data_dir": f"/var/lib/{name}"}
+        journal.open(
+            {"restore_id": name, "member": member, "swaps": [], "of": {"cluster": "etcd", "revision": 1, "seen": 0}}
+        )
+        for step in done:
+            journal.record(step)
+    told = [{"restore_id": "old", "cluster": "etcd", "data_dir": "/var/lib/old"}]
+    assert steps.interrupted_elsewhere(str(tmp_path), DATA) == told
+    assert steps.interrupted_elsewhere(str(tmp_path), "/var/lib/old") == []

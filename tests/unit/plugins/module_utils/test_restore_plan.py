@@ -101,6 +101,7 @@ def member(number, version="3.5.35", **changes):
             "bin_dir": "/usr/bin",
         },
         "journal": {},
+        "interrupted_elsewhere": [],
         "kubernetes": {"pods": [], "kubelet": False, "running": [], "keys": None},
         "unsettable": [],
         "shadowed": {},
@@ -1241,3 +1242,12 @@ def test_restores_of_one_second_differ_also_among_the_clusters_of_one_run():
     plan = make_plan(given, options(controller_snapshots=[snapshot(), west]))
     ids = {own["restore_id"] for own in plan["clusters"].values()}
     assert len(ids | {make_plan(hosts(), options(nonce="9999"))["clusters"]["etcd"]["restore_id"]}) == 3
+
+
+@pytest.mark.parametrize(("cluster", "refused"), [("etcd", True), ("etcd-events", False)])
+def test_an_interrupted_restore_in_a_data_directory_of_before_is_ended_first(cluster, refused):
+    """Another cluster's on the same host is none of ours."""
+    other = {"restore_id": "1", "cluster": cluster, "data_dir": "/var/lib/old"}
+    plan = make_plan(broken(lambda found, _facts: found.update(interrupted_elsewhere=[other])), options())
+    words = "host3: the restore 1 of this cluster was interrupted here, and its data directory was /var/lib/old"
+    assert (words in causes(plan)) is refused and bool(plan["refusals"]) is refused
