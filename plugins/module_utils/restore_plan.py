@@ -126,7 +126,12 @@ def _plan_cluster(
 def _interrupted(journals: Mapping[str, Mapping[str, Any]]) -> List[Mapping[str, Any]]:
     """The open journals of a restore that has already stopped something on any host, if there are any."""
     begun = {journal["restore_id"] for journal in journals.values() if journal.get("touched")}
-    return [journal for journal in journals.values() if journal.get("open") and journal["restore_id"] in begun]
+    waiting = [journal for journal in journals.values() if journal.get("open") and journal["restore_id"] in begun]
+    if any(journal.get("touched") for journal in waiting):
+        return waiting
+    # What was only staged, where all that was touched is back already, holds nothing that its snapshot does not.
+    over = {journal["restore_id"] for journal in journals.values() if journal.get("touched") and journal.get("back")}
+    return [journal for journal in waiting if journal["restore_id"] not in over]
 
 
 def _is_being_rolled_back(interrupted: Sequence[Mapping[str, Any]], journals: Mapping[str, Mapping[str, Any]]) -> bool:

@@ -970,6 +970,15 @@ def test_a_host_that_vanished_while_the_others_rolled_back_is_rolled_back_too():
     assert "run again" in plan["warnings"][0]["cause"]
 
 
+def test_a_host_that_had_only_staged_when_the_others_rolled_back_is_planned_anew():
+    """Its host died before it was touched, and all others are back: nothing is left to be ended."""
+    first = make_plan(hosts(), options())
+    given = with_journals(first, all={"step": "rolled_back", "open": False, "touched": True, "back": True})
+    given["host1"]["member"]["journal"].update(step="staged", open=True, touched=False, back=False)
+    plan = make_plan(given, options(nonce="9999"))
+    assert plan["refusals"] == [] and plan["clusters"]["etcd"]["mode"] == "restore"
+
+
 def test_a_rollback_that_was_killed_goes_on_rolling_back():
     first = make_plan(hosts(), options())
     given = with_journals(first, host2={"step": "put_back", "back": True})
