@@ -651,20 +651,21 @@ def unwritten(action, monkeypatch, error, only_one):
     With ``only_one`` just that line fails; else no later one can be written either.
     """
     written = steps._write_synced
+    at, so_far = [0], [0]
+
+    def failing(*arguments):
+        so_far[0] += 1
+        if so_far[0] == at[0] or (so_far[0] > at[0] and not only_one):
+            raise OSError(error, os.strerror(error), arguments[0])
+        written(*arguments)
+
     for number in itertools.count(1):
-        lines = [0]
-
-        def failing(*arguments, at=number, so_far=lines):
-            so_far[0] += 1
-            if so_far[0] == at or (so_far[0] > at and not only_one):
-                raise OSError(error, os.strerror(error), arguments[0])
-            written(*arguments)
-
+        at[0], so_far[0] = number, 0
         monkeypatch.setattr(steps, "_write_synced", failing)
         action(number)
         monkeypatch.setattr(steps, "_write_synced", written)
         yield number
-        if lines[0] < number:
+        if so_far[0] < number:
             return
 
 
