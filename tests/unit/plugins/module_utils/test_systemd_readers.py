@@ -46,6 +46,9 @@ PIECES = [
     "\\'", "\\q", 'B="', "Environment=", "ExecStart=/bin/true ", "[Service]\n", "\r\n",
 ]  # fmt: skip
 
+# make's own place for temporary files is none of a system manager's, whose %T and %V it would be.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in ("TMPDIR", "TEMP", "TMP")}
+
 
 def mutated(text, dice):
     for _mutation in range(dice.randint(1, 3)):
@@ -123,7 +126,7 @@ def units_by_systemd(folder, texts):
         paths[-1].write_bytes(text.encode())
     shown = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", *map(str, paths)],
-        env={**os.environ, "SYSTEMD_LOG_LEVEL": "debug", "SYSTEMD_LOG_TARGET": "console", "SYSTEMD_UNIT_PATH": f"{folder}:"},
+        env={**ENVIRONMENT, "SYSTEMD_LOG_LEVEL": "debug", "SYSTEMD_LOG_TARGET": "console", "SYSTEMD_UNIT_PATH": f"{folder}:"},
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False,
     )  # fmt: skip
     shutil.rmtree(folder)
