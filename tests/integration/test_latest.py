@@ -18,6 +18,7 @@ import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils import snapshots
 from ansible_collections.quorum.etcd.plugins.module_utils.errors import EtcdError
 from conftest import BACKUP, CHECKOUT, CONFIRM, RESTORE, STATUS, play, seeded
+from etcd_binaries import obtain
 from lab import Lab
 
 FIXTURES = CHECKOUT / "tests" / "unit" / "fixtures"
@@ -75,7 +76,7 @@ def harmed(data: bytes, chance: random.Random) -> bytes:
 @pytest.mark.parametrize("line", ["3.5", "3.6"])
 def test_what_etcds_own_tool_reads_of_a_harmed_snapshot_is_read_the_same_or_refused(line: str, tmp_path: Path) -> None:
     """FUZZ_SEED draws others, FUZZ_ROUNDS more of them."""
-    tool = CHECKOUT / ".cache" / "etcd" / line / "etcdutl"
+    tool = obtain(line) / "etcdutl"
     real = gzip.decompress((FIXTURES / f"snapshot-{line}.db.gz").read_bytes())
     path, same, refused = tmp_path / "s.db", 0, 0
     for number in range(ROUNDS):
