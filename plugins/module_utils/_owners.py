@@ -10,7 +10,7 @@ import os
 import re
 from typing import Iterator, List, NamedTuple
 
-from ._processes import Host, parent_of
+from ._processes import Host, command_lines, parent_of
 
 # Programs that look after others, inside a unit of their own: systemd does not know what it is that they start.
 SUPERVISORS = ("supervisord", "runsv", "s6-supervise", "perpd", "monit", "circusd", "pm2", "god")
@@ -113,8 +113,8 @@ def _programs_above(host: Host, pid: int) -> Iterator[str]:
 
 def runs_server(host: Host, distribution: str) -> bool:
     """Whether ``rke2 server``, or one of its like, runs: its agents have no etcd."""
-    for pid in filter(str.isdigit, host.list("/proc")):
-        words = (host.read(f"/proc/{pid}/cmdline") or "").replace("\0", " ").split()
+    for _pid, given in command_lines(host):
+        words = " ".join(given).split()  # it writes its whole title into the first word
         if words[1:2] in (["server"], ["controller"]) and os.path.basename(words[0]) == distribution:
             return True
     return False

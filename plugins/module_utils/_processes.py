@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Dict, List, NamedTuple, Optional
+from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from . import settings
 from ._names import flags, is_variable, setting_of
@@ -92,11 +92,17 @@ def etcd_processes(host: Host) -> List[Process]:
 
 def runs_kubelet(host: Host) -> bool:
     """Whether a kubelet runs, by itself or inside of a program that is several in one."""
+    return any(
+        os.path.basename(words[0]) in KUBELETS or words[1:2] == ["kubelet"] for _pid, words in command_lines(host)
+    )
+
+
+def command_lines(host: Host) -> Iterator[Tuple[int, List[str]]]:
+    """Every process that has a command line, with its words; the kernel's own threads and zombies have none."""
     for pid in filter(str.isdigit, host.list("/proc")):
         words = (host.read(f"/proc/{pid}/cmdline") or "").split("\0")
-        if os.path.basename(words[0]) in KUBELETS or words[1:2] == ["kubelet"]:
-            return True
-    return False
+        if words != [""]:
+            yield int(pid), words
 
 
 def _process(host: Host, pid: int) -> Optional[Process]:

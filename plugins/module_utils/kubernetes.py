@@ -17,7 +17,7 @@ import re
 import time
 from typing import Any, Callable, Dict, List, Mapping, Sequence
 
-from ._processes import Host, runs_kubelet
+from ._processes import Host, command_lines, runs_kubelet
 from .errors import EtcdError
 from .service import move_file
 from .settings import parked_manifest
@@ -51,12 +51,11 @@ def kubernetes_facts(host: Host, manifest: str, state_dir: str) -> Dict[str, Any
 
 def pids_of(host: Host, name: str) -> List[int]:
     """The processes that were started as ``name``, or as its part of a program that is several in one."""
-    found = []
-    for pid in filter(str.isdigit, host.list("/proc")):
-        words = (host.read(f"/proc/{pid}/cmdline") or "").split("\0")
-        if os.path.basename(words[0]) == name or (os.path.basename(words[0]) == "hyperkube" and name in words[1:2]):
-            found.append(int(pid))
-    return sorted(found)
+    return sorted(
+        pid
+        for pid, words in command_lines(host)
+        if os.path.basename(words[0]) == name or (os.path.basename(words[0]) == "hyperkube" and name in words[1:2])
+    )
 
 
 def _manifests(host: Host, folder: str, state_dir: str) -> List[str]:
