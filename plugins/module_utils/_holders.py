@@ -17,12 +17,11 @@ from typing import Callable, Iterator, List, NamedTuple, Optional, Sequence, Set
 from ._owners import in_words, owner_of
 from ._processes import Host, Process, etcd_processes, uses
 from .errors import EtcdError
+from .trees import OURS
 
 # Seconds that a reader which only passes by (du, a backup) and the last breath of a process are waited for.
 PATIENCE = 2.0
 POLL = 0.1
-# What a restore keeps inside of a mount point is not the member's.
-OURS = (".restore-", ".before-", ".rolled-back-")
 
 
 class Holder(NamedTuple):

@@ -63,6 +63,7 @@ from .tools import (
     look_in_image,
     tools_as_dict,
 )
+from .trees import OURS
 
 DEFAULT_UNIT = "etcd"
 DEFAULTS = {
@@ -74,7 +75,7 @@ DEFAULTS = {
 }  # fmt: skip
 # Names in a data directory that say nothing about whose it is: a mount point's own, and what a restore stages in one.
 _WILDCARDS = ("0.0.0.0", "::")
-NOT_DATA = ("lost+found", ".restore-", ".before-", ".rolled-back-")
+NOT_DATA = ("lost+found", *OURS)
 # etcd's own names there: its data, that of a proxy (to 3.5), and the certificates that it makes itself (auto-tls).
 ETCDS_OWN = ("member", "proxy", "fixtures")
 LISTED = 20

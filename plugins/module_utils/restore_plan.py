@@ -36,9 +36,9 @@ from .tools import kept_tools, tools_from_dict
 from .verdict import RESTART
 
 # etcd's disaster recovery guide bumps by this many revisions: a week of 1,500 writes a second.
+BUMP_MARGIN = 1_000_000_000
 # What the proof writes and deletes; no client has written that.
 OWN_REVISIONS = 2
-BUMP_MARGIN = 1_000_000_000
 
 RESTORE, RESUME, ROLLBACK, NOTHING = "restore", "resume", "rollback", "nothing"
 

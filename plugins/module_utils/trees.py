@@ -26,6 +26,8 @@ from .progress import tree_size
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _FOLDER = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
 _CHUNK = 1 << 20
+# How the names begin of what a restore keeps inside of a mount point.
+OURS = (".restore-", ".before-", ".rolled-back-")
 
 
 # ---- whose it is, and on the disk ------------------------------------------------------------------------------------
@@ -122,7 +124,7 @@ def move_out(kind: str, live: str, aside: str) -> None:
             os.rename(live, aside)
             sync_folder(os.path.dirname(aside))
         return
-    names = [name for name in os.listdir(live) if not _is_ours(name) and name != "lost+found"]
+    names = [name for name in os.listdir(live) if not name.startswith(OURS) and name != "lost+found"]
     if not names:
         return
     os.makedirs(aside, mode=0o700, exist_ok=True)
@@ -168,10 +170,6 @@ def free_name(path: str) -> str:
     while os.path.lexists(f"{path}-{number}"):
         number += 1
     return f"{path}-{number}"
-
-
-def _is_ours(name: str) -> bool:
-    return name.startswith((".restore-", ".before-", ".rolled-back-"))
 
 
 # ---- moved to another file system ------------------------------------------------------------------------------------
