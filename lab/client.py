@@ -265,22 +265,20 @@ class Gap(NamedTuple):
         return self.end - self.start
 
 
-class Writer:
-    """A context manager that writes a counter through whichever endpoint answers, and times the gaps.
+class InBackground:
+    """A context manager that calls `_work` in a thread of its own; it goes on until `over` says that the block has ended.
 
-    An endpoint is a URL, or a Client where TLS or a user is needed. `interval` and `timeout` (of the clients made here)
-    in seconds: a gap is known to about the greater of the two.
+    An endpoint is a URL, or a Client where TLS or a user is needed. `interval` and `timeout` (of the clients made here) are
+    in seconds.
     """
 
-    def __init__(self, endpoints: Sequence[str | Client], interval: float = 0.02, timeout: float = 0.5) -> None:
+    def __init__(self, endpoints: Sequence[str | Client], interval: float, timeout: float = 0.5) -> None:
         self._clients = [one if isinstance(one, Client) else Client(one, timeout) for one in endpoints]
         self._interval = interval
         self._end = threading.Event()
-        self._thread = threading.Thread(target=self._write, name="writer", daemon=True)
-        self.acknowledged: list[float] = []  # times of time.monotonic()
-        self.failed = 0
+        self._thread = threading.Thread(target=self._work, name=type(self).__name__, daemon=True)
 
-    def __enter__(self) -> Writer:
+    def __enter__(self) -> Any:
         self._thread.start()
         return self
 
@@ -288,9 +286,28 @@ class Writer:
         self._end.set()
         self._thread.join()
 
-    def _write(self) -> None:
+    def over(self) -> bool:
+        """Whether the block has ended, after at most one interval."""
+        return self._end.wait(self._interval)
+
+    def _work(self) -> None:
+        raise NotImplementedError
+
+
+class Writer(InBackground):
+    """A context manager that writes a counter through whichever endpoint answers, and times the gaps.
+
+    A gap is known to about the greater of `interval` and `timeout`.
+    """
+
+    def __init__(self, endpoints: Sequence[str | Client], interval: float = 0.02, timeout: float = 0.5) -> None:
+        super().__init__(endpoints, interval, timeout)
+        self.acknowledged: list[float] = []  # times of time.monotonic()
+        self.failed = 0
+
+    def _work(self) -> None:
         current = 0
-        while not self._end.wait(self._interval):
+        while not self.over():
             try:
                 self._clients[current].put(WRITER_KEY, b"%d" % len(self.acknowledged))
                 self.acknowledged.append(time.monotonic())

@@ -4,11 +4,10 @@
 from __future__ import annotations
 
 import base64
-import threading
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from client import Client, GatewayError
+from client import Client, GatewayError, InBackground
 
 PREFIX = b"kept/"
 
@@ -20,27 +19,16 @@ class Kept(NamedTuple):
     cluster_id: int
 
 
-class Keeper:
+class Keeper(InBackground):
     """A context manager that writes a new key each time, through whichever endpoint answers, and keeps what was acknowledged."""
 
     def __init__(self, endpoints: Sequence[str], interval: float = 0.05) -> None:
-        self._clients = [Client(one, 0.5) for one in endpoints]
-        self._interval = interval
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._write, name="keeper", daemon=True)
+        super().__init__(endpoints, interval)
         self.acknowledged: list[Kept] = []
 
-    def __enter__(self) -> Keeper:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_exc: object) -> None:
-        self._end.set()
-        self._thread.join()
-
-    def _write(self) -> None:
+    def _work(self) -> None:
         number = current = 0
-        while not self._end.wait(self._interval):
+        while not self.over():
             key, number = b"%s%s-%06d" % (PREFIX, b"%x" % id(self), number), number + 1
             try:
                 answer = self._clients[current].call("kv/put", {"key": base64.b64encode(key).decode()})

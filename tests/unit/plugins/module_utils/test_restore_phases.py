@@ -619,6 +619,11 @@ def test_where_the_tool_fails_the_bytes_are_named_if_they_are_to_blame(host, dam
     assert not os.path.exists(host.staged)
 
 
+def another_host(folder, monkeypatch, kind, slow):
+    folder.mkdir()
+    return Host(folder, monkeypatch, kind, slow)
+
+
 def points(action, monkeypatch):
     """Run ``action`` again and again, each time killed one change later, until it gets through; yields after each kill."""
     left = [0]
@@ -677,9 +682,7 @@ def test_a_line_that_cannot_be_written_brings_the_old_data_back(tmp_path, monkey
     made, said = [], []
 
     def there_and_back(number):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        made.append(Host(folder, monkeypatch, kind, slow))
+        made.append(another_host(tmp_path / str(number), monkeypatch, kind, slow))
         try:
             restore = to_cutover(made[-1])
             restore.journal.record(steps.PROVEN, checks=[])
@@ -725,9 +728,7 @@ def test_a_rollback_needs_no_line(tmp_path, monkeypatch, kind, slow, only_one):
     made = []
 
     def there_and_back(number):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        made.append(Host(folder, monkeypatch, kind, slow))
+        made.append(another_host(tmp_path / str(number), monkeypatch, kind, slow))
         with monkeypatch.context() as patch:
             patch.setattr(steps, "_write_synced", written)
             restore = to_cutover(made[-1])
@@ -751,9 +752,7 @@ def killed_hosts(action, tmp_path, monkeypatch, kind, slow):
     made = []
 
     def on_a_new_host(number):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        made.append(Host(folder, monkeypatch, kind, slow))
+        made.append(another_host(tmp_path / str(number), monkeypatch, kind, slow))
         action(made[-1])
 
     for _number in points(on_a_new_host, monkeypatch):

@@ -4,7 +4,7 @@
 """The readers of units and environment files against systemd's own: they read the same, or refuse.
 
 ``systemd-analyze verify`` shows how it reads a unit, and the generator of environment.d how it reads an environment file;
-neither needs a running systemd. Another seed and more rounds: ``QUORUM_FUZZ_SEED=12 QUORUM_FUZZ_ROUNDS=5000 pytest ...``.
+neither needs a running systemd. Another seed and more rounds: ``FUZZ_SEED=12 FUZZ_ROUNDS=5000 pytest ...``.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from ansible_collections.quorum.etcd.plugins.module_utils._processes import Host
 from ansible_collections.quorum.etcd.plugins.module_utils._sources import Unit, _Specifiers, unit_sources
 from ansible_collections.quorum.etcd.plugins.module_utils.errors import EtcdError
 
-SEED = int(os.environ.get("QUORUM_FUZZ_SEED", "11"))
-ROUNDS = int(os.environ.get("QUORUM_FUZZ_ROUNDS", "200"))
+SEED = int(os.environ.get("FUZZ_SEED", "11"))
+ROUNDS = int(os.environ.get("FUZZ_ROUNDS", "200"))
 GENERATOR = "/usr/lib/systemd/user-environment-generators/30-systemd-environment-d-generator"
 CONTROL = re.compile(r"[\x00-\x1f]")  # systemd shows these in ways of its own
 

@@ -16,8 +16,8 @@ from ansible_collections.quorum.etcd.plugins.module_utils import _yaml_lines, se
 from ansible_collections.quorum.etcd.plugins.module_utils.errors import EtcdError
 
 NOTHING = ("", "~", "null", "Null", "NULL")
-SEED = int(os.environ.get("QUORUM_FUZZ_SEED", "11"))
-ROUNDS = int(os.environ.get("QUORUM_FUZZ_ROUNDS", "3000"))
+SEED = int(os.environ.get("FUZZ_SEED", "11"))
+ROUNDS = int(os.environ.get("FUZZ_ROUNDS", "3000"))
 
 DOCUMENTS = [
     "name: m1\ndata-dir: /var/lib/etcd  # here\ninitial-cluster: >-\n  m1=http://a:2380,\n  m2=http://b:2380\n\nx: y\n",
