@@ -49,9 +49,10 @@ lab-down: venv ## stop the lab; its data stay
 lab-status: venv ## what the lab's members say
 	@$(LAB) status
 
-lint: venv ## ruff, yamllint, vermin and ansible-lint
+lint: venv ## ruff, the rooms' contract, yamllint, vermin and ansible-lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	PYTHONPATH=plugins $(BIN)/lint-imports --no-cache --no-logo
 	$(BIN)/yamllint --strict .
 	$(BIN)/vermin --quiet --no-tips --violations --eval-annotations --target=3.8- $(UTILS)
 	$(BIN)/ansible-lint --offline --profile production
@@ -101,7 +102,7 @@ benchmark: images ## this collection, a plain playbook and the machine's limit s
 
 SUITE ?= bookworm trixie
 # A bare Debian in a folder has no systemd to ask; no test is to be skipped there.
-NO_SYSTEMD = --ignore=tests/unit/plugins/module_utils/test_systemd_readers.py
+NO_SYSTEMD = --ignore=tests/unit/plugins/module_utils/host/settings/test_systemd_readers.py
 bare: venv go ## the demo and some of make test on a bare Debian 12 and 13, as README has them; root only (SUITE=trixie: there)
 	tests/hosts/engine.sh
 	for suite in $(SUITE); do $(BIN)/python tests/hosts/bare.py $$suite --with-etcd demo "test-unit PYTEST_OPTIONS='--sample 1/20 $(NO_SYSTEMD)'" \

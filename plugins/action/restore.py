@@ -11,9 +11,9 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.quorum.etcd.plugins.module_utils.errors import has_failed
-from ansible_collections.quorum.etcd.plugins.module_utils.journal import PROVEN, SERVING, STARTED
-from ansible_collections.quorum.etcd.plugins.module_utils.verdict import INCOMPLETE, stays_in_words, together
+from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import has_failed
+from ansible_collections.quorum.etcd.plugins.module_utils.core.journal import PROVEN, SERVING, STARTED
+from ansible_collections.quorum.etcd.plugins.module_utils.restore.verdict import INCOMPLETE, stays_in_words, together
 from ansible_collections.quorum.etcd.plugins.plugin_utils.ticker import Ticker, file_on_host
 from ansible_collections.quorum.etcd.plugins.plugin_utils.wire import bound_silence
 

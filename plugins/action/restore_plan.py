@@ -12,10 +12,11 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible_collections.quorum.etcd.plugins.module_utils.restore_plan import Options, confirmation, make_plan
-from ansible_collections.quorum.etcd.plugins.module_utils.restore_text import plan_in_words, refusals_in_words
-from ansible_collections.quorum.etcd.plugins.module_utils.snapshots import look, recorded_revisions
-from ansible_collections.quorum.etcd.plugins.module_utils.status_text import unseen
+from ansible_collections.quorum.etcd.plugins.module_utils.report.status import unseen
+from ansible_collections.quorum.etcd.plugins.module_utils.restore.plan import Options, confirmation, make_plan
+from ansible_collections.quorum.etcd.plugins.module_utils.restore.text import plan_in_words, refusals_in_words
+from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.catalogue import look
+from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.manifest import recorded_revisions
 from ansible_collections.quorum.etcd.plugins.plugin_utils.answers import answers_of
 from ansible_collections.quorum.etcd.plugins.plugin_utils.local import free_bytes, is_writable, run
 from ansible_collections.quorum.etcd.plugins.plugin_utils.lockstep import out_of_step

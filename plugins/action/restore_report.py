@@ -14,16 +14,16 @@ from typing import Any
 
 from ansible import context
 from ansible.plugins.action import ActionBase
-from ansible_collections.quorum.etcd.plugins.module_utils import report_files
-from ansible_collections.quorum.etcd.plugins.module_utils.report import (
+from ansible_collections.quorum.etcd.plugins.module_utils.report import files as report_files
+from ansible_collections.quorum.etcd.plugins.module_utils.report.data import (
     Given,
     build,
     failed_answers,
     gather,
     unplanned,
 )
-from ansible_collections.quorum.etcd.plugins.module_utils.report_page import render
-from ansible_collections.quorum.etcd.plugins.module_utils.report_text import Invocation, closing_lines, invocation
+from ansible_collections.quorum.etcd.plugins.module_utils.report.page import render
+from ansible_collections.quorum.etcd.plugins.module_utils.report.text import Invocation, closing_lines, invocation
 
 OPTIONS: dict[str, Any] = {
     "folder": {"type": "path", "default": "~/.local/state/quorum-etcd/reports"},

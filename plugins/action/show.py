@@ -10,7 +10,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.quorum.etcd.plugins.module_utils.words import printable
+from ansible_collections.quorum.etcd.plugins.module_utils.core.text import printable
 
 
 class ActionModule(ActionBase):

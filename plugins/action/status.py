@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.quorum.etcd.plugins.module_utils.status_text import Seen, problem, status_in_words, unseen
+from ansible_collections.quorum.etcd.plugins.module_utils.report.status import Seen, problem, status_in_words, unseen
 from ansible_collections.quorum.etcd.plugins.plugin_utils.answers import answers_of
 
 OPTIONS: dict[str, Any] = {

@@ -18,8 +18,8 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible_collections.quorum.etcd.plugins.module_utils._packed import unpack
-from ansible_collections.quorum.etcd.plugins.module_utils.errors import EtcdError
+from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
+from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.packed import unpack
 from ansible_collections.quorum.etcd.plugins.plugin_utils.local import run
 from ansible_collections.quorum.etcd.plugins.plugin_utils.ticker import Moved, Ticker
 from ansible_collections.quorum.etcd.plugins.plugin_utils.wire import MARK, Wire, WireError

@@ -12,8 +12,8 @@ from typing import Any, Callable, Dict, Sequence
 
 from ansible.module_utils.basic import AnsibleModule
 
-from .commands import Connection, Result, Run, asks_version, misleading
-from .errors import EtcdError
+from .core.errors import EtcdError
+from .etcd.commands import Connection, Result, Run, asks_version, misleading
 
 # Seconds that a program may take to say its version; it is killed then.
 VERSION_TIMEOUT = 10.0

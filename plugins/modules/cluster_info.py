@@ -219,10 +219,10 @@ text:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.quorum.etcd.plugins.module_utils.cluster import observe
+from ansible_collections.quorum.etcd.plugins.module_utils.etcd.cluster import observe
+from ansible_collections.quorum.etcd.plugins.module_utils.etcd.words import cluster_in_words
 from ansible_collections.quorum.etcd.plugins.module_utils.glue import CONNECTION_OPTIONS, answer, connection, runner
-from ansible_collections.quorum.etcd.plugins.module_utils.tools import find_tools
-from ansible_collections.quorum.etcd.plugins.module_utils.words import cluster_in_words
+from ansible_collections.quorum.etcd.plugins.module_utils.host.tools import find_tools
 
 
 def work(module: AnsibleModule) -> dict[str, Any]:

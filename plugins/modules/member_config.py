@@ -100,9 +100,9 @@ from datetime import datetime, timezone
 from typing import Any, Dict
 
 from ansible.module_utils.basic import AnsibleModule
-
-from ..module_utils import glue, settings
-from ..module_utils.discovery import discover
+from ansible_collections.quorum.etcd.plugins.module_utils import glue
+from ansible_collections.quorum.etcd.plugins.module_utils.host.discovery import discover
+from ansible_collections.quorum.etcd.plugins.module_utils.host.settings import edits as settings
 
 
 def work(module: AnsibleModule) -> Dict[str, Any]:

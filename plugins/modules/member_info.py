@@ -228,14 +228,14 @@ from dataclasses import replace
 from typing import Any, Dict, Optional
 
 from ansible.module_utils.basic import AnsibleModule
-
-from ..module_utils import glue
-from ..module_utils.cluster import observe, reach
-from ..module_utils.commands import Run
-from ..module_utils.discovery import discover
-from ..module_utils.quorum import DOWN
-from ..module_utils.snapshots import look, recorded_revisions
-from ..module_utils.tools import tools_from_dict
+from ansible_collections.quorum.etcd.plugins.module_utils import glue
+from ansible_collections.quorum.etcd.plugins.module_utils.etcd.cluster import observe, reach
+from ansible_collections.quorum.etcd.plugins.module_utils.etcd.commands import Run
+from ansible_collections.quorum.etcd.plugins.module_utils.etcd.quorum import DOWN
+from ansible_collections.quorum.etcd.plugins.module_utils.host.discovery import discover
+from ansible_collections.quorum.etcd.plugins.module_utils.host.tools import tools_from_dict
+from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.catalogue import look
+from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.manifest import recorded_revisions
 
 
 def work(module: AnsibleModule) -> Dict[str, Any]:

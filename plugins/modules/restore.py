@@ -120,13 +120,13 @@ summary:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.quorum.etcd.plugins.module_utils.commands import Connection
-from ansible_collections.quorum.etcd.plugins.module_utils.errors import EtcdError
+from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
+from ansible_collections.quorum.etcd.plugins.module_utils.core.journal import STOPPING, exclusive
+from ansible_collections.quorum.etcd.plugins.module_utils.etcd.commands import Connection
 from ansible_collections.quorum.etcd.plugins.module_utils.glue import CONNECTION_OPTIONS, answer, runner
-from ansible_collections.quorum.etcd.plugins.module_utils.journal import STOPPING, exclusive
-from ansible_collections.quorum.etcd.plugins.module_utils.proof import closing_table
-from ansible_collections.quorum.etcd.plugins.module_utils.restore_phases import Restore
-from ansible_collections.quorum.etcd.plugins.module_utils.verdict import aftermath
+from ansible_collections.quorum.etcd.plugins.module_utils.restore.phases import Restore
+from ansible_collections.quorum.etcd.plugins.module_utils.restore.proof import closing_table
+from ansible_collections.quorum.etcd.plugins.module_utils.restore.verdict import aftermath
 
 PHASES = ("stage", "stop", "cutover", "prove", "agree", "judge", "finish", "rollback")
 

@@ -138,12 +138,12 @@ import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.quorum.etcd.plugins.module_utils import snapshots
-from ansible_collections.quorum.etcd.plugins.module_utils.cluster import observe
+from ansible_collections.quorum.etcd.plugins.module_utils.etcd.cluster import observe
+from ansible_collections.quorum.etcd.plugins.module_utils.etcd.source import source_endpoint
 from ansible_collections.quorum.etcd.plugins.module_utils.glue import CONNECTION_OPTIONS, answer, connection, runner
-from ansible_collections.quorum.etcd.plugins.module_utils.source import source_endpoint
-from ansible_collections.quorum.etcd.plugins.module_utils.tools import find_tools
-from ansible_collections.quorum.etcd.plugins.module_utils.usable import concerns
+from ansible_collections.quorum.etcd.plugins.module_utils.host.tools import find_tools
+from ansible_collections.quorum.etcd.plugins.module_utils.snapshot import save, scratch
+from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.usable import concerns
 
 
 def work(module: AnsibleModule) -> dict[str, Any]:
@@ -156,12 +156,12 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         size = source.get("db_size", 0)
         told = {"path": given["dest"], "endpoint": endpoint, "size": size, "concerns": [], "manifest": {}}
         return {"changed": True, **told}
-    snapshots.make_folder(given["dest"])
+    scratch.make_folder(given["dest"])
     extra = {"cluster": given["cluster"], "source_host": socket.gethostname()}
     # A hash is the source's own: it is worth keeping only where it is known at which revision it was made.
     if source.get("hash") is not None and view["hash_revision"]:
         extra.update(hashkv=source["hash"], hashkv_revision=view["hash_revision"])
-    manifest = snapshots.save(run, tools, to, endpoint, given["dest"], given["name"], time.time(), extra)
+    manifest = save.save(run, tools, to, endpoint, given["dest"], given["name"], time.time(), extra)
     path = os.path.join(given["dest"], manifest["file"])
     found = [found.in_words for found in concerns(manifest["alarms"], manifest["size"], given["settings"])]
     told = {"path": path, "endpoint": endpoint, "size": manifest["size"], "concerns": found, "manifest": manifest}

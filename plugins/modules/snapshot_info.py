@@ -221,7 +221,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.quorum.etcd.plugins.module_utils.glue import answer, runner
-from ansible_collections.quorum.etcd.plugins.module_utils.snapshots import (
+from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.catalogue import (
     ALL,
     NEWEST,
     NONE,
@@ -230,7 +230,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils.snapshots import (
     folder_problem,
     newest_good,
 )
-from ansible_collections.quorum.etcd.plugins.module_utils.words import backups_in_words
+from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.words import backups_in_words
 
 
 def work(module: AnsibleModule) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.quorum.etcd.plugins.module_utils.status_text import Seen
+from ansible_collections.quorum.etcd.plugins.module_utils.report.status import Seen
 
 
 def answers_of(task_vars: Mapping[str, Any], look: str, view: str = "", backups: str = "") -> dict[str, Seen]:

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 from typing import Sequence
 
-from ansible_collections.quorum.etcd.plugins.module_utils.commands import Result, misleading
+from ansible_collections.quorum.etcd.plugins.module_utils.etcd.commands import Result, misleading
 
 
 def run(argv: Sequence[str], env: dict[str, str]) -> Result:

@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import Any, Callable, Mapping, NamedTuple
 
 from ansible.utils.display import Display
-from ansible_collections.quorum.etcd.plugins.module_utils.progress import how_far
+from ansible_collections.quorum.etcd.plugins.module_utils.core.progress import how_far
 
 EVERY = 5.0  # seconds between two lines about one host
 PATIENCE = 3.0  # seconds: what is quicker is not spoken of

@@ -15,8 +15,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from ansible_collections.quorum.etcd.plugins.module_utils import snapshots
-from ansible_collections.quorum.etcd.plugins.module_utils.errors import EtcdError
+from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
+from ansible_collections.quorum.etcd.plugins.module_utils.etcd import database
 from conftest import BACKUP, CHECKOUT, CONFIRM, RESTORE, STATUS, play, seeded
 from etcd_binaries import obtain
 from lab import Lab
@@ -83,7 +83,7 @@ def test_what_etcds_own_tool_reads_of_a_harmed_snapshot_is_read_the_same_or_refu
         chance = random.Random(f"{SEED}-{line}-{number}")
         path.write_bytes(harmed(real, chance) if number else real)
         try:
-            mine = snapshots.describe(str(path))
+            mine = database.describe(str(path))
         except EtcdError:
             refused += 1
             continue

@@ -11,9 +11,9 @@ import threading
 from pathlib import Path
 
 import pytest
-from ansible_collections.quorum.etcd.plugins.module_utils import settings
-from ansible_collections.quorum.etcd.plugins.module_utils._mounts import on_host
-from ansible_collections.quorum.etcd.plugins.module_utils._processes import Host, etcd_processes
+from ansible_collections.quorum.etcd.plugins.module_utils.host.mounts import on_host
+from ansible_collections.quorum.etcd.plugins.module_utils.host.processes import Host, etcd_processes
+from ansible_collections.quorum.etcd.plugins.module_utils.host.settings import edits as settings
 from etcd_binaries import DEFAULT_CACHE
 
 ETCD = DEFAULT_CACHE / "default" / "etcd"

@@ -8,8 +8,8 @@ import stat
 from unittest.mock import MagicMock
 
 import pytest
+from ansible_collections.quorum.etcd.plugins.module_utils.core.journal import exclusive
 from ansible_collections.quorum.etcd.plugins.module_utils.glue import answer
-from ansible_collections.quorum.etcd.plugins.module_utils.journal import exclusive
 
 
 @pytest.mark.parametrize(("umask", "expected"), [(0, 0o755), (0o002, 0o755), (0o077, 0o700)])

@@ -1,0 +1,56 @@
+# Copyright: (c) 2026, the quorum.etcd authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Words for people: tables, times, durations and sizes, as lines for a terminal."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+from typing import Any, List, Sequence
+
+
+def printable(line: str) -> str:
+    """The line with everything that a terminal would obey, and not show, in escapes: some of its words are the hosts'."""
+    return line if line.isprintable() else "".join(one if one.isprintable() else repr(one)[1:-1] for one in line)
+
+
+def table(rows: Sequence[Sequence[Any]], indent: str = "  ") -> List[str]:
+    """Rows as aligned columns."""
+    cells = [[str(cell) for cell in row] for row in rows]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))] if cells else []
+    return [indent + "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in cells]
+
+
+def instant(text: str) -> datetime:
+    """A time as the journal, the manifest or the plan writes it, with or without a fraction."""
+    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ" if "." in text else "%Y-%m-%dT%H:%M:%SZ")
+
+
+def moment(text: str) -> datetime:
+    """A time as above, to the second."""
+    return datetime.strptime(text[:19], "%Y-%m-%dT%H:%M:%S")
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them."""
+    seconds = int(seconds)
+    days, hours, minutes = seconds // 86400, seconds // 3600 % 24, seconds // 60 % 60
+    parts = [(days, "d"), (hours, "h"), (minutes, "min"), (seconds % 60, "s")]
+    return " ".join(f"{value} {unit}" for value, unit in parts if value) or "0 s"
+
+
+def size(count: int) -> str:
+    """Bytes in MiB; empty for none, which is what a member that does not answer reports."""
+    return f"{count / (1 << 20):,.1f} MiB" if count else ""
+
+
+def in_mib(size: int) -> str:
+    """Bytes in whole MiB."""
+    return f"{size / (1 << 20):,.0f} MiB"
+
+
+def rfc3339(moment: float) -> str:
+    """Seconds since the epoch as ``2026-11-24T03:16:00Z``."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment))

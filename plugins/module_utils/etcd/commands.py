@@ -1,0 +1,254 @@
+# Copyright: (c) 2026, the quorum.etcd authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Every command line that this collection runs against etcd, in one place.
+
+Each function returns a ``Command``: the argv and what the environment needs on top of the inherited one, from which
+``misleading`` variables are taken out. Passwords travel in the environment only (``ETCDCTL_PASSWORD``), never in argv,
+which every user of the host can read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence
+
+from ..core import strict_json
+from ..core.errors import EtcdError
+from .versions import Version, can_bump_revision, etcdctl_restores, lists_members_without_quorum
+
+
+class Command(NamedTuple):
+    argv: List[str]
+    env: Dict[str, str]
+
+
+class Result(NamedTuple):
+    rc: int
+    out: str
+    err: str
+
+
+# How a command is run: the modules pass AnsibleModule.run_command behind this shape, the tests and the agent their own.
+Run = Callable[[Sequence[str], Dict[str, str]], Result]
+
+# What etcd's tools and the gRPC in them heed: an endpoint, a user, a certificate, another resolver, more words than JSON.
+_MISLEADING = ("ETCDCTL_", "ETCDUTL_", "GRPC_", "GODEBUG")
+_PROXIES = ("http_proxy", "https_proxy", "no_proxy", "all_proxy")
+
+
+def misleading(names: Iterable[str]) -> List[str]:
+    """The environment variables that must not reach a command, since the command line is to be all that it goes by.
+
+    etcdctl refuses a flag that it also finds in the environment, so a profile that sets ``ETCDCTL_ENDPOINTS`` makes each
+    answer an error; and a proxy answers for a member that it cannot reach.
+    """
+    return [name for name in names if name.startswith(_MISLEADING) or name.lower() in _PROXIES]
+
+
+@dataclass(frozen=True)
+class Tool:
+    """An executable of etcd's, and its version."""
+
+    path: str
+    version: Version
+
+
+@dataclass(frozen=True)
+class Tools:
+    """The executables that a host has; None where it has not."""
+
+    etcd: Optional[Tool] = None
+    etcdctl: Optional[Tool] = None
+    etcdutl: Optional[Tool] = None
+
+
+@dataclass(frozen=True)
+class Connection:
+    """How to reach a cluster. Paths are on the host that runs the command; ``command_timeout`` is in seconds."""
+
+    endpoints: Sequence[str] = field(default_factory=list)
+    cacert: str = ""
+    cert: str = ""
+    key: str = ""
+    user: str = ""
+    password: str = ""
+    command_timeout: int = 5
+    dial_timeout: int = 2
+
+    def flags(self) -> List[str]:
+        tls = [("--cacert", self.cacert), ("--cert", self.cert), ("--key", self.key)]
+        return [
+            "--endpoints=" + ",".join(self.endpoints),
+            f"--dial-timeout={self.dial_timeout}s",
+            f"--command-timeout={self.command_timeout}s",
+            *[f"{flag}={value}" for flag, value in tls if value],
+        ]
+
+    def env(self) -> Dict[str, str]:
+        env = {"ETCDCTL_API": "3"}
+        if self.user:
+            env.update(ETCDCTL_USER=self.user, ETCDCTL_PASSWORD=self.password)
+        return env
+
+
+def etcd_version(path: str) -> Command:
+    return Command([path, "--version"], {})
+
+
+def tool_version(path: str) -> Command:
+    """For etcdctl and etcdutl; without ``ETCDCTL_API=3`` etcdctl 3.3 and older would take v2's words."""
+    return Command([path, "version"], {"ETCDCTL_API": "3"})
+
+
+def asks_version(argv: Sequence[str]) -> bool:
+    """Whether the command only asks a program for its version: what was just found may be anything, and may hang."""
+    return list(argv[1:]) in (["--version"], ["version"])
+
+
+def endpoint_status(etcdctl: Tool, to: Connection) -> Command:
+    """Status of each endpoint; exits 1 when one does not answer, and still prints those that do."""
+    return _etcdctl(etcdctl, to, "endpoint", "status", "-w", "json")
+
+
+def endpoint_hashkv(etcdctl: Tool, to: Connection, revision: int) -> Command:
+    """Hash of the key space at ``revision``: equal on every member that holds the same data."""
+    return _etcdctl(etcdctl, to, "endpoint", "hashkv", f"--rev={revision}", "-w", "json")
+
+
+def member_list(etcdctl: Tool, to: Connection, quorum: bool = True) -> Optional[Command]:
+    """The member list; None where this etcdctl has no way to ask for it without a quorum."""
+    flag = "" if quorum else lists_members_without_quorum(etcdctl.version)
+    if flag is None:
+        return None
+    return _etcdctl(etcdctl, to, "member", "list", *([flag] if flag else []), "-w", "json")
+
+
+def alarm_list(etcdctl: Tool, to: Connection) -> Command:
+    return _etcdctl(etcdctl, to, "alarm", "list", "-w", "json")
+
+
+def count_keys(etcdctl: Tool, to: Connection, revision: int, serializable: bool = False) -> Command:
+    """Number of keys of users at ``revision``: the ``count`` beside one key, since etcdctl counts alone only in ``fields``.
+
+    With authentication on it needs the root role. ``serializable``: by the member's own word, also without a quorum.
+    """
+    own_word = ["--consistency=s"] if serializable else []
+    flags = ["--prefix", "--keys-only", "--limit=1", f"--rev={revision}", *own_word, "-w", "json"]
+    return _etcdctl(etcdctl, to, "get", "", *flags)
+
+
+def put(etcdctl: Tool, to: Connection, key: str, value: str) -> Command:
+    return _etcdctl(etcdctl, to, "put", key, value, "-w", "json")
+
+
+def delete(etcdctl: Tool, to: Connection, key: str) -> Command:
+    return _etcdctl(etcdctl, to, "del", key, "-w", "json")
+
+
+def snapshot_save(etcdctl: Tool, to: Connection, path: str) -> Command:
+    """Save to ``path``; etcdctl takes exactly one endpoint here and refuses more."""
+    if len(to.endpoints) != 1:
+        raise EtcdError(f"snapshot save takes one endpoint, not {len(to.endpoints)}.")
+    return _etcdctl(etcdctl, to, "snapshot", "save", path)
+
+
+def snapshot_status(tools: Tools, path: str) -> Command:
+    """Hash, revision, keys and size of a snapshot file. It does not verify the file's own hash."""
+    tool = restore_tool(tools)
+    return Command([tool.path, "snapshot", "status", path, "-w", "json"], {"ETCDCTL_API": "3"})
+
+
+def restore_tool(tools: Tools) -> Tool:
+    """The tool to restore with: etcdutl where there is one, since restores by etcdctl 3.4 keep old members in the store."""
+    if tools.etcdutl:
+        return tools.etcdutl
+    if tools.etcdctl and etcdctl_restores(tools.etcdctl.version):
+        return tools.etcdctl
+    if tools.etcdctl:
+        raise EtcdError(
+            f"etcdutl is missing: etcdctl {tools.etcdctl.version} can no longer restore a snapshot.",
+            f"install etcdutl {tools.etcdctl.version} beside {tools.etcdctl.path}, or set etcd_bin_dir.",
+        )
+    raise EtcdError(
+        "neither etcdutl nor etcdctl was found, and a snapshot cannot be restored without one of them.",
+        "install the etcd client tools, or set etcd_bin_dir to the folder that holds them.",
+    )
+
+
+def can_bump(tools: Tools) -> bool:
+    """Whether a restore by these tools can raise the revision and mark the old ones compacted."""
+    tool = restore_tool(tools)
+    return can_bump_revision("etcdutl" if tool is tools.etcdutl else "etcdctl", tool.version)
+
+
+def snapshot_restore(
+    tools: Tools,
+    snapshot: str,
+    *,
+    name: str,
+    initial_cluster: str,
+    token: str,
+    peer_urls: Sequence[str],
+    data_dir: str,
+    wal_dir: str = "",
+    bump_revision: int = 0,
+    skip_hash_check: bool = False,
+) -> Command:
+    """Restore ``snapshot`` as the member ``name`` into ``data_dir`` (and ``wal_dir``), neither of which may exist.
+
+    ``initial_cluster`` is etcd's ``name=url,name=url``. ``bump_revision`` is an amount of revisions, 0 for none; etcd
+    wants it together with ``--mark-compacted``, so that watchers see a compaction instead of silence.
+    """
+    tool = restore_tool(tools)
+    argv = [
+        tool.path,
+        "snapshot",
+        "restore",
+        snapshot,
+        f"--name={name}",
+        f"--initial-cluster={initial_cluster}",
+        f"--initial-cluster-token={token}",
+        f"--initial-advertise-peer-urls={','.join(peer_urls)}",
+        f"--data-dir={data_dir}",
+    ]
+    if wal_dir:
+        argv.append(f"--wal-dir={wal_dir}")
+    if bump_revision:
+        argv += [f"--bump-revision={bump_revision}", "--mark-compacted"]
+    if skip_hash_check:
+        argv.append("--skip-hash-check=true")
+    return Command(argv, {"ETCDCTL_API": "3"})
+
+
+def in_words(command: Command) -> str:
+    """The command without its flags, for messages: ``/usr/bin/etcdctl endpoint status``."""
+    return " ".join([word for word in command.argv if not word.startswith("-") and word != "json"][:4])
+
+
+def run_checked(run: Run, command: Command, next_step: str = "") -> str:
+    """Standard output of a command that must succeed; EtcdError with its exit code and words where it does not."""
+    result = run(command.argv, command.env)
+    if result.rc != 0:
+        said = (result.err or result.out).strip().splitlines()
+        raise EtcdError(
+            f"{in_words(command)} failed with exit code {result.rc}: {said[-1] if said else 'no message'}",
+            next_step,
+            argv=command.argv,
+            rc=result.rc,
+            stderr=result.err.strip(),
+        )
+    return result.out
+
+
+def parse_json(out: str, command: Command) -> object:
+    """The JSON in a command's output; EtcdError where there is none."""
+    try:
+        return strict_json.parse(out)
+    except ValueError as error:
+        raise EtcdError(f"{in_words(command)} did not print JSON ({error}): {out[:1000].strip()[:200]!r}.") from error
+
+
+def _etcdctl(etcdctl: Tool, to: Connection, *words: str) -> Command:
+    return Command([etcdctl.path, *to.flags(), *words], to.env())

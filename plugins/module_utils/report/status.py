@@ -1,0 +1,77 @@
+# Copyright: (c) 2026, the quorum.etcd authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""How the clusters of a run are, in words: for a terminal, and in one sentence for whoever is to be woken."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Iterable, List, Mapping, NamedTuple
+
+from ..core.errors import has_failed
+
+
+class Seen(NamedTuple):
+    """What a host's tasks were answered; empty where one did not run. They are answers of ``member_info``,
+    ``cluster_info`` and ``snapshot_info``, or what Ansible has in the place of one that failed."""
+
+    look: Mapping[str, Any]
+    view: Mapping[str, Any]
+    backups: Mapping[str, Any]
+
+
+def status_in_words(clusters: Mapping[str, str], seen: Mapping[str, Seen]) -> List[str]:
+    """Each cluster as its speaker saw it, the hosts that could not be looked at, and their backups.
+
+    ``clusters`` has the cluster of each host; a host that is not in ``seen`` is no part of the run.
+    """
+    lines: List[str] = []
+    for cluster in sorted(set(clusters.values())):
+        hosts = _of(cluster, clusters)
+        views = [seen[host].view for host in hosts if host in seen and seen[host].view.get("text")]
+        lines += [f"Cluster {cluster}"] if len(set(clusters.values())) > 1 else []
+        lines += views[0]["text"] if views else []
+        lines += [f"  {host}: {why}" for host, why in unseen(hosts, seen).items()]
+        for host in hosts:
+            lines += [f"  {host}: {line}" for line in seen[host].backups.get("text", ())] if host in seen else []
+    return lines
+
+
+def problem(clusters: Mapping[str, str], seen: Mapping[str, Seen]) -> str:
+    """In one sentence for each cluster why not all is well; empty where every host was seen and every cluster is healthy."""
+    found = []
+    for cluster in sorted(set(clusters.values())):
+        hosts = _of(cluster, clusters)
+        causes = [_not_healthy([seen[host].view for host in hosts if host in seen])]
+        # One that is left out on purpose is no problem of the cluster's; a member that is down shows without it.
+        causes += [f"{host} {why}" for host, why in unseen(hosts, seen).items() if host in seen]
+        causes = [cause for cause in causes if cause]
+        if causes:
+            found.append(f"cluster {cluster} is not well: {'; '.join(causes)}")
+    return ". ".join(found)
+
+
+def _not_healthy(views: List[Mapping[str, Any]]) -> str:
+    """Why a cluster is not healthy, from what its hosts were answered about it; empty where it is."""
+    healths = [view["cluster"]["health"] for view in views if "cluster" in view]
+    if healths:
+        verb = "" if healths[0] == "cannot be asked" else "is "
+        return f"it {verb}{healths[0]}" if healths[0] != "healthy" else ""
+    failed = [str(view.get("msg")) for view in views if has_failed(view)]
+    return f"it could not be asked: {failed[0]}" if failed else "it could not be asked"
+
+
+def unseen(hosts: Iterable[str], seen: Mapping[str, Seen]) -> Dict[str, str]:
+    """The hosts that say nothing of themselves, with why."""
+    found = {}
+    for host in hosts:
+        if host not in seen or not seen[host].look:
+            found[host] = "is not part of this run (--limit)"
+        elif has_failed(seen[host].look):
+            what = "cannot be reached" if seen[host].look.get("unreachable") else "could not be looked at"
+            found[host] = f"{what}: {' '.join(str(seen[host].look.get('msg') or 'no reason given').split())}"
+    return found
+
+
+def _of(cluster: str, clusters: Mapping[str, str]) -> List[str]:
+    return sorted(host for host, of in clusters.items() if of == cluster)

@@ -1,0 +1,70 @@
+# Copyright: (c) 2026, the quorum.etcd authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the parts of a restore's plan have in common: what was asked for, what was found against it, and small things."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Mapping, Sequence
+
+# On top of the bytes that will be written: bbolt grows its file in steps, and a full disk must not be the end of it.
+DISK_MARGIN = 1.1
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the operator asked for.
+
+    ``snapshot`` is ``latest`` or a path; ``controller_snapshots`` is the catalogue on the controller, and
+    ``controller_revisions`` the highest revision of each cluster in its manifests. ``spool`` is a folder there for a
+    snapshot that must be brought from one host to others, or unpacked; ``spool_free`` are the bytes free for it. ``now`` is
+    RFC 3339 in UTC. An empty ``token`` becomes one that names the cluster and the time, with ``nonce`` to make it unique.
+    ``unwritable`` are folders of the controller that the run would write a report to, and cannot.
+    """
+
+    snapshot: str = "latest"
+    controller_snapshots: Sequence[Mapping[str, Any]] = ()
+    controller_revisions: Mapping[str, int] = field(default_factory=dict)
+    spool: str = ""
+    spool_free: int = 0
+    now: str = ""
+    nonce: str = ""
+    token: str = ""
+    bump_revision: bool = True
+    skip_hash_check: bool = False
+    exclude: Sequence[str] = ()
+    auth_user: str = ""
+    again: bool = False
+    rollback: bool = False
+    unwritable: Sequence[str] = ()
+
+
+@dataclass
+class Findings:
+    """The reasons to refuse and the warnings, gathered so that the operator sees all of them at once."""
+
+    cluster: str
+    refusals: List[Dict[str, str]] = field(default_factory=list)
+    warnings: List[Dict[str, str]] = field(default_factory=list)
+
+    def refuse(self, cause: str, next_step: str, host: str = "") -> None:
+        self.refusals.append({"cluster": self.cluster, "host": host, "cause": cause, "next_step": next_step})
+
+    def warn(self, cause: str, host: str = "") -> None:
+        self.warnings.append({"cluster": self.cluster, "host": host, "cause": cause})
+
+
+def is_inside(path: str, folder: str) -> bool:
+    return os.path.normpath(path).startswith(os.path.normpath(folder) + "/")
+
+
+def live(member: Mapping[str, Any], which: str) -> str:
+    """The directory itself: what is staged beside a symbolic link to it would lie on another file system."""
+    return member[which].get("real_path") or member[f"{which}_dir"]
+
+
+def said_of(entry: Mapping[str, Any]) -> str:
+    return (entry.get("manifest") or {}).get("cluster") or ""

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How the clusters of a run are, in words: each host is named with why, and a monitor is told in one sentence."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.quorum.etcd.plugins.module_utils.report.status import Seen, problem, status_in_words, unseen
+
+CLUSTERS = {"b1": "blue", "b2": "blue"}
+LOOK = {"member": {}}
+UNREACHABLE = {"unreachable": True, "msg": "ssh: connect to host b2:\n  Connection refused"}
+
+
+def view(health="healthy", **more):
+    return {"cluster": {"health": health}, "text": [f"it is {health}"], **more}
+
+
+def seen(look_2=None, view_1=None):
+    return {
+        "b1": Seen(LOOK, view() if view_1 is None else view_1, {"text": ["newest backup is x"]}),
+        "b2": Seen(LOOK if look_2 is None else look_2, {}, {}),
+    }
+
+
+def test_all_is_well():
+    assert problem(CLUSTERS, seen()) == ""
+    assert status_in_words(CLUSTERS, seen()) == ["it is healthy", "  b1: newest backup is x"]
+
+
+def test_a_host_that_cannot_be_reached_is_named_with_why():
+    why = "cannot be reached: ssh: connect to host b2: Connection refused"
+    assert unseen(CLUSTERS, seen(UNREACHABLE)) == {"b2": why}
+    assert problem(CLUSTERS, seen(UNREACHABLE)) == f"cluster blue is not well: b2 {why}"
+    assert f"  b2: {why}" in status_in_words(CLUSTERS, seen(UNREACHABLE))
+    failed = {"failed": True, "msg": "Incorrect sudo password"}
+    assert problem(CLUSTERS, seen(failed)).endswith("b2 could not be looked at: Incorrect sudo password")
+
+
+def test_where_nobody_answers_every_host_is_named():
+    nobody = {host: Seen(UNREACHABLE, {}, {}) for host in CLUSTERS}
+    assert status_in_words(CLUSTERS, nobody) != []
+    assert all(word in problem(CLUSTERS, nobody) for word in ("it could not be asked", "b1 cannot", "b2 cannot"))
+
+
+@pytest.mark.parametrize("health", ["degraded", "no quorum", "unreachable", "split"])
+def test_what_is_not_healthy_is_a_problem(health):
+    assert problem(CLUSTERS, seen(view_1=view(health))) == f"cluster blue is not well: it is {health}"
+
+
+def test_members_that_run_and_cannot_be_asked_are_a_problem():
+    assert problem(CLUSTERS, seen(view_1=view("cannot be asked"))) == "cluster blue is not well: it cannot be asked"
+
+
+def test_why_the_cluster_could_not_be_asked_is_told():
+    assert problem(CLUSTERS, seen(view_1={"failed": True, "msg": "no etcdctl"})).endswith(
+        "could not be asked: no etcdctl"
+    )
+
+
+def test_a_host_that_was_left_out_on_purpose_is_said_and_no_problem():
+    only = {"b1": seen()["b1"]}
+    assert problem(CLUSTERS, only) == ""
+    assert "  b2: is not part of this run (--limit)" in status_in_words(CLUSTERS, only)
+
+
+def test_several_clusters_are_told_apart():
+    clusters = {**CLUSTERS, "g1": "green"}
+    both = {**seen(), "g1": Seen(LOOK, view("no quorum"), {})}
+    assert problem(clusters, both) == "cluster green is not well: it is no quorum"
+    assert [line for line in status_in_words(clusters, both) if line.startswith("Cluster")] == [
+        "Cluster blue",
+        "Cluster green",
+    ]
