@@ -48,7 +48,7 @@ def from_plain(kind: Type[T], plain: Any, place: str = "") -> T:
 
     What a newer version has written besides is passed over.
     """
-    why = strict_json.misfit(plain, shape_of(kind), place)
+    why = strict_json.misfit(plain, shape_of(cast(Any, kind)), place)
     if why:
         raise Misfit(why)
     return cast(T, _made(kind, plain))
@@ -68,7 +68,7 @@ def shape_of(kind: Any) -> Any:
     if kind in (int, float, bool):
         return kind
     if dataclasses.is_dataclass(kind):
-        hints = _hints(kind)
+        hints = _hints(cast(Any, kind))
         return {field.name: _shape_of_field(field, hints[field.name]) for field in dataclasses.fields(kind)}
     inner = get_args(kind)
     if get_origin(kind) is Union and len(inner) == 2 and inner[1] is type(None):
@@ -99,7 +99,7 @@ def _with_text(shape: Any, instead: Any) -> Any:
 def _made(kind: Any, plain: Any) -> Any:
     """``plain``, which fits, as the value that it is."""
     if dataclasses.is_dataclass(kind):
-        hints = _hints(kind)
+        hints = _hints(cast(Any, kind))
         given = {
             field.name: _made(hints[field.name], plain[field.name])
             for field in dataclasses.fields(kind)
