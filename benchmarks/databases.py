@@ -10,14 +10,13 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
+from lab import Lab, Member
+
 CHECKOUT = Path(__file__).resolve().parents[1]
-sys.path += [str(CHECKOUT / "lab"), str(CHECKOUT / "tests" / "hosts")]
-from lab import Lab, Member  # noqa: E402
 
 CACHE = CHECKOUT / ".cache" / "benchmarks"
 LINE = "3.6"

@@ -23,6 +23,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Callable, NamedTuple, Sequence
 
+# The test bed, as pyproject.toml makes it known to pytest: for this and all that it imports.
+sys.path += [str(Path(__file__).resolve().parents[1] / folder) for folder in ("lab", "tests/hosts")]
+
 from client import GatewayError
 from databases import CACHE, LINE, SETTINGS, VALUE, Database, DatabaseError, database
 from growth import growth
