@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The benchmark takes minutes and is run by hand: what is tested here is that it can still be started as make does it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+def test_it_starts():
+    argv = [sys.executable, "benchmarks/restore.py", "--help"]
+    done = subprocess.run(argv, cwd=CHECKOUT, capture_output=True, text=True)
+    assert done.returncode == 0 and "--rounds" in done.stdout, done.stderr
