@@ -9,7 +9,7 @@ on a host, JSON. What comes in by a door was written by somebody else, and is he
 
 A field of the type ``str`` is a word: one line that can be printed. One that holds more (a command, a message, a file's
 text) says ``TEXT`` in its metadata, and one that holds a time in UTC says ``MOMENT``. A field with a default may be missing,
-or null: an older version has not known it.
+or null: an older version has not known it. One that says ``SPARSE`` is left out of the plain form while it is None.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ T = TypeVar("T")
 
 TEXT: Mapping[str, Any] = {"shape": str}
 MOMENT: Mapping[str, Any] = {"shape": strict_json.MOMENT}
+SPARSE: Mapping[str, Any] = {"sparse": True}
 
 
 class Misfit(ValueError):
@@ -35,7 +36,8 @@ class Misfit(ValueError):
 def to_plain(value: Any) -> Any:
     """Dictionaries, lists and scalars that hold the same: what a module answers, and JSON can have. Tuples become lists."""
     if dataclasses.is_dataclass(value):
-        return {field.name: to_plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        parts = [(field, getattr(value, field.name)) for field in dataclasses.fields(value)]
+        return {field.name: to_plain(one) for field, one in parts if one is not None or "sparse" not in field.metadata}
     if isinstance(value, Mapping):
         return {key: to_plain(one) for key, one in value.items()}
     if isinstance(value, (list, tuple)):
@@ -59,7 +61,7 @@ def shape_of(kind: Any) -> Any:
     """What ``strict_json.misfit`` holds a plain value against, for a type that a field of a value may have.
 
     These are ``str``, ``int``, ``float``, ``bool``, ``Any``, dataclasses, and of all of them ``Optional``, ``List``,
-    ``Sequence``, ``Tuple[X, ...]``, ``Dict[str, X]`` and ``Mapping[str, X]``.
+    ``Sequence``, ``Tuple[X, ...]``, ``Dict[str, X]`` and ``Mapping[str, X]``; and a ``Union`` of scalars.
     """
     if kind is Any:
         return strict_json.ANY
@@ -71,8 +73,8 @@ def shape_of(kind: Any) -> Any:
         hints = _hints(cast(Any, kind))
         return {field.name: _shape_of_field(field, hints[field.name]) for field in dataclasses.fields(kind)}
     inner = get_args(kind)
-    if get_origin(kind) is Union and len(inner) == 2 and inner[1] is type(None):
-        return (shape_of(inner[0]), strict_json.NULL)
+    if get_origin(kind) is Union and (inner[1:] == (type(None),) or all(map(_is_scalar, inner))):
+        return tuple(strict_json.NULL if one is type(None) else shape_of(one) for one in inner)
     if _is_mapping(kind) and inner[0] is str:
         return {str: shape_of(inner[1])}
     if _is_sequence(kind):
@@ -110,11 +112,15 @@ def _made(kind: Any, plain: Any) -> Any:
     if plain is None or not inner:
         return plain
     if get_origin(kind) is Union:
-        return _made(inner[0], plain)
+        return plain if all(map(_is_scalar, inner)) else _made(inner[0], plain)
     if _is_mapping(kind):
         return {key: _made(inner[1], one) for key, one in plain.items()}
     made = [_made(inner[0], one) for one in plain]
     return tuple(made) if get_origin(kind) is tuple else made
+
+
+def _is_scalar(kind: Any) -> bool:
+    return kind in (str, int, float, bool, type(None))
 
 
 def _has_default(field: Any) -> bool:

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.core.values import (
     MOMENT,
+    SPARSE,
     TEXT,
     Misfit,
     from_plain,
@@ -38,6 +39,8 @@ class Host:
     looked_at: str = field(default="2026-11-24T03:16:00Z", metadata=MOMENT)
     answer: Any = None
     extra: Dict[str, int] = field(default_factory=dict)
+    owner: Union[int, str, None] = None
+    later: Optional[Folder] = field(default=None, metadata=SPARSE)
 
 
 HOST = Host(
@@ -61,6 +64,12 @@ def test_a_value_becomes_plain_and_comes_back_the_same():
     assert from_plain(Host, to_plain(HOST)) == HOST
     assert plain()["urls"] == ["http://a", "http://b"]
     assert plain()["folders"][1] == {"path": "/b", "free": 2, "share": 0.25}
+
+
+def test_a_sparse_field_is_left_out_while_it_is_none():
+    assert "later" not in plain() and plain()["owner"] is None
+    told = from_plain(Host, plain(later={"path": "/c", "free": 1}, owner="etcd"))
+    assert told.later == Folder("/c", 1) and told.owner == "etcd" and to_plain(told)["later"]["path"] == "/c"
 
 
 def test_what_an_older_version_has_not_written_is_the_default_and_what_a_newer_one_has_is_passed_over():
@@ -87,6 +96,9 @@ def test_what_an_older_version_has_not_written_is_the_default_and_what_a_newer_o
         ({"said": 5}, "said is 5 and not text"),
         ({"lines": ["a\nb", 5]}, r"lines\[1\] is 5 and not text"),
         ({"looked_at": "yesterday"}, "looked_at is 'yesterday' and not a time"),
+        ({"owner": 1.5}, "owner is 1.5 and not a whole number"),
+        ({"owner": "two\nlines"}, "owner is .* and not a whole number"),
+        ({"later": {}}, "later.path is missing"),
         ({"extra": {"a": "b"}}, "extra.a is 'b' and not a whole number"),
     ],
 )
@@ -102,5 +114,6 @@ def test_what_is_no_object_is_no_value(other):
 
 
 def test_a_field_of_another_type_is_the_programmers_fault():
-    with pytest.raises(TypeError, match="no type of a value"):
-        shape_of(set)
+    for kind in (set, Union[Folder, Host]):
+        with pytest.raises(TypeError, match="no type of a value"):
+            shape_of(kind)
