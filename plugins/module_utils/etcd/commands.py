@@ -16,12 +16,14 @@ from typing import Callable, Dict, Iterable, List, NamedTuple, Optional, Sequenc
 
 from ..core import strict_json
 from ..core.errors import EtcdError
+from ..core.values import TEXT
 from .versions import Version, can_bump_revision, etcdctl_restores, lists_members_without_quorum
 
 
-class Command(NamedTuple):
+@dataclass(frozen=True)
+class Command:
     argv: List[str]
-    env: Dict[str, str]
+    env: Dict[str, str] = field(metadata=TEXT)
 
 
 class Result(NamedTuple):

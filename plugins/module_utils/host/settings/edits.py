@@ -21,6 +21,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ...core.errors import EtcdError
 from ...core.trees import sync_folder
+from ...core.values import TEXT
 from ...etcd.commands import Run
 from . import env_file as _settings_env
 from . import pod as _settings_pod
@@ -138,10 +139,10 @@ class Edit:
 
     path: str
     format: str
-    before: Dict[str, str]
-    after: Dict[str, str]
-    settings: Dict[str, str] = field(default_factory=dict)
-    seed: str = ""
+    before: Dict[str, str] = field(metadata=TEXT)
+    after: Dict[str, str] = field(metadata=TEXT)
+    settings: Dict[str, str] = field(default_factory=dict, metadata=TEXT)
+    seed: str = field(default="", metadata=TEXT)
     parked: str = ""
     within: Dict[str, str] = field(default_factory=dict)
 
