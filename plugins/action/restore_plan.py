@@ -12,9 +12,11 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
+from ansible_collections.quorum.etcd.plugins.module_utils.core.job import confirmation, refusals_in_words
 from ansible_collections.quorum.etcd.plugins.module_utils.report.status import unseen
-from ansible_collections.quorum.etcd.plugins.module_utils.restore.plan import Options, confirmation, make_plan
-from ansible_collections.quorum.etcd.plugins.module_utils.restore.text import plan_in_words, refusals_in_words
+from ansible_collections.quorum.etcd.plugins.module_utils.restore.plan import make_plan
+from ansible_collections.quorum.etcd.plugins.module_utils.restore.terms import WORDS, Options
+from ansible_collections.quorum.etcd.plugins.module_utils.restore.text import plan_in_words
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.catalogue import look
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.manifest import recorded_revisions
 from ansible_collections.quorum.etcd.plugins.plugin_utils.answers import answers_of
@@ -86,6 +88,6 @@ class ActionModule(ActionBase):
             "changed": False,
             "plan": plan,
             "text": plan_in_words(plan),
-            "refusal": refusals_in_words(plan) if plan["refusals"] else "",
-            "unconfirmed": confirmation(plan, given["confirm"], given["confirm_with"]),
+            "refusal": refusals_in_words(plan, WORDS),
+            "unconfirmed": confirmation(plan, WORDS, given["confirm"], given["confirm_with"]),
         }

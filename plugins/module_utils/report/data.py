@@ -16,9 +16,9 @@ from typing import Any, Container, Dict, Iterable, List, Mapping, Optional, Sequ
 
 from ..core import journal as steps
 from ..core.errors import has_failed
+from ..core.job import NOTHING as NOTHING_PLANNED
 from ..core.text import instant
 from ..etcd.quorum import quorum_size
-from ..restore.plan import NOTHING as NOTHING_PLANNED
 from ..restore.plan import ROLLBACK
 from .text import (
     CHECK,

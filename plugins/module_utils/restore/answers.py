@@ -14,9 +14,9 @@ from __future__ import annotations
 from typing import Any, Dict, Mapping
 
 from ..core.errors import EtcdError
+from ..core.job import Findings
 from ..core.strict_json import ANY, MOMENT, NULL, WORD, misfit
 from ..host.tools import tools_from_dict
-from .terms import Findings
 
 _WORDS = [WORD]
 _OPTIONAL_WORD = (WORD, None)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ..core.errors import EtcdError
+from ..core.job import Findings
 from ..core.text import in_mib
 from ..etcd import commands
 from ..etcd.identity import format_initial_cluster
@@ -18,7 +19,7 @@ from ..host.settings.sources import full_name
 from ..host.tools import kept_tools, tools_from_dict
 from .configuration import check_configuration
 from .reach import check_reach
-from .terms import DISK_MARGIN, Findings, Options, is_inside
+from .terms import DISK_MARGIN, Options, is_inside
 
 # etcd preallocates a WAL segment of 64 MiB (server/storage/wal: SegmentSizeBytes); a restore writes the first one.
 WAL_SEGMENT = 64 * 1024 * 1024

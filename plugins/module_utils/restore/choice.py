@@ -9,13 +9,14 @@ from __future__ import annotations
 from typing import Any, Dict, Mapping, Optional, Sequence, Set
 
 from ..core.errors import EtcdError
+from ..core.job import Findings
 from ..etcd import commands
 from ..etcd.versions import Version, parse_version
 from ..host.tools import tools_from_dict
 from ..snapshot.order import clock_of, disagreeing, newest, revision
 from ..snapshot.usable import concerns
 from ..snapshot.verify import DATABASE
-from .terms import Findings, Options, is_inside, live, said_of
+from .terms import Options, is_inside, live, said_of
 
 
 def choose_snapshot(

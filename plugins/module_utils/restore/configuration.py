@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Dict, Mapping
 
+from ..core.job import Findings
 from ..core.text import in_mib
-from .terms import Findings
 
 # What makes etcd do something else with restored data than to serve it with the members that the restore names.
 _SWITCHES = {

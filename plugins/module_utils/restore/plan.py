@@ -15,6 +15,7 @@ import os
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from ..core.errors import EtcdError
+from ..core.job import NOTHING, Findings, Planned, plan_each
 from ..core.text import in_mib, moment
 from ..etcd import commands
 from ..etcd.database import HIGHEST_REVISION
@@ -35,7 +36,7 @@ from .checks import (
 )
 from .choice import choose_snapshot
 from .configuration import check_start
-from .terms import DISK_MARGIN, Findings, Options, is_inside, live, said_of
+from .terms import DISK_MARGIN, Options, is_inside, live, said_of
 from .verdict import RESTART
 
 # etcd's disaster recovery guide bumps by this many revisions: a week of 1,500 writes a second.
@@ -43,7 +44,7 @@ BUMP_MARGIN = 1_000_000_000
 # What the proof writes and deletes; no client has written that.
 OWN_REVISIONS = 2
 
-RESTORE, RESUME, ROLLBACK, NOTHING = "restore", "resume", "rollback", "nothing"
+RESTORE, RESUME, ROLLBACK = "restore", "resume", "rollback"
 
 
 def make_plan(hosts: Mapping[str, Mapping[str, Any]], options: Options) -> Dict[str, Any]:
@@ -55,11 +56,10 @@ def make_plan(hosts: Mapping[str, Mapping[str, Any]], options: Options) -> Dict[
     Returns ``{"clusters": {name: ...}, "hosts": {host: ...}, "refusals": [...], "warnings": [...]}``; where there is a
     refusal, nothing may be done.
     """
-    plans: Dict[str, Any] = {"clusters": {}, "hosts": {}, "refusals": [], "warnings": []}
     # Who is known is told by all answers; one that cannot be understood is a refusal of its own.
     unknown = unknown_excluded(hosts, options) if not any(map(what_is_wrong, hosts.values())) else []
-    for name in sorted({host["cluster"] for host in hosts.values()}):
-        findings = Findings(name)
+
+    def plan_one(name: str, findings: Findings) -> Planned:
         for excluded in unknown:
             findings.refuse(
                 f"etcd_restore_exclude names {excluded}, which is no host of the inventory's groups and no member that anybody"
@@ -74,25 +74,9 @@ def make_plan(hosts: Mapping[str, Mapping[str, Any]], options: Options) -> Dict[
             if hosts[host]["cluster"] == name and host not in options.exclude
         }
         left_out = {host: facts for host, facts in hosts.items() if facts["cluster"] == name and host not in own}
-        cluster, per_host = _plan_cluster(name, own, left_out, options, findings)
-        plans["clusters"][name] = cluster
-        plans["hosts"].update({} if findings.refusals else per_host)
-        plans["refusals"] += findings.refusals
-        plans["warnings"] += findings.warnings
-    return plans
+        return _plan_cluster(name, own, left_out, options, findings)
 
-
-def confirmation(plan: Mapping[str, Any], confirm: str, confirm_with: str = "") -> str:
-    """What the operator must still say before anything is done; empty where it was said, or nothing will be done."""
-    names = [name for name, cluster in plan["clusters"].items() if cluster["mode"] != NOTHING]
-    wanted = names[0] if len(names) == 1 else confirm_with
-    if not names or confirm == wanted:
-        return ""
-    said = f" etcd_restore_confirm is {confirm!r}, and that is not its name." if confirm else ""
-    return (
-        f"Nothing was touched.{said} This replaces the data of cluster {', '.join(names)}; to let it happen, run again with"
-        f" -e etcd_restore_confirm={wanted}"
-    )
+    return plan_each((host["cluster"] for host in hosts.values()), plan_one)
 
 
 def _plan_cluster(

@@ -12,8 +12,8 @@ from __future__ import annotations
 from typing import Any, Dict, List, Mapping
 from urllib.parse import urlsplit
 
+from ..core.job import Findings
 from ..etcd.quorum import SERVES, UNASKABLE
-from .terms import Findings
 
 
 def check_reach(hosts: Mapping[str, Any], findings: Findings) -> None:

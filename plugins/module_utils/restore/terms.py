@@ -2,13 +2,17 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the parts of a restore's plan have in common: what was asked for, what was found against it, and small things."""
+"""What the parts of a restore's plan have in common: what was asked for, and small things."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Mapping, Sequence
+from typing import Any, Mapping, Sequence
+
+from ..core.job import Words
+
+WORDS = Words("restore", noun="restore", verb="restore", changes="replaces the data of")
 
 # On top of the bytes that will be written: bbolt grows its file in steps, and a full disk must not be the end of it.
 DISK_MARGIN = 1.1
@@ -40,21 +44,6 @@ class Options:
     again: bool = False
     rollback: bool = False
     unwritable: Sequence[str] = ()
-
-
-@dataclass
-class Findings:
-    """The reasons to refuse and the warnings, gathered so that the operator sees all of them at once."""
-
-    cluster: str
-    refusals: List[Dict[str, str]] = field(default_factory=list)
-    warnings: List[Dict[str, str]] = field(default_factory=list)
-
-    def refuse(self, cause: str, next_step: str, host: str = "") -> None:
-        self.refusals.append({"cluster": self.cluster, "host": host, "cause": cause, "next_step": next_step})
-
-    def warn(self, cause: str, host: str = "") -> None:
-        self.warnings.append({"cluster": self.cluster, "host": host, "cause": cause})
 
 
 def is_inside(path: str, folder: str) -> bool:

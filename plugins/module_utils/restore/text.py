@@ -7,13 +7,15 @@
 from __future__ import annotations
 
 import shlex
-from typing import Any, Dict, List, Mapping, Sequence
+from typing import Any, Dict, List, Mapping
 
+from ..core import job
+from ..core.job import NOTHING
 from ..core.text import duration, table
 from ..host.settings.edits import parked_manifest
 from ..snapshot.order import clock_of
 from ..snapshot.verify import DATABASE
-from .plan import NOTHING, RESTORE, RESUME, ROLLBACK
+from .plan import RESTORE, RESUME, ROLLBACK
 
 HEADINGS = {
     RESTORE: "Restore of cluster {cluster} from a snapshot",
@@ -25,39 +27,15 @@ HEADINGS = {
 
 def plan_in_words(plan: Mapping[str, Any]) -> List[str]:
     """The whole plan as lines for a terminal: per cluster what and from what, per host every command, move and setting."""
-    lines: List[str] = []
-    for name, cluster in plan["clusters"].items():
-        lines += [HEADINGS[cluster["mode"]].format(**{"restore_id": "", **cluster})]
-        if cluster.get("cluster_id"):
-            lines += _cluster(cluster)
-        hosts = {host: own for host, own in plan["hosts"].items() if own["of"]["cluster"] == name}
-        for host, own in hosts.items():
-            lines += _host(host, own)
-        lines += [f"  WARNING  {_where(item)}{item['cause']}" for item in plan["warnings"] if item["cluster"] == name]
-        for item in (item for item in plan["refusals"] if item["cluster"] == name):
-            lines += [f"  REFUSED  {_where(item)}{item['cause']}", f"           next: {item['next_step']}"]
-    return lines
-
-
-def refusals_in_words(plan: Mapping[str, Any]) -> str:
-    """One reason to refuse with its next step; of several, how many they are: they stand in the plan, each with its own."""
-    text = f"Nothing was touched. The restore is refused{_reasons(plan['refusals'], len(plan['clusters']) > 1)}"
-    others = sorted(plan["clusters"].keys() - {item["cluster"] for item in plan["refusals"]})
-    if others:
-        text += f" Of several clusters none is touched where one is refused. To restore the others now ({', '.join(others)}),"
-        text += " run for their groups alone: -e target=GROUP."
-    return text
-
-
-def _reasons(refusals: Sequence[Mapping[str, str]], several_clusters: bool) -> str:
-    if len(refusals) > 1:
-        return f" for {len(refusals)} reasons. Next: do what stands under each REFUSED line of the plan above."
-    (item,) = refusals
-    of = f"{item['cluster']}: " if several_clusters else ""
-    return f": {of}{_where(item)}{item['cause']} Next: {item['next_step']}"
+    return job.plan_in_words(plan, _cluster, _host)
 
 
 def _cluster(cluster: Mapping[str, Any]) -> List[str]:
+    heading = HEADINGS[cluster["mode"]].format(**{"restore_id": "", **cluster})
+    return [heading, *(_in_full(cluster) if cluster.get("cluster_id") else [])]
+
+
+def _in_full(cluster: Mapping[str, Any]) -> List[str]:
     if cluster["mode"] == ROLLBACK:
         return table(_taken_back(cluster))
     snapshot = cluster["snapshot"]
@@ -217,7 +195,3 @@ def _service(own: Mapping[str, Any], action: str) -> str:
         manifest, parked = service["manifest"], parked_manifest(service["manifest"], own["member"]["state_dir"])
         return _by_the_kubelet(manifest, parked) if action == "stop" else _by_the_kubelet(parked, manifest)
     return f"systemctl {action} {service['name']}" if service["manager"] == "systemd" else service[f"{action}_command"]
-
-
-def _where(item: Mapping[str, str]) -> str:
-    return f"{item['host']}: " if item["host"] else ""

@@ -9,9 +9,11 @@ import os
 import random
 
 import pytest
+from ansible_collections.quorum.etcd.plugins.module_utils.core.job import refusals_in_words
 from ansible_collections.quorum.etcd.plugins.module_utils.core.text import printable
 from ansible_collections.quorum.etcd.plugins.module_utils.restore.plan import make_plan
-from ansible_collections.quorum.etcd.plugins.module_utils.restore.text import plan_in_words, refusals_in_words
+from ansible_collections.quorum.etcd.plugins.module_utils.restore.terms import WORDS
+from ansible_collections.quorum.etcd.plugins.module_utils.restore.text import plan_in_words
 from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.restore.test_plan import (
     hosts,
     options,
@@ -76,7 +78,7 @@ def planned(given, asked, told):
         words = plan_in_words(plan)
         assert all(isinstance(line, str) for line in words)
         if plan["refusals"]:
-            refusals_in_words(plan)
+            refusals_in_words(plan, WORDS)
         json.dumps(plan)
     except Exception as error:
         pytest.fail(

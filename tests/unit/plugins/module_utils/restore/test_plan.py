@@ -7,17 +7,17 @@ import copy
 import json
 
 import pytest
+from ansible_collections.quorum.etcd.plugins.module_utils.core.job import Findings, confirmation, refusals_in_words
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd import identity
 from ansible_collections.quorum.etcd.plugins.module_utils.restore.checks import check_service
 from ansible_collections.quorum.etcd.plugins.module_utils.restore.plan import (
     BUMP_MARGIN,
     Options,
     _corrected,
-    confirmation,
     make_plan,
 )
-from ansible_collections.quorum.etcd.plugins.module_utils.restore.terms import Findings
-from ansible_collections.quorum.etcd.plugins.module_utils.restore.text import plan_in_words, refusals_in_words
+from ansible_collections.quorum.etcd.plugins.module_utils.restore.terms import WORDS
+from ansible_collections.quorum.etcd.plugins.module_utils.restore.text import plan_in_words
 
 GIB = 1 << 30
 NOW = "2026-11-24T03:00:00Z"
@@ -721,7 +721,7 @@ def test_refused_with_host_cause_and_next_step(name):
     assert words in causes(plan)
     assert plan["hosts"] == {}, "where there is a refusal nothing may be left to do"
     assert all(item["next_step"] for item in plan["refusals"])
-    assert "Nothing was touched" in refusals_in_words(plan)
+    assert "Nothing was touched" in refusals_in_words(plan, WORDS)
 
 
 def test_an_excluded_host_is_no_part_of_the_cluster():
@@ -998,7 +998,7 @@ def test_a_second_run_after_success_does_nothing_unless_told():
     again = make_plan(copy.deepcopy(given), options())
     assert again["clusters"]["etcd"]["mode"] == "nothing"
     assert again["hosts"] == {}
-    assert confirmation(again, "") == ""
+    assert confirmation(again, WORDS, "") == ""
     assert len(make_plan(given, options(again=True))["hosts"]) == 3
 
 
@@ -1026,8 +1026,8 @@ def test_each_cluster_has_a_plan_of_its_own():
     plan = make_plan({**given, **other}, options(controller_snapshots=mine))
     assert plan["clusters"]["west"]["snapshot"]["path"] == "/backups/w.db"
     assert plan["clusters"]["etcd"]["token"] != plan["clusters"]["west"]["token"]
-    assert "etcd_restore_confirm=all" in confirmation(plan, "etcd", "all")
-    assert confirmation(plan, "all", "all") == ""
+    assert "etcd_restore_confirm=all" in confirmation(plan, WORDS, "etcd", "all")
+    assert confirmation(plan, WORDS, "all", "all") == ""
 
 
 def test_of_several_clusters_the_refusal_says_which_and_how_to_go_on():
@@ -1036,7 +1036,7 @@ def test_of_several_clusters_the_refusal_says_which_and_how_to_go_on():
         given[facts["member"]["name"]] = {**facts, "cluster": "west"}
     given["m3"].update(member=None, why="cannot be reached: Connection refused")
     plan = make_plan(given, options(controller_snapshots=[snapshot(), snapshot("/w.db", manifest={"cluster": "west"})]))
-    text = refusals_in_words(plan)
+    text = refusals_in_words(plan, WORDS)
     assert (
         "west: m3: it cannot be reached: Connection refused. It is" in text
         and "(etcd), run for their groups alone: -e target=GROUP" in text
@@ -1046,10 +1046,10 @@ def test_of_several_clusters_the_refusal_says_which_and_how_to_go_on():
 
 def test_confirmation_is_the_name_of_the_cluster():
     plan = make_plan(hosts(), options())
-    assert confirmation(plan, "etcd") == ""
-    assert "run again with -e etcd_restore_confirm=etcd" in confirmation(plan, "")
-    assert "etcd_restore_confirm is 'Etcd', and that is not its name" in confirmation(plan, "Etcd")
-    assert "that is not its name" not in confirmation(plan, "")
+    assert confirmation(plan, WORDS, "etcd") == ""
+    assert "run again with -e etcd_restore_confirm=etcd" in confirmation(plan, WORDS, "")
+    assert "etcd_restore_confirm is 'Etcd', and that is not its name" in confirmation(plan, WORDS, "Etcd")
+    assert "that is not its name" not in confirmation(plan, WORDS, "")
 
 
 def test_the_words_show_every_argument_and_move():

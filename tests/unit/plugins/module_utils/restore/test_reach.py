@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.quorum.etcd.plugins.module_utils.core.job import Findings
 from ansible_collections.quorum.etcd.plugins.module_utils.restore.reach import check_reach
-from ansible_collections.quorum.etcd.plugins.module_utils.restore.terms import Findings
 
 
 def url(number):
