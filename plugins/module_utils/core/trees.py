@@ -26,6 +26,7 @@ from .progress import tree_size
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _FOLDER = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
 _CHUNK = 1 << 20
+_NEW = "new"  # what a tool makes within a staging
 # How the names begin of what a restore keeps inside of a mount point.
 OURS = (".restore-", ".before-", ".rolled-back-")
 
@@ -33,23 +34,52 @@ OURS = (".restore-", ".before-", ".rolled-back-")
 # ---- whose it is, and on the disk ------------------------------------------------------------------------------------
 
 
-def give_to(path: str, owner: Mapping[str, Any]) -> None:
-    """Owner and mode for everything restored; the tool ran as root and etcd may not. On the disk when this returns.
+class Staging:
+    """A new directory of this process's own at ``path``, which a tool fills, and which is then given away.
 
-    The directory itself is given last: until then nobody else can reach what is in it. EtcdError where it holds a link, or
-    is not this process's own, since then somebody else has had a hand in it.
+    It may lie where etcd's own user can write: in a mount point, say. So it is held by its descriptor, and whatever somebody
+    puts at ``path`` meanwhile is neither written to nor read. As a context manager it lets go of it.
     """
-    uid, gid = _uid(owner["user"]), _gid(owner["group"])
-    with opened(path) as top:
-        if os.fstat(top).st_uid != os.geteuid():
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        os.mkdir(path, 0o700)
+        self._top = os.open(path, _FOLDER)
+        if os.fstat(self._top).st_uid != os.geteuid():
             raise _foreign(path)
-        os.fchmod(top, 0o700)
-        for folder, descriptor in _every(path, top):
+
+    def __enter__(self) -> Staging:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        os.close(self._top)
+
+    @property
+    def way(self) -> str:
+        """Where the tool makes its own directory, which must not be there before; good as long as this process lives."""
+        return f"/proc/{os.getpid()}/fd/{self._top}/{_NEW}"
+
+    def lift(self) -> None:
+        """What the tool has made is in the directory itself from now on."""
+        with contextlib.suppress(FileNotFoundError), _sub(_NEW, self._top) as new:
+            for name in os.listdir(new):
+                os.rename(name, name, src_dir_fd=new, dst_dir_fd=self._top)
+            os.rmdir(_NEW, dir_fd=self._top)
+
+    def give_to(self, owner: Mapping[str, Any]) -> None:
+        """Owner and mode for everything restored; the tool ran as root and etcd may not. On the disk when this returns.
+
+        The directory itself is given last: until then nobody else can reach what is in it. EtcdError where it holds a link,
+        since then somebody else has had a hand in it.
+        """
+        uid, gid = _uid(owner["user"]), _gid(owner["group"])
+        os.fchmod(self._top, 0o700)
+        for folder, descriptor in _every(self.path, self._top):
             os.fchown(descriptor, uid, gid)
-            if folder == path:
+            if folder == self.path:
                 os.fchmod(descriptor, int(owner["mode"] or "0700", 8))
             os.fsync(descriptor)
-    sync_folder(os.path.dirname(path))
+        sync_folder(os.path.dirname(self.path))
 
 
 def _every(path: str, top: int) -> Iterator[Tuple[str, int]]:

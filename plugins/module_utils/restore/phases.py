@@ -25,9 +25,9 @@ from ..core.errors import EtcdError
 from ..core.journal import Journal
 from ..core.progress import Progress, read_so_far, tree_size
 from ..core.trees import (
+    Staging,
     any_is_dir,
     free_name,
-    give_to,
     move_in,
     move_out,
     relocate,
@@ -144,24 +144,31 @@ class Restore:
         for folder in staged:
             shutil.rmtree(folder, ignore_errors=True)  # only ever our own half-made copy: the name has our id
         os.makedirs(os.path.dirname(staged[0]), mode=0o700, exist_ok=True)
-        database = os.path.join(staged[0], "member", "snap")  # without the WAL, which is made in its full size at once
-        command = Command(self.plan["restore"]["argv"], self.plan["restore"]["env"])
         try:
-            with self.progress.growing("restoring", int(self.plan["snapshot"]["size"]), lambda: tree_size(database)):
-                run_checked(self.run, command, "see the message of etcd's tool; the old data was not touched.")
-            self._check_revision(staged[0])
-            self.progress.say("flushing the restored data to the disk")
-            for folder in staged:
-                give_to(folder, self.plan["owner"])
+            with contextlib.ExitStack() as held:
+                self._fill([held.enter_context(Staging(folder)) for folder in staged])
         except (EtcdError, OSError):
             for folder in staged:
                 shutil.rmtree(folder, ignore_errors=True)  # a full disk is full for the old cluster too
             raise
 
-    def _check_revision(self, staged: str) -> None:
+    def _fill(self, stagings: Sequence[Staging]) -> None:
+        snap = os.path.join(
+            stagings[0].way, "member", "snap"
+        )  # without the WAL, which is made in its full size at once
+        command = Command(_made_in(stagings, self.plan["restore"]["argv"]), self.plan["restore"]["env"])
+        with self.progress.growing("restoring", int(self.plan["snapshot"]["size"]), lambda: tree_size(snap)):
+            run_checked(self.run, command, "see the message of etcd's tool; the old data was not touched.")
+        self._check_revision(os.path.join(snap, "db"))
+        self.progress.say("flushing the restored data to the disk")
+        for staging in stagings:
+            staging.lift()
+            staging.give_to(self.plan["owner"])
+
+    def _check_revision(self, path: str) -> None:
         """The exact revision, before anything is stopped: once clients write, only "at least" can be proven."""
         planned = int(self.plan["of"]["revision"])
-        restored = int(database.describe(os.path.join(staged, "member", "snap", "db"))["revision"])
+        restored = int(database.describe(path)["revision"])
         if restored != planned:
             raise EtcdError(
                 f"the restored data has revision {restored}, and {planned} was planned.",
@@ -565,3 +572,16 @@ def is_open(url: str, connect: Callable[..., Any] = socket.create_connection) ->
     except OSError:
         return False
     return True
+
+
+def _made_in(stagings: Sequence[Staging], argv: Sequence[str]) -> List[str]:
+    """The tool's command, with the way into each staging in the place of its path."""
+    return [_by_the_way(stagings, word) for word in argv]
+
+
+def _by_the_way(stagings: Sequence[Staging], word: str) -> str:
+    option, equals, path = word.partition("=")
+    for staging in stagings:
+        if equals and (path + "/").startswith(staging.path.rstrip("/") + "/"):
+            return f"{option}={staging.way}{path[len(staging.path.rstrip('/')) :]}"
+    return word

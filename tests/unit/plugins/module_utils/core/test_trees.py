@@ -49,14 +49,16 @@ def another_user(loop):
         os.waitpid(pid, 0)
 
 
+@contextlib.contextmanager
 def made(folder, files=8):
-    """Restored data, as etcd's tool leaves it."""
-    top = folder / "staged"
-    (top / "member" / "snap").mkdir(parents=True)
-    top.chmod(0o700)
-    for number in range(files):
-        (top / "member" / "snap" / f"f{number}").write_bytes(b"data")
-    return top
+    """Restored data, as etcd's tool has left it in a staging."""
+    with trees.Staging(str(folder / "staged")) as staging:
+        snap = Path(staging.way) / "member" / "snap"
+        snap.mkdir(parents=True)
+        for number in range(files):
+            (snap / f"f{number}").write_bytes(b"data")
+        staging.lift()
+        yield staging, folder / "staged"
 
 
 @as_root
@@ -72,9 +74,8 @@ def test_nobody_gets_a_file_of_roots_by_a_link_in_the_right_moment(open_folder):
 
     with another_user(swap):
         for _try in range(TRIES):
-            top = made(open_folder)
-            with contextlib.suppress(EtcdError):
-                trees.give_to(str(top), {"user": "nobody", "group": NOBODY.pw_gid, "mode": "0700"})
+            with made(open_folder) as (staging, top), contextlib.suppress(EtcdError):
+                staging.give_to({"user": "nobody", "group": NOBODY.pw_gid, "mode": "0700"})
             assert secret.stat().st_uid == 0
             os.chown(top, 0, 0)  # or the other one is quicker than rmtree, too
             top.chmod(0o700)
@@ -87,8 +88,8 @@ def test_all_of_it_is_given_and_the_directory_last(open_folder, monkeypatch):
     monkeypatch.setattr(
         os, "fchown", lambda fd, uid, gid: given.append(os.readlink(f"/proc/self/fd/{fd}")) or fchown(fd, uid, gid)
     )
-    top = made(open_folder, files=2)
-    trees.give_to(str(top), {"user": "nobody", "group": NOBODY.pw_gid, "mode": "0750"})
+    with made(open_folder, files=2) as (staging, top):
+        staging.give_to({"user": "nobody", "group": NOBODY.pw_gid, "mode": "0750"})
     found = [top, *top.rglob("*")]
     assert {(path.stat().st_uid, path.stat().st_gid) for path in found} == {(NOBODY.pw_uid, NOBODY.pw_gid)}
     assert stat.S_IMODE(top.stat().st_mode) == 0o750
@@ -97,28 +98,46 @@ def test_all_of_it_is_given_and_the_directory_last(open_folder, monkeypatch):
 
 @pytest.mark.parametrize("how", ["link", "link to a folder", "second name", "pipe"])
 def test_what_is_no_plain_file_is_refused_and_not_waited_for(tmp_path, how):
-    top, other = made(tmp_path), tmp_path / "other"
+    other = tmp_path / "other"
     other.write_text("x")
-    path = top / "member" / "snap" / "zzz"
-    if how == "link":
-        path.symlink_to(other)
-    elif how == "link to a folder":
-        path.symlink_to(tmp_path)
-    elif how == "second name":
-        os.link(other, path)
-    else:
-        os.mkfifo(path)
-    with pytest.raises(EtcdError, match="zzz is not what it was made as"):
-        trees.give_to(str(top), MINE)
-    link = tmp_path / "link"
-    link.symlink_to(top)
-    with pytest.raises(OSError):
-        trees.give_to(str(link), MINE)
+    with made(tmp_path) as (staging, top):
+        path = top / "member" / "snap" / "zzz"
+        if how == "link":
+            path.symlink_to(other)
+        elif how == "link to a folder":
+            path.symlink_to(tmp_path)
+        elif how == "second name":
+            os.link(other, path)
+        else:
+            os.mkfifo(path)
+        with pytest.raises(EtcdError, match="zzz is not what it was made as"):
+            staging.give_to(MINE)
+
+
+def test_what_somebody_puts_in_the_place_of_a_staging_is_not_met(tmp_path):
+    """In a mount point that etcd's user owns, that user can rename what root has made there, though not look into it."""
+    theirs = tmp_path / "theirs"
+    (theirs / "member").mkdir(parents=True)
+    before = stat.S_IMODE(theirs.stat().st_mode)
+    with trees.Staging(str(tmp_path / "staged")) as staging:
+        (tmp_path / "staged").rename(tmp_path / "moved")
+        (tmp_path / "staged").symlink_to(theirs)
+        (Path(staging.way) / "member").mkdir(parents=True)
+        (Path(staging.way) / "member" / "db").write_text("secret")
+        staging.lift()
+        staging.give_to({**MINE, "mode": "0750"})
+    assert os.listdir(theirs / "member") == [] and stat.S_IMODE(theirs.stat().st_mode) == before
+    assert (tmp_path / "moved" / "member" / "db").read_text() == "secret" and os.listdir(tmp_path / "moved") == [
+        "member"
+    ]
+    with pytest.raises(FileExistsError):
+        trees.Staging(str(tmp_path / "staged"))
 
 
 @pytest.mark.parametrize("umask", [0, 0o077])
 def test_what_is_moved_elsewhere_is_private_from_the_first_byte_and_then_as_it_was(tmp_path, monkeypatch, umask):
-    source, to = made(tmp_path), tmp_path / "elsewhere" / "old"
+    with made(tmp_path) as (_staging, source):
+        to = tmp_path / "elsewhere" / "old"
     source.chmod(0o755)
     (source / "member").chmod(0o750)
     (source / "member" / "snap" / "f0").chmod(0o644)

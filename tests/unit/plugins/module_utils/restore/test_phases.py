@@ -147,7 +147,7 @@ class Host:
             "others": [],
             "was_running": True,
             "was_to_run": True,
-            "restore": {"argv": ["etcdutl", "snapshot", "restore"], "env": {}},
+            "restore": {"argv": ["etcdutl", "snapshot", "restore", f"--data-dir={self.staged}"], "env": {}},
             "swaps": [
                 {
                     "kind": self.kind,
@@ -182,10 +182,12 @@ class Host:
         return plan
 
     def run(self, argv, env):
-        assert list(argv) == ["etcdutl", "snapshot", "restore"]
-        assert not os.path.exists(self.staged), "etcd's tool wants a folder that does not exist"
-        os.makedirs(os.path.join(self.staged, "member"))
-        with open(os.path.join(self.staged, "member", "db"), "w") as db:
+        assert list(argv[:3]) == ["etcdutl", "snapshot", "restore"]
+        folder = argv[3][len("--data-dir=") :]
+        assert os.path.realpath(folder) == os.path.join(os.path.realpath(self.staged), "new")
+        assert not os.path.exists(folder), "etcd's tool wants a folder that does not exist"
+        os.makedirs(os.path.join(folder, "member"))
+        with open(os.path.join(folder, "member", "db"), "w") as db:
             db.write("new")
         return Result(0, "", "")
 
