@@ -14,7 +14,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils.core.text import print
 from ansible_collections.quorum.etcd.plugins.module_utils.restore.plan import make_plan
 from ansible_collections.quorum.etcd.plugins.module_utils.restore.terms import WORDS
 from ansible_collections.quorum.etcd.plugins.module_utils.restore.text import plan_in_words
-from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.restore.test_plan import (
+from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.restore.builder import (
     hosts,
     options,
     snapshot,
