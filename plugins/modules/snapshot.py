@@ -13,6 +13,7 @@ description:
   - Saves a snapshot of one member into a folder of this host, verifies it from end to end, and only then gives it its name.
   - Beside it, C(<snapshot>.json) is its manifest - hash, size, revision, keys, cluster and member IDs, the members, versions.
   - A run that fails or is killed leaves nothing that looks like a snapshot. Nothing is ever overwritten.
+  - It waits up to ten minutes for another run in the same folder, a scheduled one or another play's.
 author:
   - The quorum.etcd authors (@quorum-etcd)
 extends_documentation_fragment:
@@ -47,6 +48,15 @@ options:
     description: Name of the file. When empty, it is C(<cluster>-<UTC time>-rev<revision>.db).
     type: str
     default: ""
+  keep:
+    description:
+      - How many snapshots of this cluster O(dest) keeps. A number keeps the last ones; V(all) removes none; a mapping has one
+        or more of C(last), C(days) (all that are not older), C(hourly), C(daily), C(weekly) and C(monthly) (the newest one of
+        so many of them), and what any of them keeps is kept.
+      - Only what this collection has saved and named by itself is removed, only of this very etcd cluster, and never the
+        newest verified one. What is damaged is left.
+      - Without it nothing is removed.
+    type: raw
   settings:
     description:
       - By inventory name, the settings of each member, as RV(quorum.etcd.member_info#module:member) has them. What they would
@@ -98,6 +108,18 @@ concerns:
   type: list
   elements: str
   sample: []
+removed:
+  description: Names of the snapshots that O(keep) has not kept.
+  returned: always
+  type: list
+  elements: str
+  sample: [prod-20261123T034557Z-rev1.db]
+damaged:
+  description: What is wrong with snapshots in O(dest) that are damaged; only with O(keep).
+  returned: always
+  type: list
+  elements: str
+  sample: []
 manifest:
   description: What the manifest beside the snapshot says; empty in check mode.
   returned: always
@@ -133,21 +155,27 @@ manifest:
 """
 
 import os
-import socket
 import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.lock import locked
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.prune import Counted, damaged, names, prune
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.retention import REMOVE, policy_of
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.run import take
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.cluster import observe
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.source import source_endpoint
 from ansible_collections.quorum.etcd.plugins.module_utils.glue import CONNECTION_OPTIONS, answer, connection, runner
 from ansible_collections.quorum.etcd.plugins.module_utils.host.tools import find_tools
-from ansible_collections.quorum.etcd.plugins.module_utils.snapshot import save, scratch
+from ansible_collections.quorum.etcd.plugins.module_utils.snapshot import scratch
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.usable import concerns
+
+PATIENCE = 600.0  # seconds that another run in the same folder may take until this one gives up
 
 
 def work(module: AnsibleModule) -> dict[str, Any]:
     given, run = module.params, runner(module)
+    keep = policy_of(given["keep"]) if given["keep"] not in (None, "") else None
     tools, to = find_tools(run, given["bin_dir"]), connection(given)
     view = observe(run, tools, to)
     endpoint = source_endpoint(view, given["endpoint"], given["accept_divergence"])
@@ -155,17 +183,18 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     if module.check_mode:
         size = source.get("db_size", 0)
         told = {"path": given["dest"], "endpoint": endpoint, "size": size, "concerns": [], "manifest": {}}
-        return {"changed": True, **told}
+        return {"changed": True, **told, "removed": [], "damaged": []}
     scratch.make_folder(given["dest"])
-    extra = {"cluster": given["cluster"], "source_host": socket.gethostname()}
-    # A hash is the source's own: it is worth keeping only where it is known at which revision it was made.
-    if source.get("hash") is not None and view["hash_revision"]:
-        extra.update(hashkv=source["hash"], hashkv_revision=view["hash_revision"])
-    manifest = save.save(run, tools, to, endpoint, given["dest"], given["name"], time.time(), extra)
-    path = os.path.join(given["dest"], manifest["file"])
+    with locked(given["dest"], PATIENCE):
+        now = time.time()
+        manifest = take(run, tools, to, view, endpoint, given["dest"], given["cluster"], now, given["name"])
+        path = os.path.join(given["dest"], manifest["file"])
+        decisions = (
+            prune(given["dest"], Counted(given["cluster"], manifest["cluster_id"], keep), now, path) if keep else []
+        )
     found = [found.in_words for found in concerns(manifest["alarms"], manifest["size"], given["settings"])]
     told = {"path": path, "endpoint": endpoint, "size": manifest["size"], "concerns": found, "manifest": manifest}
-    return {"changed": True, **told}
+    return {"changed": True, **told, "removed": list(names(decisions, REMOVE)), "damaged": list(damaged(decisions))}
 
 
 def main() -> None:
@@ -176,6 +205,7 @@ def main() -> None:
         "endpoint": {"type": "str", "default": ""},
         "accept_divergence": {"type": "bool", "default": False},
         "name": {"type": "str", "default": ""},
+        "keep": {"type": "raw"},
         "settings": {"type": "dict", "default": {}},
     }
     answer(AnsibleModule(argument_spec=options, supports_check_mode=True), work)

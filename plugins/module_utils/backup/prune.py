@@ -1,0 +1,82 @@
+# Copyright: (c) 2026, the quorum.etcd authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Snapshots that no rule keeps are removed. Whoever calls has the folder's lock."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any, List, Mapping, Sequence, Tuple
+
+from ..core.errors import EtcdError
+from ..core.trees import sync_folder
+from ..snapshot.catalogue import NONE, catalogue, entry
+from ..snapshot.manifest import manifest_path
+from .retention import LEAVE, REMOVE, Decision, Policy, decide, newest_first
+
+Entry = Mapping[str, Any]  # what ``snapshot.catalogue.entry`` returns
+
+
+@dataclass(frozen=True)
+class Counted:
+    """Whose snapshots are counted: the cluster by its name and its ID, and how many are kept."""
+
+    cluster: str
+    cluster_id: str
+    keep: Policy
+
+
+def look(folder: str, counted: Counted, now: float, verified: str = "") -> List[Entry]:
+    """The folder's snapshots, with the newest good one of the cluster read to its end. ``verified``: the path of one that was.
+
+    The others are glanced at: nothing of them counts but their names and manifests.
+    """
+    entries: List[Entry] = list(catalogue(folder, NONE, now))
+    if verified:
+        return [{**found, "verified": True} if found["path"] == verified else found for found in entries]
+    read = {}
+    for found in newest_first(entries, counted.cluster, counted.cluster_id):
+        read[found["path"]] = one = entry(found["path"], True, now)
+        if one["ok"] and one["verified"]:
+            break
+    return [read.get(found["path"], found) for found in entries]
+
+
+def prune(folder: str, counted: Counted, now: float, verified: str = "", pretend: bool = False) -> List[Decision]:
+    """Remove what no rule keeps, the oldest first, and return what became of each snapshot. With ``pretend`` none is removed.
+
+    EtcdError where one cannot be removed; the others are removed all the same.
+    """
+    decisions = decide(look(folder, counted, now, verified), counted.keep, counted.cluster, counted.cluster_id, now)
+    doomed = [one.entry["path"] for one in decisions if one.verdict == REMOVE]
+    failed = [] if pretend else _remove(doomed[::-1])
+    if failed:
+        raise EtcdError(
+            f"old snapshots could not be removed: {'; '.join(failed)}.", "check the folder's owner and its disk."
+        )
+    return decisions
+
+
+def names(decisions: Sequence[Decision], verdict: str) -> Tuple[str, ...]:
+    return tuple(one.entry["name"] for one in decisions if one.verdict == verdict)
+
+
+def damaged(decisions: Sequence[Decision]) -> Tuple[str, ...]:
+    """What is told and left: nobody knows what can still be had from it."""
+    return tuple(one.entry["reason"] for one in decisions if one.verdict == LEAVE and not one.entry["ok"])
+
+
+def _remove(paths: Sequence[str]) -> List[str]:
+    """Why some could not be removed. The snapshot goes first: a manifest alone is taken for nothing."""
+    failed = []
+    for path in paths:
+        try:
+            os.unlink(path)
+            os.unlink(manifest_path(path))
+        except OSError as error:
+            failed.append(f"{error.filename}: {error.strerror}")
+    if paths:
+        sync_folder(os.path.dirname(paths[0]))
+    return failed

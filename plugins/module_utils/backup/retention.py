@@ -1,0 +1,182 @@
+# Copyright: (c) 2026, the quorum.etcd authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Which snapshots of a folder are kept, which are removed, and which are none of our business. Pure functions.
+
+Only what this software has saved by itself can be removed: a snapshot of its own name with its own manifest. What somebody has
+named, copied, compressed or put there is left, and so is what another cluster, or this one before a restore, has there: the
+cluster's ID in the manifest tells, which a restore makes anew. What is left is not counted either.
+"""
+
+from __future__ import annotations
+
+import calendar
+import os
+import time
+from dataclasses import dataclass, fields
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set
+
+from ..core.errors import EtcdError
+from ..core.values import from_plain
+from ..snapshot.order import Lineage
+from ..snapshot.save import default_name
+from ..snapshot.verify import SNAPSHOT
+
+Entry = Mapping[str, Any]  # what ``snapshot.catalogue.entry`` returns
+
+KEEP, REMOVE, LEAVE = "keep", "remove", "leave"
+_DAY = 86400.0
+# The periods of a calendar, in UTC, by their rule: what is equal in two times that are in one of them.
+_PERIODS = {"hourly": "%Y-%m-%d %H", "daily": "%Y-%m-%d", "weekly": "%G week %V", "monthly": "%Y-%m"}
+_WORDS = {"hourly": "hour", "daily": "day", "weekly": "week", "monthly": "month"}
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How much is kept of one cluster: what any of the rules keeps.
+
+    ``last`` so many, ``days`` all that are not older than that, and the newest one of each of the last so many hours, days,
+    weeks and months from which there is one. ``everything``: nothing is ever removed.
+    """
+
+    last: int = 0
+    days: int = 0
+    hourly: int = 0
+    daily: int = 0
+    weekly: int = 0
+    monthly: int = 0
+    everything: bool = False
+
+
+DEFAULT = Policy(last=10)
+_RULES = tuple(field.name for field in fields(Policy) if field.name != "everything")
+
+
+class Decision(NamedTuple):
+    """What becomes of a snapshot: ``keep``, ``remove`` or ``leave``, and why in words."""
+
+    entry: Entry
+    verdict: str
+    why: str
+
+
+def policy_of(given: Any) -> Policy:
+    """The policy of a variable: a number (of the last ones), ``all``, or a mapping of the rules' names. EtcdError otherwise."""
+    if isinstance(given, Policy):
+        return given
+    if given == "all":
+        return Policy(everything=True)
+    rules = given if isinstance(given, Mapping) else {"last": given}
+    unknown = sorted(set(rules) - set(_RULES))
+    numbers = {name: _number(rules[name]) for name in _RULES if name in rules}
+    if unknown or None in numbers.values() or not any(numbers.values()):
+        raise EtcdError(
+            f"{given!r} does not say how many snapshots are kept.",
+            f"give a number above 0, 'all', or numbers for some of {', '.join(_RULES)}.",
+        )
+    return from_plain(Policy, numbers)
+
+
+def _number(given: Any) -> Optional[int]:
+    if isinstance(given, str) and given.isdigit():
+        return int(given)
+    return given if isinstance(given, int) and not isinstance(given, bool) and given >= 0 else None
+
+
+def decide(entries: Sequence[Entry], policy: Policy, cluster: str, cluster_id: str, now: float) -> List[Decision]:
+    """What becomes of each snapshot of a folder, in the order that they were given.
+
+    ``cluster`` is the cluster's name, ``cluster_id`` the ID that it has now. ``now`` is in seconds since the epoch. Where no
+    snapshot of the cluster is known to be verified, none is removed.
+    """
+    left = {entry["path"]: why_left(entry, cluster, cluster_id) for entry in entries}
+    own = [entry for entry in entries if not left[entry["path"]]]
+    reasons = _reasons(own, policy, now)
+    decisions = []
+    for entry in entries:
+        path = entry["path"]
+        if left[path]:
+            decisions.append(Decision(entry, LEAVE, left[path]))
+        elif reasons[path]:
+            decisions.append(Decision(entry, KEEP, ", ".join(reasons[path])))
+        else:
+            decisions.append(Decision(entry, REMOVE, "no rule keeps it"))
+    return decisions
+
+
+def why_left(entry: Entry, cluster: str, cluster_id: str) -> str:
+    """Why a snapshot is neither counted nor ever removed, in words; empty for one of this cluster that was saved by itself."""
+    manifest = entry["manifest"]
+    if not entry["ok"]:
+        return f"not usable: {entry['reason']}"
+    if not manifest or not is_own(entry):
+        return "not saved by this software under a name of its own"
+    if manifest.get("cluster") != cluster:
+        return f"of another cluster, {manifest.get('cluster')}"
+    if manifest.get("cluster_id") != cluster_id:
+        return f"of another etcd cluster, {manifest.get('cluster_id')}, perhaps of this one before a restore"
+    return ""
+
+
+def is_own(entry: Entry) -> bool:
+    """Whether this software has saved the snapshot and named it by itself, and it still lies there as it did then."""
+    manifest = entry["manifest"] or {}
+    if entry["kind"] != SNAPSHOT or entry["compression"] or not manifest.get("taken_at"):
+        return False
+    taken, revision = _epoch(manifest["taken_at"]), int(manifest.get("revision") or 0)
+    own_name = default_name(str(manifest.get("cluster") or ""), taken, revision)
+    folder = os.path.realpath(os.path.dirname(entry["path"]))
+    return entry["name"] == own_name and entry["real_path"] == os.path.join(folder, own_name)  # and no link
+
+
+def newest_first(entries: Sequence[Entry], cluster: str, cluster_id: str) -> List[Entry]:
+    """Of a folder's snapshots those that are counted for the cluster."""
+    own = [entry for entry in entries if not why_left(entry, cluster, cluster_id)]
+    return Lineage(entries=list(own)).newest_first()
+
+
+def _reasons(own: Sequence[Entry], policy: Policy, now: float) -> Dict[str, List[str]]:
+    """By path of a cluster's own snapshots, every reason to keep it.
+
+    The last ones are counted by the revision and by the time. Where the two do not agree, since a clock was set or old data
+    was put back, more are kept than were asked for.
+    """
+    by_revision = Lineage(entries=list(own)).newest_first()
+    by_time = sorted(by_revision, key=_taken, reverse=True)
+    found: Dict[str, List[str]] = {entry["path"]: [] for entry in own}
+
+    def keep(entry: Entry, why: str) -> None:
+        if why not in found[entry["path"]]:
+            found[entry["path"]].append(why)
+
+    verified = [entry for entry in own if entry["verified"]]
+    for entry in own:
+        if policy.everything:
+            keep(entry, "everything is kept")
+        if not verified:
+            keep(entry, "none is known to be verified")
+        if policy.days and now - _taken(entry) <= policy.days * _DAY:
+            keep(entry, f"not older than {policy.days} days")
+    for order in (by_revision, by_time):
+        for entry in [entry for entry in order if entry["verified"]][:1]:
+            keep(entry, "the newest verified one")
+        for entry in order[: policy.last]:
+            keep(entry, f"one of the last {policy.last}")
+    for rule, period in _PERIODS.items():
+        wanted = getattr(policy, rule)
+        seen: Set[str] = set()
+        for entry in by_time:
+            name = time.strftime(period, time.gmtime(_taken(entry)))
+            if name not in seen and len(seen) < wanted:
+                keep(entry, f"the newest of its {_WORDS[rule]}")
+            seen.add(name)
+    return found
+
+
+def _taken(entry: Entry) -> float:
+    return _epoch(entry["taken_at"])
+
+
+def _epoch(moment: str) -> float:
+    return float(calendar.timegm(time.strptime(moment, "%Y-%m-%dT%H:%M:%SZ")))

@@ -1,0 +1,192 @@
+# Copyright: (c) 2026, the quorum.etcd authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One backup on this host: whether it is due, saved and verified, what is old removed, and a line of what became of it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from dataclasses import dataclass, replace
+from typing import Any, Callable, Dict, Mapping, Optional, Tuple
+
+from ..core.errors import EtcdError
+from ..core.text import rfc3339
+from ..etcd.cluster import observe
+from ..etcd.commands import Connection, Run, Tools
+from ..etcd.source import source_endpoint
+from ..snapshot.catalogue import NONE, catalogue, entry
+from ..snapshot.save import save
+from ..snapshot.scratch import make_folder
+from ..snapshot.usable import concerns
+from .lock import Busy, Holder, locked
+from .prune import Counted, damaged, names, prune
+from .records import FAILED, NOT_ITS_TURN, SAVED, UNCHANGED, Attempt, record
+from .retention import REMOVE, Policy, newest_first
+from .turn import own_id, turn
+
+Entry = Mapping[str, Any]  # what ``snapshot.catalogue.entry`` returns
+View = Mapping[str, Any]  # what ``etcd.cluster.observe`` returns
+
+# Users, roles and leases have no revision. Where something besides keys may have changed, a snapshot this old is made anew.
+LONGEST = 86400  # seconds
+
+
+@dataclass(frozen=True)
+class Job:
+    """What an agent does. ``here`` are the endpoints of this host's own member; ``patience`` is in seconds."""
+
+    cluster: str
+    folder: str
+    state_dir: str
+    keep: Policy
+    here: Tuple[str, ...] = ()
+    every_member: bool = False
+    accept_divergence: bool = False
+    patience: float = 0.0
+
+
+def take(
+    run: Run,
+    tools: Tools,
+    to: Connection,
+    view: View,
+    endpoint: str,
+    folder: str,
+    cluster: str,
+    now: float,
+    name: str = "",
+) -> Dict[str, Any]:
+    """Save a snapshot of a member of the cluster that was seen as ``view``, and return its manifest; see ``snapshot.save``."""
+    source: Mapping[str, Any] = next((member for member in view["members"] if member["endpoint"] == endpoint), {})
+    extra = {"cluster": cluster, "source_host": socket.gethostname()}
+    # A hash is the source's own: it is worth keeping only where it is known at which revision it was made.
+    if source.get("hash") is not None and view["hash_revision"]:
+        extra.update(hashkv=source["hash"], hashkv_revision=view["hash_revision"])
+    return save(run, tools, to, endpoint, folder, name, now, extra)
+
+
+def back_up(
+    run: Run, tools: Tools, to: Connection, job: Job, force: bool = False, clock: Callable[[], float] = time.time
+) -> Attempt:
+    """One backup, or why none is made now; what became of it is recorded. ``force``: also where nothing was written.
+
+    Busy where another run is at work in the folder, which records its own.
+    """
+    blank = Attempt(rfc3339(clock()), socket.gethostname(), job.cluster, job.folder, FAILED)
+    try:
+        make_folder(job.folder)
+        with locked(job.folder, job.patience, clock) as left:
+            if left:
+                _recorded(job, _killed(blank, left))
+            return _recorded(job, _attempt(run, tools, to, job, force, clock, blank))
+    except Busy:
+        raise
+    except EtcdError as error:  # of the folder itself
+        return _recorded(job, _failed(blank, error))
+
+
+def _attempt(
+    run: Run, tools: Tools, to: Connection, job: Job, force: bool, clock: Callable[[], float], blank: Attempt
+) -> Attempt:
+    began = time.monotonic()
+    try:
+        made = _made(run, tools, to, job, force, clock, blank)
+        if made.result != NOT_ITS_TURN:
+            made = _pruned(job, made, clock())
+    except EtcdError as error:
+        made = _failed(blank, error)
+    return replace(made, seconds=round(time.monotonic() - began, 1))
+
+
+def _made(
+    run: Run, tools: Tools, to: Connection, job: Job, force: bool, clock: Callable[[], float], blank: Attempt
+) -> Attempt:
+    """The attempt but for what is old. The hashes, which cost a reading of all data, are asked for only to save."""
+    view = observe(run, tools, to, hash_check=False)
+    if len(view["cluster_ids"]) > 1:
+        raise EtcdError(view["summary"], "set the endpoints of one cluster.")
+    whose = turn(view, job.here)
+    seen = replace(blank, cluster_id=view["cluster_id"], revision=view["revision"], cause=whose.why)
+    if not (whose.mine or job.every_member):
+        return replace(seen, result=NOT_ITS_TURN)
+    now = clock()
+    newest = None if force else _newest_if_current(job, view, now)
+    if newest:
+        told = {"path": newest["path"], "size": newest["size"], "sha256": newest["sha256"]}
+        return replace(seen, result=UNCHANGED, cause=f"nothing was written since {newest['name']}", **told)
+    view = observe(run, tools, to)
+    endpoint = source_endpoint(view, _own_endpoint(view, job.here), job.accept_divergence)
+    manifest = take(run, tools, to, view, endpoint, job.folder, job.cluster, now)
+    return replace(
+        seen,
+        result=SAVED,
+        cause="",
+        cluster_id=manifest["cluster_id"],
+        revision=manifest["revision"],
+        path=os.path.join(job.folder, manifest["file"]),
+        size=manifest["size"],
+        sha256=manifest["sha256"],
+        endpoint=endpoint,
+        concerns=tuple(found.in_words for found in concerns(manifest["alarms"], manifest["size"], {})),
+    )
+
+
+def _newest_if_current(job: Job, view: View, now: float) -> Optional[Entry]:
+    """The newest snapshot, read to its end, where it holds all that the cluster has; None where a new one is due."""
+    for newest in newest_first(catalogue(job.folder, NONE, now), job.cluster, view["cluster_id"])[:1]:
+        if is_current(newest, view):
+            read = entry(newest["path"], True, now)
+            return read if read["ok"] and read["verified"] else None
+    return None
+
+
+def is_current(newest: Entry, view: View) -> bool:
+    """Whether nothing was written since a snapshot of this cluster was taken, as far as the cluster's numbers tell.
+
+    Each write of a key raises the revision by one. Other changes raise only raft's index, as does a login: with that alone, a
+    snapshot stays current for a day. A revision that went back is a change too: somebody has put old data back.
+    """
+    if newest["revision"] != view["revision"]:
+        return False
+    members = {(member["id"], member["is_learner"]) for member in view["members"]}
+    # Without a list, as etcd 3.5 gives none without a quorum, only those are known that answer; and nothing is written then.
+    if view["members_complete"] and members != {(one["id"], one["is_learner"]) for one in newest["members"]}:
+        return False
+    index = max([member["raft_applied_index"] for member in view["members"]], default=0)
+    return newest["consistent_index"] == index or newest["age"] < LONGEST
+
+
+def _own_endpoint(view: View, here: Tuple[str, ...]) -> str:
+    """This host's own member, whose bytes need no network, where it is in good health; empty where the best is to be found."""
+    own = own_id(view, here)
+    healthy = [member["endpoint"] for member in view["members"] if member["id"] == own and member["healthy"]]
+    return healthy[0] if healthy and own and view["hashes_equal"] is not False else ""
+
+
+def _pruned(job: Job, made: Attempt, now: float) -> Attempt:
+    try:
+        decisions = prune(job.folder, Counted(job.cluster, made.cluster_id, job.keep), now, made.path)
+    except EtcdError as error:
+        return replace(made, result=FAILED, cause=error.message, next_step=error.next_step)
+    return replace(made, removed=names(decisions, REMOVE), damaged=damaged(decisions))
+
+
+def _failed(attempt: Attempt, error: EtcdError) -> Attempt:
+    return replace(attempt, result=FAILED, cause=error.message, next_step=error.next_step)
+
+
+def _killed(blank: Attempt, left: Holder) -> Attempt:
+    cause = f"process {left.pid} of {left.host} ended in the middle of its run: it was killed, or its host lost power."
+    return replace(blank, at=left.since, host=left.host, cause=cause)
+
+
+def _recorded(job: Job, attempt: Attempt) -> Attempt:
+    try:
+        record(job.state_dir, attempt)
+    except OSError as error:
+        unwritten = f"this run could not be recorded in {job.state_dir}: {error.strerror}."
+        return replace(attempt, concerns=(*attempt.concerns, unwritten))
+    return attempt

@@ -1,0 +1,60 @@
+# Copyright: (c) 2026, the quorum.etcd authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Whose turn it is: on several members a backup is made once, and by another where that one is down.
+
+There is no controller, so each agent decides for itself, by what the cluster tells everyone alike: of the healthy voters that
+are not the leader, the one with the lowest ID has the turn; the leader only where there is no other. Where no voter is healthy,
+as without a quorum, whoever answers counts, since what is still there should be saved. The agents see each other's members and
+not each other: one whose member is in good health and that does not run itself is not noticed by the others. Where that is not
+wanted, every member makes its own backups.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Iterable, List, Mapping, NamedTuple
+
+from ..core.errors import EtcdError
+
+View = Mapping[str, Any]  # what ``etcd.cluster.observe`` returns
+
+
+class Turn(NamedTuple):
+    """``mine``: this host makes the backup now. ``endpoint`` is that of its own member, ``why`` says it in words."""
+
+    mine: bool
+    endpoint: str
+    why: str
+
+
+def turn(view: View, here: Iterable[str]) -> Turn:
+    """Whether this host, whose member is at the endpoints ``here``, makes the backup. EtcdError where nobody can."""
+    order = in_turn(view)
+    if not order:
+        raise EtcdError(
+            f"no member answers that a snapshot could be taken from: {view['summary']}",
+            " ".join(view["next_steps"]) or "start a member, or check endpoints and TLS files.",
+        )
+    own = own_id(view, here)
+    first = order[0]
+    if first["id"] == own:
+        return Turn(True, first["endpoint"], f"it is the turn of {_name(first)}, the member of this host")
+    return Turn(False, "", f"it is the turn of {_name(first)}, at {first['endpoint']}")
+
+
+def in_turn(view: View) -> List[Mapping[str, Any]]:
+    """The members that could make a backup, in the order of their turns."""
+    voters = [member for member in view["members"] if member["version"] and not member["is_learner"]]
+    able = [member for member in voters if member["healthy"]] or voters
+    return sorted(able, key=lambda member: (member["is_leader"], member["id"]))
+
+
+def own_id(view: View, here: Iterable[str]) -> str:
+    """The ID of the member at one of the endpoints ``here``; empty where none answers there."""
+    urls = set(here)
+    return next((one["member_id"] for one in view["endpoints"] if one["endpoint"] in urls and one["member_id"]), "")
+
+
+def _name(member: Mapping[str, Any]) -> str:
+    return str(member["name"] or member["id"])

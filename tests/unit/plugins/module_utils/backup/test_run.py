@@ -1,0 +1,99 @@
+# Copyright: (c) 2026, the quorum.etcd authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Whether a backup is due, and what is recorded of a run that could make none."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+from ansible_collections.quorum.etcd.plugins.module_utils.backup import run as running
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.lock import NAME, Busy, locked
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.records import FAILED, last_attempts
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.retention import DEFAULT
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.run import LONGEST, Job, back_up, is_current
+from ansible_collections.quorum.etcd.plugins.module_utils.etcd.commands import Connection, Tools
+
+NOW = 1795492000.0  # 2026-11-24T03:46:40Z
+
+
+def view(revision=7, index=20, members=("a1", "a2"), complete=True):
+    seen = [{"id": one, "is_learner": False, "raft_applied_index": index - n} for n, one in enumerate(members)]
+    return {"revision": revision, "members": seen, "members_complete": complete}
+
+
+def snapshot(revision=7, index=20, members=("a1", "a2"), age=60):
+    listed = [{"id": one, "is_learner": False} for one in members]
+    return {"revision": revision, "consistent_index": index, "members": listed, "age": age}
+
+
+@pytest.mark.parametrize(
+    "newest, seen, current",
+    [
+        (snapshot(), view(), True),
+        (snapshot(), view(revision=8, index=21), False),
+        (snapshot(revision=9), view(), False),  # old data was put back
+        (snapshot(), view(members=("a1", "a3")), False),
+        (snapshot(), view(members=("a1",)), False),
+        (snapshot(), view(members=("a1",), complete=False), True),  # without a quorum nothing can be written
+        (snapshot(age=40 * LONGEST), view(), True),  # raft says that nothing at all has happened
+        (snapshot(index=19), view(), True),  # a login, a user, a lease
+        (snapshot(index=19, age=LONGEST), view(), False),
+    ],
+)
+def test_a_new_one_is_due_where_something_may_have_changed(newest, seen, current):
+    assert is_current(newest, seen) is current
+
+
+def job(tmp_path, **more):
+    return Job("etcd", str(tmp_path / "backups"), str(tmp_path / "state"), DEFAULT, **more)
+
+
+def nothing_runs(argv, env):
+    raise AssertionError(f"{argv} was run")
+
+
+def attempted(tmp_path, **more):
+    return back_up(nothing_runs, Tools(), Connection(["http://127.0.0.1:1"]), job(tmp_path, **more), clock=lambda: NOW)
+
+
+def test_one_that_fails_is_recorded_with_its_cause_and_the_next_step(tmp_path):
+    attempt = attempted(tmp_path)
+    assert attempt.result == FAILED and "etcdctl is missing" in attempt.cause and "install etcdctl" in attempt.next_step
+    assert attempt.at == "2026-11-24T03:46:40Z"
+    assert last_attempts(str(tmp_path / "state"), "etcd") == [attempt]
+
+
+def test_a_folder_that_cannot_be_made_is_recorded_too(tmp_path):
+    (tmp_path / "backups").write_text("a file")
+    attempt = attempted(tmp_path)
+    assert attempt.result == FAILED and "backups cannot be created" in attempt.cause
+    assert last_attempts(str(tmp_path / "state"), "etcd") == [attempt]
+
+
+def test_one_that_was_killed_is_recorded_by_the_next(tmp_path):
+    (tmp_path / "backups").mkdir()
+    (tmp_path / "backups" / NAME).write_text('{"host": "m1", "pid": 5, "since": "2026-11-24T03:16:00Z"}')
+    attempted(tmp_path)
+    _own, killed = last_attempts(str(tmp_path / "state"), "etcd")
+    assert (killed.at, killed.host, killed.result) == ("2026-11-24T03:16:00Z", "m1", FAILED)
+    assert "process 5 of m1 ended in the middle of its run" in killed.cause
+
+
+def test_where_another_is_at_work_nothing_is_done_or_recorded(tmp_path):
+    (tmp_path / "backups").mkdir()
+    with locked(str(tmp_path / "backups")), pytest.raises(Busy):
+        attempted(tmp_path)
+    assert last_attempts(str(tmp_path / "state"), "etcd") == []
+
+
+def test_what_cannot_be_recorded_is_said(tmp_path, monkeypatch):
+    def full(_state_dir, _attempt):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(running, "record", full)
+    attempt = attempted(tmp_path)
+    assert "etcdctl is missing" in attempt.cause
+    assert "could not be recorded in" in attempt.concerns[0] and "No space left" in attempt.concerns[0]
