@@ -11,9 +11,11 @@ import socket
 
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
+from ansible_collections.quorum.etcd.plugins.module_utils.core.values import from_plain, to_plain
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd import cluster
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.commands import Connection, Result, Tool, Tools
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.versions import Version
+from ansible_collections.quorum.etcd.plugins.module_utils.etcd.view import ClusterView
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.words import cluster_in_words
 
 V34, V35, V36 = Version(3, 4, 23), Version(3, 5, 35), Version(3, 6, 16)
@@ -92,7 +94,9 @@ class Etcd:
 def observe(etcd, endpoints=(1, 2, 3), **more):
     tools = Tools(etcdctl=Tool("/bin/etcdctl", etcd.version))
     to = Connection(endpoints=[url(number) for number in endpoints], user="root", password="geheim")
-    return cluster.observe(etcd, tools, to, **{"knock": etcd.knock, "look": lambda *_: "", **more})
+    view = cluster.observe(etcd, tools, to, **{"knock": etcd.knock, "look": lambda *_: "", **more})
+    assert to_plain(from_plain(ClusterView, view)) == view, "it goes through a door and comes in by another"
+    return view
 
 
 def three(**more):
