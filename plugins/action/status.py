@@ -9,7 +9,13 @@ from __future__ import annotations
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.quorum.etcd.plugins.module_utils.report.status import Seen, problem, status_in_words, unseen
+from ansible_collections.quorum.etcd.plugins.module_utils.report.status import (
+    Seen,
+    nothing_runs,
+    problem,
+    status_in_words,
+    unseen,
+)
 from ansible_collections.quorum.etcd.plugins.plugin_utils.answers import answers_of
 
 OPTIONS: dict[str, Any] = {
@@ -37,4 +43,5 @@ class ActionModule(ActionBase):
             "text": status_in_words(clusters, seen),
             "problem": problem(clusters, seen),
             "unseen": unseen(list(clusters), seen),
+            "nothing_runs": nothing_runs(clusters, seen),
         }

@@ -69,4 +69,11 @@ unseen:
   returned: success
   type: dict
   sample: {"etcd3": "cannot be reached: Connection refused"}
+nothing_runs:
+  description:
+    - By cluster, that no member of it runs, with the next step. A cluster of which a member was seen to run has no entry.
+    - Where hosts could not be looked at, they are named with why.
+  returned: success
+  type: dict
+  sample: {}
 """

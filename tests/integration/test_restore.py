@@ -155,6 +155,10 @@ def test_status_names_the_hosts_that_cannot_be_reached_and_a_group_that_is_not_t
     none = play(STATUS, "-i", lab.inventory)
     assert none.rc == 2, none.output
     assert all(f"{name} cannot be reached: " in none.text for name in ("m1", "m2", "m3")), none.output
+    # It is not for a backup to say that nothing runs where nothing was seen, nor to advise a restore of what may serve.
+    backup = play(BACKUP, "-i", lab.inventory)
+    assert backup.rc != 0 and "restore the newest" not in backup.text, backup.output
+    assert all(f"{name} cannot be reached: " in backup.text for name in ("m1", "m2", "m3")), backup.output
     for playbook in (STATUS, BACKUP, RESTORE):
         typo = play(playbook, "-i", lab.inventory, "-e", "target=typo")
         assert typo.rc == 2 and "The inventory has no host in typo" in typo.text, typo.output

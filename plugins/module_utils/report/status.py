@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Dict, Iterable, List, Mapping, NamedTuple
 
 from ..core.errors import has_failed
+from ..etcd.quorum import DOWN
 
 
 class Seen(NamedTuple):
@@ -59,6 +60,39 @@ def _not_healthy(views: List[Mapping[str, Any]]) -> str:
         return f"it {verb}{healths[0]}" if healths[0] != "healthy" else ""
     failed = [str(view.get("msg")) for view in views if has_failed(view)]
     return f"it could not be asked: {failed[0]}" if failed else "it could not be asked"
+
+
+def nothing_runs(clusters: Mapping[str, str], seen: Mapping[str, Seen]) -> Dict[str, str]:
+    """By cluster, where no member of it runs as far as can be seen: that, with the next step; no entry for the others.
+
+    A host that could not be looked at may run the best of members, so it is named with why, and nobody is told to restore.
+    """
+    found = {}
+    for cluster in sorted(set(clusters.values())):
+        hosts = _of(cluster, clusters)
+        hidden = unseen(hosts, seen)
+        looked_at = [host for host in hosts if host not in hidden]
+        if any(_runs(seen[host].look) for host in looked_at):
+            continue
+        if not hidden:
+            found[cluster] = (
+                f"No member of cluster {cluster} runs, so there is nothing to take a snapshot from."
+                " Next: start the members, or restore the newest snapshot with restore.yml."
+            )
+            continue
+        others = f", and no member runs on {', '.join(looked_at)}" if looked_at else ""
+        found[cluster] = (
+            f"Whether a member of cluster {cluster} runs could not be seen{others}:"
+            f" {'; '.join(f'{host} {why}' for host, why in hidden.items())}."
+            " Next: make these hosts reachable (see with 'ansible -m ping', and with status.yml), and run again."
+        )
+    return found
+
+
+def _runs(look: Mapping[str, Any]) -> bool:
+    """Whether a member runs here, or somebody answers at its endpoints: one that only cannot be asked does run."""
+    endpoints = (look.get("view") or {}).get("endpoints") or ()
+    return bool((look.get("member") or {}).get("running")) or any(one["state"] != DOWN for one in endpoints)
 
 
 def unseen(hosts: Iterable[str], seen: Mapping[str, Seen]) -> Dict[str, str]:

@@ -4,7 +4,13 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.quorum.etcd.plugins.module_utils.report.status import Seen, problem, status_in_words, unseen
+from ansible_collections.quorum.etcd.plugins.module_utils.report.status import (
+    Seen,
+    nothing_runs,
+    problem,
+    status_in_words,
+    unseen,
+)
 
 CLUSTERS = {"b1": "blue", "b2": "blue"}
 LOOK = {"member": {}}
@@ -71,3 +77,35 @@ def test_several_clusters_are_told_apart():
         "Cluster blue",
         "Cluster green",
     ]
+
+
+RUNS, STOPPED = (
+    {"member": {"running": True}},
+    {"member": {"running": False}, "view": {"endpoints": [{"state": "down"}]}},
+)
+HANGS = {"member": {"running": False}, "view": {"endpoints": [{"state": "unaskable"}]}}
+
+
+@pytest.mark.parametrize("look", [RUNS, HANGS])
+@pytest.mark.parametrize("other", [RUNS, STOPPED, UNREACHABLE])
+def test_one_member_that_runs_is_enough_to_try(look, other):
+    assert nothing_runs(CLUSTERS, {"b1": Seen(look, {}, {}), "b2": Seen(other, {}, {})}) == {}
+
+
+def test_only_where_all_were_looked_at_and_none_runs_a_restore_is_advised():
+    told = nothing_runs(CLUSTERS, {host: Seen(STOPPED, {}, {}) for host in CLUSTERS})
+    assert told["blue"].startswith("No member of cluster blue runs") and "restore.yml" in told["blue"]
+
+
+@pytest.mark.parametrize("first", [UNREACHABLE, STOPPED])
+def test_who_could_not_be_looked_at_is_named_with_why_and_nobody_is_told_to_restore(first):
+    told = nothing_runs(CLUSTERS, {"b1": Seen(first, {}, {}), "b2": Seen(UNREACHABLE, {}, {})})["blue"]
+    assert "b2 cannot be reached: ssh: connect to host b2: Connection refused" in told
+    assert ("b1 cannot be reached" in told) == (first is UNREACHABLE)
+    assert ("no member runs on b1" in told) == (first is STOPPED)
+    assert "restore" not in told and "make these hosts reachable" in told
+
+
+def test_a_host_that_limit_left_out_is_named():
+    told = nothing_runs(CLUSTERS, {"b1": Seen(STOPPED, {}, {})})["blue"]
+    assert "b2 is not part of this run (--limit)" in told
