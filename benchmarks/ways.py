@@ -28,8 +28,8 @@ CONTROLLER = (
     "include_tasks",
     "validate_argument_spec",
     "show",
-    "restore_plan",
-    "restore_report",
+    "job_plan",
+    "job_report",
 )
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import Any, Callable, Dict, Sequence
+from typing import Any, Callable, Dict, Mapping, Sequence
 
 from ansible.module_utils.basic import AnsibleModule
 
 from .core.errors import EtcdError
+from .core.host_job import HostJob, Phase
 from .etcd.commands import Connection, Result, Run, asks_version, misleading
 
 # Seconds that a program may take to say its version; it is killed then.
@@ -45,6 +46,15 @@ MEMBER_OPTIONS: Dict[str, Any] = {
     "status_command": {"type": "str", "default": ""},
     "state_dir": {"type": "path", "default": "/var/lib/quorum-etcd"},
     "aside_dir": {"type": "path", "default": ""},
+}
+
+# Options of the doc fragment quorum.etcd.phase; the choices of ``phase`` are the job's.
+PHASE_OPTIONS: Dict[str, Any] = {
+    "phase": {"type": "str", "required": True},
+    "plan": {"type": "dict", "required": True},
+    "timeout": {"type": "int", "default": 120},
+    "peers": {"type": "dict", "default": {}},
+    "reason": {"type": "str", "default": ""},
 }
 
 
@@ -96,3 +106,29 @@ def answer(module: AnsibleModule, work: Callable[[AnsibleModule], Dict[str, Any]
         module.exit_json(**work(module))
     except EtcdError as error:
         module.fail_json(msg=str(error), next_step=error.next_step, **error.context)
+
+
+def phase_options(phases: Sequence[str]) -> Dict[str, Any]:
+    """The argument spec of a module that does one phase of a job on one host."""
+    return {**CONNECTION_OPTIONS, **PHASE_OPTIONS, "phase": {**PHASE_OPTIONS["phase"], "choices": list(phases)}}
+
+
+def phase_of(job: Callable[[Mapping[str, Any], Run, Connection], HostJob]) -> Callable[[AnsibleModule], Dict[str, Any]]:
+    """The work of such a module, for ``answer``."""
+
+    def work(module: AnsibleModule) -> Dict[str, Any]:
+        plan = module.params["plan"]
+        phase = Phase(module.params["phase"], module.params["timeout"], module.params["reason"])
+        return job(plan, runner(module), _planned_connection(module.params, plan)).answer(phase, module.check_mode)
+
+    return work
+
+
+def _planned_connection(params: Mapping[str, Any], plan: Mapping[str, Any]) -> Connection:
+    """What the options say, and where they say nothing, what was found on the host when the plan was made."""
+    found = plan["member"]["connection"]
+    return Connection(
+        endpoints=params["endpoints"] or plan["of"]["endpoints"],
+        **{name: params[name] or found[name] for name in ("cacert", "cert", "key")},
+        **{name: params[name] for name in ("user", "password", "command_timeout")},
+    )

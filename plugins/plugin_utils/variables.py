@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Variables that nobody reads: one wrong letter, and a restore does not do what was asked for."""
+"""Variables that nobody reads: one wrong letter, and a job does not do what was asked for."""
 
 from __future__ import annotations
 
@@ -11,18 +11,20 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-PREFIX = "etcd_restore_"
+from ansible_collections.quorum.etcd.plugins.module_utils.core.job import Words
 
 
-def unknown_variables(task: Any, loader: Any, task_vars: Mapping[str, Any]) -> str:
-    """Those of the play's hosts that begin with ``PREFIX`` and are none of the role's, in words; empty where there are none."""
+def unknown_variables(job: Words, task: Any, loader: Any, task_vars: Mapping[str, Any]) -> str:
+    """Those of the play's hosts that begin as the job's own and are none of its role's, in words; empty: there are none."""
     role = getattr(task, "_role", None)
     if role is None:
         return ""  # whoever calls the module by itself names its options
-    specs = loader.load_from_file(os.path.join(role._role_path, "meta", "argument_specs.yml"))
-    known = [name for name in specs["argument_specs"]["main"]["options"] if name.startswith(PREFIX)]
+    # The task is one of the role ``job``, which lies beside the job's own.
+    own = os.path.join(os.path.dirname(role._role_path), job.role)
+    specs = loader.load_from_file(os.path.join(own, "meta", "argument_specs.yml"))
+    known = [name for name in specs["argument_specs"]["main"]["options"] if name.startswith(job.prefix)]
     hosts = task_vars.get("ansible_play_hosts_all", ())
-    given = {name for host in hosts for name in task_vars["hostvars"].raw_get(host) if name.startswith(PREFIX)}
+    given = {name for host in hosts for name in task_vars["hostvars"].raw_get(host) if name.startswith(job.prefix)}
     return in_words(sorted(given - set(known)), known)
 
 

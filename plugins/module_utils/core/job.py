@@ -17,11 +17,12 @@ NOTHING = "nothing"
 class Words:
     """How a job is spoken of.
 
-    ``name`` is what its variables begin with, after ``etcd_``. "The ``noun`` is refused"; "to ``verb`` the others";
-    "this ``changes`` cluster X", which is what the operator confirms.
+    ``name`` is what its variables begin with, after ``etcd_``, and its playbook is called. "The ``noun`` is refused"; "to
+    ``verb`` the others"; "this ``changes`` cluster X", which is what the operator confirms. ``role``: whose variables it has.
     """
 
     name: str
+    role: str
     noun: str
     verb: str
     changes: str
@@ -34,6 +35,31 @@ class Words:
     def confirm(self) -> str:
         """The variable with which the operator confirms."""
         return f"{self.prefix}confirm"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the operator asks of a job: its own ``options``, as its spec has made them. ``now`` is RFC 3339 in UTC, and
+    ``unwritable`` are folders of the controller that the run would write a report to, and cannot.
+    """
+
+    options: Mapping[str, Any]
+    now: str = ""
+    unwritable: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job as the machinery takes it, on the controller. Its phases on a host are a ``HostJob``.
+
+    ``options`` is the spec of what is asked, in Ansible's form. ``plan`` makes the plan of all clusters from what each
+    host has told: ``{host: {"cluster", "why": it has told nothing, "member", "view", ...}}``; ``in_words`` says it.
+    """
+
+    words: Words
+    options: Mapping[str, Mapping[str, Any]]
+    plan: Callable[[Mapping[str, Mapping[str, Any]], Asked], Dict[str, Any]]
+    in_words: Callable[[Mapping[str, Any]], List[str]]
 
 
 @dataclass

@@ -12,7 +12,7 @@ from typing import Any, Mapping, Sequence
 
 from ..core.job import Words
 
-WORDS = Words("restore", noun="restore", verb="restore", changes="replaces the data of")
+WORDS = Words("restore", role="disaster_restore", noun="restore", verb="restore", changes="replaces the data of")
 
 # On top of the bytes that will be written: bbolt grows its file in steps, and a full disk must not be the end of it.
 DISK_MARGIN = 1.1

@@ -4,13 +4,8 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.quorum.etcd.plugins.action.restore import (
-    failed_peers,
-    is_done_already,
-    is_judged,
-    what_stays,
-    with_the_gone,
-)
+from ansible_collections.quorum.etcd.plugins.action.restore import is_done_already, is_judged, what_stays
+from ansible_collections.quorum.etcd.plugins.plugin_utils.phases import failed_peers, with_the_gone
 
 
 def test_nobody_failed():

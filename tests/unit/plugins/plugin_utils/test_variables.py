@@ -7,9 +7,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from ansible.parsing.dataloader import DataLoader
+from ansible_collections.quorum.etcd.plugins.module_utils.restore.terms import WORDS
 from ansible_collections.quorum.etcd.plugins.plugin_utils.variables import unknown_variables
 
-ROLE = SimpleNamespace(_role_path=str(Path(__file__).resolve().parents[4] / "roles" / "disaster_restore"))
+ROLE = SimpleNamespace(_role_path=str(Path(__file__).resolve().parents[4] / "roles" / "job"))
 
 
 class HostVars(dict):
@@ -18,7 +19,7 @@ class HostVars(dict):
 
 def unknown(**given):
     task_vars = {"ansible_play_hosts_all": ["m1", "m2"], "hostvars": HostVars(m1={"etcd_name": "m1"}, m2=given)}
-    return unknown_variables(SimpleNamespace(_role=ROLE), DataLoader(), task_vars)
+    return unknown_variables(WORDS, SimpleNamespace(_role=ROLE), DataLoader(), task_vars)
 
 
 def test_the_roles_own_variables_are_known():
@@ -36,4 +37,4 @@ def test_a_wrong_letter_is_found_on_any_host_and_what_is_meant_is_said():
 
 
 def test_who_calls_the_module_by_itself_is_left_alone():
-    assert unknown_variables(SimpleNamespace(_role=None), DataLoader(), {}) == ""
+    assert unknown_variables(WORDS, SimpleNamespace(_role=None), DataLoader(), {}) == ""

@@ -13,7 +13,7 @@ import pytest
 from ansible import context
 from ansible.errors import AnsibleActionFail
 from ansible.utils.context_objects import CLIArgs
-from ansible_collections.quorum.etcd.plugins.action.restore_report import ActionModule
+from ansible_collections.quorum.etcd.plugins.action.job_report import ActionModule
 
 FIXTURES = Path(__file__).resolve().parents[2] / "fixtures"
 
@@ -24,10 +24,10 @@ def recorded(name="restored"):
 
 def run(check_mode=False, registered=None, **options):
     """``registered``: what each host of the play has registered, by name."""
-    options = {"clusters": {"m1": "etcd"}, **options}
+    options = {"job": "restore", "clusters": {"m1": "etcd"}, **options}
     task = MagicMock(args=options, check_mode=check_mode, async_val=0, diff=False)
     action = ActionModule(task, MagicMock(), MagicMock(check_mode=check_mode), MagicMock(), MagicMock(), MagicMock())
-    action._load_name = "restore_report"  # the loader's work
+    action._load_name = "job_report"  # the loader's work
     hostvars = registered or {}
     return action.run(task_vars={"ansible_play_hosts_all": list(hostvars), "hostvars": hostvars})
 

@@ -24,8 +24,10 @@ from ansible_collections.quorum.etcd.plugins.module_utils.report.data import (
 )
 from ansible_collections.quorum.etcd.plugins.module_utils.report.page import render
 from ansible_collections.quorum.etcd.plugins.module_utils.report.text import Invocation, closing_lines, invocation
+from ansible_collections.quorum.etcd.plugins.plugin_utils.jobs import JOBS
 
 OPTIONS: dict[str, Any] = {
+    "job": {"type": "str", "required": True, "choices": list(JOBS)},
     "folder": {"type": "path", "default": "~/.local/state/quorum-etcd/reports"},
     "clusters": {"type": "dict", "required": True},
     "plan": {"type": "dict", "default": {}},

@@ -6,19 +6,19 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: restore_report
-short_description: Write the report of a restore on the controller
+module: job_report
+short_description: Write the report of a job on the controller
 version_added: 0.1.0
 description:
   - Writes two files for each cluster of a run, a page for people and JSON for programs, into a folder on the controller.
-  - They tell what was restored from where, what was lost, when and for how long nothing could be written, what every host
-    did and when, whether the restored cluster is proven, and what to do next.
+  - They tell what was done, what every host did and when, whether it is proven, and what to do next; of a restore also from
+    where, what was lost, and when and for how long nothing could be written.
   - It also reports a check, a refusal, a run that was not confirmed, and one that failed. Which of these it was, it decides
     from what it is given.
   - The page is one file that needs nothing else, and can be sent to others. It holds addresses and paths, but no
     credential - what may be in it is named field by field.
   - No report replaces another one. Of the reports in the folder the newest 50 are kept; other files there stay.
-  - Where the folder cannot be written to, that is a warning and no failure, since the restore itself is what counts.
+  - Where the folder cannot be written to, that is a warning and no failure, since the job itself is what counts.
 author:
   - The quorum.etcd authors (@quorum-etcd)
 attributes:
@@ -29,6 +29,11 @@ attributes:
     description: A report is a new file each time, and is not shown as a change.
     support: none
 options:
+  job:
+    description: Which job.
+    type: str
+    choices: [restore]
+    required: true
   folder:
     description: Folder on the controller. It is made with mode 0700 where it is not there, and the files in it with 0600.
     type: path
@@ -38,7 +43,7 @@ options:
     type: dict
     required: true
   plan:
-    description: What M(quorum.etcd.restore_plan) returned. Empty where the run did not come so far.
+    description: What M(quorum.etcd.job_plan) returned. Empty where the run did not come so far.
     type: dict
     default: {}
   check:
@@ -51,8 +56,8 @@ options:
     default: []
   phases:
     description:
-      - Names of the variables that the play's hosts registered with M(quorum.etcd.transfer) and M(quorum.etcd.restore), the
-        oldest first. Journals, closing tables and the reasons of a failure are read from them on the controller.
+      - Names of the variables that the play's hosts registered with M(quorum.etcd.transfer) and the job's phases, the oldest
+        first. Journals, closing tables and the reasons of a failure are read from them on the controller.
       - Of a host whose last answer has no journal, as it could not be reached, the report says that nothing is known.
     type: list
     elements: str
@@ -61,7 +66,8 @@ options:
 
 EXAMPLES = r"""
 - name: Write the report
-  quorum.etcd.restore_report:
+  quorum.etcd.job_report:
+    job: restore
     clusters: {m1: etcd, m2: etcd, m3: etcd}
     plan: "{{ plan | default({}) }}"
     phases: [staged, stopped, proven, finished, rolled_back]

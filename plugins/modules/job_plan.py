@@ -6,15 +6,15 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: restore_plan
-short_description: Plan the restore of etcd clusters, and every reason to refuse it
+module: job_plan
+short_description: Plan a job on etcd clusters, and every reason to refuse it
 version_added: 0.1.0
 description:
-  - Computes, from what the hosts reported, everything that a restore will do on each host.
-  - That is the C(snapshot restore) arguments, the token, the predicted member and cluster IDs, the revision bump, what is
-    moved where, the configuration before and after, the disk it needs, and the data that will be lost.
+  - Computes, from what the hosts reported, everything that a job which changes clusters will do on each host.
+  - Of a restore that is the C(snapshot restore) arguments, the token, the predicted member and cluster IDs, the revision
+    bump, what is moved where, the configuration before and after, the disk it needs, and the data that will be lost.
   - It is computed on the controller, and touches nothing. Where O(facts) are the same, the plan is the same, but for the
-    token, which can be given.
+    name of the run.
 author:
   - The quorum.etcd authors (@quorum-etcd)
 attributes:
@@ -25,6 +25,11 @@ attributes:
     description: There is nothing that it changes.
     support: none
 options:
+  job:
+    description: Which job.
+    type: str
+    choices: [restore]
+    required: true
   clusters:
     description: Every host that belongs to the clusters, also those left out of this run, mapped to its cluster's name.
     type: dict
@@ -41,56 +46,15 @@ options:
         itself. A member that is not among the hosts of the run is a reason to refuse.
     type: str
     required: true
-  snapshot:
-    description: V(latest) for the newest verified snapshot of each cluster, by its revision and not by the time of its file, or
-      the path of one, on the controller or on a host, plain or compressed by gzip or zstd.
-    type: str
-    default: latest
-  source:
-    description: Folder on the controller in which to look for snapshots too, or the one that was named.
-    type: path
-    default: ""
-  backups:
-    description: Folder on the controller whose manifests tell how high the revision has been.
-    type: path
-    default: ""
-  spool:
-    description: Folder on the controller for a snapshot that must be brought from one host to the others, or be unpacked.
-    type: path
-    default: ~/.cache/quorum-etcd
-  token:
-    description: The new C(initial-cluster-token). When empty, one is made from the cluster's name, the time and chance.
-    type: str
-    default: ""
-  now:
-    description: The time of the plan, RFC 3339 in UTC. When empty, the controller's clock.
-    type: str
-    default: ""
-  bump_revision:
-    description: Raise the revision above all that was ever seen and mark the older ones compacted, where the tools can.
-    type: bool
-    default: true
-  skip_hash_check:
-    description: Accept a database copied from a stopped member, which has no hash. Only right when nothing better is left.
-    type: bool
-    default: false
-  exclude:
-    description: Hosts, or members by name, that are lost for good and are not to be part of the restored cluster.
-    type: list
-    elements: str
-    default: []
-  auth_user:
-    description: The user that the restored cluster will be asked with; here only whether there is one.
-    type: str
-    default: ""
-  again:
-    description: Restore also where the same snapshot was the last one restored.
-    type: bool
-    default: false
-  rollback:
-    description: Plan to take the last restore back instead.
-    type: bool
-    default: false
+  asked:
+    description:
+      - What is asked of the job. An empty value is the default.
+      - Of a restore these are C(snapshot), C(token), C(bump_revision), C(skip_hash_check), C(exclude), C(again), C(rollback)
+        and C(spool), as the variables of the role P(quorum.etcd.disaster_restore#role); C(auth_user); C(source), a folder on
+        the controller in which to look for snapshots too, or the one that was named; and C(backups), a folder there whose
+        manifests tell how high the revision has been.
+    type: dict
+    default: {}
   confirm:
     description: The name that the operator gave to confirm.
     type: str
@@ -107,10 +71,12 @@ options:
 
 EXAMPLES = r"""
 - name: Plan the restore of the newest snapshot
-  quorum.etcd.restore_plan:
+  quorum.etcd.job_plan:
+    job: restore
     clusters: {m1: etcd, m2: etcd, m3: etcd}
     facts: "{{ facts_by_host }}"
     look: look_member
+    asked: {snapshot: latest}
   run_once: true
   register: plan
 """
