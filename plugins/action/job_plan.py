@@ -13,7 +13,8 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
-from ansible_collections.quorum.etcd.plugins.module_utils.core.job import Asked, confirmation, refusals_in_words
+from ansible_collections.quorum.etcd.plugins.module_utils.core.job import confirmation, refusals_in_words
+from ansible_collections.quorum.etcd.plugins.module_utils.core.machinery import Asked
 from ansible_collections.quorum.etcd.plugins.module_utils.report.status import unseen
 from ansible_collections.quorum.etcd.plugins.plugin_utils.answers import answers_of
 from ansible_collections.quorum.etcd.plugins.plugin_utils.jobs import JOBS

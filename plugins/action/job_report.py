@@ -14,6 +14,9 @@ from typing import Any
 
 from ansible import context
 from ansible.plugins.action import ActionBase
+from ansible_collections.quorum.etcd.plugins.module_utils.core.invocation import Invocation, invocation
+from ansible_collections.quorum.etcd.plugins.module_utils.core.job import Words
+from ansible_collections.quorum.etcd.plugins.module_utils.core.reporting import OUTCOMES, ReportOf
 from ansible_collections.quorum.etcd.plugins.module_utils.report import files as report_files
 from ansible_collections.quorum.etcd.plugins.module_utils.report.data import (
     Given,
@@ -23,7 +26,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils.report.data import (
     unplanned,
 )
 from ansible_collections.quorum.etcd.plugins.module_utils.report.page import render
-from ansible_collections.quorum.etcd.plugins.module_utils.report.text import Invocation, closing_lines, invocation
+from ansible_collections.quorum.etcd.plugins.module_utils.report.text import closing_lines
 from ansible_collections.quorum.etcd.plugins.plugin_utils.jobs import JOBS
 
 OPTIONS: dict[str, Any] = {
@@ -46,12 +49,12 @@ class ActionModule(ActionBase):
     def run(self, tmp: None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         super().run(tmp, task_vars)
         _validated, options = self.validate_argument_spec(OPTIONS)
-        folder = options["folder"]
+        folder, job = options["folder"], JOBS[options["job"]].report
         now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
         # What the run did to the cluster stands, whether it can be written down or not: nothing here may fail the run.
         try:
-            given = _given(options, task_vars or {}, self._task.check_mode)
-            reports = [build(cluster, given, now) for cluster in given.plan["clusters"]]
+            given = _given(options, task_vars or {}, self._task.check_mode, job.words)
+            reports = [build(cluster, given, now, job) for cluster in given.plan["clusters"]]
         except Exception as error:
             message = (
                 f"No report could be made: {type(error).__name__}: {error}. What the run did stands all the same."
@@ -59,15 +62,17 @@ class ActionModule(ActionBase):
             )
             self._display.warning(message)
             return {"changed": False, "reports": [], "text": [message], "stats": []}
-        written, lines = self._written(folder, reports)
+        written, lines = self._written(folder, reports, job)
         ends = [line for report in reports for line in closing_lines(report)]
         return {"changed": False, "reports": written, "text": ends + lines, "stats": [_stats(one) for one in reports]}
 
-    def _written(self, folder: str, reports: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[str]]:
+    def _written(
+        self, folder: str, reports: list[dict[str, Any]], job: ReportOf
+    ) -> tuple[list[dict[str, Any]], list[str]]:
         """Where each report lies, and the same in words."""
         try:
-            written = [_write(folder, report) for report in reports]
-            report_files.prune(folder)
+            written = [_write(folder, report, job) for report in reports]
+            report_files.prune(folder, [*OUTCOMES, *(one.report.done[0] for one in JOBS.values())])
         except OSError as error:
             message = f"No report could be written to {folder}: {error.strerror}. Next: set etcd_report_dir to another folder."
             self._display.warning(message)
@@ -78,13 +83,13 @@ class ActionModule(ActionBase):
 def _stats(report: Mapping[str, Any]) -> dict[str, Any]:
     """What a job keeps of itself, with the whole report: the folder of an execution environment goes with it."""
     return {
-        **{key: report[key] for key in ("cluster", "outcome", "headline", "loss")},
-        "snapshot": report["snapshot"]["path"],
+        **{key: report[key] for key in ("cluster", "outcome", "headline", "loss") if key in report},
+        **({"snapshot": report["snapshot"]["path"]} if "snapshot" in report else {}),
         "report": report,
     }
 
 
-def _given(options: Mapping[str, Any], task_vars: Mapping[str, Any], check_mode: bool) -> Given:
+def _given(options: Mapping[str, Any], task_vars: Mapping[str, Any], check_mode: bool, words: Words) -> Given:
     planned = _plain(options["plan"])
     unseen = failed_answers(_answers(task_vars, options["looks"]))
     if "plan" not in planned and planned.get("failed"):
@@ -95,7 +100,7 @@ def _given(options: Mapping[str, Any], task_vars: Mapping[str, Any], check_mode:
         check=check_mode if options["check"] is None else options["check"],
         unseen=unseen,
         **gather(_answers(task_vars, options["phases"])),
-        invocation=_invocation(),
+        invocation=_invocation(words),
     )
 
 
@@ -108,17 +113,17 @@ def _answers(task_vars: Mapping[str, Any], names: list[str]) -> dict[str, list[A
     return found
 
 
-def _write(folder: str, report: dict[str, Any]) -> dict[str, Any]:
-    texts = {"html": render(report), "json": json.dumps(report, indent=1) + "\n"}
+def _write(folder: str, report: dict[str, Any], job: ReportOf) -> dict[str, Any]:
+    texts = {"html": render(report, job), "json": json.dumps(report, indent=1) + "\n"}
     paths = report_files.write(folder, report_files.stem(report), texts)
     return {"cluster": report["cluster"], "outcome": report["outcome"], **paths}
 
 
-def _invocation() -> Invocation:
+def _invocation(words: Words) -> Invocation:
     given = context.CLIARGS
     inventories = [_as_typed(inventory) for inventory in given.get("inventory") or ()]
-    words = (text for text in given.get("extra_vars") or () if isinstance(text, str))
-    return invocation(list(given.get("args") or ()), inventories, list(words))
+    variables = (text for text in given.get("extra_vars") or () if isinstance(text, str))
+    return invocation(words, list(given.get("args") or ()), inventories, list(variables))
 
 
 def _as_typed(path: str) -> str:

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.quorum.etcd.plugins.module_utils.core.job import Job
+from ansible_collections.quorum.etcd.plugins.module_utils.core.machinery import Job
 from ansible_collections.quorum.etcd.plugins.plugin_utils.restore_job import RESTORE
 
 JOBS: dict[str, Job] = {job.words.name: job for job in (RESTORE,)}

@@ -48,7 +48,7 @@ class PhaseAction(ActionBase):
             arguments.get("plan") or {},
             peers.get(task_vars.get("inventory_hostname", "")) or {},
             peers,
-            task_vars.get("ansible_play_hosts", peers),
+            task_vars.get("ansible_play_hosts") or list(peers),
         )
         failed = "" if turn.phase in self.alone else failed_peers(with_the_gone(peers, turn.in_play))
         if failed:

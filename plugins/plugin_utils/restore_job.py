@@ -10,9 +10,10 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.quorum.etcd.plugins.module_utils.core.job import Asked, Job
+from ansible_collections.quorum.etcd.plugins.module_utils.core.machinery import Asked, Job
 from ansible_collections.quorum.etcd.plugins.module_utils.restore.plan import make_plan
-from ansible_collections.quorum.etcd.plugins.module_utils.restore.terms import WORDS, Options
+from ansible_collections.quorum.etcd.plugins.module_utils.restore.reported import REPORT
+from ansible_collections.quorum.etcd.plugins.module_utils.restore.terms import Options
 from ansible_collections.quorum.etcd.plugins.module_utils.restore.text import plan_in_words
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.catalogue import look
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.manifest import recorded_revisions
@@ -59,4 +60,4 @@ def _look(source: str, spool: str) -> list[dict[str, Any]]:
         return look(source, run, spool) if source else []
 
 
-RESTORE = Job(WORDS, OPTIONS, _plan, plan_in_words)
+RESTORE = Job(OPTIONS, _plan, plan_in_words, REPORT)

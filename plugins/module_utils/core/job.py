@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Sequence, Tuple
 
-# The mode of a cluster's plan for which there is nothing to do; all others are the job's own.
-NOTHING = "nothing"
+# The modes of a cluster's plan for which there is nothing to do, and by which the old state comes back; all others are the
+# job's own.
+NOTHING, ROLLBACK = "nothing", "rollback"
 
 
 @dataclass(frozen=True)
@@ -35,31 +36,6 @@ class Words:
     def confirm(self) -> str:
         """The variable with which the operator confirms."""
         return f"{self.prefix}confirm"
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What the operator asks of a job: its own ``options``, as its spec has made them. ``now`` is RFC 3339 in UTC, and
-    ``unwritable`` are folders of the controller that the run would write a report to, and cannot.
-    """
-
-    options: Mapping[str, Any]
-    now: str = ""
-    unwritable: Sequence[str] = ()
-
-
-@dataclass(frozen=True)
-class Job:
-    """A job as the machinery takes it, on the controller. Its phases on a host are a ``HostJob``.
-
-    ``options`` is the spec of what is asked, in Ansible's form. ``plan`` makes the plan of all clusters from what each
-    host has told: ``{host: {"cluster", "why": it has told nothing, "member", "view", ...}}``; ``in_words`` says it.
-    """
-
-    words: Words
-    options: Mapping[str, Mapping[str, Any]]
-    plan: Callable[[Mapping[str, Mapping[str, Any]], Asked], Dict[str, Any]]
-    in_words: Callable[[Mapping[str, Any]], List[str]]
 
 
 @dataclass

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from datetime import datetime
-from typing import Any, List, Sequence
+from typing import Any, Callable, List, Optional, Sequence
 
 
 def printable(line: str) -> str:
@@ -54,3 +54,29 @@ def in_mib(size: int) -> str:
 def rfc3339(moment: float) -> str:
     """Seconds since the epoch as ``2026-11-24T03:16:00Z``."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment))
+
+
+def clock(time: str) -> str:
+    """A time as above, as people read it, to the second."""
+    return f"{time[:10]} {time[11:19]} UTC"
+
+
+def span(seconds: Optional[float], rounding: Callable[[float], float] = round) -> str:
+    """A length of time, to a tenth of a second below a minute; ``rounding`` up for what is at most, down for at least."""
+    if seconds is None:
+        return "an unknown time"
+    if seconds >= 60 or seconds == int(seconds):
+        return duration(rounding(seconds))
+    # A float such as 0.3 is a little less than three tenths, which no rounding may turn into two.
+    tenths = rounding(round(seconds * 10, 6))
+    return f"{tenths / 10:.1f} s" if tenths else f"{seconds:.2f} s"
+
+
+def listed(names: Sequence[str]) -> str:
+    """``a, b and c``."""
+    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else "".join(names)
+
+
+def counted(number: int, word: str) -> str:
+    """``1 check`` or ``1,200 checks``."""
+    return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"

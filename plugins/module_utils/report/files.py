@@ -10,16 +10,10 @@ import contextlib
 import itertools
 import os
 import re
-from typing import Any, Dict, List, Mapping
-
-from .text import OUTCOMES
+from typing import Any, Dict, Iterable, List, Mapping
 
 KEPT = 50  # reports in a folder, the newest
 _ENDINGS = ("json", "html")
-# What stem() and write() make; whatever else lies in the folder is not ours.
-_OURS = re.compile(
-    rf"(?P<stem>\w[\w.-]*-\d{{8}}T\d{{6}}Z-({'|'.join(OUTCOMES)})(-\d+)?)\.({'|'.join(_ENDINGS)})", re.ASCII
-)
 
 
 def stem(report: Mapping[str, Any]) -> str:
@@ -64,12 +58,19 @@ def _write_all(paths: Mapping[str, str], contents: Mapping[str, str]) -> Dict[st
     return dict(paths)
 
 
-def prune(folder: str, keep: int = KEPT) -> List[str]:
-    """Remove the reports beyond the newest ``keep``; returns the paths that went. Files that are no reports stay."""
+def prune(folder: str, outcomes: Iterable[str], keep: int = KEPT) -> List[str]:
+    """Remove the reports beyond the newest ``keep``; returns the paths that went. Files that are no reports stay.
+
+    A report is what ``stem`` and ``write`` have made, of a run with one of these ``outcomes``.
+    """
+    known = "|".join(map(re.escape, outcomes))
+    report_name = re.compile(
+        rf"(?P<stem>\w[\w.-]*-\d{{8}}T\d{{6}}Z-({known})(-\d+)?)\.({'|'.join(_ENDINGS)})", re.ASCII
+    )
     reports: Dict[str, List[str]] = {}
     with os.scandir(folder) as entries:
         for entry in entries:
-            ours = _OURS.fullmatch(entry.name)
+            ours = report_name.fullmatch(entry.name)
             if ours and entry.is_file(follow_symlinks=False):
                 reports.setdefault(ours.group("stem"), []).append(entry.path)
     newest_first = sorted(reports.values(), key=lambda paths: max(map(os.path.getmtime, paths)), reverse=True)

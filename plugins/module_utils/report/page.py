@@ -7,72 +7,25 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Dict, List, Mapping, Sequence
+from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
-from ..core.text import instant
-from ..restore.proof import UNJUDGED
-from .markup import Markup, tag
-from .picture import phase_in_words, pictures, shown_phases, started_at
-from .text import (
+from ..core.reporting import (
     CHECK,
     FAILED,
     NOTHING,
-    OUTCOMES,
     REFUSED,
-    RESTORED,
     ROLLED_BACK,
     UNCONFIRMED,
-    clock,
-    span,
+    Report,
+    ReportOf,
+    Row,
 )
+from ..core.text import clock, instant, span
+from .markup import Markup, tag
+from .picture import phase_in_words, pictures, shown_phases, started_at
+from .style import style
 
-# Each colour by its use; every text on its ground has a contrast of 4.5 or more, every bar of 3 or more (WCAG AA).
-LIGHT = {
-    "page": "#f4f6f8",
-    "card": "#ffffff",
-    "text": "#1a2129",
-    "soft": "#525c68",
-    "line": "#cfd6de",
-    "link": "#0b4f9e",
-    "code": "#eef1f4",
-    "good": "#10612b",
-    "good-ground": "#dff5e5",
-    "bad": "#a11226",
-    "bad-ground": "#fde8ea",
-    "plain": "#124a86",
-    "plain-ground": "#e2effc",
-    "outage": "#b3172c",
-    "stage": "#2b6cb0",
-    "stop": "#a85400",
-    "cutover": "#7a45d1",
-    "prove": "#0f766e",
-    "finish": "#5f6b78",
-    "rollback": "#b02a5b",
-}
-DARK = {
-    "page": "#0e1318",
-    "card": "#171d24",
-    "text": "#e6ebf1",
-    "soft": "#a3adb9",
-    "line": "#343d48",
-    "link": "#8ec2ff",
-    "code": "#0f1419",
-    "good": "#86e0a3",
-    "good-ground": "#12301e",
-    "bad": "#ffa3ab",
-    "bad-ground": "#3a161b",
-    "plain": "#a6d0ff",
-    "plain-ground": "#12283f",
-    "outage": "#ff7c88",
-    "stage": "#6fb1f2",
-    "stop": "#f0a35a",
-    "cutover": "#b9a0ff",
-    "prove": "#4fd0bd",
-    "finish": "#9ba7b4",
-    "rollback": "#ff8fb8",
-}
-_PHASES = ("stage", "stop", "cutover", "prove", "finish", "rollback")
-_STATES = {RESTORED: "good", FAILED: "bad", REFUSED: "bad", NOTHING: "good"}
+_STATES = {FAILED: "bad", REFUSED: "bad", NOTHING: "good"}
 _SIGNS = {
     "good": "M4 10.5l4 4 8-9",
     "bad": "M5 5l10 10M15 5L5 15",
@@ -80,119 +33,10 @@ _SIGNS = {
     ROLLED_BACK: "M8 4L4 8l4 4M4 8h7a4 4 0 0 1 0 8H7",
 }
 
-STYLE = """
-:root { color-scheme: light dark; @LIGHT@ }
-@media (prefers-color-scheme: dark) { :root { @DARK@ } }
-@media print { :root { color-scheme: light; @LIGHT@ } }
-* { box-sizing: border-box }
-body { margin: 0; background: var(--page); color: var(--text); overflow-wrap: break-word;
-  font: 1rem/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "Liberation Sans", sans-serif }
-header, main, footer { max-width: 62rem; margin: 0 auto; padding: 0 1.25rem }
-header { padding-top: 2.25rem }
-footer { padding-bottom: 3rem; color: var(--soft); font-size: .875rem }
-h1 { font-size: clamp(1.5rem, 1.1rem + 1.9vw, 2.25rem); line-height: 1.2; margin: .75rem 0 0; text-wrap: balance }
-h2 { font-size: 1.2rem; line-height: 1.3; margin: 0 0 .75rem }
-h3 { font-size: 1rem; margin: 1.5rem 0 .25rem }
-p { margin: .5rem 0 }
-.whole { white-space: nowrap }
-.soft { color: var(--soft) }
-.small { font-size: .875rem }
-.top { display: flex; flex-wrap: wrap; align-items: center; gap: .5rem .75rem; color: var(--soft); font-size: .95rem }
-.badge { display: inline-flex; align-items: center; gap: .4rem; padding: .2rem .8rem .2rem .6rem; border-radius: 2rem;
-  border: 1px solid; font-weight: 650 }
-.badge svg { width: 1.1rem; height: 1.1rem; fill: none; stroke: currentColor; stroke-width: 2.5;
-  stroke-linecap: round; stroke-linejoin: round }
-.good { color: var(--good); background: var(--good-ground) }
-.bad { color: var(--bad); background: var(--bad-ground) }
-.plain { color: var(--plain); background: var(--plain-ground) }
-section { background: var(--card); border: 1px solid var(--line); border-radius: .75rem; padding: 1.25rem 1.4rem;
-  margin: 1.25rem 0 }
-section.alarm { border-left: .35rem solid var(--bad) }
-section.next { border-left: .35rem solid var(--link) }
-.facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(15rem, 1fr)); gap: 1rem; margin: 1.5rem 0 0 }
-.facts > div { background: var(--card); border: 1px solid var(--line); border-top: .3rem solid var(--plain);
-  border-radius: .75rem; padding: .9rem 1.1rem 1rem }
-.facts > .is-good { border-top-color: var(--good) }
-.facts > .is-bad { border-top-color: var(--bad) }
-.facts dt { color: var(--soft); font-size: .95rem }
-.facts dd { margin: 0; color: var(--soft); font-size: .9rem; line-height: 1.45 }
-.facts dd.value { color: var(--text); font-size: 1.6rem; font-weight: 700; line-height: 1.25; margin: .1rem 0 .35rem }
-ol, ul { margin: 0; padding-left: 1.4rem }
-li { margin: .6rem 0 }
-li::marker { color: var(--soft); font-weight: 650 }
-pre { margin: .4rem 0 0; padding: .6rem .8rem; background: var(--code); border: 1px solid var(--line);
-  border-radius: .4rem; white-space: pre-wrap; font: .875rem/1.5 ui-monospace, "SF Mono", Menlo, Consolas,
-  "DejaVu Sans Mono", "Liberation Mono", monospace }
-code, pre { overflow-wrap: anywhere }
-pre.command { user-select: all; -webkit-user-select: all }
-pre .line { display: block; padding-left: 6ch; text-indent: -6ch }
-code { font-family: ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", "Liberation Mono", monospace;
-  font-size: .875em }
-.on { display: block; color: var(--soft); font-size: .875rem; margin-top: .5rem }
-table { border-collapse: collapse; width: 100%; font-size: .95rem }
-th, td { text-align: left; vertical-align: top; padding: .4rem .75rem .4rem 0; border-top: 1px solid var(--line);
-  font-variant-numeric: tabular-nums }
-tr:first-child > * { border-top: 0 }
-thead th { color: var(--soft); font-weight: 500; font-size: .875rem }
-tbody th { font-weight: 600 }
-.verdict { padding: .05rem .5rem; border-radius: .6rem; font-size: .875rem; white-space: nowrap }
-.pairs th { width: 11rem; color: var(--soft); font-weight: 500 }
-details { margin-top: .75rem }
-summary { cursor: pointer; color: var(--link); width: fit-content }
-summary:focus-visible, pre:focus-visible { outline: 3px solid var(--link); outline-offset: 2px }
-details > :not(summary) { margin-top: .75rem }
-figure { margin: 0 0 1.25rem }
-figcaption { color: var(--soft); font-size: .9rem; margin-bottom: .25rem }
-figcaption strong { color: var(--text) }
-.timeline { display: block; font-size: 12px; fill: var(--text); overflow: visible }
-.timeline .host { font-size: 13px; font-weight: 650 }
-.timeline .tick { fill: var(--soft) }
-.timeline .grid { stroke: var(--line) }
-.timeline .axis { stroke: var(--soft) }
-.timeline .outage { fill: var(--outage); font-size: 13px; font-weight: 700 }
-.timeline .nowrites { fill: var(--outage) }
-.timeline .tint { fill: var(--outage); fill-opacity: .1 }
-.timeline .edge { stroke: var(--outage); stroke-width: 1.5 }
-.timeline .stripe { stroke: var(--outage); stroke-opacity: .18 }
-.timeline .bar { stroke-width: 2 }
-.timeline .broken { fill: var(--card); stroke-dasharray: 4 3 }
-.timeline text:not(.onbar) { paint-order: stroke; stroke: var(--card); stroke-width: 3px; stroke-linejoin: round }
-.timeline .onbar { fill: var(--card); font-weight: 650 }
-@PHASES@
-.key { display: flex; flex-wrap: wrap; gap: .25rem 1.1rem; list-style: none; padding: 0; font-size: .875rem;
-  color: var(--soft) }
-.key li { display: flex; align-items: center; gap: .4rem; margin: 0 }
-.key svg { width: 18px; height: 12px; flex: none }
-@media (max-width: 34rem) {
-  header, main, footer { padding-left: .9rem; padding-right: .9rem }
-  section { padding: 1rem }
-  .pairs, .pairs tbody, .pairs tr, .pairs th, .pairs td { display: block; width: auto }
-  .pairs th { padding-bottom: 0 }
-  .pairs td { border-top: 0; padding-top: 0 }
-  .stacks thead { position: absolute; clip-path: inset(50%) }
-  .stacks tr { display: grid; grid-template-columns: 1fr auto; border-top: 1px solid var(--line) }
-  .stacks tr > * { border-top: 0; padding-right: 0 }
-  .stacks tr > :last-child { grid-column: 1 / -1; padding-top: 0 }
-}
-@media print {
-  body { font-size: 10pt; background: none }
-  header, main, footer { max-width: none; padding: 0 }
-  section, .facts > div { border-radius: 0; padding: .5rem .75rem }
-  section { border-width: 1px 0 0; margin: .75rem 0 }
-  .facts { grid-template-columns: repeat(3, 1fr) }
-  .facts > div, figure, tr, li, pre.command { break-inside: avoid }
-  h2, h3, .on, summary { break-after: avoid }
-  th, td { padding-top: .15rem; padding-bottom: .15rem }
-  summary { color: inherit }
-  details::details-content { content-visibility: visible; block-size: auto }
-  .timeline rect, .key rect, .badge, .verdict, .facts > div { print-color-adjust: exact; -webkit-print-color-adjust: exact }
-}
-"""
 
-
-def render(report: Mapping[str, Any]) -> str:
-    """The page of a report that ``report.build`` made."""
-    title = f"{OUTCOMES[report['outcome']]}: cluster {report['cluster']}, {clock(report['when'])}"
+def render(report: Report, job: ReportOf) -> str:
+    """The page of a report that ``data.build`` made of this job."""
+    title = f"{job.badge(report['outcome'])}: cluster {report['cluster']}, {clock(report['when'])}"
     page = tag(
         "html",
         tag(
@@ -203,26 +47,17 @@ def render(report: Mapping[str, Any]) -> str:
             tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
             tag("meta", name="color-scheme", content="light dark"),
             tag("title", title),
-            tag("style", Markup(_style())),
+            tag("style", Markup(style([phase.name for phase in job.phases]))),
         ),
-        tag("body", _header(report), tag("main", *_sections(report)), _footer(report)),
+        tag("body", _header(report, job), tag("main", *_sections(report, job)), _footer(report)),
         lang="en",
     )
     return f"<!DOCTYPE html>\n{page}\n"
 
 
-def _style() -> str:
-    phases = "\n".join(f".{phase} {{ fill: var(--{phase}); stroke: var(--{phase}) }}" for phase in _PHASES)
-    return STYLE.replace("@LIGHT@", _variables(LIGHT)).replace("@DARK@", _variables(DARK)).replace("@PHASES@", phases)
-
-
-def _variables(colours: Mapping[str, str]) -> str:
-    return " ".join(f"--{name}: {colour};" for name, colour in colours.items())
-
-
-def _header(report: Mapping[str, Any]) -> Markup:
+def _header(report: Report, job: ReportOf) -> Markup:
     outcome = report["outcome"]
-    state = _STATES.get(outcome, "plain")
+    state = "good" if outcome == job.done[0] else _STATES.get(outcome, "plain")
     sign = tag("svg", tag("path", d=_SIGNS.get(outcome, _SIGNS[state])), viewBox="0 0 20 20", aria_hidden="true")
     facts = [
         tag(
@@ -238,7 +73,7 @@ def _header(report: Mapping[str, Any]) -> Markup:
         "header",
         tag(
             "div",
-            tag("span", sign, OUTCOMES[outcome], class_=f"badge {state}"),
+            tag("span", sign, job.badge(outcome), class_=f"badge {state}"),
             tag("span", "Cluster ", tag("strong", report["cluster"])),
             tag("span", tag("time", clock(report["when"]), datetime=report["when"])),
             class_="top",
@@ -254,15 +89,15 @@ def _whole_dates(text: str) -> List[Any]:
     return [tag("span", part, class_="whole") if number % 2 else part for number, part in enumerate(parts)]
 
 
-def _sections(report: Mapping[str, Any]) -> List[Markup]:
+def _sections(report: Report, job: ReportOf) -> List[Markup]:
     made = [
         _refusals(report),
         _reasons(report),
         _warnings(report),
         _next(report),
-        _what(report),
-        _timeline(report),
-        _proof(report),
+        _about(*job.about(report)),
+        _timeline(report, job),
+        _proof(report, job),
         _hosts(report),
         _plan(report),
     ]
@@ -276,7 +111,7 @@ def _section(heading: str, *content: Any, class_: str = "") -> Markup:
 # ---- why, and what next ----------------------------------------------------------------------------------------------
 
 
-def _reasons(report: Mapping[str, Any]) -> Markup:
+def _reasons(report: Report) -> Markup:
     hosts: Dict[str, List[str]] = {}
     for item in report["reasons"]:
         hosts.setdefault(item["text"], []).append(item["host"])
@@ -287,7 +122,7 @@ def _reasons(report: Mapping[str, Any]) -> Markup:
     return _section(heading, tag("ul", *items), class_="alarm")
 
 
-def _refusals(report: Mapping[str, Any]) -> Markup:
+def _refusals(report: Report) -> Markup:
     items = [
         tag("li", _who([item["host"]]), item["cause"], tag("p", tag("strong", "Next: "), item["next_step"]))
         for item in report["refusals"]
@@ -295,7 +130,7 @@ def _refusals(report: Mapping[str, Any]) -> Markup:
     return _section("Why it was refused", tag("ol", *items), class_="alarm") if items else Markup()
 
 
-def _warnings(report: Mapping[str, Any]) -> Markup:
+def _warnings(report: Report) -> Markup:
     items = [tag("li", _who([item["host"]]), item["cause"]) for item in report["warnings"]]
     if report["clocks_apart"] >= 0.1:
         apart = span(report["clocks_apart"])
@@ -314,7 +149,7 @@ def _who(hosts: Sequence[str]) -> Any:
     return [tag("strong", named), ": "] if named else None
 
 
-def _next(report: Mapping[str, Any]) -> Markup:
+def _next(report: Report) -> Markup:
     # The next step of each refusal stands with its cause already.
     steps = report["next_steps"][-1:] if report["outcome"] == REFUSED else report["next_steps"]
     items = [tag("li", step["what"], *_commands(step["commands"])) for step in steps if not step["later"]]
@@ -339,42 +174,18 @@ def _commands(commands: Sequence[Mapping[str, Any]]) -> List[Any]:
     return found
 
 
-# ---- what was restored -----------------------------------------------------------------------------------------------
+# ---- what it was about -------------------------------------------------------------------------------------------------
 
 
-def _what(report: Mapping[str, Any]) -> Markup:
-    snapshot, ids = report["snapshot"], report["cluster_id"]
-    if not snapshot["path"]:
-        return Markup()
-    back = report["outcome"] == ROLLED_BACK
-    same = back or ids["before"] == ids["after"]
-    cluster_id = ids["before"] if same else f"{ids['before'] or 'unknown'} → {ids['after']}"
-    rows = [
-        ["Backup", [tag("code", snapshot["path"]), f" on {snapshot['on'] or 'the controller'}"]],
-        ["Taken", clock(snapshot["taken_at"]) if snapshot["taken_at"] else "at an unknown time"],
-        ["Size", f"{snapshot['size']:,} bytes" if snapshot["size"] is not None else None],
-        ["SHA-256", tag("code", snapshot["sha256"]) if snapshot["sha256"] else None],
-        ["Revision", _revision(report)],
-        ["Members", "" if back else ", ".join(sorted(report["members"].values()))],
-        ["Cluster ID", tag("code", cluster_id) if ids["after"] else None],
-        ["Restore", tag("code", report["restore_id"]) if report["restore_id"] else None],
+def _about(heading: str, rows: Sequence[Row]) -> Markup:
+    shown = [
+        (row.name, [tag("code", row.code) if row.code else None, row.text] if row.code or row.text else None)
+        for row in rows
     ]
-    done = report["outcome"] in (RESTORED, NOTHING)
-    return _section("What was restored" if done else "The backup", _pairs(rows))
+    return _section(heading, _pairs(shown)) if rows else Markup()
 
 
-def _revision(report: Mapping[str, Any]) -> str:
-    revision = report["snapshot"]["revision"]
-    if revision is None:
-        return ""
-    if not report["bump"] or report["outcome"] == ROLLED_BACK:
-        return f"{revision:,}" + (", not raised" if report["bump"] == 0 else "")
-    return (
-        f"{revision:,}, raised by {report['bump']:,} to {report['revision']:,}, so that watching clients never go back"
-    )
-
-
-def _pairs(rows: Sequence[Sequence[Any]]) -> Markup:
+def _pairs(rows: Sequence[Tuple[str, Any]]) -> Markup:
     shown = [tag("tr", tag("th", name, scope="row"), tag("td", value)) for name, value in rows if value]
     return tag("table", tag("tbody", *shown), class_="pairs")
 
@@ -382,7 +193,7 @@ def _pairs(rows: Sequence[Sequence[Any]]) -> Markup:
 # ---- the timeline ----------------------------------------------------------------------------------------------------
 
 
-def _timeline(report: Mapping[str, Any]) -> Markup:
+def _timeline(report: Report, job: ReportOf) -> Markup:
     figures = [
         tag(
             "figure",
@@ -401,32 +212,24 @@ def _timeline(report: Mapping[str, Any]) -> Markup:
         else "",
     ]
     text = [tag("p", note, class_="soft small") for note in notes if note]
-    return _section("Timeline", *figures, _key(report), *text, _numbers(report))
+    return _section("Timeline", *figures, _key(report, job), *text, _numbers(report))
 
 
-def _key(report: Mapping[str, Any]) -> Markup:
-    words = {
-        "stage": "stage: restore beside the old data",
-        "stop": "stop the old member",
-        "cutover": "cutover: change places and start",
-        "prove": "prove the restored cluster",
-        "finish": "finish: set the state to existing",
-        "rollback": "rollback: put the old data back",
-    }
+def _key(report: Report, job: ReportOf) -> Markup:
     seen = {row["phase"] for rows in shown_phases(report).values() for row in rows}
     items = [
         tag(
             "li",
-            tag("svg", tag("rect", x=1, y=1, width=16, height=10, rx=2, class_=phase), aria_hidden="true"),
-            words[phase],
+            tag("svg", tag("rect", x=1, y=1, width=16, height=10, rx=2, class_=phase.name), aria_hidden="true"),
+            phase.words,
         )
-        for phase in _PHASES
-        if phase in seen
+        for phase in job.phases
+        if phase.name in seen
     ]
     return tag("ul", *items, class_="key")
 
 
-def _numbers(report: Mapping[str, Any]) -> Markup:
+def _numbers(report: Report) -> Markup:
     rows = []
     for host, phases in shown_phases(report).items():
         rows += [tag("tr", tag("th", host, scope="rowgroup", colspan=3))] if phases else []
@@ -444,12 +247,12 @@ def clock_to_ms(time: str) -> str:
 # ---- the proof, the hosts, the plan ----------------------------------------------------------------------------------
 
 
-def _proof(report: Mapping[str, Any]) -> Markup:
+def _proof(report: Report, job: ReportOf) -> Markup:
     if not report["proof"]:
         return Markup()
     rows = []
     for check in report["proof"]:
-        verdict = "not judged" if check["found"] in UNJUDGED else "passed" if check["ok"] else "FAILED"
+        verdict = "not judged" if check["found"] in job.unjudged else "passed" if check["ok"] else "FAILED"
         state = "good" if verdict == "passed" else "bad" if verdict == "FAILED" else "plain"
         found = tag("code", in_words(check["found"]))
         expected = (
@@ -464,10 +267,9 @@ def _proof(report: Mapping[str, Any]) -> Markup:
             )
         )
     head = tag("tr", *[tag("th", name, scope="col") for name in ("Check", "Verdict", "Found")])
-    intro = "Asked of the running cluster after the restore. Health alone would not show a cluster made of two backups."
     return _section(
         "The proof",
-        tag("p", intro, class_="soft"),
+        tag("p", job.proof, class_="soft"),
         tag("table", tag("thead", head), tag("tbody", *rows), class_="stacks"),
     )
 
@@ -482,15 +284,15 @@ def in_words(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def _hosts(report: Mapping[str, Any]) -> Markup:
+def _hosts(report: Report) -> Markup:
     items = []
     for host, part in report["hosts"].items():
         rows = [
-            ["Member", part["member"]],
-            ["Last step", _last_step(part)],
-            ["Moved", _lines(f"{_contents(move)}{move['from']} → {move['to']}" for move in part["moved"])],
-            ["Kept beside it", _lines(part["kept"])],
-            ["Settings", _lines(_setting(setting) for setting in part["settings"])],
+            ("Member", part["member"]),
+            ("Last step", _last_step(part)),
+            ("Moved", _lines(f"{_contents(move)}{move['from']} → {move['to']}" for move in part["moved"])),
+            ("Kept beside it", _lines(part["kept"])),
+            ("Settings", _lines(_setting(setting) for setting in part["settings"])),
         ]
         items.append(tag("details", tag("summary", host), _pairs(rows)))
     future = report["outcome"] in (CHECK, UNCONFIRMED)
@@ -514,7 +316,7 @@ def _lines(texts: Any) -> List[Markup]:
     return [tag("div", tag("code", text)) for text in texts]
 
 
-def _plan(report: Mapping[str, Any]) -> Markup:
+def _plan(report: Report) -> Markup:
     blocks = []
     if report["summary"]:
         blocks.append(tag("details", tag("summary", "The closing table"), _lines_of(report["summary"])))
@@ -530,7 +332,7 @@ def _lines_of(text: Sequence[str]) -> Markup:
     return tag("pre", *[tag("span", line or " ", class_="line") for line in text], tabindex=0)
 
 
-def _footer(report: Mapping[str, Any]) -> Markup:
+def _footer(report: Report) -> Markup:
     return tag(
         "footer",
         tag(

@@ -14,10 +14,10 @@ import math
 from datetime import datetime, timedelta
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
-from ..core.text import instant
-from ..restore.plan import ROLLBACK
+from ..core.job import ROLLBACK
+from ..core.reporting import ROLLED_BACK, Report
+from ..core.text import clock, instant, span
 from .markup import Markup, tag
-from .text import ROLLED_BACK, clock, span
 
 TOP, NAME, LANE, BAR, GAP, AXIS = 44, 22, 19, 13, 10, 26  # heights in pixels
 OUTAGE = 8  # height of the bar above the rows that marks the outage
@@ -45,7 +45,7 @@ class Window(NamedTuple):
         return min(100.0, max(0.0, part))
 
 
-def pictures(report: Mapping[str, Any]) -> List[Dict[str, Any]]:
+def pictures(report: Report) -> List[Dict[str, Any]]:
     """The whole run, and the outage by itself where it would be too narrow to see: ``[{"title", "svg", "start"}]``."""
     hosts = shown_phases(report)
     times = [instant(time) for rows in hosts.values() for row in rows for time in (row["start"], row["end"]) if time]
@@ -63,7 +63,7 @@ def pictures(report: Mapping[str, Any]) -> List[Dict[str, Any]]:
     return made
 
 
-def shown_phases(report: Mapping[str, Any]) -> Dict[str, List[Mapping[str, Any]]]:
+def shown_phases(report: Report) -> Dict[str, List[Mapping[str, Any]]]:
     """The phases of each host; of a rollback that was asked for, not those of the restore that it takes back."""
     rows = {host: part["phases"] for host, part in report["hosts"].items()}
     if report["mode"] == ROLLBACK and report["outage"]["start"]:
@@ -85,7 +85,7 @@ def _outage_window(outage: Mapping[str, Any], whole: Window) -> Optional[Window]
 
 
 def _picture(
-    report: Mapping[str, Any], hosts: Mapping[str, Any], window: Window, name: str, unlabelled: Optional[Window] = None
+    report: Report, hosts: Mapping[str, Any], window: Window, name: str, unlabelled: Optional[Window] = None
 ) -> Markup:
     """``unlabelled``: what another picture shows enlarged has its labels there."""
     rows: List[Markup] = []
@@ -120,7 +120,7 @@ def _overlaps(row: Mapping[str, Any], window: Window) -> bool:
     return instant(row["start"]) <= window.end and (not row["end"] or instant(row["end"]) >= window.start)
 
 
-def _host_label(host: str, report: Mapping[str, Any]) -> str:
+def _host_label(host: str, report: Report) -> str:
     part = report["hosts"][host]
     rest = "" if host == part["member"] else f" ({part['member']})"
     if part["last_step"] is None:
@@ -171,7 +171,7 @@ def phase_in_words(row: Mapping[str, Any]) -> str:
 # ---- the outage ------------------------------------------------------------------------------------------------------
 
 
-def _band(report: Mapping[str, Any], window: Window, bottom: int, name: str) -> List[Markup]:
+def _band(report: Report, window: Window, bottom: int, name: str) -> List[Markup]:
     """A bar above, and its colour across all rows; striped where it is certain that nothing could be written."""
     outage = report["outage"]
     if not outage["start"]:
@@ -201,7 +201,7 @@ def _zone(kind: str, left: float, right: float, bottom: int, fill: Optional[str]
     return tag("rect", class_=f"zone {kind}", fill=fill, **place)
 
 
-def _band_label(report: Mapping[str, Any]) -> str:
+def _band_label(report: Report) -> str:
     outage = report["outage"]
     if outage["down_before"]:
         return "no quorum, since before the run"

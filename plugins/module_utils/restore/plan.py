@@ -15,7 +15,7 @@ import os
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from ..core.errors import EtcdError
-from ..core.job import NOTHING, Findings, Planned, plan_each
+from ..core.job import NOTHING, ROLLBACK, Findings, Planned, plan_each
 from ..core.text import in_mib, moment
 from ..etcd import commands
 from ..etcd.database import HIGHEST_REVISION
@@ -44,7 +44,7 @@ BUMP_MARGIN = 1_000_000_000
 # What the proof writes and deletes; no client has written that.
 OWN_REVISIONS = 2
 
-RESTORE, RESUME, ROLLBACK = "restore", "resume", "rollback"
+RESTORE, RESUME = "restore", "resume"
 
 
 def make_plan(hosts: Mapping[str, Mapping[str, Any]], options: Options) -> Dict[str, Any]:

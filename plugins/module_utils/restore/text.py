@@ -10,12 +10,12 @@ import shlex
 from typing import Any, Dict, List, Mapping
 
 from ..core import job
-from ..core.job import NOTHING
+from ..core.job import NOTHING, ROLLBACK
 from ..core.text import duration, table
 from ..host.settings.edits import parked_manifest
 from ..snapshot.order import clock_of
 from ..snapshot.verify import DATABASE
-from .plan import RESTORE, RESUME, ROLLBACK
+from .plan import RESTORE, RESUME
 
 HEADINGS = {
     RESTORE: "Restore of cluster {cluster} from a snapshot",

@@ -11,18 +11,21 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from ansible_collections.quorum.etcd.plugins.module_utils.core.invocation import Invocation, invocation
+from ansible_collections.quorum.etcd.plugins.module_utils.core.text import span
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.quorum import quorum_size
 from ansible_collections.quorum.etcd.plugins.module_utils.report.data import (
     Given,
     build,
     clocks_apart,
     decide,
-    find_outage,
     gather,
     phases,
     unplanned,
 )
-from ansible_collections.quorum.etcd.plugins.module_utils.report.text import Invocation, invocation, span
+from ansible_collections.quorum.etcd.plugins.module_utils.restore.outage import find_outage
+from ansible_collections.quorum.etcd.plugins.module_utils.restore.reported import BARRIERS, PHASES, REPORT
+from ansible_collections.quorum.etcd.plugins.module_utils.restore.terms import WORDS
 
 FIXTURES = Path(__file__).resolve().parents[3] / "fixtures"
 NOW = "2026-11-24T15:01:00Z"
@@ -84,14 +87,18 @@ OUTCOMES = [
 
 @pytest.mark.parametrize(("outcome", "mode", "run", "last"), OUTCOMES)
 def test_the_outcome(outcome, mode, run, last):
-    assert decide(mode, **{**RUN, **run}, last=last) == outcome
+    assert decide(mode, "restored", **{**RUN, **run}, last=last) == outcome
 
 
 # ---- phases ----------------------------------------------------------------------------------------------------------
 
 
+def phases_of(entries):
+    return phases(entries, PHASES)
+
+
 def spans(entries):
-    return [(row["phase"], row["done"], [step["step"] for step in row["steps"]]) for row in phases(entries)]
+    return [(row["phase"], row["done"], [step["step"] for step in row["steps"]]) for row in phases_of(entries)]
 
 
 def test_phases_of_a_whole_restore():
@@ -103,20 +110,24 @@ def test_phases_of_a_whole_restore():
         ("prove", True, ["proven"]),
         ("finish", True, ["finished"]),
     ]
-    assert phases(entries)[3]["start"] == phases(entries)[2]["end"], "the proof is waited for from the start on"
+    assert phases_of(entries)[3]["start"] == phases_of(entries)[2]["end"], "the proof is waited for from the start on"
 
 
 def test_a_phase_that_was_broken_off_ends_where_the_next_begins():
-    rows = phases(recorded("rolled-back").journals["m2"])
+    rows = phases_of(recorded("rolled-back").journals["m2"])
     assert [(row["phase"], row["done"]) for row in rows][2:] == [("cutover", False), ("rollback", True)]
     assert rows[2]["end"] == rows[3]["start"]
 
 
 def test_a_phase_that_was_killed_has_no_end_and_one_that_was_done_again_stands_twice():
-    killed = phases(journal(planned=0, staged=1, stopping=2))
+    killed = phases_of(journal(planned=0, staged=1, stopping=2))
     assert killed[-1] == {**killed[-1], "phase": "stop", "end": None, "done": False}
     again = journal(planned=0, staged=1, stopping=2) + journal(stopping=60, stopped=61)
-    assert [(row["phase"], row["done"]) for row in phases(again)] == [("stage", True), ("stop", False), ("stop", True)]
+    assert [(row["phase"], row["done"]) for row in phases_of(again)] == [
+        ("stage", True),
+        ("stop", False),
+        ("stop", True),
+    ]
 
 
 def test_a_rollback_of_what_was_never_stopped():
@@ -150,11 +161,13 @@ def test_the_outage_lies_between_what_the_journals_say():
 def test_clocks_that_differ_change_no_length_and_are_noticed():
     journals = {"h0": restored(1, 2, 5, 9), "h1": restored(1.5, 3, 6, 8), "h2": restored(2, 2.5, 5.5, 10)}
     true = find_outage(journals, hosts(3), serving(3))
-    assert clocks_apart(journals, hosts(3)) == 0
+    assert clocks_apart(journals, hosts(3), BARRIERS) == 0
     journals["h1"] = restored(1001.5, 1003, 1006, 1008)
     skewed = find_outage(journals, hosts(3), serving(3))
     assert (skewed["at_least"], skewed["at_most"]) == (true["at_least"], true["at_most"])
-    assert clocks_apart(journals, hosts(3)) == 996.5  # it was told to stop at 1001.5 by its clock, and h0 went on at 5
+    assert (
+        clocks_apart(journals, hosts(3), BARRIERS) == 996.5
+    )  # it was told to stop at 1001.5 by its clock, and h0 went on at 5
 
 
 def test_a_cluster_that_could_not_be_asked_is_not_said_to_have_been_down():
@@ -167,8 +180,8 @@ def test_a_cluster_that_could_not_be_asked_is_not_said_to_have_been_down():
 def test_a_member_that_was_down_and_is_waited_for_by_nobody_has_no_other_clock():
     """Seen: its host wrote that it is to stop when the others, who saw its port closed, had gone on already."""
     journals = {"h0": restored(1, 2, 3, 9), "h1": restored(1.5, 2.5, 3.1, 8), "h2": restored(4, 4.5, 5.5, 10)}
-    assert clocks_apart(journals, hosts(3, down={"h2"})) == 0
-    assert clocks_apart(journals, hosts(3)) == 1.0
+    assert clocks_apart(journals, hosts(3, down={"h2"}), BARRIERS) == 0
+    assert clocks_apart(journals, hosts(3), BARRIERS) == 1.0
 
 
 @pytest.mark.parametrize("seed", range(300))
@@ -246,7 +259,7 @@ def test_a_cluster_that_grows_may_have_its_new_quorum_on_other_hosts():
 
 
 def test_a_restore_that_succeeded():
-    report = build("etcd", recorded("restored"), NOW)
+    report = build("etcd", recorded("restored"), NOW, REPORT)
     assert (report["schema"], report["outcome"], report["cluster"]) == (1, "restored", "etcd")
     assert report["headline"] == "Cluster etcd is restored from the backup of 2026-11-24 14:59:59 UTC, and proven."
     plan = recorded("restored").plan["clusters"]["etcd"]
@@ -272,15 +285,15 @@ def test_a_restore_that_succeeded():
 
 def test_clients_are_restarted_where_the_revision_was_not_raised():
     given = recorded("restored")
-    assert not any("Restart every client" in step["what"] for step in build("etcd", given, NOW)["next_steps"])
+    assert not any("Restart every client" in step["what"] for step in build("etcd", given, NOW, REPORT)["next_steps"])
     given.plan["clusters"]["etcd"]["bump"] = 0
-    assert any("Restart every client" in step["what"] for step in build("etcd", given, NOW)["next_steps"])
+    assert any("Restart every client" in step["what"] for step in build("etcd", given, NOW, REPORT)["next_steps"])
 
 
 def test_a_restore_that_was_rolled_back():
     given = recorded("rolled-back")
     given.plan["hosts"]["m2"]["member"]["service"] = {"manager": "systemd", "name": "etcd"}
-    report = build("etcd", given, NOW)
+    report = build("etcd", given, NOW, REPORT)
     assert report["outcome"] == "rolled-back" and report["touched"]
     assert report["headline"] == "The restore of cluster etcd failed, and its old data is back in place."
     assert report["outage"]["at_most"] is None and report["outage"]["at_least"] > 0
@@ -304,7 +317,7 @@ def test_a_rollback_that_was_asked_for_is_timed_by_itself():
     for own in plan["hosts"].values():
         own["mode"] = "rollback"
     journals = {host: entries + back for host, entries in given.journals.items()}
-    report = build("etcd", recorded("restored", plan=plan, journals=journals), NOW)
+    report = build("etcd", recorded("restored", plan=plan, journals=journals), NOW, REPORT)
     assert report["outcome"] == "rolled-back"
     assert report["headline"] == (
         "The restore of cluster etcd is taken back: its old data is in place again. Restart every client that watches."
@@ -323,14 +336,14 @@ def test_the_first_line_of_a_rollback_says_that_clients_may_have_seen_the_wrong_
     host = next(iter(given.journals))
     wrong = [{"step": "wrong", "time": "2026-11-24T16:00:00.0Z", "checks": []}]
     journals = {**given.journals, host: [*given.journals[host][:-1], *wrong, given.journals[host][-1]]}
-    report = build("etcd", recorded("rolled-back", journals=journals), NOW)
+    report = build("etcd", recorded("rolled-back", journals=journals), NOW, REPORT)
     assert report["served"] == "wrong" and report["headline"] == (
         "Clients may have seen and written wrong data. The restore of cluster etcd failed, and its old data is back in place."
         " Restart every client that watches."
     )
     assert report["next_steps"][0]["what"].startswith("Now, restart every client that watches")
     half_way = {**journals, "m2": given.journals["m2"][:-1]}
-    report = build("etcd", recorded("rolled-back", journals=half_way), NOW)
+    report = build("etcd", recorded("rolled-back", journals=half_way), NOW, REPORT)
     assert report["outcome"] == "failed" and report["headline"].startswith(
         "Clients may have seen and written wrong data. "
     )
@@ -348,7 +361,7 @@ def test_a_cluster_that_is_restored_but_for_a_late_member():
                 entry["checks"] = [{**check, "ok": check["what"] != "healthy members"} for check in entry["checks"]]
     journals[late] = [entry for entry in journals[late] if entry["step"] not in ("serving", "proven", "finished")]
     reasons = [{"host": late, "text": "the restored cluster did not prove itself in full"}]
-    report = build("etcd", recorded("restored", journals=journals, reasons=reasons, summary=()), NOW)
+    report = build("etcd", recorded("restored", journals=journals, reasons=reasons, summary=()), NOW, REPORT)
     assert report["outcome"] == "failed" and report["unfinished"] == [late] and report["missing"] == ["m3"]
     assert report["headline"] == (
         "Cluster etcd is restored and serves, but not in full: m3 is missing. It stays so, and another run completes it."
@@ -367,7 +380,7 @@ def test_a_proof_that_was_completed_later_is_the_one_that_counts():
         first.update(missing=["m3"], time=entries[number - 1]["time"])
         first["checks"] = [{**check, "ok": False} for check in first["checks"]]
         entries.insert(number, first)
-    report = build("etcd", recorded("restored", journals=journals), NOW)
+    report = build("etcd", recorded("restored", journals=journals), NOW, REPORT)
     assert report["outcome"] == "restored" and report["missing"] == [] and report["facts"][2]["value"] == "Yes"
 
 
@@ -376,7 +389,7 @@ def test_hosts_that_are_not_finished_are_named():
     given = recorded("restored")
     journals = {host: entries for host, entries in given.journals.items() if host != "etcd3.example.org"}
     journals[HOST] = [entry for entry in journals[HOST] if entry["step"] != "finished"]
-    report = build("etcd", recorded("restored", journals=journals, reasons=reasons, summary=()), NOW)
+    report = build("etcd", recorded("restored", journals=journals, reasons=reasons, summary=()), NOW, REPORT)
     assert report["outcome"] == "failed" and report["unfinished"] == [HOST, "etcd3.example.org"]
     assert report["headline"] == (
         "The restore of cluster etcd is proven, but is not finished on etcd2.example.org and etcd3.example.org:"
@@ -395,7 +408,9 @@ def test_a_proof_that_was_taken_back_is_none():
         {"step": "rolled_back", "time": NOW.replace("Z", ".5Z")},
     ]
     journals = {first: given.journals[first][:-1] + back, second: given.journals[second][:-1], third: None}
-    report = build("etcd", recorded("restored", journals=journals, reasons=[{"host": third, "text": "it failed"}]), NOW)
+    report = build(
+        "etcd", recorded("restored", journals=journals, reasons=[{"host": third, "text": "it failed"}]), NOW, REPORT
+    )
     assert report["outcome"] == "failed" and report["unfinished"] == [second, third]
     assert report["proof"] == [] and report["outage"]["end"] is None and report["outage"]["at_most"] is None
     assert report["facts"][1]["value"].startswith("Since 2026-11-24 15:00:") and report["facts"][2]["value"] == "No"
@@ -405,18 +420,18 @@ def test_where_most_hosts_have_their_old_data_back_the_cluster_may_serve():
     """One host of five is not heard of; the others have started their old members again."""
     given = recorded("rolled-back")
     journals = {host: entries for host, entries in given.journals.items() if host != "m2"}
-    report = build("etcd", recorded("rolled-back", journals=journals), NOW)
+    report = build("etcd", recorded("rolled-back", journals=journals), NOW, REPORT)
     assert report["outcome"] == "failed" and report["unfinished"] == ["m2"]
     assert "enough old members" in report["facts"][1]["note"].lower()
     fewer = {host: entries for host, entries in journals.items() if host in ("m1", "m3")}
-    report = build("etcd", recorded("rolled-back", journals=fewer), NOW)
+    report = build("etcd", recorded("rolled-back", journals=fewer), NOW, REPORT)
     assert report["facts"][1]["note"] == "Nothing shows that the cluster takes writes again."
 
 
 def test_a_failure_before_anything_was_stopped():
     nothing_begun = {host: [] for host in recorded("restored").journals}
     given = recorded("restored", journals=nothing_begun, reasons=[{"host": HOST, "text": "no room"}])
-    report = build("etcd", given, NOW)
+    report = build("etcd", given, NOW, REPORT)
     assert report["outcome"] == "failed" and not report["touched"] and report["unfinished"] == []
     assert report["headline"].endswith("the cluster was not touched.")
     assert [fact["value"] for fact in report["facts"]] == ["Nothing", "Not at all", "Nothing"]
@@ -424,7 +439,7 @@ def test_a_failure_before_anything_was_stopped():
 
 def test_a_check_takes_nothing_from_journals_and_gives_the_command():
     unconfirmed = "Nothing was touched. To let it happen, run again with -e etcd_restore_confirm=prod"
-    report = build("etcd", recorded("restored", check=True, unconfirmed=unconfirmed), NOW)
+    report = build("etcd", recorded("restored", check=True, unconfirmed=unconfirmed), NOW, REPORT)
     assert report["outcome"] == "check" and report["outage"]["start"] is None and report["proof"] == []
     assert all(host["phases"] == [] and host["moved"] and host["settings"] for host in report["hosts"].values())
     assert report["next_steps"][0]["commands"][0]["command"].endswith("-e etcd_restore_confirm=prod")
@@ -435,7 +450,7 @@ def test_a_refusal_gives_each_cause_with_its_next_step():
     given = recorded("restored", refusal="refused", journals={})
     refusal = {"cluster": "etcd", "host": HOST, "cause": "it cannot be reached.", "next_step": "name it."}
     plan = {**given.plan, "hosts": {}, "refusals": [refusal]}
-    report = build("etcd", recorded("restored", plan=plan, refusal="refused", journals={}), NOW)
+    report = build("etcd", recorded("restored", plan=plan, refusal="refused", journals={}), NOW, REPORT)
     assert report["outcome"] == "refused" and report["refusals"] == [
         {"host": HOST, "cause": "it cannot be reached.", "next_step": "name it."}
     ]
@@ -447,16 +462,16 @@ def test_a_refusal_tells_what_the_host_itself_said():
     refusal = {"cluster": "etcd", "host": HOST, "cause": "it cannot be looked at.", "next_step": "mend it."}
     plan = {**recorded("restored").plan, "hosts": {}, "refusals": [refusal]}
     unseen = [{"host": HOST, "text": "no Python"}, {"host": "left out for good", "text": "unreachable"}]
-    report = build("etcd", recorded("restored", plan=plan, refusal="refused", journals={}, unseen=unseen), NOW)
+    report = build("etcd", recorded("restored", plan=plan, refusal="refused", journals={}, unseen=unseen), NOW, REPORT)
     assert report["outcome"] == "refused" and report["reasons"] == unseen[:1]
-    check = build("etcd", recorded("restored", check=True, unseen=unseen), NOW)
+    check = build("etcd", recorded("restored", check=True, unseen=unseen), NOW, REPORT)
     assert check["outcome"] == "check" and check["reasons"] == [], "the plan did not need them"
 
 
 def test_a_run_that_failed_before_its_plan():
     unseen = [{"host": "a1", "text": "no Python"}, {"host": "b1", "text": "unreachable"}]
     given = Given(plan=unplanned({"a1": "a", "b1": "b"}), unseen=unseen)
-    report = build("a", given, NOW)
+    report = build("a", given, NOW, REPORT)
     assert report["outcome"] == "failed" and report["reasons"] == unseen[:1] and report["hosts"] == {}
     assert report["headline"] == "Nothing was touched: the run failed before it could plan a restore of cluster a."
     assert [fact["value"] for fact in report["facts"]] == ["Nothing", "Not at all", "Nothing"]
@@ -489,7 +504,7 @@ def test_what_the_hosts_answered_last_counts():
 
 def test_where_another_cluster_is_refused_this_one_is_too():
     given = recorded("restored", refusal="Nothing was touched. The restore is refused: b1: no room.", journals={})
-    assert build("etcd", given, NOW)["outcome"] == "refused"
+    assert build("etcd", given, NOW, REPORT)["outcome"] == "refused"
 
 
 def test_what_other_clusters_said_stays_with_them():
@@ -499,11 +514,11 @@ def test_what_other_clusters_said_stays_with_them():
     plan["warnings"] = [{"cluster": "other", "host": "", "cause": "it is old."}]
     text = [*given.text, "Cluster other: nothing to do", "  its own line"]
     summary = ["Cluster other is restored from x", "  members  o1", *given.summary]
-    of_etcd = build("etcd", recorded("restored", plan=plan, text=text, summary=summary), NOW)
+    of_etcd = build("etcd", recorded("restored", plan=plan, text=text, summary=summary), NOW, REPORT)
     assert (
         of_etcd["plan"] == list(given.text) and of_etcd["summary"] == list(given.summary) and of_etcd["warnings"] == []
     )
-    of_other = build("other", recorded("restored", plan=plan, text=text, summary=summary), NOW)
+    of_other = build("other", recorded("restored", plan=plan, text=text, summary=summary), NOW, REPORT)
     assert of_other["plan"] == ["Cluster other: nothing to do", "  its own line"] and of_other["hosts"] == {}
     assert of_other["outcome"] == "nothing" and of_other["warnings"] == [{"host": "", "cause": "it is old."}]
 
@@ -539,7 +554,7 @@ def test_nothing_else_of_the_plan_gets_into_a_report():
         {"refusal": "refused"},
         {"reasons": [{"host": "", "text": "all failed", "new": "hunter"}]},
     ):
-        report = build("etcd", recorded("restored", plan=plan, journals=journals, **changes), NOW)
+        report = build("etcd", recorded("restored", plan=plan, journals=journals, **changes), NOW, REPORT)
         assert "hunter" not in json.dumps(report)
     assert len(marked) > 50
 
@@ -556,8 +571,8 @@ def test_commands_are_those_of_this_run_without_its_secrets():
         "{broken: yaml",
         "an 'open quote",
     ]
-    run = invocation(["playbooks/restore.yml"], ["prod", "more"], raw)
-    line = run.line(etcd_restore_confirm="etcd")
+    run = invocation(WORDS, ["playbooks/restore.yml"], ["prod", "more"], raw)
+    line = run.line(variables={"etcd_restore_confirm": "etcd"})
     assert "hunter2" not in line and "secrets" not in line and "auth" not in line
     assert line.startswith(
         "ansible-playbook playbooks/restore.yml -i prod -i more -e etcd_restore_confirm=etcd -e target=prod"
@@ -566,10 +581,11 @@ def test_commands_are_those_of_this_run_without_its_secrets():
     assert """-e '{"etcd_restore_snapshot": "/mnt/my backups/x.db"}'""" in line
     assert run.line("backup", keep=False) == "ansible-playbook playbooks/backup.yml -i prod -i more -e target=prod"
     assert (
-        invocation(["quorum.etcd.restore"], [], []).line("status") == "ansible-playbook quorum.etcd.status -i INVENTORY"
+        invocation(WORDS, ["quorum.etcd.restore"], [], []).line("status")
+        == "ansible-playbook quorum.etcd.status -i INVENTORY"
     )
-    assert invocation(["a.yml", "b.yml"], ["prod"], []).line() == "ansible-playbook restore.yml -i prod"
-    assert Invocation().line() == "ansible-playbook restore.yml -i INVENTORY"
+    assert invocation(WORDS, ["a.yml", "b.yml"], ["prod"], []).line() == "ansible-playbook restore.yml -i prod"
+    assert Invocation(WORDS).line() == "ansible-playbook restore.yml -i INVENTORY"
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import stat
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.report.files import prune, stem, write
 
+OUTCOMES = ["restored", "rolled-back", "refused"]
 REPORT = {"cluster": "etcd", "restore_id": "20261124T031500Z", "when": "2026-11-24T03:16:00Z", "outcome": "restored"}
 
 
@@ -76,7 +77,7 @@ def test_only_the_newest_reports_are_kept_and_only_reports_go(tmp_path):
         report = {**REPORT, "cluster": "ab"[number % 2], "restore_id": f"2026112{number}T031500Z", "outcome": outcome}
         for path in write(str(tmp_path), stem(report), {"html": "", "json": ""}).values():
             os.utime(path, (1000 - number, 1000 - number))  # the first is the newest, whatever its name says
-    gone = prune(str(tmp_path), keep=2)
+    gone = prune(str(tmp_path), OUTCOMES, keep=2)
     assert sorted(map(os.path.basename, gone)) == [
         "a-20261122T031500Z-restored.html",
         "a-20261122T031500Z-restored.json",
@@ -86,4 +87,4 @@ def test_only_the_newest_reports_are_kept_and_only_reports_go(tmp_path):
         "b-20261123T031500Z-rolled-back.json",
     ]
     assert all((tmp_path / name).exists() for name in others)
-    assert prune(str(tmp_path), keep=2) == []
+    assert prune(str(tmp_path), OUTCOMES, keep=2) == []

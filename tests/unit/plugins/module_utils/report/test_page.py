@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.report.data import Given, build, unplanned
 from ansible_collections.quorum.etcd.plugins.module_utils.report.markup import VOID, Markup, tag
-from ansible_collections.quorum.etcd.plugins.module_utils.report.page import DARK, LIGHT, render
+from ansible_collections.quorum.etcd.plugins.module_utils.report.page import render
+from ansible_collections.quorum.etcd.plugins.module_utils.report.style import DARK, LIGHT, PHASES
+from ansible_collections.quorum.etcd.plugins.module_utils.restore.reported import REPORT
 
 FIXTURES = Path(__file__).resolve().parents[3] / "fixtures"
 NOW = "2026-11-24T15:01:00Z"
@@ -101,7 +103,7 @@ class Page(HTMLParser):
 
 
 def page_of(given, cluster="etcd"):
-    return render(build(cluster, given, NOW))
+    return render(build(cluster, given, NOW, REPORT), REPORT)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -167,8 +169,8 @@ def test_an_attribute_cannot_be_left():
 
 
 def test_the_timeline_has_each_phase_of_each_host_and_the_table_the_same():
-    report = build("etcd", recorded(), NOW)
-    page = Page(render(report))
+    report = build("etcd", recorded(), NOW, REPORT)
+    page = Page(render(report, REPORT))
     bars = [
         value for name, key, value in page.attributes if name == "rect" and key == "class" and value.startswith("bar")
     ]
@@ -236,7 +238,7 @@ def contrast(one, other):
 
 TEXTS = [("text", "page"), ("text", "card"), ("text", "code"), ("soft", "page"), ("soft", "card"), ("link", "card")]
 TEXTS += [(state, f"{state}-ground") for state in ("good", "bad", "plain")] + [("outage", "card")]
-BARS = ["stage", "stop", "cutover", "prove", "finish", "rollback"]
+BARS = [f"phase-{number + 1}" for number in range(PHASES)]
 
 
 @pytest.mark.parametrize("colours", [LIGHT, DARK], ids=["light", "dark"])

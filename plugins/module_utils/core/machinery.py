@@ -1,0 +1,42 @@
+# Copyright: (c) 2026, the quorum.etcd authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A job that changes a cluster, as the machinery on the controller takes it: what is asked, the plan, and the report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Callable, Dict, List, Mapping, Sequence
+
+from .job import Words
+from .reporting import ReportOf
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the operator asks of a job: its own ``options``, as its spec has made them. ``now`` is RFC 3339 in UTC, and
+    ``unwritable`` are folders of the controller that the run would write a report to, and cannot.
+    """
+
+    options: Mapping[str, Any]
+    now: str = ""
+    unwritable: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job as the machinery takes it, on the controller. Its phases on a host are a ``HostJob``.
+
+    ``options`` is the spec of what is asked, in Ansible's form. ``plan`` makes the plan of all clusters from what each
+    host has told: ``{host: {"cluster", "why": it has told nothing, "member", "view", ...}}``; ``in_words`` says it.
+    """
+
+    options: Mapping[str, Mapping[str, Any]]
+    plan: Callable[[Mapping[str, Mapping[str, Any]], Asked], Dict[str, Any]]
+    in_words: Callable[[Mapping[str, Any]], List[str]]
+    report: ReportOf
+
+    @property
+    def words(self) -> Words:
+        return self.report.words
