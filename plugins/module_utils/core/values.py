@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import collections.abc
 import dataclasses
-import sys
 from functools import lru_cache
 from typing import Any, Dict, Mapping, Type, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
@@ -129,7 +128,7 @@ def _has_default(field: Any) -> bool:
 
 @lru_cache(maxsize=None)
 def _hints(kind: Any) -> Dict[str, Any]:
-    return get_type_hints(kind, vars(sys.modules[kind.__module__]))
+    return get_type_hints(kind)
 
 
 def _is_mapping(kind: Any) -> bool:

@@ -21,6 +21,7 @@ from ..core.errors import EtcdError
 from ..core.journal import interrupted_elsewhere, open_plans
 from ..core.journal import summary as journal_summary
 from ..core.trees import OURS
+from ..core.values import to_plain
 from ..etcd.commands import Run, Tools
 from ..etcd.database import told_by_data
 from .holders import holders, said_of
@@ -422,7 +423,7 @@ class _Look:
             "manager": self.manager,
             "name": self.unit.name,
             "named": bool(options["service_name"] or options["service_manager"]),
-            "owner": self._owner()._asdict(),
+            "owner": to_plain(self._owner()),
             "masked": self.unit.masked,
             "transient": self.unit.transient,
             "restarting": self.unit.restarting,

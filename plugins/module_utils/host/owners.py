@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Iterator, List, NamedTuple
+from dataclasses import dataclass
+from typing import Iterator, List
 
 from .processes import Host, command_lines, parent_of
 
@@ -33,7 +34,8 @@ _WORDS = {
 }
 
 
-class Owner(NamedTuple):
+@dataclass(frozen=True)
+class Owner:
     """``kind`` is a key of ``_WORDS``, or '' where nothing tells; ``name`` the unit's, container's or program's."""
 
     kind: str = ""

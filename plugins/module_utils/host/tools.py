@@ -15,6 +15,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 from ..core.errors import EtcdError
 from ..etcd.commands import Run, Tool, Tools, etcd_version, tool_version
 from ..etcd.versions import parse_version
+from .facts import ToolFacts
 from .processes import Host
 from .trust import weakness
 
@@ -103,6 +104,12 @@ def tools_as_dict(tools: Tools) -> Dict[str, Optional[Dict[str, str]]]:
     """``{"etcd": {"path", "version"} or None, "etcdctl": ..., "etcdutl": ...}``"""
     found = ((name, getattr(tools, name)) for name in NAMES)
     return {name: {"path": tool.path, "version": str(tool.version)} if tool else None for name, tool in found}
+
+
+def tools_of(facts: ToolFacts) -> Tools:
+    """EtcdError where a version is none."""
+    found = {name: getattr(facts, name) for name in NAMES}
+    return Tools(**{name: Tool(tool.path, parse_version(tool.version)) for name, tool in found.items() if tool})
 
 
 def tools_from_dict(tools: Mapping[str, Any]) -> Tools:

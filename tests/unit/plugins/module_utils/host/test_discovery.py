@@ -9,8 +9,10 @@ import socket
 
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
+from ansible_collections.quorum.etcd.plugins.module_utils.core.values import from_plain, to_plain
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.commands import Result
 from ansible_collections.quorum.etcd.plugins.module_utils.host import discovery
+from ansible_collections.quorum.etcd.plugins.module_utils.host.facts import MemberFacts
 from ansible_collections.quorum.etcd.plugins.module_utils.host.mounts import on_host
 from ansible_collections.quorum.etcd.plugins.module_utils.host.processes import Host, Process
 from ansible_collections.quorum.etcd.plugins.module_utils.host.settings import edits as settings
@@ -126,6 +128,7 @@ class FakeHost:
     def discover(self, **options):
         found = discovery.discover(options, self.run, str(self.root))
         assert set(found) == KEYS
+        assert to_plain(from_plain(MemberFacts, found)) == found
         return found
 
 

@@ -131,7 +131,7 @@ def test_not_all_are_named_where_they_are_many(proc):
     ],
 )
 def test_who_started_it_by_its_control_group(group, owner):
-    assert owner_by_group(group) == owner
+    assert owner_by_group(group) == Owner(*owner)
 
 
 def test_the_hierarchies_of_version_1_and_a_host_that_is_a_container(proc):
@@ -152,7 +152,7 @@ def test_the_hierarchies_of_version_1_and_a_host_that_is_a_container(proc):
 def test_who_started_it_by_its_ancestors(proc, comm, argv, owner):
     proc.add(6, comm, argv, group="/system.slice/x.service")
     proc.add(7, parent=6, group="/system.slice/x.service")
-    assert owner_of(Host(str(proc.root)), 7) == owner
+    assert owner_of(Host(str(proc.root)), 7) == Owner(*owner)
 
 
 def test_the_pod_of_rke2_is_not_the_kubelets_alone(proc):

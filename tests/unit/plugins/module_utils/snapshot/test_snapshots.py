@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
+from ansible_collections.quorum.etcd.plugins.module_utils.core.values import from_plain, to_plain
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd import database
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.commands import Connection, Result, Tool, Tools
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.versions import Version
@@ -26,6 +27,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils.snapshot import catalo
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot import manifest as manifests
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot import packed as _packed
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot import save as saving
+from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.entry import Snapshot
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.words import backups_in_words
 
 FIXTURES = Path(__file__).parents[3] / "fixtures"
@@ -241,6 +243,16 @@ def run(argv, env):
 @pytest.fixture(params=["gzip", "zstd"])
 def how(request):
     return request.param
+
+
+@pytest.mark.parametrize("bad", [False, True])
+def test_an_entry_is_a_value(tmp_path, bad):
+    path = put(tmp_path, "x.db", taken_at="2026-11-24T03:00:00Z", cluster="etcd")
+    if bad:
+        path.write_bytes(b"")
+    found = catalogue.entry(str(path))
+    assert found["ok"] is not bad
+    assert to_plain(from_plain(Snapshot, found)) == found
 
 
 @pytest.mark.parametrize("named", ["x.db.json", "x.db.gz.json"])

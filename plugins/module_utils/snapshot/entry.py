@@ -1,0 +1,76 @@
+# Copyright: (c) 2026, the quorum.etcd authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A snapshot as a value: its verdict, its manifest, and what its database says of itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Dict, List, Optional
+
+from ..core.values import MOMENT, SPARSE, TEXT
+
+
+@dataclass(frozen=True)
+class SnapshotMember:
+    """A member of the cluster that a snapshot is from."""
+
+    id: str
+    name: str
+    peer_urls: List[str]
+    client_urls: List[str] = field(default_factory=list)
+    is_learner: bool = False
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What the file beside a snapshot says; anything may stand there besides, and any of this may be missing."""
+
+    schema: Optional[int] = field(default=None, metadata=SPARSE)
+    sha256: Optional[str] = field(default=None, metadata=SPARSE)
+    size: Optional[int] = field(default=None, metadata=SPARSE)
+    revision: Optional[int] = field(default=None, metadata=SPARSE)
+    user_keys: Optional[int] = field(default=None, metadata=SPARSE)
+    cluster: Optional[str] = field(default=None, metadata=SPARSE)
+    cluster_id: Optional[str] = field(default=None, metadata=SPARSE)
+    etcd_version: Optional[str] = field(default=None, metadata=SPARSE)
+    taken_at: Optional[str] = field(default=None, metadata={**MOMENT, **SPARSE})
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A file that is or might have been a snapshot; see ``snapshot_info`` for what the fields mean.
+
+    It is also kept in the plan of a restore: a field that came later has a default.
+    """
+
+    path: str
+    real_path: str
+    ok: bool
+    verified: bool
+    reason: str = field(metadata=TEXT)
+    kind: str
+    size: int
+    sha256: str
+    trailer: str
+    compression: str
+    packed_size: int
+    taken_at: str = field(metadata=MOMENT)
+    revision: int
+    key_revision: int
+    members: List[SnapshotMember]
+    name: str = ""
+    age: int = 0
+    compact_revision: int = 0
+    consistent_index: int = 0
+    term: int = 0
+    cluster_version: str = field(default="", metadata=TEXT)
+    storage_version: str = field(default="", metadata=TEXT)
+    removed_members: int = 0
+    auth_enabled: bool = False
+    users: Optional[Dict[str, bool]] = None
+    alarms: List[str] = field(default_factory=list)
+    kubernetes: bool = False
+    encryption_keys: List[str] = field(default_factory=list)
+    manifest: Optional[Manifest] = None
