@@ -11,11 +11,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.quorum.etcd.plugins.module_utils.core.machinery import Asked, Job
+from ansible_collections.quorum.etcd.plugins.module_utils.core.values import from_plain
 from ansible_collections.quorum.etcd.plugins.module_utils.restore.plan import make_plan
 from ansible_collections.quorum.etcd.plugins.module_utils.restore.reported import REPORT
 from ansible_collections.quorum.etcd.plugins.module_utils.restore.terms import Options
 from ansible_collections.quorum.etcd.plugins.module_utils.restore.text import plan_in_words
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.catalogue import look
+from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.entry import Snapshot
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.manifest import recorded_revisions
 from ansible_collections.quorum.etcd.plugins.plugin_utils.local import free_bytes, is_writable, run
 from ansible_collections.quorum.etcd.plugins.plugin_utils.ticker import Ticker
@@ -54,10 +56,10 @@ def _plan(hosts: Mapping[str, Mapping[str, Any]], asked: Asked) -> dict[str, Any
     )
 
 
-def _look(source: str, spool: str) -> list[dict[str, Any]]:
+def _look(source: str, spool: str) -> list[Snapshot]:
     """The snapshots on the controller; to verify one is to read it."""
     with Ticker({"inventory_hostname": "controller"}, "reading snapshots"):
-        return look(source, run, spool) if source else []
+        return [from_plain(Snapshot, entry) for entry in look(source, run, spool)] if source else []
 
 
 RESTORE = Job(OPTIONS, _plan, plan_in_words, REPORT)

@@ -6,117 +6,126 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Mapping, Optional, Sequence, Set
+from typing import Container, Mapping, Optional, Sequence, Set
 
 from ..core.errors import EtcdError
 from ..core.job import Findings
+from ..core.values import from_plain, to_plain
 from ..etcd import commands
+from ..etcd.commands import Tools
 from ..etcd.versions import Version, parse_version
-from ..host.tools import tools_from_dict
+from ..snapshot.entry import Snapshot
 from ..snapshot.order import clock_of, disagreeing, newest, revision
 from ..snapshot.usable import concerns
 from ..snapshot.verify import DATABASE
+from .answers import Host
 from .terms import Options, is_inside, live, said_of
+from .values import ChosenSnapshot
 
 
 def choose_snapshot(
-    name: str, hosts: Mapping[str, Any], options: Options, findings: Findings
-) -> Optional[Dict[str, Any]]:
-    candidates = [{**entry, "on": ""} for entry in options.controller_snapshots]
-    candidates += [{**entry, "on": host} for host, facts in hosts.items() for entry in facts.get("snapshots") or ()]
+    name: str, hosts: Mapping[str, Host], options: Options, findings: Findings
+) -> Optional[ChosenSnapshot]:
+    candidates = [ChosenSnapshot(**vars(entry)) for entry in options.controller_snapshots]
+    candidates += [ChosenSnapshot(**vars(entry), on=host) for host, facts in hosts.items() for entry in facts.snapshots]
     if options.snapshot == "latest":
         chosen = _newest(name, hosts, candidates, findings)
         if chosen is None:
-            bad = "".join(f" {entry['reason']}" for entry in candidates if not entry["ok"])
+            bad = "".join(f" {entry.reason}" for entry in candidates if not entry.ok)
             findings.refuse(
                 f"no usable snapshot of this cluster was found in etcd_backup_dir on the hosts or the controller.{bad}",
                 "name one: -e etcd_restore_snapshot=/path/to/snapshot.db (on the controller or on a member).",
             )
             return None
     else:
-        named = [entry for entry in candidates if entry["path"] == options.snapshot]
+        named = [entry for entry in candidates if entry.path == options.snapshot]
         if not named:
             findings.refuse(
                 f"{options.snapshot} is neither on the controller nor on a member.", "check the path and run again."
             )
             return None
         _check_not_live(options.snapshot, hosts, findings)
-        different = {entry["sha256"]: entry["on"] or "the controller" for entry in reversed(named) if entry["ok"]}
+        different = {entry.sha256: entry.on or "the controller" for entry in reversed(named) if entry.ok}
         if len(different) > 1:
             findings.refuse(
                 f"{options.snapshot} is not the same file on {' and '.join(sorted(different.values()))}.",
                 "copy the one that you mean to a name of its own, on the controller or on a member, and name that.",
             )
-        chosen = next((entry for entry in named if entry["ok"]), named[0])
+        chosen = next((entry for entry in named if entry.ok), named[0])
     _check_snapshot(chosen, hosts, options, findings)
     return chosen
 
 
 def _newest(
-    name: str, hosts: Mapping[str, Any], candidates: Sequence[Mapping[str, Any]], findings: Findings
-) -> Optional[Dict[str, Any]]:
-    urls = {url for facts in hosts.values() for url in facts["member"]["peer_urls"]}
-    own = [entry for entry in candidates if entry["ok"] and entry["kind"] != DATABASE and _is_of(entry, name, urls)]
-    chosen = newest([entry for entry in own if entry["verified"]], _living(hosts), _undone(hosts))
-    for other in disagreeing(chosen, own) if chosen else ():
+    name: str, hosts: Mapping[str, Host], candidates: Sequence[ChosenSnapshot], findings: Findings
+) -> Optional[ChosenSnapshot]:
+    urls = {url for facts in hosts.values() for url in facts.member.peer_urls}
+    own = [entry for entry in candidates if entry.ok and entry.kind != DATABASE and _is_of(entry, name, urls)]
+    plain = [to_plain(entry) for entry in own]
+    best = newest([entry for entry in plain if entry["verified"]], _living(hosts), _undone(hosts))
+    if best is None:
+        return None
+    chosen = from_plain(ChosenSnapshot, best)
+    for other in (from_plain(ChosenSnapshot, entry) for entry in disagreeing(best, plain)):
         findings.warn(
             "the snapshots' revisions and times do not agree on which is the newest:"
             f" {_told_of(chosen)} is taken, and not {_told_of(other)}; if that is the one to restore, name it:"
-            f" -e etcd_restore_snapshot={other['path']}"
+            f" -e etcd_restore_snapshot={other.path}"
         )
-    return dict(chosen) if chosen else None
+    return chosen
 
 
-def _told_of(entry: Mapping[str, Any]) -> str:
-    where = f"{entry['path']} on {entry['on'] or 'the controller'}"
-    return f"{where} (revision {revision(entry):,}, taken {entry['taken_at']}{clock_of(entry)})"
+def _told_of(entry: ChosenSnapshot) -> str:
+    where, plain = f"{entry.path} on {entry.on or 'the controller'}", to_plain(entry)
+    return f"{where} (revision {revision(plain):,}, taken {entry.taken_at}{clock_of(plain)})"
 
 
-def _living(hosts: Mapping[str, Any]) -> Set[str]:
+def _living(hosts: Mapping[str, Host]) -> Set[str]:
     """The IDs of the etcd cluster and its members that are on these hosts now, running or stopped."""
     found: Set[str] = set()
     for facts in hosts.values():
-        view = facts.get("view") or {}
-        found |= {view["cluster_id"], *(member["id"] for member in view["members"])} if view else set()
-        found.update(facts["member"]["data"]["member_ids"])
+        if facts.view:
+            found |= {facts.view.cluster_id, *(member.id for member in facts.view.members)}
+        found.update(facts.member.data.member_ids)
     return found - {""}
 
 
-def _undone(hosts: Mapping[str, Any]) -> Set[str]:
+def _undone(hosts: Mapping[str, Host]) -> Set[str]:
     """The IDs of etcd clusters that a restore has made and a rollback has taken back, with those of their members."""
-    journals = [facts["member"].get("journal") or {} for facts in hosts.values()]
-    plans = [journal["plan"].get("of") or {} for journal in journals if journal.get("back")]
-    return {number for of in plans for number in (of.get("cluster_id"), *(of.get("members") or ())) if number}
+    plans = [facts.last.plan.of for facts in hosts.values() if facts.last and facts.last.back]
+    return {number for of in plans for number in (of.cluster_id, *of.members) if number}
 
 
-def _is_of(entry: Mapping[str, Any], name: str, peer_urls: Any) -> bool:
+def _is_of(entry: Snapshot, name: str, peer_urls: Container[str]) -> bool:
     """Whether a snapshot is of this cluster: its manifest says so, or a member in it has one of these peer URLs."""
     said = said_of(entry)
     if said:
         return said == name
-    return any(url in peer_urls for member in entry.get("members", ()) for url in member.get("peer_urls", ()))
+    return _has_one_of(entry, peer_urls)
 
 
-def _check_snapshot(
-    snapshot: Mapping[str, Any], hosts: Mapping[str, Any], options: Options, findings: Findings
-) -> None:
-    where = f"{snapshot['path']} on {snapshot['on'] or 'the controller'}"
-    copied = snapshot.get("kind") == DATABASE
+def _has_one_of(entry: Snapshot, peer_urls: Container[str]) -> bool:
+    return any(url in peer_urls for member in entry.members for url in member.peer_urls)
+
+
+def _check_snapshot(snapshot: ChosenSnapshot, hosts: Mapping[str, Host], options: Options, findings: Findings) -> None:
+    where = f"{snapshot.path} on {snapshot.on or 'the controller'}"
+    copied = snapshot.kind == DATABASE
     if copied and not options.skip_hash_check:
         findings.refuse(
             f"{where} is a copied database and not a snapshot: it carries no hash that could prove it whole.",
             "if it was copied from a stopped member and nothing better is left, set etcd_restore_skip_hash_check=true.",
         )
-    elif not snapshot["ok"] and not copied:
-        findings.refuse(f"{where} cannot be used: {snapshot['reason']}", "choose another snapshot.")
-    if not snapshot["ok"]:
+    elif not snapshot.ok and not copied:
+        findings.refuse(f"{where} cannot be used: {snapshot.reason}", "choose another snapshot.")
+    if not snapshot.ok:
         return
     if copied:
         findings.warn(
             f"{where} is a copied database: nothing vouches for its content, and what was only in the WAL of the member that"
             " it was copied from is not in it and will be lost."
         )
-    written_by = snapshot.get("cluster_version") or (snapshot.get("manifest") or {}).get("etcd_version")
+    written_by = snapshot.cluster_version or (snapshot.manifest.etcd_version if snapshot.manifest else "")
     try:
         version = parse_version(written_by) if written_by else None
     except EtcdError as error:
@@ -124,23 +133,23 @@ def _check_snapshot(
         return
     for host, facts in hosts.items():
         if version:
-            _check_snapshot_version(host, facts["member"], version, where, findings)
-    settings = {host: facts["member"]["settings"] for host, facts in hosts.items()}
-    for concern in concerns(snapshot.get("alarms") or [], int(snapshot["size"]), settings):
+            _check_snapshot_version(host, facts.tools, version, where, findings)
+    settings = {host: to_plain(facts.member.settings) for host, facts in hosts.items()}
+    for concern in concerns(snapshot.alarms, snapshot.size, settings):
         if concern.stops:
             findings.refuse(concern.cause, concern.next_step, concern.host)
         else:
             findings.warn(f"{concern.cause} {concern.next_step}", concern.host)
-    if snapshot.get("auth_enabled"):
-        _check_user(snapshot.get("users"), where, hosts, options.auth_user, findings)
-    peer_urls = {url for facts in hosts.values() for url in facts["member"]["peer_urls"]}
-    if snapshot.get("members") and not _is_of({"members": snapshot["members"]}, "", peer_urls):
-        names = ", ".join(sorted(member["name"] for member in snapshot["members"]))
+    if snapshot.auth_enabled:
+        _check_user(snapshot.users, where, hosts, options.auth_user, findings)
+    peer_urls = {url for facts in hosts.values() for url in facts.member.peer_urls}
+    if snapshot.members and not _has_one_of(snapshot, peer_urls):
+        names = ", ".join(sorted(member.name for member in snapshot.members))
         findings.warn(f"{where} was taken from a cluster with other members ({names}): a clone, or the wrong snapshot?")
 
 
 def _check_user(
-    users: Optional[Mapping[str, bool]], where: str, hosts: Mapping[str, Any], user: str, findings: Findings
+    users: Optional[Mapping[str, bool]], where: str, hosts: Mapping[str, Host], user: str, findings: Findings
 ) -> None:
     """The restored cluster has the snapshot's users, not today's: one of them must be able to prove it.
 
@@ -150,7 +159,7 @@ def _check_user(
     cause = f"authentication is on in {where}, and"
     if not user:
         cause += " without a user the restored cluster could not be proven"
-        if all(facts["member"]["connection"]["cert"] for facts in hosts.values()):
+        if all(facts.member.connection.cert for facts in hosts.values()):
             findings.warn(
                 f"{cause}, unless the client certificate's name is one: set etcd_auth_user and etcd_auth_password."
             )
@@ -173,12 +182,12 @@ def _check_user(
         )
 
 
-def _check_not_live(path: str, hosts: Mapping[str, Any], findings: Findings) -> None:
+def _check_not_live(path: str, hosts: Mapping[str, Host], findings: Findings) -> None:
     """The database of a running member changes while it is read: what is copied from it is torn."""
     for host, facts in hosts.items():
-        found = [entry for entry in facts.get("snapshots") or () if entry["path"] == path]
-        folder = facts["member"]["running"] and live(facts["member"], "data")
-        if folder and any(is_inside(entry["real_path"], folder) for entry in found):
+        found = [entry for entry in facts.snapshots if entry.path == path]
+        folder = live(facts.member.data, facts.member.data_dir) if facts.member.running else ""
+        if folder and any(is_inside(entry.real_path, folder) for entry in found):
             findings.refuse(
                 f"{path} is the live database of a running member: what is read from it now can be torn.",
                 "take a snapshot with backup.yml; or, where that cannot be, stop the member and copy it then.",
@@ -186,10 +195,7 @@ def _check_not_live(path: str, hosts: Mapping[str, Any], findings: Findings) -> 
             )
 
 
-def _check_snapshot_version(
-    host: str, member: Mapping[str, Any], written_by: Version, where: str, findings: Findings
-) -> None:
-    tools = tools_from_dict(member["tools"])
+def _check_snapshot_version(host: str, tools: Tools, written_by: Version, where: str, findings: Findings) -> None:
     try:
         restorer = commands.restore_tool(tools)
     except EtcdError:

@@ -6,10 +6,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Mapping
-
 from ..core.job import Findings
 from ..core.text import in_mib
+from ..host.facts import MemberFacts, Setting
 
 # What makes etcd do something else with restored data than to serve it with the members that the restore names.
 _SWITCHES = {
@@ -26,21 +25,21 @@ FASTEST_START, SLOW_START = 1 << 30, 100 << 20
 ELECTION = 5
 
 
-def check_configuration(host: str, member: Mapping[str, Any], findings: Findings) -> None:
+def check_configuration(host: str, member: MemberFacts, findings: Findings) -> None:
     """What can be said before a snapshot is chosen."""
-    for problem in member["unsettable"]:
-        findings.refuse(problem["cause"], problem["next_step"], host)
-    for setting, place in sorted(member["settings"].items()):
-        reason = _harm(setting, place["value"])
+    for problem in member.unsettable:
+        findings.refuse(problem.cause, problem.next_step, host)
+    for setting, place in sorted(member.settings.items()):
+        reason = _harm(setting, place.value)
         if reason:
             findings.refuse(
                 f"{setting} is set in {_where(place)}: {reason}.",
                 "remove it there; a member that has data needs none of it.",
                 host,
             )
-    for setting, places in sorted(member["shadowed"].items()):
+    for setting, places in sorted(member.shadowed.items()):
         findings.refuse(
-            f"{setting} is set twice, as a flag in {places['flag']} and as a variable in {places['variable']}: etcd ends at"
+            f"{setting} is set twice, as a flag in {places.flag} and as a variable in {places.variable}: etcd ends at"
             " once where a flag shadows a variable.",
             "remove one of the two.",
             host,
@@ -55,17 +54,17 @@ def _harm(setting: str, value: str) -> str:
     return _SWITCHES.get(setting, "")
 
 
-def _where(place: Mapping[str, Any]) -> str:
-    return place["path"] or "the command line or the environment of its process"
+def _where(place: Setting) -> str:
+    return place.path or "the command line or the environment of its process"
 
 
-def check_start(host: str, member: Mapping[str, Any], size: int, findings: Findings) -> None:
+def check_start(host: str, member: MemberFacts, size: int, findings: Findings) -> None:
     """Whether the service manager leaves etcd the time to read a database of ``size`` bytes before it says that it serves."""
-    service: Dict[str, Any] = member["service"]
-    limit = service["start_timeout"]
-    if limit is None or not service["notifies"]:
+    service = member.service
+    limit = service.start_timeout
+    if limit is None or not service.notifies:
         return
-    unit, least, likely = service["name"], ELECTION + size / FASTEST_START, ELECTION + size / SLOW_START
+    unit, least, likely = service.name, ELECTION + size / FASTEST_START, ELECTION + size / SLOW_START
     so = f"{unit} has {limit:g} seconds to start, and etcd reads the {in_mib(size)} of this snapshot before it serves"
     if limit < least:
         findings.refuse(

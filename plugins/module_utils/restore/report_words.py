@@ -31,8 +31,8 @@ from ..core.reporting import (
     step,
 )
 from ..core.text import clock, counted, listed, span
-from .plan import RESTORE, RESUME
 from .proof import UNJUDGED
+from .terms import RESTORE, RESUME
 from .verdict import RESTART, WRONG
 
 RESTORED = "restored"

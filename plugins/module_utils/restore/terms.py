@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import Any, Mapping, Sequence
+from typing import Mapping, Sequence
 
 from ..core.job import Words
+from ..host.facts import Folder
+from ..snapshot.entry import Snapshot
 
 WORDS = Words("restore", role="disaster_restore", noun="restore", verb="restore", changes="replaces the data of")
+
+# What is done with a cluster, besides job.NOTHING and job.ROLLBACK.
+RESTORE, RESUME = "restore", "resume"
 
 # On top of the bytes that will be written: bbolt grows its file in steps, and a full disk must not be the end of it.
 DISK_MARGIN = 1.1
@@ -30,7 +35,7 @@ class Options:
     """
 
     snapshot: str = "latest"
-    controller_snapshots: Sequence[Mapping[str, Any]] = ()
+    controller_snapshots: Sequence[Snapshot] = ()
     controller_revisions: Mapping[str, int] = field(default_factory=dict)
     spool: str = ""
     spool_free: int = 0
@@ -50,10 +55,11 @@ def is_inside(path: str, folder: str) -> bool:
     return os.path.normpath(path).startswith(os.path.normpath(folder) + "/")
 
 
-def live(member: Mapping[str, Any], which: str) -> str:
+def live(folder: Folder, path: str) -> str:
     """The directory itself: what is staged beside a symbolic link to it would lie on another file system."""
-    return member[which].get("real_path") or member[f"{which}_dir"]
+    return folder.real_path or path
 
 
-def said_of(entry: Mapping[str, Any]) -> str:
-    return (entry.get("manifest") or {}).get("cluster") or ""
+def said_of(entry: Snapshot) -> str:
+    """The cluster that a snapshot's manifest names; empty where none does."""
+    return (entry.manifest.cluster if entry.manifest else "") or ""

@@ -7,15 +7,18 @@
 from __future__ import annotations
 
 import shlex
-from typing import Any, Dict, List, Mapping
+from typing import Any, List, Mapping
 
 from ..core import job
 from ..core.job import NOTHING, ROLLBACK
 from ..core.text import duration, table
+from ..core.values import from_plain, to_plain
 from ..host.settings.edits import parked_manifest
+from ..snapshot.entry import Snapshot
 from ..snapshot.order import clock_of
 from ..snapshot.verify import DATABASE
-from .plan import RESTORE, RESUME
+from .terms import RESTORE, RESUME
+from .values import Before, ClusterPlan, DiskNeed, HostPlan, Loss, PlannedCluster, PlannedMember, Swap
 
 HEADINGS = {
     RESTORE: "Restore of cluster {cluster} from a snapshot",
@@ -30,168 +33,161 @@ def plan_in_words(plan: Mapping[str, Any]) -> List[str]:
     return job.plan_in_words(plan, _cluster, _host)
 
 
-def _cluster(cluster: Mapping[str, Any]) -> List[str]:
-    heading = HEADINGS[cluster["mode"]].format(**{"restore_id": "", **cluster})
-    return [heading, *(_in_full(cluster) if cluster.get("cluster_id") else [])]
+def _cluster(plain: Mapping[str, Any]) -> List[str]:
+    cluster = PlannedCluster.of_plain(plain)
+    restore_id = cluster.of.restore_id if cluster.of else ""
+    heading = HEADINGS[cluster.mode].format(cluster=cluster.cluster, restore_id=restore_id)
+    return [heading, *(_in_full(cluster, cluster.of) if cluster.of else [])]
 
 
-def _in_full(cluster: Mapping[str, Any]) -> List[str]:
-    if cluster["mode"] == ROLLBACK:
-        return table(_taken_back(cluster))
-    snapshot = cluster["snapshot"]
-    on = snapshot.get("on")
+def _in_full(cluster: PlannedCluster, of: ClusterPlan) -> List[str]:
+    if cluster.mode == ROLLBACK:
+        return table(_taken_back(of))
+    snapshot, spool, before = of.snapshot, cluster.spool, cluster.before
+    clock = clock_of(to_plain(snapshot))
     rows = [
-        ["snapshot", f"{snapshot['path']} ({'on ' + on if on else 'on the controller'})"],
-        ["", f"taken {snapshot['taken_at']}{clock_of(snapshot)}, {int(snapshot['size']):,} bytes"],
-        ["", f"SHA-256 {snapshot['sha256']}, {_vouched(snapshot)}"],
+        ["snapshot", f"{snapshot.path} ({'on ' + snapshot.on if snapshot.on else 'on the controller'})"],
+        ["", f"taken {snapshot.taken_at}{clock}, {snapshot.size:,} bytes"],
+        ["", f"SHA-256 {snapshot.sha256}, {_vouched(snapshot)}"],
     ]
-    if snapshot.get("encryption_keys"):
+    if snapshot.encryption_keys:
         rows.append(
-            ["needs keys", ", ".join(snapshot["encryption_keys"]) + " of the API server's encryption configuration"]
+            ["needs keys", ", ".join(snapshot.encryption_keys) + " of the API server's encryption configuration"]
         )
-    spool = cluster.get("spool") or {}
-    if spool.get("path"):
-        what = f"unpacked ({snapshot['compression']}) on" if spool["unpacks"] else "brought by way of"
-        rows.append(["", f"{what} the controller, in {spool['path']}: needs {spool['need']:,} bytes for that time"])
-    before: Dict[str, Any] = cluster.get("before") or {}
+    if spool and spool.path:
+        what = f"unpacked ({snapshot.compression}) on" if spool.unpacks else "brought by way of"
+        rows.append(["", f"{what} the controller, in {spool.path}: needs {spool.need:,} bytes for that time"])
     if before:
-        rows.append(["will be lost", _loss(cluster["loss"], clock_of(snapshot))])
-        rows.append(["now running", _running(before, int(snapshot["size"]))])
+        rows.append(["will be lost", _loss(of.loss, clock)])
+        rows.append(["now running", _running(before, snapshot.size)])
     rows += [
-        [
-            "cluster ID",
-            f"{before.get('cluster_id') or cluster.get('before_id') or 'unknown'} -> {cluster['cluster_id']}",
-        ],
-        ["token", cluster["token"]],
-        ["revision", _revision(cluster)],
-        ["members", cluster["initial_cluster"]],
+        ["cluster ID", f"{(before and before.cluster_id) or of.before_id or 'unknown'} -> {of.cluster_id}"],
+        ["token", of.token],
+        ["revision", _revision(of)],
+        ["members", of.initial_cluster],
     ]
     return table(rows)
 
 
-def _taken_back(cluster: Mapping[str, Any]) -> List[List[str]]:
+def _taken_back(of: ClusterPlan) -> List[List[str]]:
     """The way of a rollback: from what was restored to what was before."""
     return [
-        ["taken back", f"what was restored from {cluster['snapshot']['path']}; it is kept beside the old data"],
-        ["cluster ID", f"{cluster['cluster_id']} -> {cluster.get('before_id') or 'unknown'}"],
-        ["revision", f"back from {cluster['revision']} and what was written since, to that of the old data"],
+        ["taken back", f"what was restored from {of.snapshot.path}; it is kept beside the old data"],
+        ["cluster ID", f"{of.cluster_id} -> {of.before_id or 'unknown'}"],
+        ["revision", f"back from {of.revision} and what was written since, to that of the old data"],
     ]
 
 
-def _vouched(snapshot: Mapping[str, Any]) -> str:
-    return "of a copied database: nothing vouches for its content" if snapshot["kind"] == DATABASE else "verified"
+def _vouched(snapshot: Snapshot) -> str:
+    return "of a copied database: nothing vouches for its content" if snapshot.kind == DATABASE else "verified"
 
 
-def _loss(loss: Mapping[str, Any], clock: str) -> str:
-    seconds, revisions = loss["seconds"], loss["revisions"]
+def _loss(loss: Loss, clock: str) -> str:
     age = "everything written since the snapshot was taken"
-    age += f" ({duration(seconds)} ago{clock})" if seconds is not None else ""
-    if revisions is None:
-        why = loss.get("unknown") or "no member can tell"  # the plan of an earlier version gives no reason
+    age += f" ({duration(loss.seconds)} ago{clock})" if loss.seconds is not None else ""
+    if loss.revisions is None:
+        why = loss.unknown or "no member can tell"  # the plan of an earlier version gives no reason
         return f"{age}; how many revisions that is, {why}"
-    if revisions < 0:
-        return f"nothing: the members are {-revisions:,} revisions behind the snapshot"
-    return f"{age}: {revisions:,} revisions"
+    if loss.revisions < 0:
+        return f"nothing: the members are {-loss.revisions:,} revisions behind the snapshot"
+    return f"{age}: {loss.revisions:,} revisions"
 
 
-def _running(before: Mapping[str, Any], size: int) -> str:
-    running = ", ".join(before.get("running") or [])
+def _running(before: Before, size: int) -> str:
+    running = ", ".join(before.running)
     if not running:
         return "no member"
-    if before.get("quorum_unknown"):
+    if before.quorum_unknown:
         return f"{running} (give no answer, so that nothing is known of a quorum); they will be stopped"
-    if not before.get("has_quorum"):
+    if not before.has_quorum:
         return f"{running} (WITHOUT quorum); they will be stopped"
     return f"{running} (with quorum); no writes from their stop until etcd has started anew and read {size:,} bytes"
 
 
-def _revision(cluster: Mapping[str, Any]) -> str:
-    from_snapshot = int(cluster["snapshot"]["revision"])
-    if not cluster["bump"]:
-        return f"{from_snapshot}"
-    return f"{from_snapshot} in the snapshot, raised by {cluster['bump']:,} to {cluster['revision']}"
+def _revision(of: ClusterPlan) -> str:
+    if not of.bump:
+        return f"{of.snapshot.revision}"
+    return f"{of.snapshot.revision} in the snapshot, raised by {of.bump:,} to {of.revision}"
 
 
-def _host(host: str, own: Mapping[str, Any]) -> List[str]:
-    rows = _rollback_rows(own) if own["mode"] == ROLLBACK else _restore_rows(own)
-    return [f"  {host} (member {own['member']['name']})", *table(rows, "    ")]
+def _host(host: str, plain: Mapping[str, Any]) -> List[str]:
+    own = from_plain(HostPlan, plain)
+    rows = _rollback_rows(own) if own.mode == ROLLBACK else _restore_rows(own)
+    return [f"  {host} (member {own.member.name})", *table(rows, "    ")]
 
 
-def _restore_rows(own: Mapping[str, Any]) -> List[List[str]]:
-    snapshot = own["snapshot"]
+def _restore_rows(own: HostPlan) -> List[List[str]]:
     rows = []
-    if snapshot["transfer"]:
-        rows.append(["copy", f"the snapshot to {snapshot['path']}"])
-    if not own["slow"]:
-        rows.append(["stage", shlex.join(own["restore"]["argv"])])
-    rows += [["", _disk(disk)] for disk in own["disk"]]
-    rows += [
-        ["pause", _by_the_kubelet(pod["manifest"], pod["parked"], pod["name"])] for pod in own.get("controllers") or ()
-    ]
-    last = ", after all others, since it leads" if own["leads"] else ""
-    rows.append(["stop", (_service(own, "stop") if own["was_to_run"] else "(it does not run)") + last])
-    for edit in own["config"]:
-        for setting, value in edit["after"].items():
-            before = edit["before"].get(setting) or "(unset)"
+    if own.snapshot.transfer:
+        rows.append(["copy", f"the snapshot to {own.snapshot.path}"])
+    if not own.slow:
+        rows.append(["stage", shlex.join(own.restore.argv)])
+    rows += [["", _disk(disk)] for disk in own.disk]
+    rows += [["pause", _by_the_kubelet(pod.manifest, pod.parked, pod.name)] for pod in own.controllers]
+    last = ", after all others, since it leads" if own.leads else ""
+    rows.append(["stop", (_service(own.member, "stop") if own.was_to_run else "(it does not run)") + last])
+    for edit in own.config:
+        for setting, value in edit.after.items():
+            before = edit.before.get(setting) or "(unset)"
             if before != value:
-                rows.append(["set", f"{setting} in {edit['path']}: {before} -> {value}"])
-    for swap in own["swaps"]:
-        if swap["existed"]:
-            rows.append(_move(swap, swap["live"], swap["aside"]))
-    if own["slow"]:
-        rows.append(["restore", shlex.join(own["restore"]["argv"])])
+                rows.append(["set", f"{setting} in {edit.path}: {before} -> {value}"])
+    for swap in own.swaps:
+        if swap.existed:
+            rows.append(_move(swap, swap.live, swap.aside))
+    if own.slow:
+        rows.append(["restore", shlex.join(own.restore.argv)])
         rows.append(["", _cost(own)])
-    for swap in own["swaps"]:
-        rows.append(_move(swap, swap["staged"], swap["live"]))
-    rows.append(["start", _service(own, "start")])
-    if any(edit["after"].get("initial-cluster-state") == "new" for edit in own["config"]):
+    for swap in own.swaps:
+        rows.append(_move(swap, swap.staged, swap.live))
+    rows.append(["start", _service(own.member, "start")])
+    if any(edit.after.get("initial-cluster-state") == "new" for edit in own.config):
         rows.append(["then", "when proven: initial-cluster-state new -> existing"])
     return rows + _resumed(own)
 
 
-def _rollback_rows(own: Mapping[str, Any]) -> List[List[str]]:
-    rows = [["stop", _service(own, "stop")]]
-    for swap in own["swaps"]:
-        rows.append(_move(swap, swap["live"], swap["aside"].replace(".before-", ".rolled-back-")))
-        if swap["existed"]:
-            rows.append(_move(swap, swap["aside"], swap["live"]))
-    rows += [["put back", f"{edit['path']} as it was before the restore"] for edit in own["config"]]
-    rows.append(["start", _service(own, "start") if own["was_to_run"] else "(it did not run before the restore)"])
+def _rollback_rows(own: HostPlan) -> List[List[str]]:
+    rows = [["stop", _service(own.member, "stop")]]
+    for swap in own.swaps:
+        rows.append(_move(swap, swap.live, swap.aside.replace(".before-", ".rolled-back-")))
+        if swap.existed:
+            rows.append(_move(swap, swap.aside, swap.live))
+    rows += [["put back", f"{edit.path} as it was before the restore"] for edit in own.config]
+    rows.append(["start", _service(own.member, "start") if own.was_to_run else "(it did not run before the restore)"])
     return rows + _resumed(own)
 
 
-def _resumed(own: Mapping[str, Any]) -> List[List[str]]:
-    """What a restore has paused; the journal of an earlier version names none."""
-    return [
-        ["resume", _by_the_kubelet(pod["parked"], pod["manifest"], pod["name"])] for pod in own.get("controllers") or ()
-    ]
+def _resumed(own: HostPlan) -> List[List[str]]:
+    """What a restore has paused."""
+    return [["resume", _by_the_kubelet(pod.parked, pod.manifest, pod.name)] for pod in own.controllers]
 
 
 def _by_the_kubelet(source: str, to: str, name: str = "") -> str:
     return f"{name + ' ' if name else ''}by the kubelet: {source} -> {to}"
 
 
-def _disk(disk: Mapping[str, Any]) -> str:
-    freed = f", and {disk['freed']:,} that the old data leaves" if disk["freed"] else ""
-    return f"needs {disk['need']:,} of {disk['free']:,} free bytes at {disk['path']}{freed}"
+def _disk(disk: DiskNeed) -> str:
+    freed = f", and {disk.freed:,} that the old data leaves" if disk.freed else ""
+    return f"needs {disk.need:,} of {disk.free:,} free bytes at {disk.path}{freed}"
 
 
-def _cost(own: Mapping[str, Any]) -> str:
+def _cost(own: HostPlan) -> str:
     """What the slow way costs, in the only words that are true everywhere: how much is moved while nothing serves."""
-    old = sum(swap["size"] for swap in own["swaps"])
+    old = sum(swap.size for swap in own.swaps)
     return (
         f"the slow way, for want of room: the cluster is down while {old:,} bytes are copied to another file system and"
-        f" {int(own['snapshot']['size']):,} bytes are restored, instead of seconds"
+        f" {own.snapshot.size:,} bytes are restored, instead of seconds"
     )
 
 
-def _move(swap: Mapping[str, Any], source: str, to: str) -> List[str]:
-    return ["move", f"{'the contents of ' if swap['kind'] == 'contents' else ''}{source} -> {to}"]
+def _move(swap: Swap, source: str, to: str) -> List[str]:
+    return ["move", f"{'the contents of ' if swap.kind == 'contents' else ''}{source} -> {to}"]
 
 
-def _service(own: Mapping[str, Any], action: str) -> str:
-    service = own["member"]["service"]
-    if service["manager"] == "static_pod":
-        manifest, parked = service["manifest"], parked_manifest(service["manifest"], own["member"]["state_dir"])
+def _service(member: PlannedMember, action: str) -> str:
+    service = member.service
+    if service.manager == "static_pod":
+        manifest, parked = service.manifest, parked_manifest(service.manifest, member.state_dir)
         return _by_the_kubelet(manifest, parked) if action == "stop" else _by_the_kubelet(parked, manifest)
-    return f"systemctl {action} {service['name']}" if service["manager"] == "systemd" else service[f"{action}_command"]
+    if service.manager == "systemd":
+        return f"systemctl {action} {service.name}"
+    return service.stop_command if action == "stop" else service.start_command

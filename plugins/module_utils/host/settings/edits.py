@@ -137,14 +137,14 @@ class Edit:
     the pod is stopped; ``within`` is for settings in variables that are none of etcd's, see ``read``.
     """
 
-    path: str
+    path: str = field(metadata=TEXT)
     format: str
     before: Dict[str, str] = field(metadata=TEXT)
     after: Dict[str, str] = field(metadata=TEXT)
     settings: Dict[str, str] = field(default_factory=dict, metadata=TEXT)
     seed: str = field(default="", metadata=TEXT)
-    parked: str = ""
-    within: Dict[str, str] = field(default_factory=dict)
+    parked: str = field(default="", metadata=TEXT)
+    within: Dict[str, str] = field(default_factory=dict, metadata=TEXT)
 
     def with_value(self, setting: str, value: str) -> Edit:
         """The same edit with another value, where this file is the one that holds ``setting``; else unchanged."""

@@ -5,17 +5,13 @@ from __future__ import annotations
 
 import json
 
-from ansible_collections.quorum.etcd.plugins.module_utils.restore.plan import Options
+from ansible_collections.quorum.etcd.plugins.module_utils.core.values import from_plain
+from ansible_collections.quorum.etcd.plugins.module_utils.restore.terms import Options
+from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.entry import Snapshot
 
 GIB = 1 << 30
-
-
 NOW = "2026-11-24T03:00:00Z"
-
-
 SHA = "ab" * 32
-
-
 INITIAL = "m1=http://10.0.0.1:2380,m2=http://10.0.0.2:2380,m3=http://10.0.0.3:2380"
 
 
@@ -23,70 +19,111 @@ def tool(name, version):
     return {"path": f"/usr/bin/{name}", "version": version}
 
 
+def folder(**changes):
+    """A WAL directory's facts; those of a data directory have more."""
+    found = {"exists": False, "real_path": "", "is_mount": False, "owner": None, "group": None, "mode": "", "size": 0}
+    return {**found, "device": None, **changes}
+
+
+def disk(path="/var/lib/etcd", device=1, **changes):
+    return {"path": path, "device": device, "noexec": False, "free": 10 * GIB, "total": 20 * GIB, **changes}
+
+
+def setting(value, path="/etc/default/etcd", format="env", **changes):
+    return {"value": value, "kind": "variable", "format": format, "path": path, **changes}
+
+
+def service(**changes):
+    found = {
+        "manager": "systemd",
+        "name": "etcd.service",
+        "named": False,
+        "owner": {"kind": "", "name": ""},
+        "masked": False,
+        "transient": False,
+        "restarting": False,
+        "halted": False,
+        "manifest": "",
+        "image": "",
+        "kubelet": None,
+        "start_command": "",
+        "stop_command": "",
+        "status_command": "",
+        "state": "running",
+        "enabled": True,
+        "user": "etcd",
+        "group": "",
+        "dynamic_user": False,
+        "notifies": True,
+        "start_timeout": 90.0,
+        "obscure": "",
+        "dropin": "/etc/systemd/system/etcd.service.d/zz-quorum-etcd.conf",
+        "exec_start": "",
+    }
+    return {**found, **changes}
+
+
+def data(**changes):
+    found = {
+        **folder(exists=True, owner=106, group=112, mode="0700", device=1),
+        "empty": False,
+        "is_etcd": True,
+        "has_member": True,
+        "entries": ["member"],
+        "foreign": [],
+        "parent_owner": [0, 0],
+        "owner_name": "etcd",
+        "group_name": "etcd",
+        "inner_mounts": [],
+        "db_size": 1000,
+        "parent_is_writable": True,
+        "revision": 0,
+        "member_ids": [],
+        "contained": "",
+    }
+    return {**found, **changes}
+
+
 def member(number, version="3.5.35", **changes):
-    name = f"m{number}"
+    """What ``member_info`` tells of a member that runs by a unit, with an environment file."""
     found = {
         "found": True,
         "running": True,
         "pid": 1,
-        "service": {
-            "manager": "systemd",
-            "name": "etcd.service",
-            "manifest": "",
-            "start_command": "",
-            "stop_command": "",
-            "status_command": "",
-            "state": "running",
-            "enabled": True,
-            "user": "etcd",
-            "group": "",
-            "dynamic_user": False,
-            "notifies": True,
-            "start_timeout": 90.0,
-        },
-        "name": name,
+        "service": service(),
+        "name": f"m{number}",
         "peer_urls": [f"http://10.0.0.{number}:2380"],
         "client_urls": [f"http://10.0.0.{number}:2379"],
         "listen_peer_urls": [],
         "listen_client_urls": [],
         "data_dir": "/var/lib/etcd",
         "wal_dir": "",
-        "data": {
-            "exists": True,
-            "empty": False,
-            "is_etcd": True,
-            "has_member": True,
-            "entries": ["member"],
-            "foreign": [],
-            "contained": "",
-            "parent_owner": [0, 0],
-            "is_mount": False,
-            "owner": 106,
-            "group": 112,
-            "mode": "0700",
-            "db_size": 1000,
-            "device": 1,
-            "revision": 0,
-            "member_ids": [],
-        },
-        "wal": {"exists": False, "is_mount": False, "device": None},
-        "disk": [{"path": "/var/lib/etcd", "device": 1, "noexec": False, "free": 10 * GIB, "total": 20 * GIB}],
+        "data": data(),
+        "wal": folder(),
+        "disk": [disk()],
         "initial_cluster": INITIAL,
         "initial_cluster_state": "existing",
         "initial_cluster_token": "etcd-cluster",
-        "tls": {},
+        "snapshot_count": "",
+        "quota_backend_bytes": "",
+        "tls": {
+            which: {"cacert": "", "cert": "", "key": "", "client_cert_auth": False} for which in ("client", "peer")
+        },
         "tools": {
             "etcd": tool("etcd", version),
             "etcdctl": tool("etcdctl", version),
             "etcdutl": None if version.startswith("3.4") else tool("etcdutl", version),
         },
+        "tools_missing": {},
         "config": {"format": "env", "path": "/etc/default/etcd"},
         "settings": {
-            "initial-cluster": {"value": INITIAL, "format": "env", "path": "/etc/default/etcd"},
-            "initial-cluster-state": {"value": "existing", "format": "env", "path": "/etc/default/etcd"},
-            "initial-cluster-token": {"value": "etcd-cluster", "format": "env", "path": "/etc/default/etcd"},
+            "initial-cluster": setting(INITIAL),
+            "initial-cluster-state": setting("existing"),
+            "initial-cluster-token": setting("etcd-cluster"),
         },
         "state_dir": "/var/lib/quorum-etcd",
+        "aside_dir": "",
+        "log": "",
         "connection": {
             "endpoints": [f"http://10.0.0.{number}:2379"],
             "cacert": "",
@@ -97,15 +134,15 @@ def member(number, version="3.5.35", **changes):
         "journal": {},
         "interrupted_elsewhere": [],
         "kubernetes": {"pods": [], "kubelet": False, "running": [], "keys": None},
+        "strangers": "",
         "unsettable": [],
         "shadowed": {},
     }
-    found.update(changes)
-    return found
+    return {**found, **changes}
 
 
-def answer(number, state="serves", refusal="", error=""):
-    return {
+def answer(number, state="serves", refusal="", error="", **changes):
+    found = {
         "endpoint": f"http://10.0.0.{number}:2379",
         "ok": state == "serves",
         "state": state,
@@ -115,33 +152,74 @@ def answer(number, state="serves", refusal="", error=""):
         "member_id": str(number) if state == "serves" else "",
         "cluster_id": "",
     }
+    return {**found, **changes}
 
 
-def listed(number):
-    return {
+def listed(number, **changes):
+    """A member as a member list has it, and, for want of a version, as one that has not answered."""
+    found = {
         "id": str(number),
         "name": f"m{number}",
         "peer_urls": [f"http://10.0.0.{number}:2380"],
+        "client_urls": [],
+        "is_learner": False,
+        "started": True,
         "endpoint": f"http://10.0.0.{number}:2379",
         "state": "serves",
+        "refusal": "",
+        "healthy": True,
+        "has_leader": True,
+        "is_leader": False,
+        "version": "",
+        "storage_version": "",
+        "revision": 0,
+        "raft_term": 2,
+        "raft_index": 9,
+        "raft_applied_index": 9,
+        "db_size": 20480,
+        "db_size_in_use": 16384,
+        "db_size_quota": 0,
+        "hash": None,
         "errors": [],
     }
+    return {**found, **changes}
 
 
-def view(number=1, revision=120, leader="m2", quorum=True, cluster_id="aaaa"):
-    return {
+def view(number=1, revision=120, leader="m2", quorum=True, cluster_id="aaaa", **changes):
+    found = {
+        "health": "healthy" if quorum else "no quorum",
+        "summary": "",
         "cluster_id": cluster_id,
+        "cluster_ids": [cluster_id],
         "members": [listed(n) for n in (1, 2, 3)],
         "members_complete": True,
         "endpoints": [answer(number)],
-        "quorum_unknown": False,
+        "next_steps": [],
         "opens": [],
         "leader": "2",
         "leader_name": leader,
+        "term": 2,
+        "voters": 3,
+        "learners": 0,
+        "healthy_voters": 3,
+        "serving_voters": 3,
+        "quorum": 2,
         "has_quorum": quorum,
-        "cluster_ids": [cluster_id],
+        "quorum_unknown": False,
+        "may_fail": 1,
         "revision": revision,
+        "alarms": [],
+        "hash_revision": None,
+        "hashes_equal": None,
+        "best_endpoint": "",
     }
+    return {**found, **changes}
+
+
+def in_snapshot(number, **changes):
+    """A member as a snapshot has it."""
+    found = {"id": str(number), "name": f"m{number}", "peer_urls": [f"http://10.0.0.{number}:2380"], "client_urls": []}
+    return {**found, "is_learner": False, **changes}
 
 
 def snapshot(path="/backups/a.db", **changes):
@@ -158,17 +236,25 @@ def snapshot(path="/backups/a.db", **changes):
         "size": 1000,
         "sha256": SHA,
         "trailer": "ef" * 32,
+        "age": 1800,
         "revision": 100,
         "key_revision": 100,
+        "compact_revision": 0,
+        "consistent_index": 0,
+        "term": 2,
         "taken_at": "2026-11-24T02:30:00Z",
         "cluster_version": "3.5.0",
-        "members": [{"id": "1", "name": "m1", "peer_urls": ["http://10.0.0.1:2380"]}],
+        "storage_version": "",
+        "members": [in_snapshot(1)],
+        "removed_members": 0,
+        "auth_enabled": False,
+        "users": None,
+        "alarms": [],
         "manifest": {"cluster": "etcd", "user_keys": 7},
         "kubernetes": False,
         "encryption_keys": [],
     }
-    entry.update(changes)
-    return entry
+    return {**entry, **changes}
 
 
 def hosts(snapshots=(), members=None, **views):
@@ -188,6 +274,7 @@ def hosts(snapshots=(), members=None, **views):
 def options(**changes):
     given = {"now": NOW, "nonce": "0f0f", "spool": "/spool", "spool_free": GIB, "controller_snapshots": [snapshot()]}
     given.update(changes)
+    given["controller_snapshots"] = [from_plain(Snapshot, one) for one in given["controller_snapshots"]]
     return Options(**given)
 
 
@@ -203,7 +290,7 @@ def pod(number, state, running):
         there["path"] = f"/proc/7/root/usr/local/bin/{name}"
     place = {"format": "static_pod", "path": "/m/etcd.yaml"}
     found["config"] = place
-    found["settings"] = {"initial-cluster": {"value": "m1=http://10.0.0.1:2380", **place}}
+    found["settings"] = {"initial-cluster": setting("m1=http://10.0.0.1:2380", **place)}
     return found
 
 
@@ -217,22 +304,28 @@ def broken(change):
     return given
 
 
+def journal(own, **changes):
+    """What the journal of a host sums up that has followed ``own``, its plan, until it was cut off in the middle."""
+    found = {
+        "restore_id": own["restore_id"],
+        "earlier": [],
+        "step": "swapped",
+        "open": True,
+        "touched": True,
+        "back": False,
+        "started": False,
+        "proven": False,
+        "plan": json.loads(json.dumps(own)),
+        "highest_revision": 0,
+    }
+    return {**found, **changes}
+
+
 def with_journals(plan, **changes):
     """The hosts as they are after a run that followed ``plan`` got as far as the journal says."""
     given = hosts()
     for host, facts in given.items():
-        own = plan["hosts"][host]
-        facts["member"]["journal"] = {
-            "restore_id": own["restore_id"],
-            "earlier": [],
-            "plan": json.loads(json.dumps(own)),
-            "step": "swapped",
-            "open": True,
-            "touched": True,
-            "started": False,
-            "proven": False,
-            **changes.get(host, changes.get("all", {})),
-        }
+        facts["member"]["journal"] = journal(plan["hosts"][host], **changes.get(host, changes.get("all", {})))
     return given
 
 

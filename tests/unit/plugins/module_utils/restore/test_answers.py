@@ -81,9 +81,7 @@ def planned(given, asked, told):
             refusals_in_words(plan, WORDS)
         json.dumps(plan)
     except Exception as error:
-        pytest.fail(
-            f"{type(error).__name__}: {error}, for {told}; what the plan reads of it belongs in restore_answers.py"
-        )
+        pytest.fail(f"{type(error).__name__}: {error}, for {told}; what the plan reads of it belongs in its type")
     return plan
 
 

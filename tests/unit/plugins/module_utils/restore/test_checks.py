@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.core.job import Findings
+from ansible_collections.quorum.etcd.plugins.module_utils.core.values import from_plain
+from ansible_collections.quorum.etcd.plugins.module_utils.host.facts import MemberFacts
 from ansible_collections.quorum.etcd.plugins.module_utils.restore.checks import check_service
 from ansible_collections.quorum.etcd.plugins.module_utils.restore.plan import make_plan
 from ansible_collections.quorum.etcd.plugins.module_utils.restore.text import plan_in_words
@@ -13,6 +15,8 @@ from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.restore.bui
     broken,
     causes,
     hosts,
+    in_snapshot,
+    listed,
     member,
     options,
     snapshot,
@@ -43,9 +47,8 @@ def test_a_member_that_is_left_out_and_still_runs_is_refused():
 def test_a_survivor_that_cannot_list_its_cluster_is_no_stranger():
     """etcd 3.5 without a quorum: all that is known is that somebody answers at the host's own URL."""
     alone = broken(lambda m, h: None)
-    guess = {"id": "3", "name": "", "peer_urls": [], "client_urls": ["http://10.0.0.3:2379"], "version": "3.5.35"}
+    told = listed(3, name="", peer_urls=[], client_urls=["http://10.0.0.3:2379"], version="3.5.35")
     for facts in alone.values():
-        told = {**guess, "endpoint": "http://10.0.0.3:2379", "state": "serves", "errors": []}
         facts["view"].update(has_quorum=False, members_complete=False, members=[told])
     plan = make_plan(alone, options())
     assert plan["refusals"] == [] and plan["hosts"]["host1"]["of"]["old_endpoints"] == []
@@ -56,7 +59,7 @@ def test_old_members_that_are_no_part_of_the_new_cluster_are_to_be_asked():
     assert make_plan(given, options())["hosts"]["host1"]["of"]["old_endpoints"] == []
     left_out = make_plan(given, options(exclude=["host3", "m3"]))
     assert left_out["hosts"]["host1"]["of"]["old_endpoints"] == ["http://10.0.0.3:2379"]
-    past = {"id": "4", "name": "m4", "peer_urls": ["http://10.0.0.4:2380"], "client_urls": ["http://10.0.0.4:2379"]}
+    past = in_snapshot(4, client_urls=["http://10.0.0.4:2379"])
     shrunk = make_plan(hosts(), options(controller_snapshots=[snapshot(members=[*snapshot()["members"], past])]))
     assert shrunk["hosts"]["host1"]["of"]["old_endpoints"] == ["http://10.0.0.4:2379"]
     clone = make_plan(hosts(), options(controller_snapshots=[snapshot(members=[past])]))
@@ -81,14 +84,7 @@ def test_a_member_that_started_a_cluster_of_its_own_is_told_of():
 def test_a_member_that_is_down_does_not_disagree():
     """Seen: whenever one was down, "the members do not agree … m3 knows ." of a host that knows only its own silent URL."""
     given = hosts()
-    silent = {
-        "id": "",
-        "name": "",
-        "peer_urls": [],
-        "endpoint": "http://10.0.0.3:2379",
-        "state": "down",
-        "errors": ["no"],
-    }
+    silent = listed(3, id="", name="", peer_urls=[], state="down", errors=["no"])
     given["host3"]["view"].update(members=[silent], members_complete=False, has_quorum=False, cluster_id="", leader="")
     given["host3"]["view"]["endpoints"] = [answer(3, "down", error="Connection refused")]
     given["host3"]["member"]["running"] = False
@@ -165,12 +161,13 @@ def test_a_name_to_exclude_that_nobody_knows_is_refused():
 )
 def test_a_member_that_its_manager_does_not_own_is_refused(service, cause, next_step):
     findings = Findings("etcd")
-    check_service("h1", unowned(**service), findings)
+    check_service("h1", from_plain(MemberFacts, unowned(**service)), findings)
     (refusal,) = findings.refusals
     assert cause in str(refusal) and next_step in str(refusal)
 
 
 def test_a_disabled_unit_is_said_and_its_own_process_is_no_reason():
     findings = Findings("etcd")
-    check_service("h1", unowned(owner={"kind": "unit", "name": "etcd.service"}, enabled=False), findings)
+    disabled = unowned(owner={"kind": "unit", "name": "etcd.service"}, enabled=False)
+    check_service("h1", from_plain(MemberFacts, disabled), findings)
     assert findings.refusals == [] and "stays down after a reboot" in str(findings.warnings)

@@ -7,11 +7,13 @@ import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.restore.plan import make_plan
 from ansible_collections.quorum.etcd.plugins.module_utils.restore.text import plan_in_words
 from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.restore.builder import (
-    GIB,
     causes,
+    disk,
     hosts,
+    in_snapshot,
     member,
     options,
+    setting,
     snapshot,
     with_journals,
 )
@@ -19,7 +21,7 @@ from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.restore.bui
 
 def test_what_would_make_the_restored_cluster_useless_is_said_before():
     small = member(2)
-    small["settings"]["quota-backend-bytes"] = {"value": "1000", "format": "env", "path": "/etc/default/etcd"}
+    small["settings"]["quota-backend-bytes"] = setting("1000")
     plan = make_plan(hosts(members=[member(1), small, member(3)]), options())
     assert "host2: its quota-backend-bytes is 1000" in causes(plan) and len(plan["refusals"]) == 1
     alarmed = make_plan(hosts(), options(controller_snapshots=[snapshot(alarms=["NOSPACE"])]))
@@ -59,7 +61,7 @@ def test_a_snapshot_of_a_restore_that_was_taken_back_is_not_the_newest():
         facts["member"]["running"] = False
     manifest = {"cluster": "etcd", "cluster_id": made["cluster_id"], "taken_at": "2026-11-24T02:59:00Z"}
     told = {"taken_at": manifest["taken_at"], "manifest": manifest, "revision": made["revision"] + 5}
-    members = [{"id": number, "name": name, "peer_urls": []} for number, name in made["members"].items()]
+    members = [in_snapshot(0, id=number, name=name, peer_urls=[]) for number, name in made["members"].items()]
     undone = snapshot("/backups/undone.db", members=members, **told)
     plan = make_plan(given, options(controller_snapshots=[undone, snapshot()]))
     assert plan["clusters"]["etcd"]["snapshot"]["path"] == "/backups/a.db"
@@ -69,7 +71,7 @@ def test_a_snapshot_of_a_restore_that_was_taken_back_is_not_the_newest():
 def test_a_snapshot_without_manifest_is_known_by_its_members():
     entry = snapshot(manifest=None)
     assert make_plan(hosts(), options(controller_snapshots=[entry]))["refusals"] == []
-    stranger = snapshot(manifest=None, members=[{"id": "9", "name": "x", "peer_urls": ["http://10.9.9.9:2380"]}])
+    stranger = snapshot(manifest=None, members=[in_snapshot(9, peer_urls=["http://10.9.9.9:2380"])])
     assert "no usable snapshot" in causes(make_plan(hosts(), options(controller_snapshots=[stranger])))
 
 
@@ -123,7 +125,7 @@ def test_a_copy_of_a_running_members_database_is_refused_and_of_a_stopped_one_is
     assert plan["hosts"]["host2"]["snapshot"]["path"] == "/link/db"
     assert "nothing vouches for its content" in "\n".join(plan_in_words(plan))
     given["host2"]["member"].update(aside_dir="/spare")
-    given["host2"]["member"]["disk"].append({"path": "/spare", "device": 9, "free": GIB, "total": GIB})
+    given["host2"]["member"]["disk"].append(disk("/spare", 9))
     assert make_plan(given, wanted)["hosts"]["host2"]["snapshot"]["transfer"], "the data is moved before it is restored"
 
 

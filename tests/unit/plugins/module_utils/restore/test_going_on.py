@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.quorum.etcd.plugins.module_utils.restore.plan import _corrected, make_plan
+from ansible_collections.quorum.etcd.plugins.module_utils.restore.plan import make_plan
 from ansible_collections.quorum.etcd.plugins.module_utils.restore.text import plan_in_words
 from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.restore.builder import (
     broken,
     causes,
     hosts,
     options,
-    unowned,
     with_journals,
 )
 
@@ -109,12 +108,20 @@ def test_a_journal_that_cannot_be_read_is_the_hosts_own_reason_to_refuse():
 
 
 def test_a_restore_that_goes_on_heeds_the_service_that_is_named_now():
-    then = {"member": {"name": "m1", "service": {"name": "wrong"}}}
-    now = unowned(name="right")
-    assert _corrected(then, now)["member"]["service"]["name"] == "right"
-    assert _corrected(then, {**now, "running": False})["member"]["service"]["name"] == "wrong"
+    given = with_journals(make_plan(hosts(), options()))
+    for facts in given.values():
+        facts["member"]["journal"]["plan"]["member"]["service"]["name"] = "wrong"
+    now = given["host1"]["member"]
+
+    def planned():
+        return make_plan(given, options())["hosts"]["host1"]["member"]
+
+    now["service"]["name"] = "right"
+    assert planned()["service"]["name"] == "right"
+    now["running"] = False
+    assert planned()["service"]["name"] == "wrong"
     now["service"]["named"] = True
-    assert _corrected(then, {**now, "running": False})["member"] == {"name": "m1", "service": now["service"]}
+    assert planned()["service"] == now["service"] and planned()["name"] == "m1"
 
 
 def test_a_host_that_was_left_out_of_the_last_restore_does_not_decide_which_is_the_newest():

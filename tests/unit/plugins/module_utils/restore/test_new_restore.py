@@ -8,7 +8,8 @@ import copy
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.core.job import confirmation
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd import identity
-from ansible_collections.quorum.etcd.plugins.module_utils.restore.plan import BUMP_MARGIN, make_plan
+from ansible_collections.quorum.etcd.plugins.module_utils.restore.new_restore import BUMP_MARGIN
+from ansible_collections.quorum.etcd.plugins.module_utils.restore.plan import make_plan
 from ansible_collections.quorum.etcd.plugins.module_utils.restore.terms import WORDS
 from ansible_collections.quorum.etcd.plugins.module_utils.restore.text import plan_in_words
 from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.restore.builder import (
@@ -16,6 +17,7 @@ from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.restore.bui
     SHA,
     causes,
     hosts,
+    journal,
     member,
     options,
     pod,
@@ -141,8 +143,13 @@ def test_the_bump_rises_above_all_that_was_ever_seen(seen):
     assert cluster["revision"] >= max(seen, 100) + BUMP_MARGIN
 
 
+def taken_back(**changes):
+    own = make_plan(hosts(), options())["hosts"]["host1"]
+    return journal(own, step="rolled_back", open=False, back=True, **changes)
+
+
 RECORDS = {
-    "a journal": lambda given: given["host1"]["member"].update(journal={"highest_revision": 5000}),
+    "a journal": lambda given: given["host1"]["member"].update(journal=taken_back(highest_revision=5000)),
     "a manifest on a host": lambda given: given["host2"].update(recorded={"etcd": 5000, "other": 6000}),
     "a newer snapshot": lambda given: given["host2"].update(snapshots=[snapshot("/b.db", revision=5000, ok=False)]),
     "the database of a stopped member": lambda given: given["host3"]["member"]["data"].update(revision=5000),

@@ -5,7 +5,10 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.core.job import Findings
+from ansible_collections.quorum.etcd.plugins.module_utils.restore.answers import read_answers
 from ansible_collections.quorum.etcd.plugins.module_utils.restore.reach import check_reach
+from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.restore import builder
+from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.restore.builder import setting
 
 
 def url(number):
@@ -16,53 +19,28 @@ def peer(number):
     return f"https://10.0.0.{number}:2380"
 
 
-def member(number, **changes):
-    return {
-        "name": f"m{number}",
-        "running": True,
-        "peer_urls": [peer(number)],
-        "client_urls": [url(number)],
-        "connection": {"endpoints": [url(number)]},
-        "settings": {"name": {"value": f"m{number}"}},
-        **changes,
-    }
-
-
 def answer(number, **changes):
-    found = {
-        "endpoint": url(number),
-        "state": "serves",
-        "member_id": str(number),
-        "error": "",
-        "refusal": "",
-        "next_step": "",
-    }
-    return {**found, **changes}
+    return builder.answer(number, **{"endpoint": url(number), **changes})
 
 
 def listed(number, **changes):
-    found = {"id": str(number), "name": f"m{number}", "peer_urls": [peer(number)], "endpoint": url(number)}
-    return {**found, "state": "serves", "errors": [], **changes}
+    return builder.listed(number, **{"peer_urls": [peer(number)], "endpoint": url(number), **changes})
 
 
 def hosts():
-    return {
-        f"host{number}": {
-            "member": member(number),
-            "view": {
-                "endpoints": [answer(number)],
-                "members": [listed(one) for one in (1, 2, 3)],
-                "members_complete": True,
-                "opens": [],
-            },
-        }
-        for number in (1, 2, 3)
-    }
+    members = [builder.member(number, peer_urls=[peer(number)], client_urls=[url(number)]) for number in (1, 2, 3)]
+    given = builder.hosts(members=members)
+    for number, facts in enumerate(given.values(), 1):
+        facts["member"]["connection"]["endpoints"] = [url(number)]
+        facts["view"].update(endpoints=[answer(number)], members=[listed(one) for one in (1, 2, 3)])
+    return given
 
 
 def told(given):
     findings = Findings("etcd")
-    check_reach(given, findings)
+    answers, wrong = read_answers(given)
+    assert wrong == {}
+    check_reach({host: answer.told for host, answer in answers.items()}, findings)
     return [f"{item['host']}: {item['cause']} {item['next_step']}" for item in findings.refusals], [
         f"{item['host']}: {item['cause']}" for item in findings.warnings
     ]
@@ -111,11 +89,9 @@ def test_a_member_that_hangs_is_told_of_and_may_be_restored():
 
 def test_a_certificate_that_is_made_anew_with_each_data_directory_is_trusted_by_nobody():
     given = hosts()
-    given["host2"]["member"]["settings"]["auto-tls"] = {"value": "true"}
-    given["host1"]["member"]["settings"].update(
-        {"auto-tls": {"value": "true"}, "cert-file": {"value": "/etc/etcd/m.crt"}}
-    )
-    given["host3"]["member"]["settings"]["auto-tls"] = {"value": "false"}
+    given["host2"]["member"]["settings"]["auto-tls"] = setting("true")
+    given["host1"]["member"]["settings"].update({"auto-tls": setting("true"), "cert-file": setting("/etc/etcd/m.crt")})
+    given["host3"]["member"]["settings"]["auto-tls"] = setting("false")
     refusals, _warnings = told(given)
     assert len(refusals) == 1 and "host2: it makes its own certificate (auto-tls)" in refusals[0]
     given["host2"]["view"]["endpoints"] = [
@@ -139,7 +115,10 @@ def test_a_member_that_listens_where_its_client_url_does_not_lead():
 def test_one_url_for_all_is_refused_with_what_would_do():
     given = hosts()
     for facts in given.values():
-        facts["member"].update(client_urls=["https://vip:2379"], connection={"endpoints": ["https://vip:2379"]})
+        facts["member"].update(
+            client_urls=["https://vip:2379"],
+            connection={**facts["member"]["connection"], "endpoints": ["https://vip:2379"]},
+        )
         facts["view"]["endpoints"] = [answer(1, endpoint="https://vip:2379")]
     refusals, _warnings = told(given)
     assert len(refusals) == 3, "one cause, one refusal for each host"

@@ -11,8 +11,10 @@ from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.restore.bui
     GIB,
     broken,
     causes,
+    disk,
     hosts,
     options,
+    setting,
     snapshot,
     tool,
 )
@@ -98,7 +100,7 @@ REFUSALS = {
         lambda m, h: (
             m["tools"].update(etcdutl=tool("../proc/7/root/usr/local/bin/etcdutl", "3.5.35")),
             m["tools"]["etcdutl"].update(path="/proc/7/root/usr/local/bin/etcdutl"),
-            m["disk"].append({"path": m["state_dir"], "device": 2, "noexec": True, "free": GIB, "total": GIB}),
+            m["disk"].append(disk(m["state_dir"], 2, noexec=True)),
         ),
         "host3: /var/lib/quorum-etcd is on a file system where nothing can be run (noexec)",
     ),
@@ -107,13 +109,11 @@ REFUSALS = {
         "host3: /e.yml: it is a list. write it by hand.",
     ),
     "force-new-cluster": (
-        lambda m, h: m["settings"].update(
-            {"force-new-cluster": {"value": "true", "format": "env", "path": "/etc/default/etcd"}}
-        ),
+        lambda m, h: m["settings"].update({"force-new-cluster": setting("true")}),
         "host3: force-new-cluster is set in /etc/default/etcd: it makes etcd forget all other members",
     ),
     "discovery": (
-        lambda m, h: m["settings"].update({"discovery-srv": {"value": "example.com", "format": "flag", "path": ""}}),
+        lambda m, h: m["settings"].update({"discovery-srv": setting("example.com", path="", format="flag")}),
         "host3: discovery-srv is set in the command line or the environment of its process: etcd does not start with it"
         " beside initial-cluster",
     ),
@@ -145,7 +145,7 @@ def test_a_start_that_a_slow_disk_makes_too_long_is_warned_of_and_one_without_a_
     big = snapshot(size=2 * GIB)
     given = hosts(snapshots=[big])
     for facts in given.values():
-        facts["member"]["settings"]["quota-backend-bytes"] = {"value": str(8 * GIB), "format": "env", "path": "/e"}
+        facts["member"]["settings"]["quota-backend-bytes"] = setting(str(8 * GIB))
         facts["member"]["service"]["start_timeout"] = 20.0
     plan = make_plan(given, options(controller_snapshots=[]))
     assert plan["refusals"] == []
@@ -157,7 +157,7 @@ def test_a_start_that_a_slow_disk_makes_too_long_is_warned_of_and_one_without_a_
 
 def test_a_switch_that_is_off_is_no_reason():
     given = hosts()
-    given["host1"]["member"]["settings"]["force-new-cluster"] = {"value": "false", "format": "env", "path": "/e"}
+    given["host1"]["member"]["settings"]["force-new-cluster"] = setting("false")
     assert make_plan(given, options())["refusals"] == []
 
 

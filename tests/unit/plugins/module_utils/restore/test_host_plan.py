@@ -7,8 +7,9 @@ import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.restore.plan import make_plan
 from ansible_collections.quorum.etcd.plugins.module_utils.restore.text import plan_in_words
 from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.restore.builder import (
-    GIB,
     broken,
+    disk,
+    folder,
     hosts,
     member,
     options,
@@ -52,8 +53,8 @@ def test_data_is_swapped_beside_the_old_and_a_mount_point_by_its_contents():
 
 def test_a_wal_directory_of_its_own_is_swapped_too():
     apart = member(1, wal_dir="/wal/etcd")
-    apart["wal"] = {"exists": True, "is_mount": False, "device": 2}
-    apart["disk"] = [*apart["disk"], {"path": "/wal/etcd", "device": 2, "free": GIB, "total": GIB}]
+    apart["wal"] = folder(exists=True, device=2)
+    apart["disk"] = [*apart["disk"], disk("/wal/etcd", 2)]
     own = make_plan(hosts(members=[apart, member(2), member(3)]), options())["hosts"]["host1"]
     assert [swap["live"] for swap in own["swaps"]] == ["/var/lib/etcd", "/wal/etcd"]
     assert "--wal-dir=/wal/etcd.restore-20261124T030000Z-653df72f" in own["restore"]["argv"]
