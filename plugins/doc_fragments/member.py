@@ -52,7 +52,9 @@ options:
     type: str
     default: ""
   manifest:
-    description: Path of the static pod's manifest.
+    description:
+      - Path of the static pod's manifest.
+      - Where nothing is there, the only file of its folder that starts an etcd is meant.
     type: path
     default: /etc/kubernetes/manifests/etcd.yaml
   start_command:

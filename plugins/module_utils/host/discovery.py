@@ -28,6 +28,7 @@ from .holders import holders, said_of
 from .kubernetes import kubernetes_facts
 from .mounts import on_host
 from .owners import DISTRIBUTIONS, Owner, owner_of, runs_server
+from .pods import etcd_manifest, is_static_pod
 from .processes import (
     Given,
     Host,
@@ -96,22 +97,23 @@ class _Look:
     """One look at one host."""
 
     def __init__(self, options: Mapping[str, Any], run: Run, host: Host) -> None:
-        self.options = options
         self.run = run
         self.host = host
-        self.parked = settings.parked_manifest(options["manifest"], options["state_dir"])
-        self.manager = options["service_manager"] or self._guess_manager()
-        self._take_unit(options["service_name"] or self._unit_of_restore() or DEFAULT_UNIT)
         running = etcd_processes(host)
+        manager, state_dir = options["service_manager"], options["state_dir"]
+        manifest = options["manifest"]
+        if manager in ("", "static_pod"):
+            manifest = etcd_manifest(host, manifest, state_dir)
+        self.options = options = {**options, "manifest": manifest}
+        self.parked = settings.parked_manifest(manifest, state_dir)
+        is_pod = not manager and is_static_pod(host, run, manifest, state_dir, running)
+        self.manager = manager or ("static_pod" if is_pod else "systemd")
+        self._take_unit(options["service_name"] or self._unit_of_restore() or DEFAULT_UNIT)
         _demand_rights(host, running)
         self.process = self._choose([process for process in running if self._counts(process)])
         self._take_unit_of_process(running)
         self.given = given_to(host, self.process) if self.process else {}
         self._add_running_file()
-
-    def _guess_manager(self) -> str:
-        pod = self.host.exists(self.options["manifest"]) or self.host.exists(self.parked)
-        return "static_pod" if pod else "systemd"
 
     def _sources(self) -> Sources:
         """The files that the service manager, or the option ``config_file``, leads to."""

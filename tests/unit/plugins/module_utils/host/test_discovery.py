@@ -558,6 +558,62 @@ class TestStaticPod:
         assert edits[0].path == "/etc/kubernetes/manifests/etcd.yaml"
         assert edits[0].parked == "/var/lib/quorum-etcd/static-pods/etcd.yaml"
 
+    APISERVER = """\
+apiVersion: v1
+kind: Pod
+spec:
+  containers:
+  - command:
+    - kube-apiserver
+    - --etcd-servers=https://127.0.0.1:2379
+    image: registry.k8s.io/kube-apiserver:v1.34.0
+    name: kube-apiserver
+"""
+    FOLDER = "/etc/kubernetes/manifests"
+
+    @pytest.mark.parametrize("name", ["etcd-main.yaml", "etcd.yml", "10-store.json.bak"])
+    @pytest.mark.parametrize("folder", [FOLDER, "/var/lib/quorum-etcd/static-pods"])
+    def test_a_manifest_of_another_name(self, host, name, folder):
+        """The kubelet reads every file of the folder; only names with a dot in front are passed over."""
+        host.put(f"{self.FOLDER}/kube-apiserver.yaml", self.APISERVER)
+        host.put(f"{self.FOLDER}/README", "etcd: [")
+        host.put(f"{self.FOLDER}/.etcd.yaml.swp", MANIFEST)
+        host.put(f"{folder}/{name}", MANIFEST)
+        found = host.discover()
+        assert (found["service"]["manager"], found["name"]) == ("static_pod", "cp1")
+        assert found["service"]["manifest"] == found["config"]["path"] == f"{self.FOLDER}/{name}"
+        assert found["service"]["state"] == ("failed" if folder == self.FOLDER else "stopped")
+
+    def test_where_two_manifests_start_etcd_and_neither_is_named_nobody_guesses(self, host):
+        for name in ("etcd-events.yaml", "etcd-main.yaml"):
+            host.put(f"{self.FOLDER}/{name}", MANIFEST)
+        with pytest.raises(EtcdError, match="etcd-events.yaml and .*etcd-main.yaml each start an etcd") as refused:
+            host.discover()
+        assert "etcd_manifest" in refused.value.next_step
+        assert host.discover(manifest=f"{self.FOLDER}/etcd-main.yaml")["name"] == "cp1"
+        assert host.discover(service_manager="systemd")["service"]["manager"] == "systemd"
+
+    @pytest.mark.parametrize(
+        ("group", "main_pid", "manager"),
+        [
+            ("0::/system.slice/etcd.service", "40", "systemd"),
+            ("0::/system.slice/store.service", "40", "systemd"),
+            ("0::/system.slice/containerd.service", "9", "static_pod"),
+            ("0::/kubepods.slice/kubepods-pod1.slice/cri-containerd-1.scope", "40", "static_pod"),
+        ],
+    )
+    def test_a_manifest_that_was_left_does_not_win_over_a_running_unit(self, host, group, main_pid, manager):
+        debian(host, "ETCD_NAME=m1\n", MainPID=main_pid)
+        host.process(40, ["/usr/bin/etcd"], {"ETCD_NAME": "m1", "ETCD_DATA_DIR": "/var/lib/etcd/default"})
+        host.put("/proc/40/cgroup", f"{group}\n")
+        host.put(f"{self.FOLDER}/etcd.yaml", MANIFEST)
+        found = host.discover()
+        assert found["service"]["manager"] == manager
+        if manager == "systemd":
+            assert (found["pid"], found["name"], found["data_dir"]) == (40, "m1", "/var/lib/etcd/default")
+        host.put("/var/lib/quorum-etcd/static-pods/etcd.yaml", MANIFEST)
+        assert host.discover()["service"]["manager"] == "static_pod", "what a restore has parked is not left behind"
+
 
 class TestData:
     def test_a_folder_of_somebody_else(self, host):
