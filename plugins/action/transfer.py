@@ -24,6 +24,7 @@ from ansible_collections.quorum.etcd.plugins.plugin_utils.local import run
 from ansible_collections.quorum.etcd.plugins.plugin_utils.ticker import Moved, Ticker
 from ansible_collections.quorum.etcd.plugins.plugin_utils.wire import MARK, Wire, WireError
 
+# No file is opened that is there already, nor through a link: the folder may be one in which somebody else may write.
 # The host says whether it wants the bytes; a password that sudo did not ask for comes before the mark and is passed over.
 RECEIVE = """\
 umask 077
@@ -31,7 +32,7 @@ if [ -f {dest} ] && [ "$(wc -c <{dest})" -eq {size} ]; then echo "{mark}has"; ex
 mkdir -p {folder} || exit 1
 echo "{mark}wants"
 while read -r line && [ "$line" != "{mark}bytes" ]; do :; done
-cat >{part} && [ "$(wc -c <{part})" -eq {size} ] && mv -f {part} {dest}
+rm -f {part} && set -C && cat >{part} && [ "$(wc -c <{part})" -eq {size} ] && mv -f {part} {dest}
 """
 SEND = 'echo "{mark}bytes"; exec cat {src}'
 
@@ -119,7 +120,9 @@ class ActionModule(ActionBase):
     def _from_host(self, wire: Wire, src: str, dest: str, size: int, moved: Moved) -> bool:
         os.makedirs(os.path.dirname(dest), mode=0o700, exist_ok=True)
         part = f"{dest}.part"
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with suppress(FileNotFoundError):  # what an earlier run has left, or a link that somebody has put there
+            os.unlink(part)
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         with os.fdopen(descriptor, "wb") as file, wire.open(SEND.format(mark=MARK.decode(), src=quote(src))) as stream:
             stream.begin()
             done = stream.receive(file, moved.at)

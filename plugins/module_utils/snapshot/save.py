@@ -74,24 +74,22 @@ def save(
     clear_stale(folder, now)
     source = _source(run, etcdctl, connection, endpoint)
     _check_space(folder, int(source["db_size"]))
-    private = private_folder(folder)
     try:
-        draft = os.path.join(private, "snapshot.db")
-        patient = _patient(connection, endpoint, int(source["db_size"]))
-        run_checked(
-            run,
-            snapshot_save(etcdctl, patient, draft),
-            f"see the log of the etcd behind {endpoint}, and check user, password and disk.",
-        )
-        manifest = {**_manifest(run, tools, etcdctl, patient, draft, source, now), **(extra or {})}
-        manifest["file"] = name or default_name(str(manifest.get("cluster", "")), now, manifest["revision"])
-        _publish(draft, os.path.join(folder, manifest["file"]), manifest)
+        with private_folder(folder) as private:
+            draft = os.path.join(private, "snapshot.db")
+            patient = _patient(connection, endpoint, int(source["db_size"]))
+            run_checked(
+                run,
+                snapshot_save(etcdctl, patient, draft),
+                f"see the log of the etcd behind {endpoint}, and check user, password and disk.",
+            )
+            manifest = {**_manifest(run, tools, etcdctl, patient, draft, source, now), **(extra or {})}
+            manifest["file"] = name or default_name(str(manifest.get("cluster", "")), now, manifest["revision"])
+            _publish(draft, os.path.join(folder, manifest["file"]), manifest)
     except OSError as error:
         raise EtcdError(
             f"the snapshot could not be written to {folder}: {error.strerror}.", "check the disk."
         ) from error
-    finally:
-        shutil.rmtree(private, ignore_errors=True)
     return manifest
 
 

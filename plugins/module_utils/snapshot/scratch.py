@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import stat
 import tempfile
 import time
 from typing import Iterator, Optional
@@ -33,13 +34,10 @@ def plain(path: str, run: Optional[Run] = None, scratch: str = "") -> Iterator[s
     folder = scratch or os.path.dirname(os.path.abspath(path))
     make_folder(folder)
     clear_stale(folder, time.time())
-    private = private_folder(folder)
-    try:
+    with private_folder(folder) as private:
         copy = os.path.join(private, "snapshot.db")
         unpack(path, copy, room(folder), run)
         yield copy
-    finally:
-        shutil.rmtree(private, ignore_errors=True)
 
 
 def make_folder(folder: str) -> None:
@@ -54,13 +52,28 @@ def make_folder(folder: str) -> None:
         ) from error
 
 
-def private_folder(folder: str) -> str:
+@contextlib.contextmanager
+def private_folder(folder: str) -> Iterator[str]:
+    """The path of a new folder inside of ``folder``, for its owner alone, that goes with the block.
+
+    The path leads through a descriptor, so that it stays the same folder for us and for etcd's tools: where others may
+    write in ``folder``, one of them could put another in its place, with links to what only root may write.
+    """
     try:
-        return tempfile.mkdtemp(prefix=PRIVATE, dir=folder)
+        made = tempfile.mkdtemp(prefix=PRIVATE, dir=folder)
+        descriptor = os.open(made, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
         raise EtcdError(
             f"nothing can be written to {folder}: {error.strerror}.", "check its owner and mode."
         ) from error
+    try:
+        status = os.fstat(descriptor)
+        if status.st_uid != os.geteuid() or stat.S_IMODE(status.st_mode) & 0o077:
+            raise EtcdError(f"somebody else has replaced {made}.", f"see who may write in {folder}.")
+        yield f"/proc/{os.getpid()}/fd/{descriptor}"
+    finally:
+        os.close(descriptor)
+        shutil.rmtree(made, ignore_errors=True)
 
 
 def clear_stale(folder: str, now: float) -> None:

@@ -641,3 +641,41 @@ def test_the_database_of_a_stopped_member_tells_its_revision(tmp_path):
     told, described = database.told_by_data(str(tmp_path)), database.describe(str(file))
     assert told["revision"] == described["revision"] > 0
     assert told["member_ids"] == [member["id"] for member in described["members"]] != []
+
+
+class Swapping(Etcd):
+    """While etcdctl saves, somebody who may write in the folder puts another in the place of the private one."""
+
+    def __init__(self, folder, precious):
+        super().__init__()
+        self.folder, self.precious = folder, precious
+
+    def __call__(self, argv, env):
+        if "save" in argv:
+            (private,) = self.folder.glob(scratch.PRIVATE + "*")
+            private.rename(self.folder / "away")
+            private.mkdir()
+            for name in ("snapshot.db", "snapshot.db.part"):
+                (private / name).symlink_to(self.precious)
+        return super().__call__(argv, env)
+
+
+def test_a_private_folder_that_is_replaced_leads_nowhere_else(tmp_path):
+    """By path, etcdctl wrote through the link and root gave its target another mode."""
+    folder, precious = tmp_path / "backups", tmp_path / "precious"
+    folder.mkdir()
+    precious.write_text("root's own")
+    precious.chmod(0o644)
+    manifest = save(Swapping(folder, precious), folder)
+    assert precious.read_text() == "root's own" and stat.S_IMODE(precious.stat().st_mode) == 0o644
+    assert verify.verify(str(folder / manifest["file"])).sha256 == manifest["sha256"]
+    assert not (folder / manifest["file"]).is_symlink()
+
+
+def test_a_folder_that_was_replaced_before_it_was_opened_is_refused(tmp_path, monkeypatch):
+    made = tmp_path / "made"
+    made.mkdir()
+    made.chmod(0o777)
+    monkeypatch.setattr(scratch.tempfile, "mkdtemp", lambda **_given: str(made))
+    with pytest.raises(EtcdError, match="somebody else has replaced"), scratch.private_folder(str(tmp_path)):
+        pass
