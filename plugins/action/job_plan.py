@@ -16,7 +16,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.quorum.etcd.plugins.module_utils.core.job import confirmation, refusals_in_words
 from ansible_collections.quorum.etcd.plugins.module_utils.core.machinery import Asked
 from ansible_collections.quorum.etcd.plugins.module_utils.report.status import unseen
-from ansible_collections.quorum.etcd.plugins.plugin_utils.answers import answers_of
+from ansible_collections.quorum.etcd.plugins.plugin_utils.answers import seen_of
 from ansible_collections.quorum.etcd.plugins.plugin_utils.jobs import JOBS
 from ansible_collections.quorum.etcd.plugins.plugin_utils.local import is_writable
 from ansible_collections.quorum.etcd.plugins.plugin_utils.lockstep import out_of_step
@@ -53,7 +53,7 @@ class ActionModule(ActionBase):
             now=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
             unwritable=[given["reports"]] if given["reports"] and not is_writable(given["reports"]) else [],
         )
-        silent = unseen(given["clusters"], answers_of(task_vars or {}, look=given["look"]))
+        silent = unseen(given["clusters"], seen_of(task_vars or {}, look=given["look"]))
         hosts = {
             host: {**(given["facts"].get(host) or {}), "cluster": cluster, "why": silent.get(host, "")}
             for host, cluster in given["clusters"].items()

@@ -27,6 +27,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils.report.data import (
 )
 from ansible_collections.quorum.etcd.plugins.module_utils.report.page import render
 from ansible_collections.quorum.etcd.plugins.module_utils.report.text import closing_lines
+from ansible_collections.quorum.etcd.plugins.plugin_utils.answers import answers_of
 from ansible_collections.quorum.etcd.plugins.plugin_utils.jobs import JOBS
 
 OPTIONS: dict[str, Any] = {
@@ -106,11 +107,8 @@ def _given(options: Mapping[str, Any], task_vars: Mapping[str, Any], check_mode:
 
 def _answers(task_vars: Mapping[str, Any], names: list[str]) -> dict[str, list[Any]]:
     """What each host of the play was registered with under these names, in their order."""
-    found = {}
-    for host in task_vars.get("ansible_play_hosts_all", ()):
-        registered = task_vars["hostvars"][host]
-        found[host] = [_plain(registered[name]) for name in names if name in registered]
-    return found
+    found = answers_of(task_vars, names)
+    return {host: [_plain(answer) for answer in answers if answer] for host, answers in found.items()}
 
 
 def _write(folder: str, report: dict[str, Any], job: ReportOf) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils.report.status import (
     status_in_words,
     unseen,
 )
-from ansible_collections.quorum.etcd.plugins.plugin_utils.answers import answers_of
+from ansible_collections.quorum.etcd.plugins.plugin_utils.answers import seen_of
 
 OPTIONS: dict[str, Any] = {
     "clusters": {"type": "dict", "required": True},
@@ -37,7 +37,7 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         _validated, given = self.validate_argument_spec(OPTIONS)
         clusters = given["clusters"]
-        seen = answers_of(task_vars or {}, **{name: given[name] for name in Seen._fields})
+        seen = seen_of(task_vars or {}, **{name: given[name] for name in Seen._fields})
         return {
             "changed": False,
             "text": status_in_words(clusters, seen),

@@ -6,18 +6,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.quorum.etcd.plugins.module_utils.report.status import Seen
 
 
-def answers_of(task_vars: Mapping[str, Any], look: str, view: str = "", backups: str = "") -> dict[str, Seen]:
-    """By host what it registered under these names; a task that was skipped, or has no name here, has answered nothing."""
+def answers_of(task_vars: Mapping[str, Any], names: Sequence[str]) -> dict[str, list[Mapping[str, Any]]]:
+    """By host what it registered under each of these names; empty where a task was skipped, was not run or has no name."""
     hosts = task_vars.get("ansible_play_hosts_all", ())
-    return {
-        host: Seen(*(_answer(task_vars["hostvars"][host], name) for name in (look, view, backups))) for host in hosts
-    }
+    return {host: [_answer(task_vars["hostvars"][host], name) for name in names] for host in hosts}
+
+
+def seen_of(task_vars: Mapping[str, Any], look: str, view: str = "", backups: str = "") -> dict[str, Seen]:
+    return {host: Seen(*answers) for host, answers in answers_of(task_vars, (look, view, backups)).items()}
 
 
 def _answer(registered: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -24,6 +24,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils.host.settings import e
 from ansible_collections.quorum.etcd.plugins.module_utils.host.settings import env_file as _settings_env
 from ansible_collections.quorum.etcd.plugins.module_utils.host.settings import unit as _settings_unit
 from ansible_collections.quorum.etcd.plugins.module_utils.host.settings.sources import Unit, _Specifiers, unit_sources
+from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.host.settings.mutations import mutated
 
 SEED = int(os.environ.get("FUZZ_SEED", "11"))
 ROUNDS = int(os.environ.get("FUZZ_ROUNDS", "200"))
@@ -50,19 +51,6 @@ PIECES = [
 
 # make's own place for temporary files is none of a system manager's, whose %T and %V it would be.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in ("TMPDIR", "TEMP", "TMP")}
-
-
-def mutated(text, dice):
-    for _mutation in range(dice.randint(1, 3)):
-        at, kind = dice.randrange(len(text) + 1), dice.randrange(4)
-        if kind == 0:
-            text = text[:at] + text[at + dice.randint(1, 3) :]
-        elif kind == 1:
-            other = dice.randrange(len(text) + 1)
-            text = text[:at] + text[other : other + dice.randint(1, 10)] + text[at:]
-        else:
-            text = text[:at] + dice.choice(PIECES) + text[at:]
-    return text
 
 
 # ---- environment files -----------------------------------------------------------------------------------------------
@@ -92,7 +80,7 @@ def test_environment_files_are_read_as_systemd_reads_them(tmp_path):
     dice, compared = random.Random(SEED), 0
     others = environment_by_systemd(tmp_path, "")
     for number in range(ROUNDS):
-        text = mutated(dice.choice(ENVIRONMENTS), dice)
+        text = mutated(dice.choice(ENVIRONMENTS), dice, PIECES)
         try:
             ours, _exports = _settings_env.by_systemd(text)
         except EtcdError:
@@ -151,7 +139,7 @@ def units_by_systemd(folder, texts):
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="this host has no systemd to ask")
 def test_units_are_read_as_systemd_reads_them(tmp_path):
     dice, compared = random.Random(SEED), 0
-    texts = [mutated(dice.choice(UNITS), dice) for _round in range(ROUNDS)]
+    texts = [mutated(dice.choice(UNITS), dice, PIECES) for _round in range(ROUNDS)]
     for text, theirs in zip(texts, units_by_systemd(tmp_path / "units", texts)):
         try:
             unit = _settings_unit.parse(text)

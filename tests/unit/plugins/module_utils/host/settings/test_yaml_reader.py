@@ -15,6 +15,7 @@ import yaml
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
 from ansible_collections.quorum.etcd.plugins.module_utils.host.settings import edits as settings
 from ansible_collections.quorum.etcd.plugins.module_utils.host.settings import yaml_lines as _yaml_lines
+from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.host.settings.mutations import mutated
 
 NOTHING = ("", "~", "null", "Null", "NULL")
 SEED = int(os.environ.get("FUZZ_SEED", "11"))
@@ -58,24 +59,10 @@ def _without_nulls(value):
     return "" if value in NOTHING else value
 
 
-def mutated(text, dice):
-    for _mutation in range(dice.randint(1, 3)):
-        at = dice.randrange(len(text) + 1)
-        kind = dice.randrange(4)
-        if kind == 0:
-            text = text[:at] + text[at + dice.randint(1, 3) :]
-        elif kind == 1:
-            other = dice.randrange(len(text) + 1)
-            text = text[:at] + text[other : other + dice.randint(1, 12)] + text[at:]
-        else:
-            text = text[:at] + dice.choice(PIECES) + text[at:]
-    return text
-
-
 def test_what_is_read_is_read_as_pyyaml_reads_it():
     dice, read = random.Random(SEED), 0
     for number in range(ROUNDS):
-        text = mutated(dice.choice(DOCUMENTS), dice)
+        text = mutated(dice.choice(DOCUMENTS), dice, PIECES)
         try:
             ours = plain(_yaml_lines.parse(text))
         except EtcdError:
