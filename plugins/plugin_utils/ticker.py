@@ -12,7 +12,8 @@ import sys
 import threading
 import time
 from contextlib import suppress
-from typing import Any, Callable, Mapping, NamedTuple
+from io import TextIOWrapper
+from typing import Any, Callable, Mapping, NamedTuple, cast
 
 from ansible.utils.display import Display
 from ansible_collections.quorum.etcd.plugins.module_utils.core.progress import how_far
@@ -25,7 +26,7 @@ MARK = "quorum-etcd progress "  # sudo and login scripts may print before it
 # What goes to a pipe, to cron or to a CI's log would else lie in the buffer until the run is over. This is read in the main
 # process too, which prints for all, before it starts the first task that uses it.
 with suppress(AttributeError, ValueError):
-    sys.stdout.reconfigure(line_buffering=True)
+    cast(TextIOWrapper, sys.stdout).reconfigure(line_buffering=True)
 
 
 class Pace(NamedTuple):

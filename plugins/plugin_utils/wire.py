@@ -14,7 +14,7 @@ import shlex
 import socket
 import subprocess
 from contextlib import contextmanager
-from typing import IO, Any, Callable, Iterator
+from typing import IO, Any, Callable, Iterator, cast
 
 MARK = b"quorum-etcd "  # begins the line after which the stream is ours: sudo and login scripts may print before it
 CHUNK = 1 << 20
@@ -127,9 +127,9 @@ class Stream:
         self._input, its_end = socket.socketpair()
         with its_end:
             self._process = subprocess.Popen(  # noqa: S603
-                argv, stdin=its_end, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+                argv, stdin=its_end.fileno(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
             )
-        self.output: IO[bytes] = self._process.stdout  # type: ignore[assignment]
+        self.output: IO[bytes] = cast(IO[bytes], self._process.stdout)
         if password:
             self.write(password.encode() + b"\n")
 

@@ -64,7 +64,7 @@ def _by_mounts(own: List[Mount], hosts: List[Mount], path: str) -> List[str]:
     if not at:
         return []
     mount = max(reversed(at), key=lambda one: len(one.point))  # of two on one point the later one counts
-    folder = os.path.normpath(mount.root + "/" + _below(path, mount.point))
+    folder = os.path.normpath(mount.root + "/" + (_below(path, mount.point) or ""))
     found = []
     for other in sorted(hosts, key=lambda one: -len(one.root)):
         rest = _below(folder, other.root)

@@ -129,7 +129,7 @@ def _commands(script: str) -> Optional[List[List[str]]]:
             fresh = True
         else:
             part = {"single": text[1:-1], "double": re.sub(r'\\(["\\$`])', r"\1", text[1:-1]), "escape": text[1:]}.get(
-                kind, text
+                kind or "", text
             )
             if fresh:
                 commands[-1].append("")

@@ -463,7 +463,7 @@ def _behind_links(path: str) -> str:
 def _take_after(like: str, descriptor: int, mode: int) -> None:
     """Owner, group, mode and extended attributes of ``like``, where it exists."""
     try:
-        status: Optional[os.stat_result] = os.stat(like)
+        status = os.stat(like)
     except FileNotFoundError:
         os.fchmod(descriptor, mode)
         return

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Dict, List, Mapping, Optional, Tuple
+from typing import Dict, List, Mapping, Match, Optional, Tuple
 
 from ...core.errors import EtcdError
 from .names import is_variable, setting_of, variable_of
@@ -123,7 +123,7 @@ def _commented_out(text: str, name: str, assignments: List[Assignment]) -> Optio
 def _assignments(text: str) -> List[Assignment]:
     found, pos, line, counted = [], 0, 1, 0
     while pos < len(text):
-        line_end = _LINE_END.search(text, pos).start()
+        line_end = _end_of(_LINE_END.search(text, pos), pos)[0]
         match = _ASSIGNMENT.match(text, pos, line_end)
         if not match:
             pos = line_end + 1
@@ -132,7 +132,7 @@ def _assignments(text: str) -> List[Assignment]:
         value, end = _value(text, match.end(), line)
         start = match.end()
         quotes = text[start : start + 1] if text[start : start + 1] in ("'", '"') else ""
-        pos = _NEXT_LINE.search(text, end).end()
+        pos = _end_of(_NEXT_LINE.search(text, end), end)[1]
         end = start + len(text[start:end].rstrip())
         name = _NAME.match(match.group(1).rstrip())
         if name:
@@ -168,9 +168,19 @@ def _quoted(text: str, pos: int, line: int) -> Tuple[str, int]:
 
 def _bare(text: str, pos: int) -> Tuple[str, int]:
     """An unquoted rest of a value: quotes inside it are characters like any other, trailing blanks are none."""
-    match = re.compile(r"(?:[^\\\r\n]|\\\r?\n|\\.|\\\Z)*").match(text, pos)
-    kept = re.match(r"(?:.*(?:[^\s\\]|\\(?:\r?\n|.)))?", match.group(), re.DOTALL).group()
-    return re.sub(r"\\(.)", r"\1", re.sub(r"\\\r?\n", "", kept)), match.end()
+    end = _end_of(_BARE.match(text, pos), pos)[1]
+    raw = text[pos:end]
+    kept = raw[: _end_of(_KEPT.match(raw), 0)[1]]
+    return re.sub(r"\\(.)", r"\1", re.sub(r"\\\r?\n", "", kept)), end
+
+
+_BARE = re.compile(r"(?:[^\\\r\n]|\\\r?\n|\\.|\\\Z)*")
+_KEPT = re.compile(r"(?:.*(?:[^\s\\]|\\(?:\r?\n|.)))?", re.DOTALL)
+
+
+def _end_of(found: Optional[Match[str]], pos: int) -> Tuple[int, int]:
+    """Where a match begins and ends; ``pos`` where there is none, which these patterns leave no room for."""
+    return found.span() if found else (pos, pos)
 
 
 def quote(value: str, quotes: str) -> str:

@@ -91,9 +91,9 @@ def _set(text: str, setting: str, value: str) -> str:
             "write the command of the container as a list with one word a line, etcd first.",
         )
     found = flags(etcd.words).get(setting) if etcd else None
-    if found and etcd.in_script:
+    if found and etcd and etcd.in_script:
         return _set_in_script(text, nodes[etcd.at], found[0], setting, value)
-    if found:
+    if found and etcd:
         return _set_flag(text, nodes[etcd.at + 1 :], found, setting, value)
     variable = _variables(container).get(variable_of(setting))
     if variable is not None:

@@ -133,9 +133,9 @@ def _set(text: str, setting: str, value: str) -> str:
         raise EtcdError(f"the value {value!r} of {setting} holds a control character.", "give a value on one line.")
     unit = parse(text)
     command, etcd = unit.exec_start, etcd_of(unit.exec_start)
-    if etcd and setting in flags(etcd.words):
+    if command and etcd and setting in flags(etcd.words):
         return _set_flag(text, command, etcd, setting, value)
-    if etcd and etcd.client:
+    if command and etcd and etcd.client:
         return _set_container_variable(text, command, etcd, setting, value)
     if variable_of(setting) in variables(unit) or (etcd and etcd.in_script):
         return set_variable(text, variable_of(setting), value)
@@ -145,7 +145,7 @@ def _set(text: str, setting: str, value: str) -> str:
             f" {setting} would count.",
             "start etcd itself in ExecStart=, or give it a configuration file with --config-file.",
         )
-    if etcd and (len(command.words) > 1 or not unit.environment):
+    if command and etcd and (len(command.words) > 1 or not unit.environment):
         return _add_flag(text, command, etcd, setting, value)
     return set_variable(text, variable_of(setting), value)
 
@@ -328,7 +328,7 @@ _GAP = re.compile(r"(?:[ \t]|\\\r?\n(?:[ \t]*[#;][^\n]*(?:\n|\Z))*)+")
 
 
 def _words(text: str, pos: int, end: int, command: bool) -> List[Word]:
-    found = []
+    found: List[Word] = []
     while True:
         gap = _GAP.match(text, pos, end)
         pos = gap.end() if gap else pos

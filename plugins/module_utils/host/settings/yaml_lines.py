@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
-from typing import Dict, List, NoReturn, Optional, Tuple, Union
+from typing import Dict, List, NoReturn, Optional, Tuple, Union, cast
 
 from ...core.errors import EtcdError
 from .yaml_scalars import block_value, folded, unquoted
@@ -165,33 +165,36 @@ class _Parser:
         line = self._line()
         if line is None:
             return Map()
-        if line.content[0] == "{":
-            found = self._flow_at(line)
-        elif line.content.startswith(("[", "- ")) or line.indent:
+        if line.content.startswith(("[", "- ")) or (line.indent and line.content[0] != "{"):
             _fail(line.number, "it is not a map of settings")
-        else:
-            found = self._map(0)
-        if self._line() is not None:
-            _fail(self._line().number, "its indentation fits nothing above it")
-        return found
+        found = self._flow_at(line) if line.content[0] == "{" else self._map(0)
+        left = self._line()
+        if left is not None:
+            _fail(left.number, "its indentation fits nothing above it")
+        return cast(Map, found)  # what begins with a brace is one
 
     def _line(self) -> Optional[Line]:
         return self.lines[self.at] if self.at < len(self.lines) else None
+
+    def _item_at(self, indent: int, is_item: bool) -> Optional[Line]:
+        """The line that is next where it goes on with a sequence, or with a map, of this indentation."""
+        line = self._line()
+        return line if line is not None and line.indent == indent and _is_item(line.content) == is_item else None
 
     # ---- blocks --------------------------------------------------------------------------------
 
     def _block(self, indent: int) -> Node:
         self.depth += 1
         if self.depth > _MAX_DEPTH:
-            _fail(self._line().number, f"it is nested more than {_MAX_DEPTH} levels deep")
-        found = self._sequence(indent) if _is_item(self._line().content) else self._map(indent)
+            _fail(self.lines[self.at].number, f"it is nested more than {_MAX_DEPTH} levels deep")
+        is_item = _is_item(self.lines[self.at].content)
+        found: Node = self._sequence(indent) if is_item else self._map(indent)
         self.depth -= 1
         return found
 
     def _map(self, indent: int) -> Map:
-        found = Map(indent=indent, line=self._line().number)
-        while self._line() is not None and self._line().indent == indent and not _is_item(self._line().content):
-            line = self._line()
+        found = Map(indent=indent, line=self.lines[self.at].number)
+        while (line := self._item_at(indent, is_item=False)) is not None:
             key, skip = _key(line)
             node = self._value(line, skip, indent)
             if key == "<<":
@@ -202,9 +205,8 @@ class _Parser:
         return found
 
     def _sequence(self, indent: int) -> Sequence:
-        found = Sequence(indent=indent, line=self._line().number)
-        while self._line() is not None and self._line().indent == indent and _is_item(self._line().content):
-            line = self._line()
+        found = Sequence(indent=indent, line=self.lines[self.at].number)
+        while (line := self._item_at(indent, is_item=True)) is not None:
             rest = line.content[1:].lstrip(" ")
             skip = len(line.content) - len(rest)
             if rest and (_is_item(rest) or _looks_like_key(rest)):
@@ -247,8 +249,8 @@ class _Parser:
     def _below(self, line: Line, skip: int, indent: int) -> Node:
         following = self._line()
         nested = following is not None and following.indent > indent
-        list_of_key = following is not None and following.indent == indent and _is_item(following.content)
-        if nested or (list_of_key and not _is_item(line.content)):
+        list_of_key = self._item_at(indent, is_item=True) is not None
+        if following is not None and (nested or (list_of_key and not _is_item(line.content))):
             if nested and not _is_item(following.content) and not _looks_like_key(following.content):
                 if following.content[0] in "&!":
                     _fail(following.number, "its anchor or tag is not understood")
@@ -287,8 +289,7 @@ class _Parser:
         parts, end = [first], start + len(first)
         self.at += 1
         before = line
-        while len(parts[-1]) and self._line() is not None and self._line().indent > indent:
-            following = self._line()
+        while len(parts[-1]) and (following := self._line()) is not None and following.indent > indent:
             if following.content[0] in "\t" or self.text[end : following.start].strip():
                 _fail(following.number, "the value above it continues behind a tab or a comment")
             part = self._plain_part(following.content, following.number)
@@ -316,7 +317,7 @@ class _Parser:
         return node
 
     def _pass(self, end: int) -> None:
-        while self._line() is not None and self._line().start < end:
+        while (line := self._line()) is not None and line.start < end:
             self.at += 1
 
     # ---- flow: JSON and its like ---------------------------------------------------------------
@@ -331,6 +332,7 @@ class _Parser:
         if self.depth > _MAX_DEPTH:
             _fail(number, f"it is nested more than {_MAX_DEPTH} levels deep")
         first = self.text[pos : pos + 1]
+        found: Tuple[Node, int]
         if first == "{":
             found = self._flow_map(pos + 1, number)
         elif first == "[":
@@ -386,7 +388,8 @@ class _Parser:
 
     def _flow_gap(self, pos: int, number: int) -> int:
         """Behind blanks, line ends and comments; never at the end of the text."""
-        pos = _FLOW_GAP.match(self.text, pos, self.end).end()
+        gap = _FLOW_GAP.match(self.text, pos, self.end)
+        pos = gap.end() if gap else pos
         if pos >= self.end:
             _fail(number, "its brackets are never closed")
         return pos
