@@ -19,6 +19,8 @@ extends_documentation_fragment:
 options:
   phase:
     description:
+      - V(claim) writes down which run is at work on this member, before anything else; V(stage) does it too. Every phase fails
+        where another run has written itself down since this one was planned, or has taken over.
       - V(stage) verifies the snapshot's bytes and restores them beside the live data, while the old cluster still serves.
       - V(stop) stops the member; the leader waits until the others are gone. A host that sees that all others have stopped
         goes on with V(cutover) at once, which spares the cluster seconds without a leader, and with V(prove) where its
@@ -32,7 +34,7 @@ options:
       - V(rollback) puts the old data and configuration back. With O(peers), where their verdicts say that a quorum of the
         restored cluster serves as planned, it stays, and a member that is proven does V(finish) instead.
     type: str
-    choices: [stage, stop, cutover, prove, agree, judge, finish, rollback]
+    choices: [claim, stage, stop, cutover, prove, agree, judge, finish, rollback]
     required: true
 """
 

@@ -5,9 +5,10 @@
 """What a restore did on this host, step by step, so that a run that was killed anywhere is simply run again.
 
 One folder a restore, ``<state_dir>/restores/<restore id>/``: ``plan.json`` (this host's part of the plan),
-``journal.jsonl`` (one line a step, on the disk before the next step begins) and ``config/`` (the configuration files as
-they were). A host may have members of several clusters: whose a journal is, its plan says, by the data directory. The
-newest is told by a number that counts up on the host, and never by a clock.
+``journal.jsonl`` (one line a step, on the disk before the next step begins), ``claim.json`` (the run that is at work on it,
+or was the last to be) and ``config/`` (the configuration files as they were). A host may have members of several clusters:
+whose a journal is, its plan says, by the data directory. The newest is told by a number that counts up on the host, and
+never by a clock.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ _PLAN = {
     "member": ({"data_dir": (str, None)}, None),
     "swaps": ([_SWAP], None),
 }
+_CLAIM = dict.fromkeys(("run", "who", "since", "controller", "process"), strict_json.WORD)
 _UNREADABLE = "see what wrote to it; move its folder away if no restore is under way on this host."
 
 
@@ -57,6 +59,7 @@ class Journal:
         self.config_folder = os.path.join(self.folder, "config")
         self._path = os.path.join(self.folder, "journal.jsonl")
         self._plan_path = os.path.join(self.folder, "plan.json")
+        self._claim_path = os.path.join(self.folder, "claim.json")
         self._state_dir = state_dir
         self._remembered: List[Dict[str, Any]] = []
         self.must_write, self.unwritten = True, ""
@@ -72,6 +75,61 @@ class Journal:
         except OSError as error:
             raise self._cannot_write(error) from error
         self.record(PLANNED)
+
+    def claim(self) -> Optional[Dict[str, str]]:
+        """The run that is at work on this restore, or was the last to be: ``{"run", "who", "since", "controller", "process"}``.
+
+        None where none is known, as in a journal of an earlier version.
+        """
+        try:
+            claim = strict_json.read_file(self._claim_path, "the claim of a run,", _UNREADABLE)
+        except (OSError, EtcdError):
+            return None
+        return None if strict_json.misfit(claim, _CLAIM) else {name: claim[name] for name in _CLAIM}
+
+    def holder(self) -> str:
+        """The run whose this restore is: what another run must have seen to take it over."""
+        return (self.claim() or {}).get("run") or os.path.basename(self.folder)
+
+    def give_to(self, claim: Mapping[str, str]) -> None:
+        """From now on it is this run's; that is on the disk when this returns."""
+        try:
+            os.makedirs(self.folder, mode=0o700, exist_ok=True)
+            _write_synced(self._claim_path, json.dumps({name: claim[name] for name in _CLAIM}, sort_keys=True), "w")
+        except OSError as error:
+            raise self._cannot_write(error) from error
+
+    @contextlib.contextmanager
+    def at_work(self) -> Iterator[None]:
+        """As long as a phase is at work, others see that; and afterwards, when it was."""
+        with contextlib.ExitStack() as kept, contextlib.suppress(OSError):  # no sign of life is worth a phase
+            descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+            kept.callback(os.close, descriptor)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            kept = kept.pop_all()
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                os.utime(self._claim_path)
+            kept.close()
+
+    def signs_of_life(self) -> Dict[str, Any]:
+        """``{"at_work": whether a phase is at work now, "seen": when one last was, "age": seconds since then}``."""
+        busy = False
+        with contextlib.suppress(OSError):
+            descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                busy = True
+            finally:
+                os.close(descriptor)
+        seen = max(
+            [os.stat(path).st_mtime for path in (self._claim_path, self._path) if os.path.exists(path)], default=0.0
+        )
+        moment = datetime.datetime.fromtimestamp(seen, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return {"at_work": busy, "seen": moment, "age": int(time.time() - seen)}
 
     def record(self, step: str, **details: Any) -> None:
         """Append one step; it is on the disk when this returns. EtcdError where it cannot be and ``must_write``."""
@@ -275,9 +333,10 @@ def summary(state_dir: str, data_dir: str) -> Dict[str, Any]:
     """What the plan needs to know of the newest restore of the member here; empty where there was none.
 
     ``{"restore_id", "earlier": [ids], "step": the last one, "open": bool, "touched": bool, "back": bool, "started": bool,
-    "proven": bool, "plan": {...}, "highest_revision"}``; ``touched`` says that the old cluster was stopped or changed,
-    ``back`` that a rollback was begun: there is only that way from then on. Where a journal cannot be read, it is
-    ``{"problem", "next_step"}``: the host can be looked at all the same.
+    "proven": bool, "plan": {...}, "highest_revision", "holder", "claim": {...}}``; ``holder`` is the run whose it is, and
+    ``claim`` says more of it, with its signs of life (None where none is known); ``touched`` says that the old cluster was
+    stopped or changed, ``back`` that a rollback was begun: there is only that way from then on. Where a journal cannot be
+    read, it is ``{"problem", "next_step"}``: the host can be looked at all the same.
     """
     try:
         return _summary(state_dir, data_dir)
@@ -308,6 +367,8 @@ def _summary(state_dir: str, data_dir: str) -> Dict[str, Any]:
         "proven": PROVEN in steps,
         "plan": plan,
         "highest_revision": highest_revision(state_dir, data_dir),
+        "holder": journal.holder(),
+        "claim": {**claim, **journal.signs_of_life()} if (claim := journal.claim()) else None,
     }
 
 

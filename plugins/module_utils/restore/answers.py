@@ -25,10 +25,27 @@ from .values import HostPlan
 
 
 @dataclass(frozen=True)
+class LastRun:
+    """The run that is at work on a restore, or was the last to be, with its signs of life.
+
+    ``at_work``: a phase of it is under way on the host. ``seen`` is when one last was, ``age`` how many seconds ago.
+    """
+
+    run: str
+    who: str
+    since: str
+    controller: str
+    process: str
+    seen: str
+    at_work: bool
+    age: int
+
+
+@dataclass(frozen=True)
 class LastRestore:
     """The newest restore of a member, as its journal sums it up, with the plan that the host has kept.
 
-    ``highest_revision`` is that of all its restores.
+    ``highest_revision`` is that of all its restores. ``holder`` names the run whose it is, ``claim`` says more of that one.
     """
 
     restore_id: str
@@ -41,6 +58,8 @@ class LastRestore:
     started: bool = False
     proven: bool = False
     highest_revision: int = 0
+    holder: str = ""
+    claim: Optional[LastRun] = None
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,14 @@ from typing import Any, Dict, Mapping
 from ..core.host_job import HostJob, Phase
 from ..core.journal import STOPPING
 from ..etcd.commands import Connection, Run
+from .claim import take
 from .phases import Restore
 from .proof import closing_table
 from .verdict import aftermath
 
 
 class RestoreOnHost(HostJob):
-    PHASES = ("stage", "stop", "cutover", "prove", "agree", "judge", "finish", "rollback")
+    PHASES = ("claim", "stage", "stop", "cutover", "prove", "agree", "judge", "finish", "rollback")
     LOOKS = ("prove", "agree", "judge")
 
     def __init__(self, plan: Mapping[str, Any], run: Run, connection: Connection) -> None:
@@ -25,9 +26,14 @@ class RestoreOnHost(HostJob):
         super().__init__(plan, self.restore.journal, self.restore.progress)
 
     def do(self, phase: Phase) -> Dict[str, Any]:
-        restore = self.restore
         if phase.name == "agree":
             return {"changed": False}
+        take(self.journal, self.plan, phase.name)
+        with self.journal.at_work():
+            return self._do(phase)
+
+    def _do(self, phase: Phase) -> Dict[str, Any]:
+        restore = self.restore
         if phase.name in self.LOOKS:
             return {"changed": False, **getattr(restore, phase.name)(phase.timeout)}
         if phase.name == "rollback":

@@ -79,14 +79,21 @@ class Restore:
 
     # ---- stage: restore beside the old data, while the old cluster still serves ----
 
+    def claim(self) -> bool:
+        """Begin the journal, by which every other run sees whose the member is. True where it was not begun yet."""
+        if self.journal.plan():
+            return False
+        self._discard_unused_stage()
+        self.journal.open(dict(self.plan))
+        return True
+
     def stage(self) -> bool:
         """Verify the bytes and restore them beside the live data, or, the slow way, only verify. True when something was done."""
         self._forbid_after_rollback()
         self.service.demand_responsive()
         if self.journal.has(steps.STAGED):
             return False
-        self._discard_unused_stage()
-        self.journal.open(dict(self.plan))
+        self.claim()
         if not self._tool_verifies():
             self._verify_snapshot()
         self._keep_configuration()

@@ -11,6 +11,7 @@ of its own.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Dict, Mapping, Tuple
 
 from ..core import job
@@ -18,6 +19,7 @@ from ..core.job import ROLLBACK, Findings
 from ..core.values import to_plain
 from .answers import Host, HostAnswer, read_answers, refuse_what_is_wrong
 from .checks import check_presence, unknown_excluded
+from .claim import check_claims, claim_of
 from .going_on import check_elsewhere, check_same_snapshot, go_on, interrupted, is_being_rolled_back, lasts_of
 from .new_restore import plan_restore
 from .terms import RESTORE, RESUME, Options
@@ -52,7 +54,8 @@ def make_plan(hosts: Mapping[str, Mapping[str, Any]], options: Options) -> Dict[
         own = {host: answers[host] for host in group if host not in options.exclude}
         left_out = {host: answers[host] for host in group if host not in own}
         cluster, per_host = _plan_cluster(name, own, left_out, options, findings)
-        return cluster.as_plain(), {host: to_plain(plan) for host, plan in per_host.items()}
+        claimed = {host: replace(plan, claim=claim_of(own[host], options)) for host, plan in per_host.items()}
+        return cluster.as_plain(), {host: to_plain(plan) for host, plan in claimed.items()}
 
     return job.plan_each((host["cluster"] for host in hosts.values()), plan_one)
 
@@ -69,9 +72,11 @@ def _plan_cluster(
     unreadable = _refuse_unreadable(present, findings)
     if check_elsewhere(name, present, findings) or unreadable:
         return PlannedCluster(name, ROLLBACK if options.rollback else RESTORE), {}
+    lasts = lasts_of(present)
+    if not check_claims(lasts, options, findings):
+        return PlannedCluster(name, ROLLBACK if options.rollback else RESTORE), {}
     if options.rollback:
         return go_on(name, ROLLBACK, present, findings)
-    lasts = lasts_of(present)
     waiting = interrupted(lasts)
     if not waiting:
         return plan_restore(name, present, left_out, options, findings, complete=len(present) == len(hosts))

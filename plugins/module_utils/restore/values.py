@@ -141,13 +141,29 @@ class DiskNeed:
 
 
 @dataclass(frozen=True)
+class Claim:
+    """A run, as it writes itself down on the hosts that it works on, and whose the member was when it was planned (``seen``).
+
+    ``process`` is the number and the beginning of the run's process on its ``controller``.
+    """
+
+    run: str
+    who: str
+    since: str
+    controller: str
+    process: str
+    seen: str = ""
+
+
+@dataclass(frozen=True)
 class HostPlan:
     """What a restore, or its rollback, does on one host.
 
     ``reports``: this host compares the data and tells the end for all. ``was_to_run``: it ran, or its manager would have
     started it. ``slow``: for want of room the old data is moved to another file system while the cluster is down.
     ``others``: the peer URLs of the other members. ``settled``: an earlier run has proven the cluster; None in the plan of a
-    new restore. ``sequence`` counts the restores of the host, and is given when the plan is kept.
+    new restore. ``claim`` is that of the run that follows the plan now. ``sequence`` counts the restores of the host, and is
+    given when the plan is kept.
     """
 
     mode: str
@@ -168,6 +184,7 @@ class HostPlan:
     config: List[Edit]
     disk: List[DiskNeed]
     controllers: List[Pod] = field(default_factory=list)
+    claim: Optional[Claim] = field(default=None, metadata=SPARSE)
     settled: Optional[bool] = field(default=None, metadata=SPARSE)
     sequence: Optional[int] = field(default=None, metadata=SPARSE)
 

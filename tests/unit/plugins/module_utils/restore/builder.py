@@ -315,6 +315,8 @@ def journal(own, **changes):
         "back": False,
         "started": False,
         "proven": False,
+        "holder": "run-1",
+        "claim": None,
         "plan": json.loads(json.dumps(own)),
         "highest_revision": 0,
     }
