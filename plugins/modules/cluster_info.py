@@ -219,6 +219,7 @@ text:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.quorum.etcd.plugins.module_utils.core.values import to_plain
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.cluster import observe
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.words import cluster_in_words
 from ansible_collections.quorum.etcd.plugins.module_utils.glue import CONNECTION_OPTIONS, answer, connection, runner
@@ -230,7 +231,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     tools = find_tools(run, module.params["bin_dir"])
     given = module.params
     view = observe(run, tools, connection(given), given["member_names"], hash_check=given["hash_check"])
-    return {"changed": False, "cluster": view, "text": cluster_in_words(view)}
+    return {"changed": False, "cluster": to_plain(view), "text": cluster_in_words(view)}
 
 
 def main() -> None:

@@ -229,9 +229,12 @@ from typing import Any, Dict, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.quorum.etcd.plugins.module_utils import glue
-from ansible_collections.quorum.etcd.plugins.module_utils.etcd.cluster import observe, reach
+from ansible_collections.quorum.etcd.plugins.module_utils.core.values import to_plain
+from ansible_collections.quorum.etcd.plugins.module_utils.etcd.asking import reach
+from ansible_collections.quorum.etcd.plugins.module_utils.etcd.cluster import observe
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.commands import Run
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.quorum import DOWN
+from ansible_collections.quorum.etcd.plugins.module_utils.etcd.view import ClusterView
 from ansible_collections.quorum.etcd.plugins.module_utils.host.discovery import discover
 from ansible_collections.quorum.etcd.plugins.module_utils.host.tools import tools_from_dict
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.catalogue import look
@@ -244,13 +247,13 @@ def work(module: AnsibleModule) -> Dict[str, Any]:
     return {
         "changed": False,
         "member": member,
-        "view": _view(module.params, member, run) if module.params["ask_cluster"] else None,
+        "view": to_plain(_view(module.params, member, run)) if module.params["ask_cluster"] else None,
         "snapshots": look(module.params["snapshots"], run) if module.params["snapshots"] else [],
         "recorded": recorded_revisions(module.params["backups"]) if module.params["backups"] else {},
     }
 
 
-def _view(params: Dict[str, Any], member: Dict[str, Any], run: Run) -> Optional[Dict[str, Any]]:
+def _view(params: Dict[str, Any], member: Dict[str, Any], run: Run) -> Optional[ClusterView]:
     tools = tools_from_dict(member["tools"])
     found = {name: member["connection"][name] for name in ("endpoints", "cacert", "cert", "key")}
     # The tools of a pod that does not run are still in its image.
@@ -258,8 +261,8 @@ def _view(params: Dict[str, Any], member: Dict[str, Any], run: Run) -> Optional[
         return None
     # Not the hashes: they cost a reading of all data.
     view = observe(run, tools, replace(glue.connection(params), **found), hash_check=False)
-    silent = member["running"] and not any(answer["state"] != DOWN for answer in view["endpoints"])
-    return {**view, "opens": [url for url in member["listen_client_urls"] if not reach(url, 2)] if silent else []}
+    silent = member["running"] and not any(answer.state != DOWN for answer in view.endpoints)
+    return replace(view, opens=[url for url in member["listen_client_urls"] if not reach(url, 2)] if silent else [])
 
 
 def main() -> None:

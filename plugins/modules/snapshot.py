@@ -179,9 +179,8 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     tools, to = find_tools(run, given["bin_dir"]), connection(given)
     view = observe(run, tools, to)
     endpoint = source_endpoint(view, given["endpoint"], given["accept_divergence"])
-    source = next((member for member in view["members"] if member["endpoint"] == endpoint), {})
     if module.check_mode:
-        size = source.get("db_size", 0)
+        size = next((member.db_size for member in view.members if member.endpoint == endpoint), 0)
         told = {"path": given["dest"], "endpoint": endpoint, "size": size, "concerns": [], "manifest": {}}
         return {"changed": True, **told, "removed": [], "damaged": []}
     scratch.make_folder(given["dest"])

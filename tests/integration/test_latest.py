@@ -92,7 +92,7 @@ def test_what_etcds_own_tool_reads_of_a_harmed_snapshot_is_read_the_same_or_refu
         done = subprocess.run(argv, capture_output=True, text=True, check=False)
         if done.returncode == 0:
             its = json.loads(done.stdout)["revision"]
-            assert mine["key_revision"] == its, f"FUZZ_SEED={SEED}, round {number} of {line}"
+            assert mine.key_revision == its, f"FUZZ_SEED={SEED}, round {number} of {line}"
             same += 1
     print(f"{line}: {same} the same, {refused} refused of {ROUNDS}")
     assert same and refused

@@ -17,6 +17,7 @@ from ..core.text import rfc3339
 from ..etcd.cluster import observe
 from ..etcd.commands import Connection, Run, Tools
 from ..etcd.source import source_endpoint
+from ..etcd.view import ClusterView
 from ..snapshot.catalogue import NONE, catalogue, entry
 from ..snapshot.save import save
 from ..snapshot.scratch import make_folder
@@ -28,7 +29,6 @@ from .retention import REMOVE, Policy, newest_first
 from .turn import own_id, turn
 
 Entry = Mapping[str, Any]  # what ``snapshot.catalogue.entry`` returns
-View = Mapping[str, Any]  # what ``etcd.cluster.observe`` returns
 
 # Users, roles and leases have no revision. Where something besides keys may have changed, a snapshot this old is made anew.
 LONGEST = 86400  # seconds
@@ -52,7 +52,7 @@ def take(
     run: Run,
     tools: Tools,
     to: Connection,
-    view: View,
+    view: ClusterView,
     endpoint: str,
     folder: str,
     cluster: str,
@@ -60,11 +60,11 @@ def take(
     name: str = "",
 ) -> Dict[str, Any]:
     """Save a snapshot of a member of the cluster that was seen as ``view``, and return its manifest; see ``snapshot.save``."""
-    source: Mapping[str, Any] = next((member for member in view["members"] if member["endpoint"] == endpoint), {})
-    extra = {"cluster": cluster, "source_host": socket.gethostname()}
+    hashed = next((member.hash for member in view.members if member.endpoint == endpoint), None)
+    extra: Dict[str, Any] = {"cluster": cluster, "source_host": socket.gethostname()}
     # A hash is the source's own: it is worth keeping only where it is known at which revision it was made.
-    if source.get("hash") is not None and view["hash_revision"]:
-        extra.update(hashkv=source["hash"], hashkv_revision=view["hash_revision"])
+    if hashed is not None and view.hash_revision:
+        extra.update(hashkv=hashed, hashkv_revision=view.hash_revision)
     return save(run, tools, to, endpoint, folder, name, now, extra)
 
 
@@ -106,10 +106,10 @@ def _made(
 ) -> Attempt:
     """The attempt but for what is old. The hashes, which cost a reading of all data, are asked for only to save."""
     view = observe(run, tools, to, hash_check=False)
-    if len(view["cluster_ids"]) > 1:
-        raise EtcdError(view["summary"], "set the endpoints of one cluster.")
+    if len(view.cluster_ids) > 1:
+        raise EtcdError(view.summary, "set the endpoints of one cluster.")
     whose = turn(view, job.here)
-    seen = replace(blank, cluster_id=view["cluster_id"], revision=view["revision"], cause=whose.why)
+    seen = replace(blank, cluster_id=view.cluster_id, revision=view.revision, cause=whose.why)
     if not (whose.mine or job.every_member):
         return replace(seen, result=NOT_ITS_TURN)
     now = clock()
@@ -134,36 +134,36 @@ def _made(
     )
 
 
-def _newest_if_current(job: Job, view: View, now: float) -> Optional[Entry]:
+def _newest_if_current(job: Job, view: ClusterView, now: float) -> Optional[Entry]:
     """The newest snapshot, read to its end, where it holds all that the cluster has; None where a new one is due."""
-    for newest in newest_first(catalogue(job.folder, NONE, now), job.cluster, view["cluster_id"])[:1]:
+    for newest in newest_first(catalogue(job.folder, NONE, now), job.cluster, view.cluster_id)[:1]:
         if is_current(newest, view):
             read = entry(newest["path"], True, now)
             return read if read["ok"] and read["verified"] else None
     return None
 
 
-def is_current(newest: Entry, view: View) -> bool:
+def is_current(newest: Entry, view: ClusterView) -> bool:
     """Whether nothing was written since a snapshot of this cluster was taken, as far as the cluster's numbers tell.
 
     Each write of a key raises the revision by one. Other changes raise only raft's index, as does a login: with that alone, a
     snapshot stays current for a day. A revision that went back is a change too: somebody has put old data back.
     """
-    if newest["revision"] != view["revision"]:
+    if newest["revision"] != view.revision:
         return False
-    members = {(member["id"], member["is_learner"]) for member in view["members"]}
+    members = {(member.id, member.is_learner) for member in view.members}
     # Without a list, as etcd 3.5 gives none without a quorum, only those are known that answer; and nothing is written then.
-    if view["members_complete"] and members != {(one["id"], one["is_learner"]) for one in newest["members"]}:
+    if view.members_complete and members != {(one["id"], one["is_learner"]) for one in newest["members"]}:
         return False
-    index = max([member["raft_applied_index"] for member in view["members"]], default=0)
+    index = max([member.raft_applied_index for member in view.members], default=0)
     return newest["consistent_index"] == index or newest["age"] < LONGEST
 
 
-def _own_endpoint(view: View, here: Tuple[str, ...]) -> str:
+def _own_endpoint(view: ClusterView, here: Tuple[str, ...]) -> str:
     """This host's own member, whose bytes need no network, where it is in good health; empty where the best is to be found."""
     own = own_id(view, here)
-    healthy = [member["endpoint"] for member in view["members"] if member["id"] == own and member["healthy"]]
-    return healthy[0] if healthy and own and view["hashes_equal"] is not False else ""
+    healthy = [member.endpoint for member in view.members if member.id == own and member.healthy]
+    return healthy[0] if healthy and own and view.hashes_equal is not False else ""
 
 
 def _pruned(job: Job, made: Attempt, now: float) -> Attempt:

@@ -13,11 +13,10 @@ wanted, every member makes its own backups.
 
 from __future__ import annotations
 
-from typing import Any, Iterable, List, Mapping, NamedTuple
+from typing import Iterable, List, NamedTuple
 
 from ..core.errors import EtcdError
-
-View = Mapping[str, Any]  # what ``etcd.cluster.observe`` returns
+from ..etcd.view import ClusterView, MemberView
 
 
 class Turn(NamedTuple):
@@ -28,33 +27,33 @@ class Turn(NamedTuple):
     why: str
 
 
-def turn(view: View, here: Iterable[str]) -> Turn:
+def turn(view: ClusterView, here: Iterable[str]) -> Turn:
     """Whether this host, whose member is at the endpoints ``here``, makes the backup. EtcdError where nobody can."""
     order = in_turn(view)
     if not order:
         raise EtcdError(
-            f"no member answers that a snapshot could be taken from: {view['summary']}",
-            " ".join(view["next_steps"]) or "start a member, or check endpoints and TLS files.",
+            f"no member answers that a snapshot could be taken from: {view.summary}",
+            " ".join(view.next_steps) or "start a member, or check endpoints and TLS files.",
         )
     own = own_id(view, here)
     first = order[0]
-    if first["id"] == own:
-        return Turn(True, first["endpoint"], f"it is the turn of {_name(first)}, the member of this host")
-    return Turn(False, "", f"it is the turn of {_name(first)}, at {first['endpoint']}")
+    if first.id == own:
+        return Turn(True, first.endpoint, f"it is the turn of {_name(first)}, the member of this host")
+    return Turn(False, "", f"it is the turn of {_name(first)}, at {first.endpoint}")
 
 
-def in_turn(view: View) -> List[Mapping[str, Any]]:
+def in_turn(view: ClusterView) -> List[MemberView]:
     """The members that could make a backup, in the order of their turns."""
-    voters = [member for member in view["members"] if member["version"] and not member["is_learner"]]
-    able = [member for member in voters if member["healthy"]] or voters
-    return sorted(able, key=lambda member: (member["is_leader"], member["id"]))
+    voters = [member for member in view.members if member.version and not member.is_learner]
+    able = [member for member in voters if member.healthy] or voters
+    return sorted(able, key=lambda member: (member.is_leader, member.id))
 
 
-def own_id(view: View, here: Iterable[str]) -> str:
+def own_id(view: ClusterView, here: Iterable[str]) -> str:
     """The ID of the member at one of the endpoints ``here``; empty where none answers there."""
     urls = set(here)
-    return next((one["member_id"] for one in view["endpoints"] if one["endpoint"] in urls and one["member_id"]), "")
+    return next((one.member_id for one in view.endpoints if one.endpoint in urls and one.member_id), "")
 
 
-def _name(member: Mapping[str, Any]) -> str:
-    return str(member["name"] or member["id"])
+def _name(member: MemberView) -> str:
+    return member.name or member.id

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from datetime import datetime
-from typing import Any, Callable, List, Optional, Sequence
+from typing import Callable, List, Optional, Sequence
 
 
 def printable(line: str) -> str:
@@ -16,7 +16,7 @@ def printable(line: str) -> str:
     return line if line.isprintable() else "".join(one if one.isprintable() else repr(one)[1:-1] for one in line)
 
 
-def table(rows: Sequence[Sequence[Any]], indent: str = "  ") -> List[str]:
+def table(rows: Sequence[Sequence[object]], indent: str = "  ") -> List[str]:
     """Rows as aligned columns."""
     cells = [[str(cell) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))] if cells else []

@@ -45,12 +45,12 @@ class Meta(NamedTuple):
 
 
 class _Page(NamedTuple):
-    """A page, or the inline page of a small bucket. ``start`` and ``end`` are offsets in the file."""
+    """A page, or the inline page of a small bucket. ``start`` and ``end`` are offsets in the file, ``length`` is in elements."""
 
     start: int
     end: int
     flags: int
-    count: int
+    length: int
 
 
 class _Leaf(NamedTuple):
@@ -115,11 +115,11 @@ class Bolt:
         """The greatest key of a top-level bucket, read along one path of the tree; None where there is none."""
         page = self._bucket(bucket)
         for _level in range(_DEEPEST):
-            if page is None or not page.count:
+            if page is None or not page.length:
                 return None
             if page.flags & _LEAF:
-                return self._leaf(page, page.count - 1).key
-            page = self._child(page, page.count - 1)
+                return self._leaf(page, page.length - 1).key
+            page = self._child(page, page.length - 1)
         raise self._malformed(_CYCLE)
 
     # The tree.
@@ -141,11 +141,11 @@ class Bolt:
         for _level in range(_DEEPEST):
             if page.flags & _LEAF:
                 index = self._position(page, key)
-                leaf = self._leaf(page, index) if index < page.count else None
+                leaf = self._leaf(page, index) if index < page.length else None
                 return leaf if leaf and leaf.key == key else None
             index = self._position(page, key)
             # A branch's key is the first of its child: where it is not equal, the child before it is meant.
-            if index == page.count or self._branch(page, index)[0] != key:
+            if index == page.length or self._branch(page, index)[0] != key:
                 index -= 1
             if index < 0:
                 return None
@@ -154,7 +154,7 @@ class Bolt:
 
     def _position(self, page: _Page, key: bytes) -> int:
         """The index of the first element whose key is not less than ``key``."""
-        low, high = 0, page.count
+        low, high = 0, page.length
         while low < high:
             middle = (low + high) // 2
             found = self._leaf(page, middle).key if page.flags & _LEAF else self._branch(page, middle)[0]
@@ -180,8 +180,8 @@ class Bolt:
             if not page.flags & _LEAF:
                 stack += self._children(page, seen)
                 continue
-            free = page.start + _HEADER + page.count * _ELEMENT
-            for index in range(page.count):
+            free = page.start + _HEADER + page.length * _ELEMENT
+            for index in range(page.length):
                 leaf = self._leaf(page, index)
                 if leaf.value_at - len(leaf.key) < free or (before is not None and leaf.key <= before):
                     raise self._malformed(f"the elements of the page at byte {page.start} are not in order")
@@ -190,7 +190,7 @@ class Bolt:
 
     def _children(self, page: _Page, seen: Set[int]) -> List[_Page]:
         children = []
-        for index in reversed(range(page.count)):
+        for index in reversed(range(page.length)):
             child = self._child(page, index)
             if child.start in seen:
                 raise self._malformed(_CYCLE)
@@ -201,7 +201,7 @@ class Bolt:
     def _child(self, page: _Page, index: int) -> _Page:
         """A child of a branch page: it holds something, since bbolt takes an empty one out of the tree."""
         child = self._page(self._branch(page, index)[1])
-        if not child.count:
+        if not child.length:
             raise self._malformed(f"the page at byte {child.start} is empty")
         return child
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, Dict, List, Optional
+from typing import Dict, List, Optional, Sequence
 
 from ..core import strict_json
 from ..core.errors import EtcdError
+from ..core.values import TEXT
 from .bolt import Bolt
 from .identity import hex_id
 from .users import auth_enabled, users_of
@@ -26,14 +28,52 @@ _ALARMS = {b"\x10\x01": NOSPACE, b"\x10\x02": CORRUPT}
 _MOST_ALARMS = 1000  # that are read: there are two of each member
 
 
-def describe(path: str) -> Dict[str, Any]:
-    """What the database in the file says of itself; needs none of etcd's tools. EtcdError where it is malformed.
+@dataclass(frozen=True)
+class Recorded:
+    """A member as the database has it."""
+
+    id: str
+    name: str
+    peer_urls: Sequence[str]
+    client_urls: Sequence[str] = ()
+    is_learner: bool = False
+
+
+@dataclass(frozen=True)
+class Database:
+    """What a database says of itself; as it stands here, of one of which nothing is known.
 
     ``revision`` is the one with which etcd will serve it, by the rule of ``(*store).restore`` in
     ``server/storage/mvcc/kvstore.go``: the greatest of the last key's and the compacted ones. ``key_revision`` is the last
     key's alone, from which a restore counts its bump. ``consistent_index`` and ``term`` are raft's, 0 where they are not
-    kept (term: 3.4). The versions are empty where they are not kept.
+    kept (term: 3.4). The versions are empty where they are not kept. ``users``: by name, whether the role root is theirs;
+    None where there are too many to tell. ``alarms`` are their kinds.
     """
+
+    revision: int = 0
+    key_revision: int = 0
+    compact_revision: int = 0
+    consistent_index: int = 0
+    term: int = 0
+    cluster_version: str = field(default="", metadata=TEXT)
+    storage_version: str = field(default="", metadata=TEXT)
+    members: Sequence[Recorded] = ()
+    auth_enabled: bool = False
+    users: Optional[Dict[str, bool]] = None
+    alarms: Sequence[str] = ()
+    removed_members: int = 0
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the database of a stopped member tells; 0 and none where it cannot be read."""
+
+    revision: int = 0
+    member_ids: Sequence[str] = ()
+
+
+def describe(path: str) -> Database:
+    """What the database in the file says of itself; needs none of etcd's tools. EtcdError where it is malformed."""
     with Bolt(path) as bolt:
 
         def meta(name: bytes) -> bytes:
@@ -41,20 +81,20 @@ def describe(path: str) -> Dict[str, Any]:
 
         compacted = _revision(path, meta(b"finishedCompactRev"))
         last = _revision(path, bolt.last_key(b"key"))
-        return {
-            "revision": max(last, compacted, _revision(path, meta(b"scheduledCompactRev"))),
-            "key_revision": last,
-            "compact_revision": compacted,
-            "consistent_index": int.from_bytes(meta(b"consistent_index")[:8], "big"),
-            "term": int.from_bytes(meta(b"term")[:8], "big"),
-            "cluster_version": (bolt.get(b"cluster", b"clusterVersion", _SMALL) or b"").decode(errors="replace"),
-            "storage_version": meta(b"storageVersion").decode(errors="replace"),
-            "members": _members(path, bolt),
-            "auth_enabled": auth_enabled(bolt),
-            "users": users_of(bolt),
-            "alarms": alarms_of(bolt),
-            "removed_members": sum(1 for _entry in bolt.items(b"members_removed", 0)),
-        }
+        return Database(
+            revision=max(last, compacted, _revision(path, meta(b"scheduledCompactRev"))),
+            key_revision=last,
+            compact_revision=compacted,
+            consistent_index=int.from_bytes(meta(b"consistent_index")[:8], "big"),
+            term=int.from_bytes(meta(b"term")[:8], "big"),
+            cluster_version=(bolt.get(b"cluster", b"clusterVersion", _SMALL) or b"").decode(errors="replace"),
+            storage_version=meta(b"storageVersion").decode(errors="replace"),
+            members=_members(path, bolt),
+            auth_enabled=auth_enabled(bolt),
+            users=users_of(bolt),
+            alarms=alarms_of(bolt),
+            removed_members=sum(1 for _entry in bolt.items(b"members_removed", 0)),
+        )
 
 
 def _revision(path: str, key: Optional[bytes]) -> int:
@@ -65,7 +105,7 @@ def _revision(path: str, key: Optional[bytes]) -> int:
     return revision
 
 
-def _members(path: str, bolt: Bolt) -> List[Dict[str, Any]]:
+def _members(path: str, bolt: Bolt) -> List[Recorded]:
     found = [_member(path, value) for _id, value in islice(bolt.items(b"members", _LARGEST_MEMBER), _MOST_MEMBERS + 1)]
     if len(found) > _MOST_MEMBERS:
         raise EtcdError(f"{path}: its member list has more than {_MOST_MEMBERS} entries.", "use another snapshot.")
@@ -82,7 +122,7 @@ _MEMBER = {
 }
 
 
-def _member(path: str, value: bytes) -> Dict[str, Any]:
+def _member(path: str, value: bytes) -> Recorded:
     try:
         raw = strict_json.parse(value.decode("utf-8"))
         wrong = strict_json.misfit(raw, _MEMBER)
@@ -90,24 +130,26 @@ def _member(path: str, value: bytes) -> Dict[str, Any]:
         wrong = str(error)
     if wrong:
         raise EtcdError(f"{path}: an entry of its member list cannot be read: {wrong}.", "use another snapshot.")
-    return {
-        "id": hex_id(raw["id"]),
-        "name": raw.get("name") or "",
-        "peer_urls": list(raw.get("peerURLs") or []),
-        "client_urls": list(raw.get("clientURLs") or []),
-        "is_learner": bool(raw.get("isLearner")),
-    }
+    return Recorded(
+        id=hex_id(raw["id"]),
+        name=raw.get("name") or "",
+        peer_urls=list(raw.get("peerURLs") or []),
+        client_urls=list(raw.get("clientURLs") or []),
+        is_learner=bool(raw.get("isLearner")),
+    )
 
 
-def told_by_data(data_dir: str) -> Dict[str, Any]:
-    """What the database of a stopped member tells: ``{"revision", "member_ids"}``; 0 and none where it cannot be read.
+def told_by_data(data_dir: str) -> Told:
+    """What the database in the data directory of a stopped member tells.
 
     What was only in the WAL is not counted: at most some ten thousand writes, far below the margin of a bump.
     """
-    told: Dict[str, Any] = {"revision": 0, "members": []}
+    if not data_dir:
+        return Told()
     with contextlib.suppress(EtcdError):
-        told = describe(os.path.join(data_dir, "member", "snap", "db")) if data_dir else told
-    return {"revision": told["revision"], "member_ids": [member["id"] for member in told["members"]]}
+        told = describe(os.path.join(data_dir, "member", "snap", "db"))
+        return Told(told.revision, [member.id for member in told.members])
+    return Told()
 
 
 def alarms_of(bolt: Bolt) -> List[str]:

@@ -6,9 +6,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, NamedTuple, Tuple
+from typing import Dict, List, NamedTuple, Tuple
 
 from ..core.errors import EtcdError
+from .view import ClusterView, MemberView
 
 _LAG = 1000  # raft entries that a follower may be behind the best one and still be chosen
 
@@ -16,76 +17,76 @@ _LAG = 1000  # raft entries that a follower may be behind the best one and still
 class Sides(NamedTuple):
     """The voters that hold the same data as most of them, and the others, where the hashes at one revision differ."""
 
-    majority: List[Mapping[str, Any]]
-    others: List[Mapping[str, Any]]
+    majority: List[MemberView]
+    others: List[MemberView]
 
 
-def sides(view: Mapping[str, Any]) -> Sides:
+def sides(view: ClusterView) -> Sides:
     """Who holds what; the majority is empty where no data is held by more than half of the voters."""
-    by_hash: Dict[int, List[Mapping[str, Any]]] = {}
-    for member in view["members"]:
-        if member["hash"] is not None:
-            by_hash.setdefault(member["hash"], []).append(member)
+    by_hash: Dict[int, List[MemberView]] = {}
+    for member in view.members:
+        if member.hash is not None:
+            by_hash.setdefault(member.hash, []).append(member)
     largest = max(by_hash.values(), key=len, default=[])
-    majority = largest if 2 * len(largest) > view["voters"] else []
+    majority = largest if 2 * len(largest) > view.voters else []
     return Sides(majority, [member for group in by_hash.values() for member in group if member not in majority])
 
 
-def choose_endpoint(view: Mapping[str, Any]) -> str:
+def choose_endpoint(view: ClusterView) -> str:
     """The endpoint to take a snapshot from; empty where none answers, or where nobody knows whose data is the right one.
 
     A healthy follower that is not behind is best, since it spares the leader; then the leader; then a voter with an
     alarm or without a leader; a learner last. Never a member with a CORRUPT alarm, and where the members differ none
     that holds other data than most of them.
     """
-    corrupt = {alarm["member"] for alarm in view["alarms"] if alarm["alarm"] == "CORRUPT"}
-    among = sides(view).majority if view["hashes_equal"] is False else view["members"]
-    answering = [member for member in among if member["version"] and member["id"] not in corrupt]
-    newest = max([member["raft_applied_index"] for member in answering], default=0)
+    corrupt = {alarm.member for alarm in view.alarms if alarm.alarm == "CORRUPT"}
+    among = sides(view).majority if view.hashes_equal is False else view.members
+    answering = [member for member in among if member.version and member.id not in corrupt]
+    newest = max([member.raft_applied_index for member in answering], default=0)
 
-    def rank(member: Mapping[str, Any]) -> Tuple[Any, ...]:
-        near = newest - member["raft_applied_index"] <= _LAG
-        follows = near and not member["is_leader"]
-        applied = member["raft_applied_index"]
+    def rank(member: MemberView) -> Tuple[bool, bool, bool, bool, bool, int, str]:
+        near = newest - member.raft_applied_index <= _LAG
+        follows = near and not member.is_leader
+        applied = member.raft_applied_index
         return (
-            not member["is_learner"],
-            member["healthy"],
-            member["has_leader"],
+            not member.is_learner,
+            member.healthy,
+            member.has_leader,
             near,
             follows,
             applied,
-            member["name"],
+            member.name,
         )
 
-    return max(answering, key=rank)["endpoint"] if answering else ""
+    return max(answering, key=rank).endpoint if answering else ""
 
 
-def source_endpoint(view: Mapping[str, Any], wanted: str = "", accept_divergence: bool = False) -> str:
+def source_endpoint(view: ClusterView, wanted: str = "", accept_divergence: bool = False) -> str:
     """The endpoint for a backup: the ``wanted`` one, or the best. EtcdError where no backup should be taken.
 
     Members that differ are a cluster whose data nobody can vouch for, and a backup of it looks like any other: it is taken
     only with ``accept_divergence``, and then from one of the majority.
     """
-    if view["hashes_equal"] is False:
+    if view.hashes_equal is False:
         _check_divergence(view, wanted, accept_divergence)
-    endpoint = wanted or view["best_endpoint"]
+    endpoint = wanted or view.best_endpoint
     if not endpoint:
         nothing = "start a member, or check endpoints and TLS files."
-        raise EtcdError(f"no snapshot can be saved: {view['summary']}", " ".join(view["next_steps"]) or nothing)
+        raise EtcdError(f"no snapshot can be saved: {view.summary}", " ".join(view.next_steps) or nothing)
     return endpoint
 
 
-def _check_divergence(view: Mapping[str, Any], wanted: str, accepted: bool) -> None:
+def _check_divergence(view: ClusterView, wanted: str, accepted: bool) -> None:
     majority, others = sides(view)
     differ = ", ".join(_name(member) for member in others)
-    cause = f"the members do not hold the same data: at revision {view['hash_revision']} "
+    cause = f"the members do not hold the same data: at revision {view.hash_revision} "
     if not majority:
         raise EtcdError(
             f"{cause}no data is the same on more than half of them ({differ}), so no snapshot is taken.",
             "compare their keys, decide whose data is right, and save that with etcdctl snapshot save.",
         )
     most = ", ".join(_name(member) for member in majority)
-    if accepted and (not wanted or wanted in {member["endpoint"] for member in majority}):
+    if accepted and (not wanted or wanted in {member.endpoint for member in majority}):
         return
     raise EtcdError(
         f"{cause}{differ} {'differs' if len(others) == 1 else 'differ'} from {most}, so no snapshot is taken.",
@@ -94,5 +95,5 @@ def _check_divergence(view: Mapping[str, Any], wanted: str, accepted: bool) -> N
     )
 
 
-def _name(member: Mapping[str, Any]) -> str:
-    return str(member["name"] or member["endpoint"])
+def _name(member: MemberView) -> str:
+    return member.name or member.endpoint

@@ -6,46 +6,47 @@
 
 from __future__ import annotations
 
-from typing import Any, List, Mapping
+from typing import List
 
 from ..core.text import size, table
 from .quorum import SERVES, UNASKABLE, UNSTARTED
+from .view import ClusterView, MemberView
 
 
-def cluster_in_words(view: Mapping[str, Any]) -> List[str]:
+def cluster_in_words(view: ClusterView) -> List[str]:
     """What ``observe`` saw: a sentence, then a line for each member, then the alarms."""
-    rows: List[List[Any]] = [
+    rows: List[List[object]] = [
         ["member", "endpoint", "state", "version", "db size", "in use", "revision", "raft index", "id"]
     ]
-    for member in view["members"]:
+    for member in view.members:
         rows.append(
             [
-                member["name"] or ("(name unknown)" if member["started"] else "(not started)"),
-                member["endpoint"] or ",".join(member["client_urls"]) or ",".join(member["peer_urls"]),
+                member.name or ("(name unknown)" if member.started else "(not started)"),
+                member.endpoint or ",".join(member.client_urls) or ",".join(member.peer_urls),
                 _state(member),
-                member["version"],
-                size(member["db_size"]),
-                size(member["db_size_in_use"]),
-                member["revision"] or "",
-                member["raft_index"] or "",
-                member["id"],
+                member.version,
+                size(member.db_size),
+                size(member.db_size_in_use),
+                member.revision or "",
+                member.raft_index or "",
+                member.id,
             ]
         )
-    lines = [view["summary"], *table(rows)]
-    lines += [f"  ALARM {alarm['alarm']} on member {alarm['member']}" for alarm in view["alarms"]]
-    listed = {member["endpoint"] for member in view["members"]}
-    for answer in view["endpoints"]:
-        told = answer["ok"] or answer["error"] in view["summary"]
-        if not told and (answer["state"] == UNASKABLE or answer["endpoint"] not in listed):
-            what = "cannot be asked" if answer["state"] == UNASKABLE else "does not answer"
-            lines.append(f"  {answer['endpoint']} {what}: {answer['error']}")
-    return lines + [f"  Next: {step}" for step in view["next_steps"]]
+    lines = [view.summary, *table(rows)]
+    lines += [f"  ALARM {alarm.alarm} on member {alarm.member}" for alarm in view.alarms]
+    listed = {member.endpoint for member in view.members}
+    for answer in view.endpoints:
+        told = answer.ok or answer.error in view.summary
+        if not told and (answer.state == UNASKABLE or answer.endpoint not in listed):
+            what = "cannot be asked" if answer.state == UNASKABLE else "does not answer"
+            lines.append(f"  {answer.endpoint} {what}: {answer.error}")
+    return lines + [f"  Next: {step}" for step in view.next_steps]
 
 
-def _state(member: Mapping[str, Any]) -> str:
-    if member["state"] == UNASKABLE:
-        return f"runs, {member['refusal'] or 'does not answer'}"
-    if member["state"] != SERVES:
-        return "unstarted" if member["state"] == UNSTARTED else "DOWN"
-    role = "leader" if member["is_leader"] else "learner" if member["is_learner"] else "follower"
-    return role if member["healthy"] else f"{role}, UNHEALTHY"
+def _state(member: MemberView) -> str:
+    if member.state == UNASKABLE:
+        return f"runs, {member.refusal or 'does not answer'}"
+    if member.state != SERVES:
+        return "unstarted" if member.state == UNSTARTED else "DOWN"
+    role = "leader" if member.is_leader else "learner" if member.is_learner else "follower"
+    return role if member.healthy else f"{role}, UNHEALTHY"

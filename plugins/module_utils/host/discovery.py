@@ -137,7 +137,7 @@ class _Look:
 
     def _told_by(self, data: str) -> Dict[str, Any]:
         """What the database of a stopped member says; a running one's is for the cluster to tell."""
-        return told_by_data(self.host.path(data) if data and not self.process else "")
+        return to_plain(told_by_data(self.host.path(data) if data and not self.process else ""))
 
     def _found(self) -> bool:
         sources = self.sources

@@ -35,16 +35,18 @@ from ..core.trees import (
     retired_name,
     size_of_part,
 )
+from ..core.values import to_plain
 from ..etcd import database
 from ..etcd.cluster import observe
 from ..etcd.commands import Command, Connection, Run, run_checked
+from ..etcd.view import ClusterView
 from ..host import service
 from ..host.holders import demand_vacant, holders
 from ..host.kubernetes import Controllers
 from ..host.settings import edits as settings
 from ..host.tools import keep_tools, kept_tools, tools_from_dict
 from ..snapshot import verify
-from .proof import check_silent, prove
+from .proof import Check, check_silent, prove
 from .proving import Found, Proving, pause
 from .proving import message as said_of
 from .verdict import GIVEN_UP, GIVEN_UP_AFTER_A_FAILURE, INCOMPLETE, PROVEN, WRONG
@@ -175,7 +177,7 @@ class Restore:
     def _check_revision(self, path: str) -> None:
         """The exact revision, before anything is stopped: once clients write, only "at least" can be proven."""
         planned = int(self.plan["of"]["revision"])
-        restored = int(database.describe(path)["revision"])
+        restored = database.describe(path).revision
         if restored != planned:
             raise EtcdError(
                 f"the restored data has revision {restored}, and {planned} was planned.",
@@ -376,7 +378,7 @@ class Restore:
         found = self.proving.seek(deadline, judges=True, hope=hope)
         proven = found.verdict == PROVEN
         if found.verdict == INCOMPLETE and self.plan["member"]["name"] not in found.missing:
-            self.journal.record(steps.PROVEN, checks=found.checks, missing=found.missing)
+            self.journal.record(steps.PROVEN, checks=to_plain(found.checks), missing=found.missing)
             proven = True
         if found.verdict == WRONG and not (settled and self.journal.has(steps.PROVEN)):
             self._stop_what_is_wrong(found, settled)
@@ -387,7 +389,7 @@ class Restore:
     def _stop_what_is_wrong(self, found: Found, settled: bool) -> None:
         """No client is to read it a second longer. That it is stopped is seen to once more by the rollback."""
         if not settled:
-            self.journal.record(steps.WRONG, checks=found.checks)
+            self.journal.record(steps.WRONG, checks=to_plain(found.checks))
         with contextlib.suppress(EtcdError):
             self.service.stop(STOP_TIMEOUT)
 
@@ -398,7 +400,7 @@ class Restore:
         if not self.journal.has(step):
             self.journal.record(step)
 
-    def _check(self, thorough: bool) -> Tuple[Dict[str, Any], List[Dict[str, Any]]]:
+    def _check(self, thorough: bool) -> Tuple[ClusterView, List[Check]]:
         view = observe(self.run, self.tools, self.connection, hash_check=thorough)
         return view, prove(self.plan["of"], view, self.run, self.tools, self.connection, thorough)
 

@@ -12,14 +12,16 @@ written and deleted.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Container, Dict, List, Mapping, Optional, Sequence, Union
 
 from ..core.errors import EtcdError
 from ..core.journal import PROVEN, STOPPING
 from ..core.text import instant, table
-from ..etcd.cluster import Knock, ask, reach
-from ..etcd.commands import Connection, Run, Tools, count_keys, delete, parse_json, put, run_checked
+from ..etcd.asking import Knock, ask, reach
+from ..etcd.commands import Connection, Run, Tools, count_keys, delete, put, run_checked
+from ..etcd.printed import count_of
+from ..etcd.view import ClusterView
 
 # Members that were restored from snapshots of other revisions were compacted at other revisions too.
 NOT_COMPARABLE = "no revision at which all can be compared"
@@ -33,23 +35,35 @@ HASHES, OLD_MEMBERS, KEYS = "equal hash of all members at one revision", "old me
 WRITE = "a write and its deletion"
 _DENIED = ("permission denied", "user name is empty", "invalid auth token", "authentication failed")
 
+Told = Union[bool, int, str, Sequence[str], Mapping[str, str]]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that the proof looks at: what, what was planned, what was found, and whether that will do."""
+
+    what: str
+    expected: Told
+    found: Told
+    ok: bool
+
 
 def prove(
     of: Mapping[str, Any],
-    view: Mapping[str, Any],
+    view: ClusterView,
     run: Run,
     tools: Tools,
     connection: Connection,
     thorough: bool = True,
     knock: Knock = reach,
-) -> List[Dict[str, Any]]:
+) -> List[Check]:
     """Ask the cluster what the view does not say, and judge; see ``judge``."""
     user_keys: Union[int, str] = ""
     alive = _alive(of, run, tools, connection, knock) if thorough else {}
-    if thorough and of.get("user_keys") is not None and view["has_quorum"]:
+    if thorough and of.get("user_keys") is not None and view.has_quorum:
         user_keys = _count(of, run, tools, connection)
     # Last, and into the planned cluster alone: hashes and keys were of a revision before it.
-    is_planned = view["has_quorum"] and view["cluster_ids"] == [of["cluster_id"]]
+    is_planned = view.has_quorum and view.cluster_ids == [of["cluster_id"]]
     written = _write(of, run, tools, connection) if thorough and is_planned else "not tried: no quorum of this cluster"
     return judge(of, view, user_keys, thorough, alive, written)
 
@@ -76,34 +90,33 @@ def _alive(of: Mapping[str, Any], run: Run, tools: Tools, connection: Connection
 
 def judge(
     of: Mapping[str, Any],
-    view: Mapping[str, Any],
+    view: ClusterView,
     user_keys: Union[int, str],
     thorough: bool = True,
     alive: Optional[Mapping[str, str]] = None,
     written: Union[bool, str] = True,
-) -> List[Dict[str, Any]]:
-    """Every check with what it expected and what it found: ``[{"what", "expected", "found", "ok"}]``.
+) -> List[Check]:
+    """Every check with what it expected and what it found.
 
     ``of`` is the plan of the cluster, ``view`` what ``observe`` saw, ``user_keys`` the number of keys at the restored
     revision, or in words why they could not be counted. ``alive`` has the cluster ID of each of ``old_endpoints`` that
     answers. ``written``: whether a key could be written and deleted, or in words why not. Without ``thorough`` neither the
     data nor these are judged.
     """
-    members = {member["id"]: member["name"] for member in view["members"] if member["started"] and member["id"]}
-    without = set(
-        of.get("without") or ()
-    )  # names that the operator has left out of a resumed run: gone, and not awaited
-    healthy = sorted(m["name"] for m in view["members"] if m["healthy"] and m["name"] not in without)
+    members = {member.id: member.name for member in view.members if member.started and member.id}
+    # Names that the operator has left out of a resumed run: gone, and not awaited.
+    without = set(of.get("without") or ())
+    healthy = sorted(m.name for m in view.members if m.healthy and m.name not in without)
     checks = [
-        _check("cluster ID", of["cluster_id"], view["cluster_id"]),
-        _check("member IDs", *(_but(without, named) for named in (of["members"], members))),
-        _check("cluster IDs that answer", [of["cluster_id"]], view["cluster_ids"]),
+        _check("cluster ID", of["cluster_id"], view.cluster_id),
+        _check("member IDs", _but(without, of["members"]), _but(without, members)),
+        _check("cluster IDs that answer", [of["cluster_id"]], view.cluster_ids),
         _check("healthy members", sorted(set(of["members"].values()) - without), healthy),
-        _check("revision at least", of["revision"], view["revision"], int(view["revision"]) >= int(of["revision"])),
+        _check("revision at least", of["revision"], view.revision, view.revision >= int(of["revision"])),
     ]
     if thorough:
-        found = NOT_COMPARABLE if view["hashes_equal"] is None else view["hashes_equal"]
-        checks.append(_check(HASHES, True, found))
+        equal = NOT_COMPARABLE if view.hashes_equal is None else view.hashes_equal
+        checks.append(_check(HASHES, True, equal))
     if thorough and of.get("old_endpoints"):
         # An old URL that leads to the restored cluster, such as a virtual address, is none of the old cluster's.
         old = [f"{url} (cluster {found})" for url, found in sorted((alive or {}).items()) if found != of["cluster_id"]]
@@ -115,11 +128,11 @@ def judge(
     return checks
 
 
-def failures(checks: Sequence[Mapping[str, Any]]) -> List[Mapping[str, Any]]:
+def failures(checks: Sequence[Check]) -> List[Check]:
     """The checks that failed; a proof without any check is a failure too."""
     if not checks:
-        return [{"what": "any answer of the cluster", "expected": "one", "found": "none", "ok": False}]
-    return [check for check in checks if not check["ok"]]
+        return [Check("any answer of the cluster", "one", "none", False)]
+    return [check for check in checks if not check.ok]
 
 
 def closing_table(of: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -> List[str]:
@@ -151,12 +164,11 @@ def _count(of: Mapping[str, Any], run: Run, tools: Tools, connection: Connection
         return "etcdctl is missing"
     command = count_keys(tools.etcdctl, connection, int(of["revision"]))
     try:
-        answer = parse_json(run_checked(run, command), command)
+        return count_of(run_checked(run, command), command)
     except EtcdError as error:
         if "required revision has been compacted" in error.message:
             return COMPACTED
         return NOT_PERMITTED if _is_denied(error) else error.message
-    return int(answer.get("count", 0))
 
 
 def _write(of: Mapping[str, Any], run: Run, tools: Tools, connection: Connection) -> Union[bool, str]:
@@ -182,5 +194,5 @@ def _but(names: Container[str], members: Mapping[str, str]) -> Dict[str, str]:
     return {number: name for number, name in members.items() if name not in names}
 
 
-def _check(what: str, expected: Any, found: Any, passed: Optional[bool] = None) -> Dict[str, Any]:
-    return {"what": what, "expected": expected, "found": found, "ok": expected == found if passed is None else passed}
+def _check(what: str, expected: Told, found: Told, passed: Optional[bool] = None) -> Check:
+    return Check(what, expected, found, expected == found if passed is None else passed)

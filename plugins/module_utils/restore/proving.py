@@ -12,7 +12,9 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Sequence, Tup
 from ..core import journal as steps
 from ..core.journal import Journal
 from ..core.progress import Progress
-from .proof import failures
+from ..core.values import to_plain
+from ..etcd.view import ClusterView
+from .proof import Check, failures
 from .verdict import (
     GIVEN_UP,
     INCOMPLETE,
@@ -30,7 +32,8 @@ from .verdict import (
 # whoever was given other data is to be found before clients have read it for long.
 PATIENCE = 5.0
 
-Checks = List[Dict[str, Any]]
+# A look at the cluster, thoroughly or not: the view, and the checks of it.
+Look = Callable[[bool], Tuple[ClusterView, List[Check]]]
 
 
 class Found(NamedTuple):
@@ -38,7 +41,7 @@ class Found(NamedTuple):
 
     verdict: str
     thorough: bool
-    checks: Checks
+    checks: List[Check]
     missing: List[str]
     errors: Mapping[str, str]
 
@@ -50,14 +53,14 @@ class Found(NamedTuple):
 
 
 class Proving:
-    """``look`` asks the cluster, thoroughly or not, and returns the view and the checks of it."""
+    """The wait for the proof, by a restore's journal and this host's part of its plan."""
 
     def __init__(
         self,
         plan: Mapping[str, Any],
         journal: Journal,
         progress: Progress,
-        look: Callable[[bool], Tuple[Dict[str, Any], Checks]],
+        look: Look,
         is_open: Callable[[str], bool],
     ) -> None:
         self.plan = plan
@@ -93,7 +96,7 @@ class Proving:
         if judges and found.verdict == INCOMPLETE and not found.thorough:
             found = compared.get(tuple(found.missing)) or self._compare()
         if found.verdict == PROVEN:
-            self.journal.record(steps.PROVEN, checks=found.checks)
+            self.journal.record(steps.PROVEN, checks=to_plain(found.checks))
         return found
 
     def _compare(self) -> Found:
@@ -104,12 +107,12 @@ class Proving:
     def _look(self, thorough: bool) -> Found:
         view, checks = self.look(thorough)
         of = self.plan["of"]
-        if view["has_quorum"] and view["cluster_id"] == of["cluster_id"] and not self.journal.has(steps.SERVING):
+        if view.has_quorum and view.cluster_id == of["cluster_id"] and not self.journal.has(steps.SERVING):
             self.journal.record(steps.SERVING)
         if thorough:
             self._disagreed = self._disagreed + 1 if cannot_agree(view, checks) else 0
         absent = missing(of, view)
-        errors = {member["name"]: "; ".join(member["errors"]) for member in view["members"] if member["name"] in absent}
+        errors = {member.name: "; ".join(member.errors) for member in view.members if member.name in absent}
         return Found(classify(of, view, checks, self._disagreed), thorough, checks, absent, errors)
 
 
@@ -118,8 +121,8 @@ def pause(began: float) -> None:
     time.sleep(min(1.0, 0.1 + (time.monotonic() - began) / 10))
 
 
-def words_of(failed: Sequence[Mapping[str, Any]]) -> str:
-    return "; ".join(f"{check['what']}: expected {check['expected']}, found {check['found']}" for check in failed)
+def words_of(failed: Sequence[Check]) -> str:
+    return "; ".join(f"{check.what}: expected {check.expected}, found {check.found}" for check in failed)
 
 
 def message(found: Found, settled: bool) -> Tuple[str, str]:

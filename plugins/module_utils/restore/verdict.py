@@ -15,7 +15,8 @@ import time
 from typing import Any, Callable, Dict, List, Mapping, Sequence
 
 from ..etcd.quorum import quorum_size
-from .proof import HASHES, KEYS, NOT_COMPARABLE, OLD_MEMBERS, failures
+from ..etcd.view import ClusterView
+from .proof import HASHES, KEYS, NOT_COMPARABLE, OLD_MEMBERS, Check, failures
 
 PROVEN, INCOMPLETE, WRONG, NOTHING_SERVES = "proven", "incomplete", "wrong", "nothing serves"
 # A member that is about to serve opens its peer URL before it reads its data. One that has not for so long is not waited
@@ -32,46 +33,42 @@ RESTART = (
 )
 
 
-def classify(
-    of: Mapping[str, Any], view: Mapping[str, Any], checks: Sequence[Mapping[str, Any]], looks: int = 0
-) -> str:
+def classify(of: Mapping[str, Any], view: ClusterView, checks: Sequence[Check], looks: int = 0) -> str:
     """One of the four words above. ``looks``: how often in a row the hashes were ``cannot_agree``."""
     if not failures(checks):
         return PROVEN
     if evidence(of, view, checks, looks):
         return WRONG
-    return INCOMPLETE if view["has_quorum"] and view["cluster_id"] == of["cluster_id"] else NOTHING_SERVES
+    return INCOMPLETE if view.has_quorum and view.cluster_id == of["cluster_id"] else NOTHING_SERVES
 
 
-def evidence(
-    of: Mapping[str, Any], view: Mapping[str, Any], checks: Sequence[Mapping[str, Any]], looks: int = 0
-) -> List[Mapping[str, Any]]:
+def evidence(of: Mapping[str, Any], view: ClusterView, checks: Sequence[Check], looks: int = 0) -> List[Check]:
     """The failed checks that time does not mend: they show another cluster, or other data, than was planned."""
     shows = {
-        "cluster ID": bool(view["cluster_id"]),
-        "cluster IDs that answer": any(found != of["cluster_id"] for found in view["cluster_ids"]),
-        "member IDs": view["members_complete"] and not _are_planned(of, view),
-        "revision at least": view["has_quorum"] and bool(view["revision"]),
-        HASHES: view["hashes_equal"] is False or looks >= LOOKS,
+        "cluster ID": bool(view.cluster_id),
+        "cluster IDs that answer": any(found != of["cluster_id"] for found in view.cluster_ids),
+        "member IDs": view.members_complete and not _are_planned(of, view),
+        "revision at least": view.has_quorum and bool(view.revision),
+        HASHES: view.hashes_equal is False or looks >= LOOKS,
         OLD_MEMBERS: True,
     }
     return [
         check
         for check in failures(checks)
-        if shows.get(check["what"]) or (check["what"] == KEYS and isinstance(check["found"], int))
+        if shows.get(check.what) or (check.what == KEYS and isinstance(check.found, int))
     ]
 
 
-def cannot_agree(view: Mapping[str, Any], checks: Sequence[Mapping[str, Any]]) -> bool:
+def cannot_agree(view: ClusterView, checks: Sequence[Check]) -> bool:
     """Whether every member that serves told a hash, and they are of revisions that cannot be compared."""
-    found = any(check["what"] == HASHES and check["found"] == NOT_COMPARABLE for check in checks)
-    hashed = [member.get("hash") is not None for member in view["members"] if member["healthy"]]
+    found = any(check.what == HASHES and check.found == NOT_COMPARABLE for check in checks)
+    hashed = [member.hash is not None for member in view.members if member.healthy]
     return found and len(hashed) > 1 and all(hashed)
 
 
-def missing(of: Mapping[str, Any], view: Mapping[str, Any]) -> List[str]:
+def missing(of: Mapping[str, Any], view: ClusterView) -> List[str]:
     """The planned members, by name, that are not healthy, and were not left out."""
-    healthy = {member["name"] for member in view["members"] if member["healthy"]}
+    healthy = {member.name for member in view.members if member.healthy}
     return sorted(set(of["members"].values()) - healthy - set(of.get("without") or ()))
 
 
@@ -141,7 +138,7 @@ def urls_by_name(initial_cluster: str) -> Dict[str, str]:
     return {name: url for name, _equals, url in (entry.partition("=") for entry in initial_cluster.split(",")) if url}
 
 
-def _are_planned(of: Mapping[str, Any], view: Mapping[str, Any]) -> bool:
+def _are_planned(of: Mapping[str, Any], view: ClusterView) -> bool:
     """Whether a whole member list has the planned IDs, and no other names where they have one."""
-    listed = {member["id"]: member["name"] for member in view["members"]}
+    listed = {member.id: member.name for member in view.members}
     return set(listed) == set(of["members"]) and all(not name or of["members"][i] == name for i, name in listed.items())

@@ -13,6 +13,7 @@ from typing import Any, Dict, List, Mapping, Optional, cast
 
 from ..core.errors import EtcdError
 from ..core.text import rfc3339
+from ..core.values import to_plain
 from ..etcd.commands import Run
 from ..etcd.database import describe
 from .kubernetes import kubernetes_in
@@ -87,7 +88,7 @@ def entry(
         else:
             with plain(path, run, scratch) as file:
                 verdict = verify(file) if thorough else glance(file)
-                told = {**describe(file), "trailer": trailer(file)} if verdict.ok else {}
+                told = {**to_plain(describe(file)), "trailer": trailer(file)} if verdict.ok else {}
                 told.update(kubernetes_in(file) if verdict.ok and thorough else {})
     except EtcdError as error:
         reason = f"{error.message} {error.next_step}".strip()

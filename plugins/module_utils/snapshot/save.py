@@ -15,6 +15,7 @@ from typing import Any, Dict, Mapping, Optional
 
 from ..core.errors import EtcdError
 from ..core.text import rfc3339
+from ..core.values import to_plain
 from ..etcd.commands import (
     Connection,
     Run,
@@ -136,7 +137,7 @@ def _manifest(
         reason = verdict.reason or "it has no hash at its end."
         raise EtcdError(f"the snapshot of {endpoint} is not whole: {reason}", "save it again; check disk and network.")
     told = describe(draft)
-    revision = max(told["revision"], int(status.get("revision", 0)))
+    revision = max(told.revision, int(status.get("revision", 0)))
     return {
         "schema": SCHEMA,
         "sha256": verdict.sha256,
@@ -148,11 +149,11 @@ def _manifest(
         "cluster_id": source["cluster_id"],
         "member_id": source["member_id"],
         "members": [
-            {key: value for key, value in member.items() if key != "client_urls"} for member in told["members"]
+            {key: value for key, value in to_plain(member).items() if key != "client_urls"} for member in told.members
         ],
         "etcd_version": source["etcd_version"],
-        "cluster_version": told["cluster_version"],
-        "alarms": told["alarms"],
+        "cluster_version": told.cluster_version,
+        "alarms": told.alarms,
         "tool": {"name": "etcdctl", "version": str(etcdctl.version)},
         "source_endpoint": endpoint,
         "taken_at": rfc3339(now),

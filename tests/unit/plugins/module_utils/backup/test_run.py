@@ -15,13 +15,14 @@ from ansible_collections.quorum.etcd.plugins.module_utils.backup.records import 
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.retention import DEFAULT
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.run import LONGEST, Job, back_up, is_current
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.commands import Connection, Tools
+from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.etcd.seen import view_of
 
 NOW = 1795492000.0  # 2026-11-24T03:46:40Z
 
 
 def view(revision=7, index=20, members=("a1", "a2"), complete=True):
     seen = [{"id": one, "is_learner": False, "raft_applied_index": index - n} for n, one in enumerate(members)]
-    return {"revision": revision, "members": seen, "members_complete": complete}
+    return view_of({"revision": revision, "members": seen, "members_complete": complete})
 
 
 def snapshot(revision=7, index=20, members=("a1", "a2"), age=60):

@@ -11,6 +11,7 @@ import itertools
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.turn import in_turn, own_id, turn
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
+from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.etcd.seen import view_of
 
 URLS = {"m1": "http://a:2379", "m2": "http://b:2379", "m3": "http://c:2379"}
 IDS = {"m1": "c1", "m2": "a2", "m3": "b3"}
@@ -30,7 +31,7 @@ def cluster(leader="m1", down=(), sick=(), learners=()):
         for name, url in URLS.items()
     ]
     endpoints = [{"endpoint": url, "member_id": "" if name in down else IDS[name]} for name, url in URLS.items()]
-    return {"members": members, "endpoints": endpoints, "summary": "It is said.", "next_steps": []}
+    return view_of({"members": members, "endpoints": endpoints, "summary": "It is said.", "next_steps": []})
 
 
 def those_whose_turn_it_is(view):
@@ -63,7 +64,7 @@ def test_the_next_takes_over_where_the_first_is_down_or_sick():
 
 
 def test_the_leader_is_spared_as_long_as_there_is_another():
-    assert [member["name"] for member in in_turn(cluster("m2"))] == ["m3", "m1", "m2"]
+    assert [member.name for member in in_turn(cluster("m2"))] == ["m3", "m1", "m2"]
     assert those_whose_turn_it_is(cluster("m2", down=["m1", "m3"])) == ["m2"]
 
 

@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.source import choose_endpoint, sides, source_endpoint
+from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.etcd.seen import view_of
 
 
 def view(*hashes, best=True):
@@ -27,7 +30,8 @@ def view(*hashes, best=True):
     equal = len({value for value in hashes if value}) == 1
     found = {"members": members, "voters": len(members), "alarms": [], "hash_revision": 120, "hashes_equal": equal}
     found.update(summary="No endpoint answers.", next_steps=[])
-    return {**found, "best_endpoint": choose_endpoint(found)}
+    seen = view_of(found)
+    return replace(seen, best_endpoint=choose_endpoint(seen))
 
 
 def test_equal_members_are_all_to_be_chosen_from():
@@ -50,15 +54,15 @@ def test_no_backup_of_members_that_differ_unless_it_is_accepted_and_then_of_the_
 @pytest.mark.parametrize("hashes", [(7, 8, 9), (7, 8, None), (7, 8), (7, 7, 8, 8)])
 def test_without_a_majority_nobody_knows_whose_data_is_right(hashes):
     differ = view(*hashes)
-    assert sides(differ).majority == [] and differ["best_endpoint"] == ""
+    assert sides(differ).majority == [] and differ.best_endpoint == ""
     with pytest.raises(EtcdError, match="the same on more than half of them"):
         source_endpoint(differ, accept_divergence=True)
 
 
 def test_where_nobody_can_be_asked_the_next_step_is_what_helps():
-    silent = {**view(None, None, None), "hashes_equal": None, "best_endpoint": ""}
+    silent = replace(view(None, None, None), hashes_equal=None, best_endpoint="")
     with pytest.raises(EtcdError, match="no snapshot can be saved: No endpoint answers"):
         source_endpoint(silent)
     with pytest.raises(EtcdError) as raised:
-        source_endpoint({**silent, "next_steps": ["correct etcd_auth_user and etcd_auth_password."]})
+        source_endpoint(replace(silent, next_steps=["correct etcd_auth_user and etcd_auth_password."]))
     assert raised.value.next_step == "correct etcd_auth_user and etcd_auth_password."

@@ -13,6 +13,7 @@ import os
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -20,13 +21,16 @@ from ansible_collections.quorum.etcd.plugins.module_utils.core import journal as
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
 from ansible_collections.quorum.etcd.plugins.module_utils.core.journal import Journal, summary
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.commands import Connection, Result
+from ansible_collections.quorum.etcd.plugins.module_utils.etcd.database import Database
 from ansible_collections.quorum.etcd.plugins.module_utils.host import holders as _holders
 from ansible_collections.quorum.etcd.plugins.module_utils.host import kubernetes
 from ansible_collections.quorum.etcd.plugins.module_utils.restore import phases as restore_phases
 from ansible_collections.quorum.etcd.plugins.module_utils.restore.phases import Closing, Restore
+from ansible_collections.quorum.etcd.plugins.module_utils.restore.proof import Check
+from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.etcd.seen import view_of
 
 CONFIG = "# mine\nETCD_INITIAL_CLUSTER_STATE=existing\nETCD_INITIAL_CLUSTER_TOKEN=old\nETCD_INITIAL_CLUSTER=m1=http://127.0.0.1:1\n"
-GOOD, BAD = {"what": "a", "ok": True}, {"what": "a", "ok": False, "expected": 1, "found": 2}
+GOOD, BAD = Check("a", 1, 1, True), Check("a", 1, 2, False)
 OF = {
     "cluster": "etcd",
     "revision": 1000,
@@ -55,7 +59,7 @@ def view(*healthy, **changes):
         "revision": 1003,
         "members": members,
     }
-    return {**seen, "members_complete": True, "hashes_equal": None, **changes}
+    return view_of({**seen, "members_complete": True, "hashes_equal": None, **changes})
 
 
 DOWN = view(cluster_id="", cluster_ids=[])
@@ -119,7 +123,9 @@ class Host:
         monkeypatch.setattr(restore_phases.service, "manager", lambda _member, _run: self.service)
         monkeypatch.setattr(restore_phases.verify, "verify", self.verify)
         self.restored_revision = 1000
-        monkeypatch.setattr(restore_phases.database, "describe", lambda _path: {"revision": self.restored_revision})
+        monkeypatch.setattr(
+            restore_phases.database, "describe", lambda _path: Database(revision=self.restored_revision)
+        )
 
     def verify(self, path):
         self.reads.append(path)
@@ -301,7 +307,7 @@ def test_a_stop_that_sees_the_member_serve_goes_on_to_the_proof_and_leaves_what_
     host.service.ascents, host.service.says = iter(["starting"]), "serving"
     restore = host.restore()
     restore.stage()
-    monkeypatch.setattr(restore.proving, "look", lambda thorough: (DOWN, [{**BAD, "ok": holds}]))
+    monkeypatch.setattr(restore.proving, "look", lambda thorough: (DOWN, [replace(BAD, ok=holds)]))
     assert restore.stop()
     assert restore.journal.steps()[-2:] == (["serving", "proven"] if holds else ["started", "serving"])
 
@@ -342,7 +348,7 @@ def test_a_member_that_did_not_stay_up_is_started_once_more(host, monkeypatch, s
 
 
 def check(what, expected, found):
-    return {"what": what, "expected": expected, "found": found, "ok": expected == found}
+    return Check(what, expected, found, expected == found)
 
 
 LATE = check("healthy members", ["m1", "m2", "m3"], ["m1", "m3"])

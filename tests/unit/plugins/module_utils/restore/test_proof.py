@@ -21,6 +21,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils.restore.proof import (
     judge,
     prove,
 )
+from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.etcd.seen import view_of
 
 PLANNED = {
     "cluster_id": "c1",
@@ -44,7 +45,7 @@ SEEN = {
 
 
 def test_a_cluster_as_planned_is_proven():
-    assert failures(judge(PLANNED, SEEN, 7)) == []
+    assert failures(judge(PLANNED, view_of(SEEN), 7)) == []
 
 
 FAULTS = {
@@ -67,21 +68,23 @@ FAULTS = {
 def test_each_fault_is_caught(fault):
     seen = copy.deepcopy(SEEN)
     FAULTS[fault](seen)
-    assert failures(judge(PLANNED, seen, 7))
+    assert failures(judge(PLANNED, view_of(seen), 7))
 
 
 def test_a_wrong_number_of_keys_is_caught_and_an_unknown_one_is_not_judged():
-    assert failures(judge(PLANNED, SEEN, 6))
-    assert failures(judge(PLANNED, SEEN, "etcdctl get failed"))
-    assert failures(judge({**PLANNED, "user_keys": None}, SEEN, "")) == []
+    assert failures(judge(PLANNED, view_of(SEEN), 6))
+    assert failures(judge(PLANNED, view_of(SEEN), "etcdctl get failed"))
+    assert failures(judge({**PLANNED, "user_keys": None}, view_of(SEEN), "")) == []
 
 
 def test_an_old_member_that_still_answers_somewhere_else_is_caught():
     of = {**PLANNED, "old_endpoints": ["http://10.0.0.3:2379"]}
-    assert failures(judge(of, SEEN, 7, alive={})) == []
-    assert failures(judge(of, SEEN, 7, alive={"http://10.0.0.3:2379": "c1"})) == [], "it leads to the restored cluster"
-    caught = failures(judge(of, SEEN, 7, alive={"http://10.0.0.3:2379": "c0"}))
-    assert [check["found"] for check in caught] == [["http://10.0.0.3:2379 (cluster c0)"]]
+    assert failures(judge(of, view_of(SEEN), 7, alive={})) == []
+    assert failures(judge(of, view_of(SEEN), 7, alive={"http://10.0.0.3:2379": "c1"})) == [], (
+        "it leads to the restored cluster"
+    )
+    caught = failures(judge(of, view_of(SEEN), 7, alive={"http://10.0.0.3:2379": "c0"}))
+    assert [check.found for check in caught] == [["http://10.0.0.3:2379 (cluster c0)"]]
 
 
 def test_old_members_are_asked_at_their_old_urls():
@@ -98,12 +101,12 @@ def test_old_members_are_asked_at_their_old_urls():
 
     tools = Tools(etcdctl=Tool("/usr/bin/etcdctl", Version(3, 6, 16)))
     to = Connection(endpoints=["http://127.0.0.1:2379"])
-    checks = prove(of, SEEN, run, tools, to, knock=knock)
-    assert [check["what"] for check in failures(checks)] == ["old members that answer"]
+    checks = prove(of, view_of(SEEN), run, tools, to, knock=knock)
+    assert [check.what for check in failures(checks)] == ["old members that answer"]
     old = [argv for argv in asked if "--endpoints=http://10.0.0.3:2379" in argv]
     assert len(old) == 1 and not any("put" in argv or "del" in argv for argv in old)
     made = len(asked)
-    assert prove(of, SEEN, run, tools, to, thorough=False, knock=knock) and len(asked) == made
+    assert prove(of, view_of(SEEN), run, tools, to, thorough=False, knock=knock) and len(asked) == made
 
 
 @pytest.mark.parametrize("cluster, refused", [(0xC0, True), (0xC1, False), (0xCB, False)])
@@ -123,8 +126,8 @@ def test_old_members_that_this_restore_does_not_stop_are_found_before_it_stops_a
 
 def test_a_member_that_was_left_out_of_the_completion_is_not_asked_for():
     seen = {**SEEN, "members": SEEN["members"][:1]}
-    assert failures(judge(PLANNED, seen, 7))
-    assert failures(judge({**PLANNED, "without": ["m2"]}, seen, 7)) == []
+    assert failures(judge(PLANNED, view_of(seen), 7))
+    assert failures(judge({**PLANNED, "without": ["m2"]}, view_of(seen), 7)) == []
 
 
 def test_no_checks_are_no_proof():
@@ -148,10 +151,10 @@ def test_keys_are_counted_at_the_restored_revision(answer, found):
         return answer
 
     tools = Tools(etcdctl=Tool("/usr/bin/etcdctl", Version(3, 6, 16)))
-    checks = prove(PLANNED, SEEN, run, tools, Connection(endpoints=["http://127.0.0.1:2379"]))
-    keys = next(check for check in checks if check["what"] == "keys")
-    assert keys["found"] == found
-    assert keys["ok"] is (found != 0), "what only could not be counted is not judged"
+    checks = prove(PLANNED, view_of(SEEN), run, tools, Connection(endpoints=["http://127.0.0.1:2379"]))
+    keys = next(check for check in checks if check.what == "keys")
+    assert keys.found == found
+    assert keys.ok is (found != 0), "what only could not be counted is not judged"
     assert "--rev=1000" in asked[0]
 
 
@@ -165,14 +168,14 @@ def written(answers, of=None, seen=None):
         return answers.get(word, Result(0, '{"header":{},"count":7}', ""))
 
     tools = Tools(etcdctl=Tool("/usr/bin/etcdctl", Version(3, 6, 16)))
-    checks = prove(of or PLANNED, seen or SEEN, run, tools, Connection(endpoints=["http://127.0.0.1:2379"]))
-    assert checks[-1]["what"] == WRITE
+    checks = prove(of or PLANNED, view_of(seen or SEEN), run, tools, Connection(endpoints=["http://127.0.0.1:2379"]))
+    assert checks[-1].what == WRITE
     return checks[-1], asked
 
 
 def test_the_proof_ends_with_a_write_and_its_deletion():
     check, asked = written({})
-    assert check["ok"] and check["found"] is True
+    assert check.ok and check.found is True
     key = "quorum.etcd/proof/20261124T030000Z-c1"
     assert [words[0] for words in asked] == ["get", "put", "del"] and asked[1][1] == key and asked[2] == ["del", key]
 
@@ -194,12 +197,12 @@ NO_USER = Result(1, "", "Error: etcdserver: user name is empty")
 )
 def test_why_nothing_could_be_written_is_said_and_what_was_announced_is_not_judged(answers, alarms, found, ok):
     check, asked = written(answers, {**PLANNED, "snapshot": {"alarms": alarms}})
-    assert found in check["found"] and check["ok"] is ok
+    assert found in check.found and check.ok is ok
     assert ("del" in {words[0] for words in asked}) is ("put" not in answers)
 
 
 @pytest.mark.parametrize("fault", [{"cluster_ids": ["c0", "c1"]}, {"has_quorum": False}])
 def test_nothing_is_written_into_what_may_be_another_cluster(fault):
     check, asked = written({}, seen={**SEEN, **fault})
-    assert not check["ok"] and "not tried" in check["found"]
+    assert not check.ok and "not tried" in check.found
     assert {"put", "del"}.isdisjoint(words[0] for words in asked)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.restore import verdict
@@ -20,6 +21,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils.restore.verdict import
     together,
     urls_by_name,
 )
+from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.etcd.seen import view_of
 
 OF = {
     "cluster": "etcd",
@@ -46,7 +48,8 @@ def found(change=lambda seen: None, keys=7, alive=None, looks=0, of=None):
     of = of or OF
     seen = copy.deepcopy(SEEN)
     change(seen)
-    return classify(of, seen, judge(of, seen, keys, True, alive), looks)
+    view = view_of(seen)
+    return classify(of, view, judge(of, view, keys, True, alive), looks)
 
 
 def down(seen, *numbers):
@@ -109,10 +112,9 @@ def test_an_old_member_that_answers_is_wrong():
 
 
 def test_hashes_that_can_never_be_compared_are_wrong_and_a_compaction_in_between_is_not():
-    never = {**SEEN, "hashes_equal": None}
+    never = view_of({**SEEN, "hashes_equal": None})
     assert cannot_agree(never, judge(OF, never, 7))
-    silent = copy.deepcopy(never)
-    silent["members"][0]["hash"] = None
+    silent = replace(never, members=[replace(never.members[0], hash=None), *never.members[1:]])
     assert not cannot_agree(silent, judge(OF, silent, 7)), "a member that told no hash in time says nothing"
     assert found(lambda seen: seen.update(hashes_equal=None), looks=2) == INCOMPLETE
     assert found(lambda seen: seen.update(hashes_equal=None), looks=3) == WRONG

@@ -117,13 +117,13 @@ TOLD = {
 def test_it_is_described_without_any_tool(real):
     told = database.describe(str(real))
     fields = ("revision", "compact_revision", "consistent_index", "term", "cluster_version", "storage_version")
-    names = [member["name"] for member in told["members"]]
-    assert (*(told[field] for field in fields), names, told["removed_members"]) == TOLD[real.stem]
+    names = [member.name for member in told.members]
+    assert (*(getattr(told, field) for field in fields), names, told.removed_members) == TOLD[real.stem]
 
 
 def test_a_learner_is_told_from_a_voter(tmp_path):
     (tmp_path / "s.db").write_bytes(content("3.5"))
-    assert database.describe(str(tmp_path / "s.db"))["members"][0] == {
+    assert to_plain(database.describe(str(tmp_path / "s.db")).members[0]) == {
         "id": "3518ee9e00799e50",
         "name": "lrn",
         "peer_urls": ["http://127.0.0.1:28413"],
@@ -635,12 +635,12 @@ def test_manifests_record_revisions_also_of_snapshots_that_are_damaged_or_gone(t
 
 def test_the_database_of_a_stopped_member_tells_its_revision(tmp_path):
     (tmp_path / "member" / "snap").mkdir(parents=True)
-    assert database.told_by_data(str(tmp_path)) == database.told_by_data("") == {"revision": 0, "member_ids": []}
+    assert database.told_by_data(str(tmp_path)) == database.told_by_data("") == database.Told(revision=0, member_ids=())
     file = tmp_path / "member" / "snap" / "db"
     file.write_bytes(content()[:-32])
     told, described = database.told_by_data(str(tmp_path)), database.describe(str(file))
-    assert told["revision"] == described["revision"] > 0
-    assert told["member_ids"] == [member["id"] for member in described["members"]] != []
+    assert told.revision == described.revision > 0
+    assert told.member_ids == [member.id for member in described.members] != []
 
 
 class Swapping(Etcd):
