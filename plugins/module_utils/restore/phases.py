@@ -212,7 +212,7 @@ class Restore:
                 )
             return
         if not earlier.has(steps.ROLLED_BACK):
-            for swap in earlier.plan()["swaps"]:
+            for swap in (earlier.plan() or {}).get("swaps") or ():
                 shutil.rmtree(swap["staged"], ignore_errors=True)
             earlier.record(steps.ROLLED_BACK, reason="never used")
 
@@ -508,7 +508,8 @@ class Restore:
 
     def _restore_configuration(self) -> None:
         """The files as they were; a later entry of the journal for the same file is a copy of what was edited already."""
-        edits, kept = self._edits(), {}
+        edits = self._edits()
+        kept: Dict[int, str] = {}
         for entry in self.journal.entries():
             if entry["step"] == "kept":
                 kept.setdefault(entry["edit"], entry["copy"])
