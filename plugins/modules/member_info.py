@@ -248,7 +248,7 @@ def work(module: AnsibleModule) -> Dict[str, Any]:
         "changed": False,
         "member": member,
         "view": to_plain(_view(module.params, member, run)) if module.params["ask_cluster"] else None,
-        "snapshots": look(module.params["snapshots"], run) if module.params["snapshots"] else [],
+        "snapshots": to_plain(look(module.params["snapshots"], run)) if module.params["snapshots"] else [],
         "recorded": recorded_revisions(module.params["backups"]) if module.params["backups"] else {},
     }
 

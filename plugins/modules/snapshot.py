@@ -154,7 +154,6 @@ manifest:
     taken_at: "2026-11-24T03:45:57Z"
 """
 
-import os
 import time
 from typing import Any
 
@@ -163,6 +162,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils.backup.lock import loc
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.prune import Counted, damaged, names, prune
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.retention import REMOVE, policy_of
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.run import take
+from ansible_collections.quorum.etcd.plugins.module_utils.core.values import to_plain
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.cluster import observe
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.source import source_endpoint
 from ansible_collections.quorum.etcd.plugins.module_utils.glue import CONNECTION_OPTIONS, answer, connection, runner
@@ -186,14 +186,21 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     scratch.make_folder(given["dest"])
     with locked(given["dest"], PATIENCE):
         now = time.time()
-        manifest = take(run, tools, to, view, endpoint, given["dest"], given["cluster"], now, given["name"])
-        path = os.path.join(given["dest"], manifest["file"])
-        decisions = (
-            prune(given["dest"], Counted(given["cluster"], manifest["cluster_id"], keep), now, path) if keep else []
-        )
-    found = [found.in_words for found in concerns(manifest["alarms"], manifest["size"], given["settings"])]
-    told = {"path": path, "endpoint": endpoint, "size": manifest["size"], "concerns": found, "manifest": manifest}
+        saved = take(run, tools, to, view, endpoint, given["dest"], given["cluster"], now, given["name"])
+        counted = Counted(given["cluster"], saved.cluster_id, keep) if keep else None
+        decisions = prune(given["dest"], counted, now, saved.path) if counted else []
+    found = [found.in_words for found in concerns(saved.alarms, saved.size, _values(given["settings"]))]
+    told = {"path": saved.path, "endpoint": endpoint, "size": saved.size, "concerns": found}
+    told["manifest"] = to_plain(saved.manifest)
     return {"changed": True, **told, "removed": list(names(decisions, REMOVE)), "damaged": list(damaged(decisions))}
+
+
+def _values(settings: dict[str, dict[str, Any]]) -> dict[str, dict[str, str]]:
+    """By host, the values of its settings by name."""
+    return {
+        host: {name: str((setting or {}).get("value") or "") for name, setting in own.items()}
+        for host, own in settings.items()
+    }
 
 
 def main() -> None:

@@ -220,6 +220,7 @@ import os
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.quorum.etcd.plugins.module_utils.core.values import to_plain
 from ansible_collections.quorum.etcd.plugins.module_utils.glue import answer, runner
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.catalogue import (
     ALL,
@@ -241,8 +242,13 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         depth = (ALL if module.params["all"] else NEWEST) if verify else NONE
         found, reason = catalogue(path, depth, run=run), folder_problem(path)
     newest = newest_good(found)
-    text = backups_in_words(found, newest, path)
-    return {"changed": False, "snapshots": found, "newest": newest, "text": text, "reason": reason}
+    return {
+        "changed": False,
+        "snapshots": to_plain(found),
+        "newest": to_plain(newest),
+        "text": backups_in_words(found, newest, path),
+        "reason": reason,
+    }
 
 
 def main() -> None:

@@ -7,16 +7,15 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from typing import Any, List, Mapping, Sequence, Tuple
+from dataclasses import dataclass, replace
+from typing import List, Sequence, Tuple
 
 from ..core.errors import EtcdError
 from ..core.trees import sync_folder
 from ..snapshot.catalogue import NONE, catalogue, entry
+from ..snapshot.entry import Snapshot
 from ..snapshot.manifest import manifest_path
 from .retention import LEAVE, REMOVE, Decision, Policy, decide, newest_first
-
-Entry = Mapping[str, Any]  # what ``snapshot.catalogue.entry`` returns
 
 
 @dataclass(frozen=True)
@@ -28,20 +27,20 @@ class Counted:
     keep: Policy
 
 
-def look(folder: str, counted: Counted, now: float, verified: str = "") -> List[Entry]:
+def look(folder: str, counted: Counted, now: float, verified: str = "") -> List[Snapshot]:
     """The folder's snapshots, with the newest good one of the cluster read to its end. ``verified``: the path of one that was.
 
     The others are glanced at: nothing of them counts but their names and manifests.
     """
-    entries: List[Entry] = list(catalogue(folder, NONE, now))
+    entries = catalogue(folder, NONE, now)
     if verified:
-        return [{**found, "verified": True} if found["path"] == verified else found for found in entries]
+        return [replace(found, verified=True) if found.path == verified else found for found in entries]
     read = {}
     for found in newest_first(entries, counted.cluster, counted.cluster_id):
-        read[found["path"]] = one = entry(found["path"], True, now)
-        if one["ok"] and one["verified"]:
+        read[found.path] = one = entry(found.path, True, now)
+        if one.ok and one.verified:
             break
-    return [read.get(found["path"], found) for found in entries]
+    return [read.get(found.path, found) for found in entries]
 
 
 def prune(folder: str, counted: Counted, now: float, verified: str = "", pretend: bool = False) -> List[Decision]:
@@ -50,7 +49,7 @@ def prune(folder: str, counted: Counted, now: float, verified: str = "", pretend
     EtcdError where one cannot be removed; the others are removed all the same.
     """
     decisions = decide(look(folder, counted, now, verified), counted.keep, counted.cluster, counted.cluster_id, now)
-    doomed = [one.entry["path"] for one in decisions if one.verdict == REMOVE]
+    doomed = [one.entry.path for one in decisions if one.verdict == REMOVE]
     failed = [] if pretend else _remove(doomed[::-1])
     if failed:
         raise EtcdError(
@@ -60,12 +59,12 @@ def prune(folder: str, counted: Counted, now: float, verified: str = "", pretend
 
 
 def names(decisions: Sequence[Decision], verdict: str) -> Tuple[str, ...]:
-    return tuple(one.entry["name"] for one in decisions if one.verdict == verdict)
+    return tuple(one.entry.name for one in decisions if one.verdict == verdict)
 
 
 def damaged(decisions: Sequence[Decision]) -> Tuple[str, ...]:
     """What is told and left: nobody knows what can still be had from it."""
-    return tuple(one.entry["reason"] for one in decisions if one.verdict == LEAVE and not one.entry["ok"])
+    return tuple(one.entry.reason for one in decisions if one.verdict == LEAVE and not one.entry.ok)
 
 
 def _remove(paths: Sequence[str]) -> List[str]:

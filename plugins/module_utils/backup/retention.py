@@ -19,11 +19,10 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set
 
 from ..core.errors import EtcdError
 from ..core.values import from_plain
+from ..snapshot.entry import Snapshot
 from ..snapshot.order import Lineage
 from ..snapshot.save import default_name
 from ..snapshot.verify import SNAPSHOT
-
-Entry = Mapping[str, Any]  # what ``snapshot.catalogue.entry`` returns
 
 KEEP, REMOVE, LEAVE = "keep", "remove", "leave"
 _DAY = 86400.0
@@ -56,7 +55,7 @@ _RULES = tuple(field.name for field in fields(Policy) if field.name != "everythi
 class Decision(NamedTuple):
     """What becomes of a snapshot: ``keep``, ``remove`` or ``leave``, and why in words."""
 
-    entry: Entry
+    entry: Snapshot
     verdict: str
     why: str
 
@@ -84,18 +83,18 @@ def _number(given: Any) -> Optional[int]:
     return given if isinstance(given, int) and not isinstance(given, bool) and given >= 0 else None
 
 
-def decide(entries: Sequence[Entry], policy: Policy, cluster: str, cluster_id: str, now: float) -> List[Decision]:
+def decide(entries: Sequence[Snapshot], policy: Policy, cluster: str, cluster_id: str, now: float) -> List[Decision]:
     """What becomes of each snapshot of a folder, in the order that they were given.
 
     ``cluster`` is the cluster's name, ``cluster_id`` the ID that it has now. ``now`` is in seconds since the epoch. Where no
     snapshot of the cluster is known to be verified, none is removed.
     """
-    left = {entry["path"]: why_left(entry, cluster, cluster_id) for entry in entries}
-    own = [entry for entry in entries if not left[entry["path"]]]
+    left = {entry.path: why_left(entry, cluster, cluster_id) for entry in entries}
+    own = [entry for entry in entries if not left[entry.path]]
     reasons = _reasons(own, policy, now)
     decisions = []
     for entry in entries:
-        path = entry["path"]
+        path = entry.path
         if left[path]:
             decisions.append(Decision(entry, LEAVE, left[path]))
         elif reasons[path]:
@@ -105,38 +104,37 @@ def decide(entries: Sequence[Entry], policy: Policy, cluster: str, cluster_id: s
     return decisions
 
 
-def why_left(entry: Entry, cluster: str, cluster_id: str) -> str:
+def why_left(entry: Snapshot, cluster: str, cluster_id: str) -> str:
     """Why a snapshot is neither counted nor ever removed, in words; empty for one of this cluster that was saved by itself."""
-    manifest = entry["manifest"]
-    if not entry["ok"]:
-        return f"not usable: {entry['reason']}"
+    manifest = entry.manifest
+    if not entry.ok:
+        return f"not usable: {entry.reason}"
     if not manifest or not is_own(entry):
         return "not saved by this software under a name of its own"
-    if manifest.get("cluster") != cluster:
-        return f"of another cluster, {manifest.get('cluster')}"
-    if manifest.get("cluster_id") != cluster_id:
-        return f"of another etcd cluster, {manifest.get('cluster_id')}, perhaps of this one before a restore"
+    if manifest.cluster != cluster:
+        return f"of another cluster, {manifest.cluster}"
+    if manifest.cluster_id != cluster_id:
+        return f"of another etcd cluster, {manifest.cluster_id}, perhaps of this one before a restore"
     return ""
 
 
-def is_own(entry: Entry) -> bool:
+def is_own(entry: Snapshot) -> bool:
     """Whether this software has saved the snapshot and named it by itself, and it still lies there as it did then."""
-    manifest = entry["manifest"] or {}
-    if entry["kind"] != SNAPSHOT or entry["compression"] or not manifest.get("taken_at"):
+    manifest = entry.manifest
+    if entry.kind != SNAPSHOT or entry.compression or not (manifest and manifest.taken_at):
         return False
-    taken, revision = _epoch(manifest["taken_at"]), int(manifest.get("revision") or 0)
-    own_name = default_name(str(manifest.get("cluster") or ""), taken, revision)
-    folder = os.path.realpath(os.path.dirname(entry["path"]))
-    return entry["name"] == own_name and entry["real_path"] == os.path.join(folder, own_name)  # and no link
+    own_name = default_name(manifest.cluster or "", _epoch(manifest.taken_at), manifest.revision or 0)
+    folder = os.path.realpath(os.path.dirname(entry.path))
+    return entry.name == own_name and entry.real_path == os.path.join(folder, own_name)  # and no link
 
 
-def newest_first(entries: Sequence[Entry], cluster: str, cluster_id: str) -> List[Entry]:
+def newest_first(entries: Sequence[Snapshot], cluster: str, cluster_id: str) -> List[Snapshot]:
     """Of a folder's snapshots those that are counted for the cluster."""
     own = [entry for entry in entries if not why_left(entry, cluster, cluster_id)]
     return Lineage(entries=list(own)).newest_first()
 
 
-def _reasons(own: Sequence[Entry], policy: Policy, now: float) -> Dict[str, List[str]]:
+def _reasons(own: Sequence[Snapshot], policy: Policy, now: float) -> Dict[str, List[str]]:
     """By path of a cluster's own snapshots, every reason to keep it.
 
     The last ones are counted by the revision and by the time. Where the two do not agree, since a clock was set or old data
@@ -144,13 +142,13 @@ def _reasons(own: Sequence[Entry], policy: Policy, now: float) -> Dict[str, List
     """
     by_revision = Lineage(entries=list(own)).newest_first()
     by_time = sorted(by_revision, key=_taken, reverse=True)
-    found: Dict[str, List[str]] = {entry["path"]: [] for entry in own}
+    found: Dict[str, List[str]] = {entry.path: [] for entry in own}
 
-    def keep(entry: Entry, why: str) -> None:
-        if why not in found[entry["path"]]:
-            found[entry["path"]].append(why)
+    def keep(entry: Snapshot, why: str) -> None:
+        if why not in found[entry.path]:
+            found[entry.path].append(why)
 
-    verified = [entry for entry in own if entry["verified"]]
+    verified = [entry for entry in own if entry.verified]
     for entry in own:
         if policy.everything:
             keep(entry, "everything is kept")
@@ -159,7 +157,7 @@ def _reasons(own: Sequence[Entry], policy: Policy, now: float) -> Dict[str, List
         if policy.days and now - _taken(entry) <= policy.days * _DAY:
             keep(entry, f"not older than {policy.days} days")
     for order in (by_revision, by_time):
-        for entry in [entry for entry in order if entry["verified"]][:1]:
+        for entry in [entry for entry in order if entry.verified][:1]:
             keep(entry, "the newest verified one")
         for entry in order[: policy.last]:
             keep(entry, f"one of the last {policy.last}")
@@ -174,8 +172,8 @@ def _reasons(own: Sequence[Entry], policy: Policy, now: float) -> Dict[str, List
     return found
 
 
-def _taken(entry: Entry) -> float:
-    return _epoch(entry["taken_at"])
+def _taken(entry: Snapshot) -> float:
+    return _epoch(entry.taken_at)
 
 
 def _epoch(moment: str) -> float:

@@ -6,11 +6,10 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import time
 from dataclasses import dataclass, replace
-from typing import Any, Callable, Dict, Mapping, Optional, Tuple
+from typing import Callable, Optional, Tuple
 
 from ..core.errors import EtcdError
 from ..core.text import rfc3339
@@ -19,7 +18,8 @@ from ..etcd.commands import Connection, Run, Tools
 from ..etcd.source import source_endpoint
 from ..etcd.view import ClusterView
 from ..snapshot.catalogue import NONE, catalogue, entry
-from ..snapshot.save import save
+from ..snapshot.entry import Snapshot
+from ..snapshot.save import Saved, save
 from ..snapshot.scratch import make_folder
 from ..snapshot.usable import concerns
 from .lock import Busy, Holder, locked
@@ -27,8 +27,6 @@ from .prune import Counted, damaged, names, prune
 from .records import FAILED, NOT_ITS_TURN, SAVED, UNCHANGED, Attempt, record
 from .retention import REMOVE, Policy, newest_first
 from .turn import own_id, turn
-
-Entry = Mapping[str, Any]  # what ``snapshot.catalogue.entry`` returns
 
 # Users, roles and leases have no revision. Where something besides keys may have changed, a snapshot this old is made anew.
 LONGEST = 86400  # seconds
@@ -58,10 +56,10 @@ def take(
     cluster: str,
     now: float,
     name: str = "",
-) -> Dict[str, Any]:
-    """Save a snapshot of a member of the cluster that was seen as ``view``, and return its manifest; see ``snapshot.save``."""
+) -> Saved:
+    """Save a snapshot of a member of the cluster that was seen as ``view``; see ``snapshot.save``."""
     hashed = next((member.hash for member in view.members if member.endpoint == endpoint), None)
-    extra: Dict[str, Any] = {"cluster": cluster, "source_host": socket.gethostname()}
+    extra: Dict[str, object] = {"cluster": cluster, "source_host": socket.gethostname()}
     # A hash is the source's own: it is worth keeping only where it is known at which revision it was made.
     if hashed is not None and view.hash_revision:
         extra.update(hashkv=hashed, hashkv_revision=view.hash_revision)
@@ -115,48 +113,48 @@ def _made(
     now = clock()
     newest = None if force else _newest_if_current(job, view, now)
     if newest:
-        told = {"path": newest["path"], "size": newest["size"], "sha256": newest["sha256"]}
-        return replace(seen, result=UNCHANGED, cause=f"nothing was written since {newest['name']}", **told)
+        cause = f"nothing was written since {newest.name}"
+        return replace(seen, result=UNCHANGED, cause=cause, path=newest.path, size=newest.size, sha256=newest.sha256)
     view = observe(run, tools, to)
     endpoint = source_endpoint(view, _own_endpoint(view, job.here), job.accept_divergence)
-    manifest = take(run, tools, to, view, endpoint, job.folder, job.cluster, now)
+    saved = take(run, tools, to, view, endpoint, job.folder, job.cluster, now)
     return replace(
         seen,
         result=SAVED,
         cause="",
-        cluster_id=manifest["cluster_id"],
-        revision=manifest["revision"],
-        path=os.path.join(job.folder, manifest["file"]),
-        size=manifest["size"],
-        sha256=manifest["sha256"],
+        cluster_id=saved.cluster_id,
+        revision=saved.revision,
+        path=saved.path,
+        size=saved.size,
+        sha256=saved.sha256,
         endpoint=endpoint,
-        concerns=tuple(found.in_words for found in concerns(manifest["alarms"], manifest["size"], {})),
+        concerns=tuple(found.in_words for found in concerns(saved.alarms, saved.size, {})),
     )
 
 
-def _newest_if_current(job: Job, view: ClusterView, now: float) -> Optional[Entry]:
+def _newest_if_current(job: Job, view: ClusterView, now: float) -> Optional[Snapshot]:
     """The newest snapshot, read to its end, where it holds all that the cluster has; None where a new one is due."""
     for newest in newest_first(catalogue(job.folder, NONE, now), job.cluster, view.cluster_id)[:1]:
         if is_current(newest, view):
-            read = entry(newest["path"], True, now)
-            return read if read["ok"] and read["verified"] else None
+            read = entry(newest.path, True, now)
+            return read if read.ok and read.verified else None
     return None
 
 
-def is_current(newest: Entry, view: ClusterView) -> bool:
+def is_current(newest: Snapshot, view: ClusterView) -> bool:
     """Whether nothing was written since a snapshot of this cluster was taken, as far as the cluster's numbers tell.
 
     Each write of a key raises the revision by one. Other changes raise only raft's index, as does a login: with that alone, a
     snapshot stays current for a day. A revision that went back is a change too: somebody has put old data back.
     """
-    if newest["revision"] != view.revision:
+    if newest.revision != view.revision:
         return False
     members = {(member.id, member.is_learner) for member in view.members}
     # Without a list, as etcd 3.5 gives none without a quorum, only those are known that answer; and nothing is written then.
-    if view.members_complete and members != {(one["id"], one["is_learner"]) for one in newest["members"]}:
+    if view.members_complete and members != {(one.id, one.is_learner) for one in newest.members}:
         return False
     index = max([member.raft_applied_index for member in view.members], default=0)
-    return newest["consistent_index"] == index or newest["age"] < LONGEST
+    return newest.consistent_index == index or newest.age < LONGEST
 
 
 def _own_endpoint(view: ClusterView, here: Tuple[str, ...]) -> str:

@@ -9,7 +9,8 @@ on a host, JSON. What comes in by a door was written by somebody else, and is he
 
 A field of the type ``str`` is a word: one line that can be printed. One that holds more (a command, a message, a file's
 text) says ``TEXT`` in its metadata, and one that holds a time in UTC says ``MOMENT``. A field with a default may be missing,
-or null: an older version has not known it. One that says ``SPARSE`` is left out of the plain form while it is None.
+or null: an older version has not known it. One that says ``SPARSE`` is left out of the plain form while it is None. One that
+says ``REST`` holds all that stands in the plain form and in no other field: a newer version's, or somebody else's.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from __future__ import annotations
 import collections.abc
 import dataclasses
 from functools import lru_cache
-from typing import Any, Dict, Mapping, Type, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, Dict, List, Mapping, Type, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from . import strict_json
 
@@ -26,6 +27,7 @@ T = TypeVar("T")
 TEXT: Mapping[str, Any] = {"shape": str}
 MOMENT: Mapping[str, Any] = {"shape": strict_json.MOMENT}
 SPARSE: Mapping[str, Any] = {"sparse": True}
+REST: Mapping[str, Any] = {"rest": True}
 
 
 class Misfit(ValueError):
@@ -35,8 +37,10 @@ class Misfit(ValueError):
 def to_plain(value: Any) -> Any:
     """Dictionaries, lists and scalars that hold the same: what a module answers, and JSON can have. Tuples become lists."""
     if dataclasses.is_dataclass(value):
-        parts = [(field, getattr(value, field.name)) for field in dataclasses.fields(value)]
-        return {field.name: to_plain(one) for field, one in parts if one is not None or "sparse" not in field.metadata}
+        parts = [(field, getattr(value, field.name)) for field in _told_fields(value)]
+        plain = {field.name: to_plain(one) for field, one in parts if one is not None or "sparse" not in field.metadata}
+        rest = _rest_field(value)
+        return {**to_plain(getattr(value, rest)), **plain} if rest else plain
     if isinstance(value, Mapping):
         return {key: to_plain(one) for key, one in value.items()}
     if isinstance(value, (list, tuple)):
@@ -47,7 +51,7 @@ def to_plain(value: Any) -> Any:
 def from_plain(kind: Type[T], plain: Any, place: str = "") -> T:
     """The value of this kind, a dataclass, that ``plain`` holds; Misfit where it does not fit. ``place`` goes before the words.
 
-    What a newer version has written besides is passed over.
+    What a newer version has written besides is passed over where no field says ``REST``.
     """
     why = strict_json.misfit(plain, shape_of(cast(Any, kind)), place)
     if why:
@@ -70,7 +74,7 @@ def shape_of(kind: Any) -> Any:
         return kind
     if dataclasses.is_dataclass(kind):
         hints = _hints(cast(Any, kind))
-        return {field.name: _shape_of_field(field, hints[field.name]) for field in dataclasses.fields(kind)}
+        return {field.name: _shape_of_field(field, hints[field.name]) for field in _told_fields(kind)}
     inner = get_args(kind)
     if get_origin(kind) is Union and (inner[1:] == (type(None),) or all(map(_is_scalar, inner))):
         return tuple(strict_json.NULL if one is type(None) else shape_of(one) for one in inner)
@@ -103,10 +107,12 @@ def _made(kind: Any, plain: Any) -> Any:
         hints = _hints(cast(Any, kind))
         given = {
             field.name: _made(hints[field.name], plain[field.name])
-            for field in dataclasses.fields(kind)
+            for field in _told_fields(kind)
             if not (_has_default(field) and plain.get(field.name) is None)
         }
-        return cast(Any, kind)(**given)
+        rest = _rest_field(kind)
+        others = {rest: {key: one for key, one in plain.items() if key not in given}} if rest else {}
+        return cast(Any, kind)(**given, **others)
     inner = get_args(kind)
     if plain is None or not inner:
         return plain
@@ -116,6 +122,15 @@ def _made(kind: Any, plain: Any) -> Any:
         return {key: _made(inner[1], one) for key, one in plain.items()}
     made = [_made(inner[0], one) for one in plain]
     return tuple(made) if get_origin(kind) is tuple else made
+
+
+def _told_fields(kind: Any) -> List[Any]:
+    """The fields of a value that its plain form has by their names."""
+    return [field for field in dataclasses.fields(kind) if "rest" not in field.metadata]
+
+
+def _rest_field(kind: Any) -> str:
+    return next((field.name for field in dataclasses.fields(kind) if "rest" in field.metadata), "")
 
 
 def _is_scalar(kind: Any) -> bool:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import calendar
 import os
 import time
-from typing import Any, Dict, List, Mapping, Optional, cast
+from dataclasses import replace
+from typing import Dict, List, Optional, Sequence
 
 from ..core.errors import EtcdError
 from ..core.text import rfc3339
-from ..core.values import to_plain
 from ..etcd.commands import Run
 from ..etcd.database import describe
+from .entry import Manifest, Snapshot, SnapshotMember
 from .kubernetes import kubernetes_in
 from .manifest import manifest_mismatch, read_manifest
 from .order import lineages, newest
@@ -41,8 +42,8 @@ def catalogue(
     now: Optional[float] = None,
     run: Optional[Run] = None,
     scratch: str = "",
-) -> List[Dict[str, Any]]:
-    """Every file of ``folder`` that is or might have been a snapshot, the youngest first. See ``entry`` for the shape.
+) -> List[Snapshot]:
+    """Every file of ``folder`` that is or might have been a snapshot, the youngest first.
 
     ``depth`` is how many are read to their end: ``newest`` goes down from the newest until one is good, for each etcd cluster
     that has snapshots here; ``all`` and ``none`` do what they say. Hidden files and ``*.json`` are passed over. A folder
@@ -54,42 +55,41 @@ def catalogue(
         return []
     paths = [os.path.join(folder, name) for name in names if not name.startswith(".") and not name.endswith(".json")]
     entries = [entry(path, False, now) for path in paths if os.path.isfile(path)]
-    entries.sort(key=lambda found: found["age"])
+    entries.sort(key=lambda found: found.age)
     if depth == NONE:
         return entries
-    read: Dict[str, Dict[str, Any]] = {}
-    for lineage in lineages([found for found in entries if found["ok"]]):
+    read: Dict[str, Snapshot] = {}
+    for lineage in lineages([found for found in entries if found.ok]):
         for found in lineage.newest_first():
-            if depth == NEWEST and found["kind"] == DATABASE:
+            if depth == NEWEST and found.kind == DATABASE:
                 continue  # it is never the newest good one
-            read[found["path"]] = one = entry(found["path"], True, now, run, scratch)
-            if depth == NEWEST and one["verified"] and one["ok"]:
+            read[found.path] = one = entry(found.path, True, now, run, scratch)
+            if depth == NEWEST and one.verified and one.ok:
                 break
-    return [read.get(found["path"], found) for found in entries]
+    return [read.get(found.path, found) for found in entries]
 
 
 def entry(
     path: str, thorough: bool = True, now: Optional[float] = None, run: Optional[Run] = None, scratch: str = ""
-) -> Dict[str, Any]:
+) -> Snapshot:
     """One snapshot: its verdict, its manifest and ``describe`` of it. ``age`` is in seconds.
 
     Without ``thorough`` the file is not read to its end: ``ok`` then means only that nothing speaks against it, and
     ``sha256`` is the manifest's word. Of a compressed one, ``size`` and ``sha256`` are those of the plain snapshot, which
     is unpacked into a private folder for the time of the look; not without ``thorough``, and ``size`` can be 0 then.
     """
-    compression = compression_of(path)
-    manifest: Optional[Dict[str, Any]] = None
-    told: Dict[str, Any] = {}
+    found = _unread(path)
+    manifest: Optional[Manifest] = None
     verdict, reason, file = Verdict(False, "", 0, "", ""), "", path
     try:
         manifest = read_manifest(path)
-        if compression and not thorough:
-            verdict = Verdict(True, SNAPSHOT, int((manifest or {}).get("size") or 0), "", "")
+        if found.compression and not thorough:
+            verdict = Verdict(True, SNAPSHOT, (manifest.size if manifest else 0) or 0, "", "")
         else:
             with plain(path, run, scratch) as file:
                 verdict = verify(file) if thorough else glance(file)
-                told = {**to_plain(describe(file)), "trailer": trailer(file)} if verdict.ok else {}
-                told.update(kubernetes_in(file) if verdict.ok and thorough else {})
+                found = _described(found, file) if verdict.ok else found
+                found = _with_kubernetes(found, file) if verdict.ok and thorough else found
     except EtcdError as error:
         reason = f"{error.message} {error.next_step}".strip()
     except OSError as error:
@@ -97,54 +97,71 @@ def entry(
     reason = verdict.reason.replace(file, path) if verdict.reason else reason
     mismatch = manifest_mismatch(manifest, verdict.size, verdict.sha256)
     taken = _taken(path, manifest)
-    return {
-        **{
-            "revision": 0,
-            "key_revision": 0,
-            "cluster_version": "",
-            "storage_version": "",
-            "members": [],
-            "removed_members": 0,
-            "auth_enabled": False,
-            "users": None,
-            "alarms": [],
-            "trailer": "",
-            "kubernetes": False,
-            "encryption_keys": [],
-        },
-        **{"compact_revision": 0, "consistent_index": 0, "term": 0},
-        **told,
-        "path": path,
-        "real_path": os.path.realpath(path),
-        "name": os.path.basename(path),
-        "ok": verdict.ok and not (reason or mismatch),
-        "verified": thorough and verdict.ok and verdict.kind == SNAPSHOT,
-        "reason": reason or (f"{path}: {mismatch}" if mismatch else ""),
-        "kind": verdict.kind,
-        "size": verdict.size,
-        "sha256": verdict.sha256 or (manifest or {}).get("sha256", ""),
-        "compression": compression,
-        "packed_size": _size_or_zero(path) if compression else 0,
-        "taken_at": rfc3339(taken),
-        "age": max(0, int((time.time() if now is None else now) - taken)),
-        "manifest": manifest,
-    }
+    return replace(
+        found,
+        ok=verdict.ok and not (reason or mismatch),
+        verified=thorough and verdict.ok and verdict.kind == SNAPSHOT,
+        reason=reason or (f"{path}: {mismatch}" if mismatch else ""),
+        kind=verdict.kind,
+        size=verdict.size,
+        sha256=verdict.sha256 or (manifest.sha256 if manifest else "") or "",
+        taken_at=rfc3339(taken),
+        age=max(0, int((time.time() if now is None else now) - taken)),
+        manifest=manifest,
+    )
 
 
-def look(path: str, run: Optional[Run] = None, scratch: str = "") -> List[Dict[str, Any]]:
+def _unread(path: str) -> Snapshot:
+    """What is known of a file before anybody has read it."""
+    compression = compression_of(path)
+    return Snapshot(
+        path=path,
+        real_path=os.path.realpath(path),
+        name=os.path.basename(path),
+        ok=False,
+        verified=False,
+        reason="",
+        kind="",
+        size=0,
+        sha256="",
+        trailer="",
+        compression=compression,
+        packed_size=_size_or_zero(path) if compression else 0,
+        taken_at="",
+        revision=0,
+        key_revision=0,
+        members=[],
+    )
+
+
+def _described(found: Snapshot, file: str) -> Snapshot:
+    """The snapshot, with what its database, which lies unpacked in ``file``, says of itself."""
+    told = describe(file)
+    members = [
+        SnapshotMember(one.id, one.name, list(one.peer_urls), list(one.client_urls), one.is_learner)
+        for one in told.members
+    ]
+    return replace(found, **{**vars(told), "members": members, "alarms": list(told.alarms)}, trailer=trailer(file))
+
+
+def _with_kubernetes(found: Snapshot, file: str) -> Snapshot:
+    told = kubernetes_in(file)
+    return replace(found, kubernetes=told.found, encryption_keys=told.encryption_keys)
+
+
+def look(path: str, run: Optional[Run] = None, scratch: str = "") -> List[Snapshot]:
     """The snapshot at ``path``, or those of the folder: what ``catalogue`` returns."""
     return (
         [entry(path, True, None, run, scratch)] if os.path.isfile(path) else catalogue(path, NEWEST, None, run, scratch)
     )
 
 
-def newest_good(entries: List[Dict[str, Any]]) -> Optional[Dict[str, Any]]:
-    """The newest entry that may be restored without being named, by ``snapshot_order``; None where there is none.
+def newest_good(entries: Sequence[Snapshot]) -> Optional[Snapshot]:
+    """The newest entry that may be restored without being named, by ``snapshot.order``; None where there is none.
 
     A copied database is never chosen here: it has no hash, and what was only in the WAL is missing from it.
     """
-    good = [found for found in entries if found["ok"] and found["kind"] == SNAPSHOT]
-    return cast(Optional[Dict[str, Any]], newest(good))
+    return newest([found for found in entries if found.ok and found.kind == SNAPSHOT])
 
 
 def _size_or_zero(path: str) -> int:
@@ -154,11 +171,10 @@ def _size_or_zero(path: str) -> int:
         return 0
 
 
-def _taken(path: str, manifest: Optional[Mapping[str, Any]]) -> float:
+def _taken(path: str, manifest: Optional[Manifest]) -> float:
     """When the snapshot was taken, in seconds since the epoch: the manifest's word, else the file's time."""
-    told = (manifest or {}).get("taken_at")
-    if told:
-        return float(calendar.timegm(time.strptime(told, "%Y-%m-%dT%H:%M:%SZ")))
+    if manifest and manifest.taken_at:
+        return float(calendar.timegm(time.strptime(manifest.taken_at, "%Y-%m-%dT%H:%M:%SZ")))
     try:
         return os.stat(path).st_mtime
     except OSError:

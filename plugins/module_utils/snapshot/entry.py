@@ -7,9 +7,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Dict, List, Optional
+from typing import Any, Dict, List, Mapping, Optional
 
-from ..core.values import MOMENT, SPARSE, TEXT
+from ..core.values import MOMENT, REST, SPARSE, TEXT
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,11 @@ class SnapshotMember:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What the file beside a snapshot says; anything may stand there besides, and any of this may be missing."""
+    """What is read of the file beside a snapshot; any of it may be missing.
+
+    ``more`` is what stands there for people and other programs, as it is: see the module ``snapshot``, and whoever saves a
+    snapshot can add to it.
+    """
 
     schema: Optional[int] = field(default=None, metadata=SPARSE)
     sha256: Optional[str] = field(default=None, metadata=SPARSE)
@@ -36,11 +40,12 @@ class Manifest:
     cluster_id: Optional[str] = field(default=None, metadata=SPARSE)
     etcd_version: Optional[str] = field(default=None, metadata=SPARSE)
     taken_at: Optional[str] = field(default=None, metadata={**MOMENT, **SPARSE})
+    more: Mapping[str, Any] = field(default_factory=dict, metadata=REST)
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A file that is or might have been a snapshot; see ``snapshot_info`` for what the fields mean.
+    """A file that is or might have been a snapshot; see the module ``snapshot_info`` for what the fields mean.
 
     It is also kept in the plan of a restore: a field that came later has a default.
     """

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from itertools import islice
-from typing import Any, Dict, List, Set, Tuple
+from typing import List, NamedTuple, Set, Tuple
 
 from ..core.errors import EtcdError
 from ..etcd.bolt import Bolt
@@ -24,16 +24,23 @@ _MOST_KEYS = 100  # names of encryption keys; a cluster that changes them each m
 _ENCRYPTED = re.compile(rb"k8s:enc:(aescbc|aesgcm|secretbox|kms):v[12]:([A-Za-z0-9][A-Za-z0-9._-]{0,251}):")
 
 
-def kubernetes_in(path: str) -> Dict[str, Any]:
-    """What a snapshot says of Kubernetes: ``{"kubernetes": bool, "encryption_keys": ["key1 (aescbc)", ...]}``.
+class KubernetesTold(NamedTuple):
+    """Whether a snapshot is one of a Kubernetes, and the encryption keys that its values name, such as ``key1 (aescbc)``."""
+
+    found: bool
+    encryption_keys: List[str]
+
+
+def kubernetes_in(path: str) -> KubernetesTold:
+    """What a snapshot says of Kubernetes.
 
     The keys are the names that stand before encrypted values anywhere in the file, also before older versions of them: a
     restore that has them all can read everything. EtcdError where the file is malformed.
     """
     with Bolt(path) as bolt:
         records = islice(bolt.items(b"key", _HEAD), FIRST_RECORDS)
-        is_kubernetes = any(prefix in record for _revision, record in records for prefix in PREFIXES)
-    return {"kubernetes": is_kubernetes, "encryption_keys": _keys_in(path) if is_kubernetes else []}
+        found = any(prefix in record for _revision, record in records for prefix in PREFIXES)
+    return KubernetesTold(found, _keys_in(path) if found else [])
 
 
 def _keys_in(path: str) -> List[str]:

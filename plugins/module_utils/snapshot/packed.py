@@ -19,7 +19,7 @@ import resource
 import shutil
 import signal
 import zlib
-from typing import Any, Callable, Iterator, Optional
+from typing import BinaryIO, Callable, Iterator, Optional, cast
 
 from ..core.errors import EtcdError
 from ..etcd.bolt import size_by_head
@@ -29,6 +29,7 @@ GZIP, ZSTD = "gzip", "zstd"
 _MAGIC = {b"\x1f\x8b": GZIP, b"\x28\xb5\x2f\xfd": ZSTD}  # no database begins like that: its first page has the number 0
 _ZSTD_MODULES = ("compression.zstd", "backports.zstd", "zstandard")  # each has open(path, mode)
 _CHUNK = 1 << 20
+Opener = Callable[[str, str], BinaryIO]  # by path and mode
 _GROWTH = 1 << 30  # bytes by which bbolt makes a file larger in advance; smaller ones to twice their size
 _ENOUGH = (
     2 << 16
@@ -72,16 +73,16 @@ def unpack(path: str, to: str, limit: int, run: Optional[Run] = None) -> None:
         raise
 
 
-def _opener(compression: str) -> Optional[Callable[[str, str], Any]]:
+def _opener(compression: str) -> Optional[Opener]:
     if compression == GZIP:
-        return gzip.open
+        return cast(Opener, gzip.open)
     for name in _ZSTD_MODULES:
         with contextlib.suppress(ImportError):
-            return importlib.import_module(name).open
+            return cast(Opener, importlib.import_module(name).open)
     return None
 
 
-def _stream(opener: Callable[[str, str], Any], path: str, to: str, limit: int) -> None:
+def _stream(opener: Opener, path: str, to: str, limit: int) -> None:
     done = 0
     with open(to, "wb") as plain, opener(path, "rb") as packed:
         while True:
@@ -114,7 +115,7 @@ def _limit_by_head(head: bytes, path: str, limit: int) -> int:
     return min(limit, size + max(size, _GROWTH))
 
 
-def _read(packed: Any, path: str) -> bytes:
+def _read(packed: BinaryIO, path: str) -> bytes:
     try:
         return packed.read(_CHUNK)
     except EOFError as error:

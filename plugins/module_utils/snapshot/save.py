@@ -11,11 +11,12 @@ import re
 import shutil
 import time
 from dataclasses import replace
-from typing import Any, Dict, Mapping, Optional
+from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 from ..core.errors import EtcdError
+from ..core.strict_json import misfit
 from ..core.text import rfc3339
-from ..core.values import to_plain
+from ..core.values import Misfit, from_plain, to_plain
 from ..etcd.commands import (
     Connection,
     Run,
@@ -30,13 +31,57 @@ from ..etcd.commands import (
     snapshot_save,
     snapshot_status,
 )
-from ..etcd.database import describe
+from ..etcd.database import Recorded, describe
 from ..etcd.identity import hex_id
+from .entry import Manifest
 from .manifest import SCHEMA, manifest_path, write_manifest
 from .scratch import clear_stale, forget, private_folder
 from .verify import SNAPSHOT, verify
 
 _SLOWEST = 4 << 20  # bytes a second that a snapshot is expected to come with at least, for the time limit of a save
+_STATUS = {"revision": (int, None), "totalKey": (int, None), "hash": (int, None)}  # what is read of snapshot status
+
+
+class Saved(NamedTuple):
+    """A new snapshot. ``size`` is in bytes, ``cluster_id`` in hex, as in its manifest."""
+
+    path: str
+    size: int
+    sha256: str
+    revision: int
+    cluster_id: str
+    alarms: List[str]
+    manifest: Manifest
+
+
+class _Source(NamedTuple):
+    """Who is behind an endpoint: cluster and member ID (hex), its version, and the size of its database in bytes."""
+
+    cluster_id: str
+    member_id: str
+    etcd_version: str
+    db_size: int
+
+
+class _Status(NamedTuple):
+    """What ``snapshot status`` says; None for what it does not know."""
+
+    revision: int = 0
+    keys: Optional[int] = None
+    hash: Optional[int] = None
+
+
+class _Draft(NamedTuple):
+    """A saved file that is known to be whole. ``user_keys`` is None where they cannot be counted."""
+
+    sha256: str
+    size: int
+    revision: int
+    status: _Status
+    user_keys: Optional[int]
+    members: Sequence[Recorded]
+    cluster_version: str
+    alarms: List[str]
 
 
 def default_name(cluster: str, now: float, revision: int) -> str:
@@ -58,9 +103,9 @@ def save(
     folder: str,
     name: str,
     now: float,
-    extra: Optional[Mapping[str, Any]] = None,
-) -> Dict[str, Any]:
-    """Save a snapshot of ``endpoint`` into ``folder``, verify it, publish it by a rename, and return its manifest.
+    extra: Optional[Mapping[str, object]] = None,
+) -> Saved:
+    """Save a snapshot of ``endpoint`` into ``folder``, verify it, and publish it by a rename, with its manifest.
 
     ``name`` is the file's name, or empty for ``default_name``. ``now`` is in seconds since the epoch. ``extra`` is what
     the caller knows on top (``cluster``, ``source_host``, ``hashkv``, ``hashkv_revision``, ...) and stands in the
@@ -74,39 +119,41 @@ def save(
     _check_name(folder, name)
     clear_stale(folder, now)
     source = _source(run, etcdctl, connection, endpoint)
-    _check_space(folder, int(source["db_size"]))
+    _check_space(folder, source.db_size)
     try:
         with private_folder(folder) as private:
             draft = os.path.join(private, "snapshot.db")
-            patient = _patient(connection, endpoint, int(source["db_size"]))
+            patient = _patient(connection, endpoint, source.db_size)
             run_checked(
                 run,
                 snapshot_save(etcdctl, patient, draft),
                 f"see the log of the etcd behind {endpoint}, and check user, password and disk.",
             )
-            manifest = {**_manifest(run, tools, etcdctl, patient, draft, source, now), **(extra or {})}
-            manifest["file"] = name or default_name(str(manifest.get("cluster", "")), now, manifest["revision"])
-            _publish(draft, os.path.join(folder, manifest["file"]), manifest)
+            told = _look(run, tools, etcdctl, patient, draft)
+            name = name or default_name(str((extra or {}).get("cluster", "")), now, told.revision)
+            known = {"taken_at": rfc3339(now), **(extra or {}), "file": name}
+            manifest = _manifest(told, source, endpoint, etcdctl, known)
+            _publish(draft, os.path.join(folder, name), manifest)
     except OSError as error:
         raise EtcdError(
             f"the snapshot could not be written to {folder}: {error.strerror}.", "check the disk."
         ) from error
-    return manifest
+    path = os.path.join(folder, name)
+    return Saved(path, told.size, told.sha256, told.revision, source.cluster_id, told.alarms, manifest)
 
 
-def _source(run: Run, etcdctl: Tool, connection: Connection, endpoint: str) -> Dict[str, Any]:
-    """Who is behind ``endpoint``: cluster and member ID (hex), its version, and the size of its database in bytes."""
+def _source(run: Run, etcdctl: Tool, connection: Connection, endpoint: str) -> _Source:
     command = endpoint_status(etcdctl, replace(connection, endpoints=[endpoint]))
     next_step = f"see that the member behind {endpoint} runs, and check user, password and TLS files."
     answers = parse_json(run_checked(run, command, next_step), command)
     try:
         status = answers[0]["Status"]  # type: ignore[index]
-        return {
-            "cluster_id": hex_id(int(status["header"]["cluster_id"])),
-            "member_id": hex_id(int(status["header"]["member_id"])),
-            "etcd_version": str(status["version"]),
-            "db_size": int(status["dbSize"]),
-        }
+        return _Source(
+            cluster_id=hex_id(int(status["header"]["cluster_id"])),
+            member_id=hex_id(int(status["header"]["member_id"])),
+            etcd_version=str(status["version"]),
+            db_size=int(status["dbSize"]),
+        )
     except (TypeError, KeyError, IndexError, ValueError) as error:
         raise EtcdError(f"the status of {endpoint} is not what etcd prints.", next_step) from error
 
@@ -120,15 +167,7 @@ def _patient(connection: Connection, endpoint: str, db_size: int) -> Connection:
     return replace(connection, endpoints=[endpoint], command_timeout=seconds)
 
 
-def _manifest(
-    run: Run,
-    tools: Tools,
-    etcdctl: Tool,
-    connection: Connection,
-    draft: str,
-    source: Mapping[str, Any],
-    now: float,
-) -> Dict[str, Any]:
+def _look(run: Run, tools: Tools, etcdctl: Tool, connection: Connection, draft: str) -> _Draft:
     """What is to be said of the saved file, once it is known to be whole."""
     endpoint = connection.endpoints[0]
     status = _status(run, tools, draft)
@@ -137,40 +176,62 @@ def _manifest(
         reason = verdict.reason or "it has no hash at its end."
         raise EtcdError(f"the snapshot of {endpoint} is not whole: {reason}", "save it again; check disk and network.")
     told = describe(draft)
-    revision = max(told.revision, int(status.get("revision", 0)))
-    return {
+    revision = max(told.revision, status.revision)
+    return _Draft(
+        sha256=verdict.sha256,
+        size=verdict.size,
+        revision=revision,
+        status=status,
+        user_keys=_user_keys(run, etcdctl, connection, revision),
+        members=told.members,
+        cluster_version=told.cluster_version,
+        alarms=list(told.alarms),
+    )
+
+
+def _manifest(told: _Draft, source: _Source, endpoint: str, etcdctl: Tool, more: Mapping[str, object]) -> Manifest:
+    """The manifest as it is written: what is not known is null in it. EtcdError where nobody could read it again."""
+    plain = {
         "schema": SCHEMA,
-        "sha256": verdict.sha256,
-        "size": verdict.size,
-        "revision": revision,
-        "keys": status.get("totalKey"),
-        "user_keys": _user_keys(run, etcdctl, connection, revision),
-        "hash": status.get("hash"),
-        "cluster_id": source["cluster_id"],
-        "member_id": source["member_id"],
-        "members": [
-            {key: value for key, value in to_plain(member).items() if key != "client_urls"} for member in told.members
-        ],
-        "etcd_version": source["etcd_version"],
+        "sha256": told.sha256,
+        "size": told.size,
+        "revision": told.revision,
+        "keys": told.status.keys,
+        "user_keys": told.user_keys,
+        "hash": told.status.hash,
+        "cluster_id": source.cluster_id,
+        "member_id": source.member_id,
+        "members": [_without_client_urls(member) for member in told.members],
+        "etcd_version": source.etcd_version,
         "cluster_version": told.cluster_version,
         "alarms": told.alarms,
         "tool": {"name": "etcdctl", "version": str(etcdctl.version)},
         "source_endpoint": endpoint,
-        "taken_at": rfc3339(now),
+        **more,
     }
+    try:
+        return from_plain(Manifest, plain)
+    except Misfit as why:
+        raise EtcdError(
+            f"the manifest of this snapshot could not be read again: {why}.", "give the cluster a name of one line."
+        ) from why
 
 
-def _status(run: Run, tools: Tools, draft: str) -> Dict[str, Any]:
-    """etcd's word on hash, keys and revision; empty on a host of 3.6 or later without etcdutl, whose backup still counts."""
+def _without_client_urls(member: Recorded) -> Dict[str, object]:
+    return {key: value for key, value in to_plain(member).items() if key != "client_urls"}
+
+
+def _status(run: Run, tools: Tools, draft: str) -> _Status:
+    """etcd's word on hash, keys and revision; none on a host of 3.6 or later without etcdutl, whose backup still counts."""
     try:
         restore_tool(tools)
     except EtcdError:
-        return {}
+        return _Status()
     command = snapshot_status(tools, draft)
     status = parse_json(run_checked(run, command, "save it again; check disk and network."), command)
-    if not isinstance(status, dict):
+    if not isinstance(status, dict) or misfit(status, _STATUS):
         raise EtcdError(f"{in_words(command)} did not print the status of a snapshot.")
-    return status
+    return _Status(status.get("revision") or 0, status.get("totalKey"), status.get("hash"))
 
 
 def _user_keys(run: Run, etcdctl: Tool, connection: Connection, revision: int) -> Optional[int]:
@@ -186,7 +247,7 @@ def _user_keys(run: Run, etcdctl: Tool, connection: Connection, revision: int) -
     return int(answer.get("count", 0)) if isinstance(answer, dict) else None
 
 
-def _publish(draft: str, path: str, manifest: Mapping[str, Any]) -> None:
+def _publish(draft: str, path: str, manifest: Manifest) -> None:
     """Make the draft durable and visible, with its manifest; both or neither."""
     os.chmod(draft, 0o600)
     _sync(draft)

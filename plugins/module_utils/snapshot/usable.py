@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import Any, List, Mapping, NamedTuple
+from typing import List, Mapping, NamedTuple, Sequence
 
 from ..core.text import in_mib
 from ..etcd.database import CORRUPT, NOSPACE
@@ -27,8 +27,8 @@ class Concern(NamedTuple):
         return f"{self.host + ': ' if self.host else ''}{self.cause} {self.next_step}"
 
 
-def concerns(alarms: List[str], size: int, settings: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> List[Concern]:
-    """Of a snapshot with these alarms and ``size`` bytes, on hosts with these settings, as ``member_info`` tells them."""
+def concerns(alarms: Sequence[str], size: int, settings: Mapping[str, Mapping[str, str]]) -> List[Concern]:
+    """Of a snapshot with these alarms and ``size`` bytes, on hosts with these settings: by host, their values by name."""
     found = []
     if NOSPACE in alarms:
         found.append(
@@ -50,7 +50,7 @@ def concerns(alarms: List[str], size: int, settings: Mapping[str, Mapping[str, M
             )
         )
     for host, own in sorted(settings.items()):
-        quota = _quota(_value(own, "quota-backend-bytes"))
+        quota = _quota(own.get("quota-backend-bytes", ""))
         if 0 < quota <= size:
             found.append(
                 Concern(
@@ -62,7 +62,7 @@ def concerns(alarms: List[str], size: int, settings: Mapping[str, Mapping[str, M
                 )
             )
         # With v2v3 the keys of v2 are in the store of v3, and in its snapshots.
-        if _value(own, "enable-v2").lower() in ("true", "t", "1") and not _value(own, "experimental-enable-v2v3"):
+        if own.get("enable-v2", "").lower() in ("true", "t", "1") and not own.get("experimental-enable-v2v3"):
             found.append(
                 Concern(
                     host,
@@ -72,10 +72,6 @@ def concerns(alarms: List[str], size: int, settings: Mapping[str, Mapping[str, M
                 )
             )
     return found
-
-
-def _value(settings: Mapping[str, Mapping[str, Any]], name: str) -> str:
-    return str((settings.get(name) or {}).get("value") or "")
 
 
 def _quota(value: str) -> int:

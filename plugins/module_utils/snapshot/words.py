@@ -6,16 +6,17 @@
 
 from __future__ import annotations
 
-from typing import Any, List, Mapping, Sequence
+from typing import List, Optional, Sequence
 
 from ..core.text import duration
+from .entry import Snapshot
 from .order import clock_of
 
 
-def backups_in_words(entries: Sequence[Mapping[str, Any]], newest: Mapping[str, Any] | None, folder: str) -> List[str]:
+def backups_in_words(entries: Sequence[Snapshot], newest: Optional[Snapshot], folder: str) -> List[str]:
     """How old the newest good snapshot of a folder is, and what else lies there."""
     lines = [f"no usable backup in {folder}"]
     if newest:
-        age = f"{duration(newest['age'])} old{clock_of(newest)}"
-        lines = [f"newest backup is {newest['path']}, {age}, revision {newest['revision']}"]
-    return lines + [f"not usable: {entry['reason']}" for entry in entries if not entry["ok"]]
+        age = f"{duration(newest.age)} old{clock_of(newest)}"
+        lines = [f"newest backup is {newest.path}, {age}, revision {newest.revision}"]
+    return lines + [f"not usable: {entry.reason}" for entry in entries if not entry.ok]

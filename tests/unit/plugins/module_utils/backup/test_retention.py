@@ -7,9 +7,11 @@
 from __future__ import annotations
 
 import calendar
+import copy
 import os
 import random
 import time
+from dataclasses import replace
 
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.retention import (
@@ -25,6 +27,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils.backup.retention impor
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
 from ansible_collections.quorum.etcd.plugins.module_utils.core.text import rfc3339
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.save import default_name
+from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.snapshot.builder import snapshot
 
 SEED = int(os.environ.get("FUZZ_SEED", "1"))
 ROUNDS = int(os.environ.get("QUORUM_FUZZ_ROUNDS", "300"))
@@ -37,21 +40,19 @@ def taken(revision, at, cluster="etcd", cluster_id="aa", verified=False, ok=True
     own = default_name(cluster, at, revision)
     name = name or own
     told = {"cluster": cluster, "cluster_id": cluster_id, "taken_at": rfc3339(at), "revision": revision, "file": name}
-    return {
+    plain = {
         "path": f"{FOLDER}/{name}",
-        "real_path": f"{FOLDER}/{name}",
         "name": name,
         "ok": ok,
         "verified": verified and ok,
         "reason": "" if ok else f"{FOLDER}/{name} is damaged",
         "kind": "snapshot" if ok else "",
-        "compression": "",
         "revision": revision,
         "taken_at": rfc3339(at),
         "manifest": told if manifest else None,
         "members": [{"id": f"{cluster_id}1"}],
-        **more,
     }
+    return snapshot(**{**plain, **more})
 
 
 def half_hours(count, verified=True, **more):
@@ -63,7 +64,7 @@ def sorted_out(entries, keep, now=NOON, cluster="etcd", cluster_id="aa"):
     """By verdict, the revisions."""
     found = {KEEP: [], REMOVE: [], LEAVE: []}
     for decision in decide(entries, policy_of(keep), cluster, cluster_id, now):
-        found[decision.verdict].append(decision.entry["revision"])
+        found[decision.verdict].append(decision.entry.revision)
     return found
 
 
@@ -142,7 +143,7 @@ def test_the_week_is_that_of_the_calendar_also_over_a_new_year():
 def test_the_newest_verified_one_is_never_removed():
     """Newer ones may be damaged in a way that a glance does not show."""
     entries = half_hours(20, verified=False)
-    entries[15] = {**entries[15], "verified": True}
+    entries[15] = replace(entries[15], verified=True)
     assert kept(entries, 3) == [1000, 999, 998, 985]
 
 
@@ -152,7 +153,7 @@ def test_where_none_is_known_to_be_verified_none_is_removed():
 
 def test_damaged_ones_are_told_and_left_and_not_counted():
     entries = half_hours(4)
-    entries[1] = {**entries[1], "ok": False, "kind": "", "reason": "it is damaged"}
+    entries[1] = replace(entries[1], ok=False, kind="", reason="it is damaged")
     found = decide(entries, Policy(last=2), "etcd", "aa", NOON)
     assert [one.verdict for one in found] == [KEEP, LEAVE, KEEP, REMOVE]
     assert found[1].why == "not usable: it is damaged"
@@ -204,7 +205,7 @@ def test_whatever_the_folder_holds_and_the_rules_say():
         entries = a_folder(dice)
         policy = a_policy(dice)
         now = NOON + dice.choice([0, 0, -400 * DAY, 400 * DAY])
-        before = [dict(entry) for entry in entries]
+        before = copy.deepcopy(entries)
         decisions = decide(entries, policy, "etcd", "aa", now)
         removed += assert_safe(entries, policy, decisions)
         assert entries == before, "it only decides"
@@ -229,7 +230,7 @@ def a_folder(dice):
             manifest=dice.random() < 0.9,
             **dice.choice([{}] * 8 + [{"compression": "zstd"}, {"kind": "database"}, {"real_path": "/elsewhere"}]),
         )
-        entries[entry["path"]] = entry
+        entries[entry.path] = entry
     return list(entries.values())
 
 
@@ -245,17 +246,17 @@ def assert_safe(entries, policy, decisions):
     assert [one.entry for one in decisions] == entries and all(one.why for one in decisions)
     gone = [one.entry for one in decisions if one.verdict == REMOVE]
     for entry in gone:
-        told = entry["manifest"]
-        assert entry["ok"] and told and (told["cluster"], told["cluster_id"]) == ("etcd", "aa")
-        at = calendar.timegm(time.strptime(told["taken_at"], "%Y-%m-%dT%H:%M:%SZ"))
-        assert entry["name"] == default_name("etcd", at, told["revision"])
-        assert entry["kind"] == "snapshot" and not entry["compression"] and entry["real_path"] == entry["path"]
+        told = entry.manifest
+        assert entry.ok and told and (told.cluster, told.cluster_id) == ("etcd", "aa")
+        at = calendar.timegm(time.strptime(told.taken_at, "%Y-%m-%dT%H:%M:%SZ"))
+        assert entry.name == default_name("etcd", at, told.revision)
+        assert entry.kind == "snapshot" and not entry.compression and entry.real_path == entry.path
     own = [one.entry for one in decisions if one.verdict != LEAVE]
-    good = [entry for entry in own if entry["verified"]]
+    good = [entry for entry in own if entry.verified]
     assert good or not gone
     if good:
-        assert max(good, key=lambda entry: (entry["revision"], entry["taken_at"])) not in gone
-        assert max(good, key=lambda entry: (entry["taken_at"], entry["revision"])) not in gone
+        assert max(good, key=lambda entry: (entry.revision, entry.taken_at)) not in gone
+        assert max(good, key=lambda entry: (entry.taken_at, entry.revision)) not in gone
     assert len(own) - len(gone) >= min(len(own), policy.last)
     assert not (gone and policy.everything)
     return len(gone)

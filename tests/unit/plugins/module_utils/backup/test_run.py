@@ -16,6 +16,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils.backup.retention impor
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.run import LONGEST, Job, back_up, is_current
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.commands import Connection, Tools
 from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.etcd.seen import view_of
+from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.snapshot.builder import snapshot as a_snapshot
 
 NOW = 1795492000.0  # 2026-11-24T03:46:40Z
 
@@ -27,7 +28,7 @@ def view(revision=7, index=20, members=("a1", "a2"), complete=True):
 
 def snapshot(revision=7, index=20, members=("a1", "a2"), age=60):
     listed = [{"id": one, "is_learner": False} for one in members]
-    return {"revision": revision, "consistent_index": index, "members": listed, "age": age}
+    return a_snapshot(revision=revision, consistent_index=index, members=listed, age=age)
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.core.values import (
     MOMENT,
+    REST,
     SPARSE,
     TEXT,
     Misfit,
@@ -70,6 +71,27 @@ def test_a_sparse_field_is_left_out_while_it_is_none():
     assert "later" not in plain() and plain()["owner"] is None
     told = from_plain(Host, plain(later={"path": "/c", "free": 1}, owner="etcd"))
     assert told.later == Folder("/c", 1) and told.owner == "etcd" and to_plain(told)["later"]["path"] == "/c"
+
+
+@dataclass(frozen=True)
+class Note:
+    text: str
+    by: Optional[str] = field(default=None, metadata=SPARSE)
+    more: Mapping[str, Any] = field(default_factory=dict, metadata=REST)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"text": "a"},
+        {"text": "a", "by": "me", "colour": ["green"]},
+        {"text": "a", "by": None, "more": 5},
+    ],
+)
+def test_what_stands_besides_is_kept_where_a_field_says_so(told):
+    note = from_plain(Note, told)
+    assert to_plain(note) == told and (note.text, note.by) == ("a", told.get("by"))
+    assert to_plain(replace(note, by="you")) == {**told, "by": "you"}
 
 
 def test_what_an_older_version_has_not_written_is_the_default_and_what_a_newer_one_has_is_passed_over():

@@ -20,6 +20,7 @@ import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.core import journal as steps
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
 from ansible_collections.quorum.etcd.plugins.module_utils.core.journal import Journal, highest_revision, summary
+from ansible_collections.quorum.etcd.plugins.module_utils.core.values import to_plain
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot import catalogue, manifest
 
 FIXTURES = Path(__file__).parents[3] / "fixtures"
@@ -90,9 +91,9 @@ def test_a_manifest_is_what_stands_there_or_an_error(tmp_path):
             manifest.recorded_revisions(str(tmp_path))
         if found is not None:
             read += 1
-            assert found == json.loads(data), told
-            json.dumps(found, allow_nan=False).encode("utf-8")
-            assert isinstance(found.get("revision") or 0, int) and isinstance(found.get("cluster") or "", str), told
+            assert to_plain(found) == json.loads(data), told
+            json.dumps(to_plain(found), allow_nan=False).encode("utf-8")
+            assert isinstance(found.revision or 0, int) and isinstance(found.cluster or "", str), told
     assert 0 < read < ROUNDS, "some mutations must harm, and some must not"
 
 
@@ -145,6 +146,6 @@ def test_a_snapshot_with_a_right_hash_and_wrong_pages_is_described_or_an_error(t
         path.write_bytes(harmed(real, chance))
         with Bounded(told):
             found = catalogue.entry(str(path), now=0.0)
-            json.dumps(found, allow_nan=False)
-            assert found["ok"] or found["reason"], told
-            assert 0 <= found["revision"] < 1 << 63, told
+            json.dumps(to_plain(found), allow_nan=False)
+            assert found.ok or found.reason, told
+            assert 0 <= found.revision < 1 << 63, told

@@ -4,21 +4,23 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.order import clock_of, disagreeing, lineages, newest
+from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.snapshot.builder import snapshot
 
 BUMP = 1_000_000_000
 
 
 def taken(name, revision, hour, manifest=True, cluster="aa", members=("a1", "a2"), of="etcd"):
     told = {"cluster": of, "cluster_id": cluster, "taken_at": f"2026-11-24T{hour:02}:00:00Z", "revision": revision}
-    return {
-        "path": name,
-        "revision": revision,
-        "taken_at": told["taken_at"],
-        "manifest": told if manifest else None,
-        "members": [{"id": number} for number in members],
-    }
+    return snapshot(
+        path=name,
+        revision=revision,
+        taken_at=told["taken_at"],
+        manifest=told if manifest else None,
+        members=[{"id": number} for number in members],
+    )
 
 
 def after_restore(name, revision, hour, **more):
@@ -27,7 +29,7 @@ def after_restore(name, revision, hour, **more):
 
 def chosen(*entries, **known):
     """The newest one, in whatever order a folder lists them."""
-    found = {newest(list(order), **known)["path"] for order in itertools.permutations(entries)}
+    found = {newest(list(order), **known).path for order in itertools.permutations(entries)}
     assert len(found) == 1, found
     return found.pop()
 
@@ -74,14 +76,14 @@ def test_without_manifests_the_members_tell_the_cluster():
     ]
     for order in itertools.permutations(moved):
         (lineage,) = lineages(order)
-        assert [entry["path"] for entry in lineage.newest_first()] == ["3", "2", "1"]
+        assert [entry.path for entry in lineage.newest_first()] == ["3", "2", "1"]
 
 
 def test_members_that_an_old_tool_left_in_the_store_do_not_make_two_clusters_one():
     zombies = after_restore("new", 70, 5, members=("a1", "a2", "b1", "b2"))
     copied = after_restore("copied", 80, 6, manifest=False, members=("a1", "a2", "b1", "b2"))
     found = lineages([taken("old", 100, 3), zombies, copied])
-    assert sorted(sorted(entry["path"] for entry in one.entries) for one in found) == [["copied", "new"], ["old"]]
+    assert sorted(sorted(entry.path for entry in one.entries) for one in found) == [["copied", "new"], ["old"]]
 
 
 def test_clusters_of_different_names_are_never_one():
@@ -93,8 +95,8 @@ def test_a_manifest_goes_before_a_file_time_also_between_clusters():
 
 
 def test_what_was_not_unpacked_is_known_by_its_manifest():
-    packed = {**taken("packed", 100, 3), "revision": 0, "members": []}
-    unknown = {**taken("unknown", 0, 9, manifest=False), "members": []}
+    packed = replace(taken("packed", 100, 3), revision=0, members=[])
+    unknown = replace(taken("unknown", 0, 9, manifest=False), members=[])
     assert chosen(packed, taken("older", 60, 2), unknown) == "packed"
 
 

@@ -35,7 +35,7 @@ def test_the_alarms_in_a_database_are_told_by_their_kind(keys, alarms):
 
 
 def set_to(**values):
-    return {"etcd1": {name.replace("_", "-"): {"value": value} for name, value in values.items()}}
+    return {"etcd1": {name.replace("_", "-"): value for name, value in values.items()}}
 
 
 @pytest.mark.parametrize(
