@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.quorum.etcd.plugins.module_utils.core.machinery import Asked, Job
-from ansible_collections.quorum.etcd.plugins.module_utils.core.values import from_plain
 from ansible_collections.quorum.etcd.plugins.module_utils.restore.plan import make_plan
 from ansible_collections.quorum.etcd.plugins.module_utils.restore.reported import REPORT
 from ansible_collections.quorum.etcd.plugins.module_utils.restore.terms import Options
@@ -62,7 +61,7 @@ def _plan(hosts: Mapping[str, Mapping[str, Any]], asked: Asked) -> dict[str, Any
 def _look(source: str, spool: str) -> list[Snapshot]:
     """The snapshots on the controller; to verify one is to read it."""
     with Ticker({"inventory_hostname": "controller"}, "reading snapshots"):
-        return [from_plain(Snapshot, entry) for entry in look(source, run, spool)] if source else []
+        return look(source, run, spool) if source else []
 
 
 RESTORE = Job(OPTIONS, _plan, plan_in_words, REPORT)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 import time
 from dataclasses import dataclass, replace
-from typing import Callable, Optional, Tuple
+from typing import Callable, Dict, Optional, Tuple
 
 from ..core.errors import EtcdError
 from ..core.text import rfc3339

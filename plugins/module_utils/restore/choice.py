@@ -6,14 +6,14 @@
 
 from __future__ import annotations
 
-from typing import Container, Mapping, Optional, Sequence, Set
+from typing import Container, Dict, Mapping, Optional, Sequence, Set
 
 from ..core.errors import EtcdError
 from ..core.job import Findings
-from ..core.values import from_plain, to_plain
 from ..etcd import commands
 from ..etcd.commands import Tools
 from ..etcd.versions import Version, parse_version
+from ..host.facts import MemberFacts
 from ..snapshot.entry import Snapshot
 from ..snapshot.order import clock_of, disagreeing, newest, revision
 from ..snapshot.usable import concerns
@@ -61,12 +61,10 @@ def _newest(
 ) -> Optional[ChosenSnapshot]:
     urls = {url for facts in hosts.values() for url in facts.member.peer_urls}
     own = [entry for entry in candidates if entry.ok and entry.kind != DATABASE and _is_of(entry, name, urls)]
-    plain = [to_plain(entry) for entry in own]
-    best = newest([entry for entry in plain if entry["verified"]], _living(hosts), _undone(hosts))
-    if best is None:
+    chosen = newest([entry for entry in own if entry.verified], _living(hosts), _undone(hosts))
+    if chosen is None:
         return None
-    chosen = from_plain(ChosenSnapshot, best)
-    for other in (from_plain(ChosenSnapshot, entry) for entry in disagreeing(best, plain)):
+    for other in disagreeing(chosen, own):
         findings.warn(
             "the snapshots' revisions and times do not agree on which is the newest:"
             f" {_told_of(chosen)} is taken, and not {_told_of(other)}; if that is the one to restore, name it:"
@@ -76,8 +74,8 @@ def _newest(
 
 
 def _told_of(entry: ChosenSnapshot) -> str:
-    where, plain = f"{entry.path} on {entry.on or 'the controller'}", to_plain(entry)
-    return f"{where} (revision {revision(plain):,}, taken {entry.taken_at}{clock_of(plain)})"
+    where = f"{entry.path} on {entry.on or 'the controller'}"
+    return f"{where} (revision {revision(entry):,}, taken {entry.taken_at}{clock_of(entry)})"
 
 
 def _living(hosts: Mapping[str, Host]) -> Set[str]:
@@ -134,7 +132,7 @@ def _check_snapshot(snapshot: ChosenSnapshot, hosts: Mapping[str, Host], options
     for host, facts in hosts.items():
         if version:
             _check_snapshot_version(host, facts.tools, version, where, findings)
-    settings = {host: to_plain(facts.member.settings) for host, facts in hosts.items()}
+    settings = {host: _values(facts.member) for host, facts in hosts.items()}
     for concern in concerns(snapshot.alarms, snapshot.size, settings):
         if concern.stops:
             findings.refuse(concern.cause, concern.next_step, concern.host)
@@ -146,6 +144,10 @@ def _check_snapshot(snapshot: ChosenSnapshot, hosts: Mapping[str, Host], options
     if snapshot.members and not _has_one_of(snapshot, peer_urls):
         names = ", ".join(sorted(member.name for member in snapshot.members))
         findings.warn(f"{where} was taken from a cluster with other members ({names}): a clone, or the wrong snapshot?")
+
+
+def _values(member: MemberFacts) -> Dict[str, str]:
+    return {name: setting.value for name, setting in member.settings.items()}
 
 
 def _check_user(

@@ -12,7 +12,7 @@ from typing import Any, List, Mapping
 from ..core import job
 from ..core.job import NOTHING, ROLLBACK
 from ..core.text import duration, table
-from ..core.values import from_plain, to_plain
+from ..core.values import from_plain
 from ..host.settings.edits import parked_manifest
 from ..snapshot.entry import Snapshot
 from ..snapshot.order import clock_of
@@ -44,7 +44,7 @@ def _in_full(cluster: PlannedCluster, of: ClusterPlan) -> List[str]:
     if cluster.mode == ROLLBACK:
         return table(_taken_back(of))
     snapshot, spool, before = of.snapshot, cluster.spool, cluster.before
-    clock = clock_of(to_plain(snapshot))
+    clock = clock_of(snapshot)
     rows = [
         ["snapshot", f"{snapshot.path} ({'on ' + snapshot.on if snapshot.on else 'on the controller'})"],
         ["", f"taken {snapshot.taken_at}{clock}, {snapshot.size:,} bytes"],
