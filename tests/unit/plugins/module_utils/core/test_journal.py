@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.core import journal as steps
@@ -166,3 +167,23 @@ def test_an_interrupted_restore_of_another_data_directory_is_told_with_its_clust
     told = [{"restore_id": "old", "cluster": "etcd", "data_dir": "/var/lib/old"}]
     assert steps.interrupted_elsewhere(str(tmp_path), DATA) == told
     assert steps.interrupted_elsewhere(str(tmp_path), "/var/lib/old") == []
+
+
+def test_a_journal_line_cut_off_by_a_power_failure_is_no_step(tmp_path):
+    journal = Journal(str(tmp_path), "1")
+    journal.open({"member": {"data_dir": "/data"}, "swaps": []})
+    journal.record(steps.STAGED)
+    with open(os.path.join(journal.folder, "journal.jsonl"), "a") as stream:
+        stream.write('{"step": "stop')
+    assert journal.steps() == [steps.PLANNED, steps.STAGED]
+    journal.record(steps.STOPPING)
+    assert summary(str(tmp_path), "/data")["touched"] is True
+
+
+def test_two_runs_do_not_work_on_one_host_at_once(tmp_path):
+    first, second = steps.exclusive(str(tmp_path)), steps.exclusive(str(tmp_path), 0.1)
+    with first, pytest.raises(EtcdError, match="another restore is at work"), second:
+        pass
+    with steps.exclusive(str(tmp_path), 0.1):
+        pass
+    assert steps.latest(str(tmp_path), "/data") is None, "the lock is no journal"
