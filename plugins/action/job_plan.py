@@ -62,7 +62,7 @@ class ActionModule(ActionBase):
         return {
             "changed": False,
             "plan": plan,
-            "text": job.in_words(plan),
+            "text": job.plan_in_words(plan),
             "refusal": refusals_in_words(plan, job.words),
             "unconfirmed": confirmation(plan, job.words, given["confirm"], given["confirm_with"]),
         }

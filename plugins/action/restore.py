@@ -51,7 +51,7 @@ def _stays(turn: Turn) -> str:
 
 def _verdict_of(phase: str, plan: Mapping[str, Any]) -> dict[str, Any]:
     """The proof that an earlier phase went on to, as the phase of its own would tell it."""
-    told = {"verdict": PROVEN, "thorough": plan.get("reports"), "missing": [], "proven": True}
+    told: dict[str, Any] = {"verdict": PROVEN, "thorough": plan.get("reports"), "missing": [], "proven": True}
     return told if phase == "prove" else {}
 
 

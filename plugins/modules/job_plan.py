@@ -28,7 +28,7 @@ options:
   job:
     description: Which job.
     type: str
-    choices: [restore]
+    choices: [restore, switch_leader]
     required: true
   clusters:
     description: Every host that belongs to the clusters, also those left out of this run, mapped to its cluster's name.
@@ -53,6 +53,7 @@ options:
         and C(spool), as the variables of the role P(quorum.etcd.disaster_restore#role); C(auth_user); C(source), a folder on
         the controller in which to look for snapshots too, or the one that was named; and C(backups), a folder there whose
         manifests tell how high the revision has been.
+      - Of switch_leader it is C(to), the name of the member that is to lead.
     type: dict
     default: {}
   confirm:

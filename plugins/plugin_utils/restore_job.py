@@ -64,4 +64,4 @@ def _look(source: str, spool: str) -> list[Snapshot]:
         return look(source, run, spool) if source else []
 
 
-RESTORE = Job(OPTIONS, _plan, plan_in_words, REPORT)
+RESTORE = Job(OPTIONS, _plan, REPORT, plan_in_words)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Sequence, Tuple
 
+from .text import table
+
 # The modes of a cluster's plan for which there is nothing to do, and by which the old state comes back; all others are the
 # job's own.
 NOTHING, ROLLBACK = "nothing", "rollback"
@@ -53,12 +55,16 @@ class Findings:
         self.warnings.append({"cluster": self.cluster, "host": host, "cause": cause})
 
 
+# What a host has told, with its ``cluster``.
+Facts = Mapping[str, Any]
 # A cluster's plan, and those of its hosts.
 Planned = Tuple[Dict[str, Any], Dict[str, Any]]
 
 
-def plan_each(clusters: Iterable[str], plan_one: Callable[[str, Findings], Planned]) -> Dict[str, Any]:
-    """The plan of a job: each cluster planned by itself.
+def plan_each(
+    clusters: Iterable[str], plan_one: Callable[[str, Findings], Planned], unwritable: Iterable[str] = ()
+) -> Dict[str, Any]:
+    """The plan of a job: each cluster planned by itself. ``unwritable``: folders that its report cannot be written to.
 
     ``{"clusters": {name: {"mode", ...}}, "hosts": {host: {"of": {"cluster", ...}, ...}}, "refusals": [...], "warnings":
     [...]}``; a cluster with a refusal has no hosts, and where there is one, nothing may be done to any.
@@ -66,6 +72,8 @@ def plan_each(clusters: Iterable[str], plan_one: Callable[[str, Findings], Plann
     plans: Dict[str, Any] = {"clusters": {}, "hosts": {}, "refusals": [], "warnings": []}
     for name in sorted(set(clusters)):
         findings = Findings(name)
+        for folder in unwritable:
+            findings.warn(f"no report of this run can be written to {folder} on the controller: set etcd_report_dir.")
         cluster, hosts = plan_one(name, findings)
         plans["clusters"][name] = cluster
         plans["hosts"].update({} if findings.refusals else hosts)
@@ -89,6 +97,17 @@ def plan_in_words(
         for item in (item for item in plan["refusals"] if item["cluster"] == name):
             lines += [f"  REFUSED  {where(item)}{item['cause']}", f"           next: {item['next_step']}"]
     return lines
+
+
+def plain_plan_in_words(plan: Mapping[str, Any], words: Words) -> List[str]:
+    """The plan of a job that has no words of its own for it: of each cluster what it gives as ``shown``, name by name."""
+
+    def of_cluster(cluster: Mapping[str, Any]) -> List[str]:
+        nothing = ": nothing to do" if cluster["mode"] == NOTHING else ""
+        heading = f"{words.noun[:1].upper()}{words.noun[1:]} of cluster {cluster['cluster']}{nothing}"
+        return [heading, *table([list(row) for row in (cluster.get("shown") or {}).items()])]
+
+    return plan_in_words(plan, of_cluster, lambda _host, _own: [])
 
 
 def refusals_in_words(plan: Mapping[str, Any], words: Words) -> str:

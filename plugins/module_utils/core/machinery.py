@@ -7,9 +7,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, List, Mapping, Sequence
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
-from .job import Words
+from .job import Words, plain_plan_in_words
 from .reporting import ReportOf
 
 
@@ -29,14 +29,18 @@ class Job:
     """A job as the machinery takes it, on the controller. Its phases on a host are a ``HostJob``.
 
     ``options`` is the spec of what is asked, in Ansible's form. ``plan`` makes the plan of all clusters from what each
-    host has told: ``{host: {"cluster", "why": it has told nothing, "member", "view", ...}}``; ``in_words`` says it.
+    host has told: ``{host: {"cluster", "why": it has told nothing, "member", "view", ...}}``; ``in_words`` says it, where
+    the job has words of its own for that.
     """
 
     options: Mapping[str, Mapping[str, Any]]
     plan: Callable[[Mapping[str, Mapping[str, Any]], Asked], Dict[str, Any]]
-    in_words: Callable[[Mapping[str, Any]], List[str]]
     report: ReportOf
+    in_words: Optional[Callable[[Mapping[str, Any]], List[str]]] = None
 
     @property
     def words(self) -> Words:
         return self.report.words
+
+    def plan_in_words(self, plan: Mapping[str, Any]) -> List[str]:
+        return self.in_words(plan) if self.in_words else plain_plan_in_words(plan, self.words)

@@ -52,6 +52,20 @@ class PhaseOf(NamedTuple):
     after: str = ""
 
 
+def begins(phase: str) -> str:
+    """The step with which a phase of a job begins that records nothing else; ``ends``: with which it ends."""
+    return f"{phase}_begun"
+
+
+def ends(phase: str) -> str:
+    return f"{phase}_done"
+
+
+def simple_phases(words: Mapping[str, str]) -> Sequence[PhaseOf]:
+    """The phases of such a job, by name, with the words for each."""
+    return [PhaseOf(name, said, ends(name), [begins(name)]) for name, said in words.items()]
+
+
 class RunOf(NamedTuple):
     """What a run did to one cluster: its plan, those of its hosts, and of these the journals that are of this run.
 
@@ -90,6 +104,10 @@ def _nothing_of_a_host(_run: RunOf, _own: Mapping[str, Any], _entries: Optional[
     return {}
 
 
+def _no_facts(_report: Report) -> List[Dict[str, str]]:
+    return []
+
+
 def _no_rows(_report: Report) -> Tuple[str, Sequence[Row]]:
     return "", ()
 
@@ -101,19 +119,20 @@ class ReportOf:
     ``done``: the outcome of one that has done its work, and its badge. ``touches``: the step from which a host is no longer
     as it was. ``barriers``: no host writes the second before every host has written the first. ``aim``: what the run
     would do, as "restore cluster etcd". ``headline`` and ``next_steps`` are asked where it was done, rolled back, failed
-    or there was nothing to do; ``facts`` always. ``of_run`` and ``of_host`` give fields of the report that are the job's own,
-    ``about`` the heading and rows of what it was about. ``unjudged``: what a check has found where it could not be made.
+    or there was nothing to do; without these three the words of ``report.text`` stand. ``of_run`` and ``of_host`` give
+    fields of the report that are the job's own, ``about`` the heading and rows of what it was about, and ``unjudged`` is
+    what a check has found where it could not be made.
     """
 
     words: Words
     done: Tuple[str, str]
     phases: Sequence[PhaseOf]
     touches: str
-    aim: Callable[[Report], str]
-    headline: Callable[[Report], str]
-    facts: Callable[[Report], List[Dict[str, str]]]
-    next_steps: Callable[[Report, Invocation, Mapping[str, str]], Steps]
-    proof: str
+    aim: Optional[Callable[[Report], str]] = None
+    headline: Optional[Callable[[Report], str]] = None
+    facts: Callable[[Report], List[Dict[str, str]]] = _no_facts
+    next_steps: Optional[Callable[[Report, Invocation, Mapping[str, str]], Steps]] = None
+    proof: str = "Asked of the running cluster at the end."
     barriers: Sequence[Tuple[str, str]] = ()
     of_run: Callable[[RunOf], Dict[str, Any]] = _nothing_of_a_run
     of_host: Callable[[RunOf, Mapping[str, Any], Optional[Entries]], Dict[str, Any]] = _nothing_of_a_host

@@ -149,6 +149,11 @@ def delete(etcdctl: Tool, to: Connection, key: str) -> Command:
     return _etcdctl(etcdctl, to, "del", key, "-w", "json")
 
 
+def move_leader(etcdctl: Tool, to: Connection, member_id: str) -> Command:
+    """The leader hands over to the member with this hexadecimal ID; etcdctl finds it among the endpoints, which must answer."""
+    return _etcdctl(etcdctl, to, "move-leader", member_id)
+
+
 def snapshot_save(etcdctl: Tool, to: Connection, path: str) -> Command:
     """Save to ``path``; etcdctl takes exactly one endpoint here and refuses more."""
     if len(to.endpoints) != 1:

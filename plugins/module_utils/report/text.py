@@ -10,8 +10,24 @@ import re
 from typing import List
 
 from ..core.invocation import Invocation
-from ..core.reporting import CHECK, REFUSED, UNCONFIRMED, UNPLANNED, Report, ReportOf, Steps, step
+from ..core.reporting import (
+    CHECK,
+    FAILED,
+    NOTHING,
+    REFUSED,
+    ROLLED_BACK,
+    UNCONFIRMED,
+    UNPLANNED,
+    Report,
+    ReportOf,
+    Steps,
+    step,
+)
 from ..core.text import counted, listed
+
+
+def _aim(report: Report, job: ReportOf) -> str:
+    return job.aim(report) if job.aim else f"{job.words.verb} cluster {report['cluster']}"
 
 
 def headline(report: Report, job: ReportOf) -> str:
@@ -20,15 +36,27 @@ def headline(report: Report, job: ReportOf) -> str:
     if outcome == REFUSED:
         count = len(report["refusals"])
         why = f"for {counted(count, 'reason')}" if count else "because of another cluster in the same run"
-        return f"Nothing was touched: the run refused to {job.aim(report)}, {why}."
+        return f"Nothing was touched: the run refused to {_aim(report, job)}, {why}."
     if outcome == UNCONFIRMED:
-        return f"Nothing was touched: a confirmation is missing to {job.aim(report)}."
+        return f"Nothing was touched: a confirmation is missing to {_aim(report, job)}."
     if outcome == CHECK:
-        return f"Nothing was touched: this is how the run would {job.aim(report)}."
+        return f"Nothing was touched: this is how the run would {_aim(report, job)}."
     if report["mode"] == UNPLANNED:
         plan = f"plan a {job.words.noun} of cluster {report['cluster']}"
         return f"Nothing was touched: the run failed before it could {plan}."
-    return job.headline(report)
+    return job.headline(report) if job.headline else _plain_headline(report, job)
+
+
+def _plain_headline(report: Report, job: ReportOf) -> str:
+    what = f"the {job.words.noun} of cluster {report['cluster']}"
+    if report["outcome"] == job.done[0]:
+        return f"T{what[1:]} is done, and proven."
+    if report["outcome"] == NOTHING:
+        return f"There is nothing to do: {what} is done already."
+    if report["outcome"] == ROLLED_BACK:
+        return f"T{what[1:]} is taken back."
+    where = f" on {listed(report['unfinished'])}" if report["unfinished"] else ""
+    return f"T{what[1:]} is not done{where}: it needs another run."
 
 
 def next_steps(report: Report, job: ReportOf, run: Invocation, unconfirmed: str) -> Steps:
@@ -43,7 +71,11 @@ def next_steps(report: Report, job: ReportOf, run: Invocation, unconfirmed: str)
         return [*own, step("When that is done, look again; this touches nothing:", look)]
     if report["mode"] == UNPLANNED:
         return [step("When the cause is removed, look again; this touches nothing:", look)]
-    return job.next_steps(report, run, confirmed)
+    if job.next_steps:
+        return job.next_steps(report, run, confirmed)
+    see = step("See how the cluster is:", run.line("status", keep=False))
+    again = step("When the cause is removed, run the same again:", run.line(variables=confirmed))
+    return [see, again] if report["outcome"] == FAILED else [see]
 
 
 def closing_lines(report: Report) -> List[str]:

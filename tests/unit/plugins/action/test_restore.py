@@ -1,35 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""When a host must not go on alone."""
+"""What the phases of a restore need not do again, and what stays."""
 
 from __future__ import annotations
 
 import pytest
 from ansible_collections.quorum.etcd.plugins.action.restore import is_done_already, is_judged, what_stays
-from ansible_collections.quorum.etcd.plugins.plugin_utils.phases import failed_peers, with_the_gone
-
-
-def test_nobody_failed():
-    assert failed_peers({}) == ""
-    assert failed_peers({"m1": {"changed": True}, "m2": {"skipped": True}, "m3": {}}) == ""
-
-
-def test_the_host_and_its_words_are_told():
-    said = failed_peers({"m1": {"changed": True}, "m2": {"failed": True, "msg": "no space left."}})
-    assert said == "m2: no space left."
-
-
-def test_a_host_that_is_gone_counts_as_failed():
-    assert failed_peers({"m1": {"unreachable": True}}) == "m1: it could not be reached any more."
-    said = failed_peers({"m1": {"unreachable": True, "msg": "Connection timed out"}})
-    assert said == "m1: it could not be reached any more: Connection timed out"
-
-
-def test_a_host_that_left_the_play_in_another_task_is_gone_too():
-    """Its last result may be an earlier phase's, or none at all."""
-    peers = with_the_gone({"m1": {"changed": True}, "m2": {}, "m3": {"failed": True, "msg": "no space left."}}, ["m1"])
-    assert failed_peers(peers) == "m2: it could not be reached any more. m3: no space left."
-    assert with_the_gone({"m1": {"changed": True}, "m2": {}}, ["m1", "m2"]) == {"m1": {"changed": True}, "m2": {}}
-
 
 STARTED = [{"step": "stopped"}, {"step": "started"}]
 SERVES, PROVEN = [*STARTED, {"step": "serving"}], [*STARTED, {"step": "serving"}, {"step": "proven"}]

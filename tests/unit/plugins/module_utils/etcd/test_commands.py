@@ -86,6 +86,8 @@ TABLE = [
     ),
     (EVERY, lambda v: c.put(ctl(v), SECURE, "k", "v"), "/ctl {SECURE} put k v -w json", AUTH),
     (EVERY, lambda v: c.delete(ctl(v), SECURE, "k"), "/ctl {SECURE} del k -w json", AUTH),
+    (EVERY, lambda v: c.move_leader(ctl(v), PLAIN, "a2"), "/ctl {PLAIN} move-leader a2", API),
+    (EVERY, lambda v: c.move_leader(ctl(v), SECURE, "a2"), "/ctl {SECURE} move-leader a2", AUTH),
     (EVERY, lambda v: c.snapshot_save(ctl(v), ONE, "/s.db"), "/ctl {ONE} snapshot save /s.db", API),
     (EVERY, lambda v: c.snapshot_save(ctl(v), SECURE, "/s.db"), "/ctl {SECURE} snapshot save /s.db", AUTH),
     ((V34,), lambda v: c.snapshot_status(host(v), "/s.db"), "/ctl snapshot status /s.db -w json", API),

@@ -1,0 +1,74 @@
+# Copyright: (c) 2026, the quorum.etcd authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A job on one host whose phases are done one after the other, with nothing to take back, and end with a proof."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any, Dict, List, Mapping
+
+from ..core import journal as steps
+from ..core.errors import EtcdError
+from ..core.host_job import HostJob, Phase
+from ..core.journal import Journal
+from ..core.progress import Progress
+from ..core.reporting import begins, ends
+from ..etcd.commands import Connection, Run
+from .tools import tools_from_dict
+
+PROVE = "prove"
+
+
+class Stepwise(HostJob):
+    """Each of ``PHASES`` is a method of that name, but for the last, ``prove``: it seeks what ``checks`` gives.
+
+    The journal has where each phase began and ended. What a phase changes is changed once for all, by the host of the plan that
+    ``reports``: it returns True where it did; the others only record that it was their turn.
+    """
+
+    LOOKS = (PROVE,)
+
+    def __init__(self, plan: Mapping[str, Any], run: Run, connection: Connection) -> None:
+        state_dir = plan["member"]["state_dir"]
+        journal = Journal(os.path.join(state_dir, "jobs"), plan["restore_id"])
+        super().__init__(plan, journal, Progress(os.path.join(state_dir, "progress")))
+        self.of, self.run, self.connection = plan["of"], run, connection
+        self.tools = tools_from_dict(plan["member"]["tools"])
+        if self.tools.etcdctl is None:
+            raise EtcdError("etcdctl is missing on this host.", "install etcdctl, or set etcd_bin_dir.")
+        self.etcdctl = self.tools.etcdctl
+
+    def do(self, phase: Phase) -> Dict[str, Any]:
+        self.journal.open(dict(self.plan))
+        if self.journal.has(ends(phase.name)):
+            return {"changed": False}
+        self.journal.record(begins(phase.name))
+        if phase.name == PROVE:
+            self._prove(phase.timeout)
+            changed = False
+        else:
+            changed = bool(self.plan["reports"]) and getattr(self, phase.name)()
+        self.journal.record(ends(phase.name))
+        if phase.name == self.PHASES[-1]:
+            self.journal.record(steps.FINISHED)
+        return {"changed": changed}
+
+    def checks(self) -> List[Dict[str, Any]]:
+        """What must be true at the end: ``[{"what", "expected", "found", "ok"}]``, as far as it can be said yet."""
+        raise NotImplementedError
+
+    def _prove(self, timeout: float) -> None:
+        deadline, checks = time.monotonic() + timeout, self.checks()
+        while not all(check["ok"] for check in checks):
+            failed = "; ".join(f"{each['what']}: {each['found']}" for each in checks if not each["ok"])
+            if time.monotonic() > deadline:
+                raise EtcdError(
+                    f"it is not proven: {failed}.", "run status.yml, which says how the cluster is, and run again."
+                )
+            self.progress.say(f"waiting for the proof: {failed}")
+            time.sleep(0.2)
+            checks = self.checks()
+        self.journal.record(steps.PROVEN, checks=checks)
