@@ -7,9 +7,11 @@ from collections import Counter
 from typing import Iterator
 
 import pytest
+from beds import HostsBed, LabBed
 from etcd_binaries import obtain
-from ground import SEED, Ground, HostsBed, LabBed
+from ground import Ground
 from hosts import Hosts
+from killing import SEED
 from lab import Lab
 
 FAILED = pytest.StashKey[bool]()

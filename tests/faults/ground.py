@@ -7,145 +7,33 @@ has, keys that only the other has, and keys that both have with other values. So
 
 from __future__ import annotations
 
-import json
-import os
-import random
 import re
 import shutil
-import signal
 import subprocess
 import time
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Callable, Iterator, NamedTuple
+from typing import Any
 
+from beds import SERVE_SECONDS, Bed
 from client import Client, GatewayError, differences, dump, seed
-from conftest import CHECKOUT, CONFIRM, PLAYBOOK_SECONDS, RESTORE, Play, playbook_argv, user_environment
-from hosts import Hosts
-from hosts import Member as HostsMember
-from lab import Lab
-from lab import Member as LabMember
+from conftest import CONFIRM, RESTORE, Play
+from killing import UnderFire, run
 
-SEED = os.environ.get("FAULTS_SEED", "1")
-MARK = "QUORUM_ETCD_FAULTS"  # in the environment of a run and of all that it starts, but not of etcd
 CLOSED = ("finished", "rolled_back")
 KEYS = 20  # of each sort, a round
-SERVE_SECONDS = 60.0
-
-
-# ---- the two beds, as faults see them --------------------------------------------------------------------------------
-
-
-class LabBed:
-    """Members on loopback: the modules run on the controller's side, and die with it where a fault wants that."""
-
-    def __init__(self, lab: Lab) -> None:
-        self.of = lab
-        self.dir, self.inventory = lab.dir, lab.inventory
-        self.tools = lab.bin_dir
-
-    @property
-    def members(self) -> list[LabMember]:
-        return self.of.members
-
-    def client(self, member: LabMember) -> Client:
-        return member.client
-
-    def restores(self, member: LabMember) -> Path:
-        return member.dir / "state" / "restores"
-
-    def data(self, member: LabMember) -> Path:
-        return member.data_dir
-
-    def configuration(self, member: LabMember) -> str:
-        return member.config_file.read_text()
-
-    def pid(self, member: LabMember) -> str:
-        return str(member.pid())
-
-    @contextmanager
-    def refuses(self, member: LabMember) -> Iterator[None]:
-        """The member starts with the token that it has now, and with no other: what a restore has made does not come up."""
-        script = member.dir / "etcd.sh"
-        good = script.read_text()
-        guard = f"grep -qF '{_token(self.configuration(member))}' \"$here/{member.config_file.name}\" || exit 1"
-        script.write_text(good.replace("start() {", f"start() {{\n    {guard}", 1))
-        yield
-        script.write_text(good)
-
-    def wait_ready(self) -> None:
-        self.of.wait_ready(SERVE_SECONDS)
-
-
-class HostsBed:
-    """Hosts with systemd, over SSH. What lies on a host is read through the root of its first process."""
-
-    def __init__(self, hosts: Hosts, tools: Path) -> None:
-        self.of = hosts
-        self.dir, self.inventory, self.tools = hosts.dir, hosts.inventory, tools
-        self._roots: dict[str, Path] = {}
-
-    @property
-    def members(self) -> list[HostsMember]:
-        return self.of.members
-
-    def client(self, member: HostsMember) -> Client:
-        return self.of.client(member)
-
-    def root(self, member: HostsMember) -> Path:
-        known = self._roots.get(member.host)
-        if known is None or not known.exists():
-            argv = ["docker", "inspect", "--format", "{{.State.Pid}}", member.container]
-            pid = subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip()
-            known = self._roots[member.host] = Path(f"/proc/{pid}/root")
-        return known
-
-    def restores(self, member: HostsMember) -> Path:
-        return self.root(member) / "var/lib/quorum-etcd/restores"
-
-    def data(self, member: HostsMember) -> Path:
-        return self.root(member) / member.data_dir[1:]
-
-    def configuration(self, member: HostsMember) -> str:
-        return (self.root(member) / member.config_file[1:]).read_text()
-
-    def pid(self, member: HostsMember) -> str:
-        return self.of.run(member, ["systemctl", "show", "--property=MainPID", "--value", "etcd"]).strip()
-
-    @contextmanager
-    def refuses(self, member: HostsMember) -> Iterator[None]:
-        """The member starts with the token that it has now, and with no other: what a restore has made does not come up."""
-        folder = "/etc/systemd/system/etcd.service.d"
-        check = f"ExecStartPre=/bin/grep -qF '{_token(self.configuration(member))}' {member.config_file}"
-        self.of.run(
-            member, ["sh", "-c", f'mkdir -p {folder}; printf "[Service]\\n%s\\n" "{check}" >{folder}/refuses.conf']
-        )
-        self.of.run(member, ["systemctl", "daemon-reload"])
-        yield
-        self.of.run(member, ["rm", f"{folder}/refuses.conf"])
-        self.of.run(member, ["systemctl", "daemon-reload"])
-
-    def wait_ready(self) -> None:
-        self.of.wait_ready(SERVE_SECONDS)
-
-
-def _token(configuration: str) -> str:
-    found = re.search(r"cluster[-_]token\W+([\w.-]+)", configuration, re.IGNORECASE)
-    assert found, configuration
-    return found.group(1)
-
-
-Bed = Any  # LabBed or HostsBed
 
 
 # ---- the cluster under fire ------------------------------------------------------------------------------------------
 
 
-class Ground:
-    """A cluster, what the snapshot of this round holds and what the cluster itself held when the round began."""
+class Ground(UnderFire):
+    """A cluster under restores, what the snapshot of this round holds and what the cluster itself held when the round began."""
+
+    playbook, folder = RESTORE, "restores"
 
     def __init__(self, bed: Bed) -> None:
-        self.bed = bed
+        super().__init__(bed)
         self.round = 0
         self.new: dict = {}
         self.old: dict = {}
@@ -153,8 +41,6 @@ class Ground:
         self.pids: list[str] = []
         self.snapshot = Path()
         self.elsewhere = Path("/nowhere")  # where the slow way moves the old data
-        self._began: dict[str, tuple[str, int]] = {}
-        self.let_go: list[str] = []  # marks of runs of which something may still live
         seed(self._any, 300)
 
     @property
@@ -181,13 +67,14 @@ class Ground:
         assert len(differences(self.new, self.old)) == 3 * KEYS, "the old state and the snapshot must be told apart"
         self.configurations = [self.bed.configuration(member) for member in self.bed.members]
         self.pids = [self.bed.pid(member) for member in self.bed.members]
-        self._began = {member.host: self._place(member) for member in self.bed.members}
+        self.begin_round()
         return self
 
-    def end(self) -> None:
-        """The round is over, and with it what its runs have left alive: a worker without its controller sleeps for ever."""
-        while self.let_go:
-            _kill_marked(self.let_go.pop())
+    def arguments(self) -> list[str]:
+        return [*CONFIRM, "-e", f"etcd_restore_snapshot={self.snapshot}"]
+
+    def assert_is_done(self) -> None:
+        self.assert_new()
 
     @property
     def mark(self) -> bytes:
@@ -218,32 +105,6 @@ class Ground:
 
     # ---- the journals ------------------------------------------------------------------------------------------------
 
-    def _place(self, member: Any) -> tuple[str, int]:
-        name, entries = self._newest(member)
-        return name, len(entries)
-
-    def _newest(self, member: Any) -> tuple[str, list[dict]]:
-        """The newest restore on this host, and its steps; a line that is being written is not one yet."""
-        try:
-            name = max(name for name in os.listdir(self.bed.restores(member)) if not name.startswith("."))
-            lines = (self.bed.restores(member) / name / "journal.jsonl").read_text().splitlines()
-        except (OSError, ValueError):
-            return "", []
-        entries = []
-        for line in lines:
-            with suppress(ValueError):
-                entries.append(json.loads(line))
-        return name, entries
-
-    def entries(self, member: Any) -> list[dict]:
-        """What this host's journal says of this round, over all runs."""
-        name, entries = self._newest(member)
-        known, count = self._began[member.host]
-        return entries[count:] if name == known else entries
-
-    def steps(self, member: Any) -> list[str]:
-        return [entry["step"] for entry in self.entries(member)]
-
     def is_closed(self) -> bool:
         """Whether this round's restore has ended on every host, so that the next run begins another one."""
         return all(self.steps(member)[-1:] in [[step] for step in CLOSED] for member in self.bed.members)
@@ -256,9 +117,6 @@ class Ground:
 
     def touched(self) -> bool:
         return any("stopping" in self.steps(member) for member in self.bed.members)
-
-    def story(self) -> str:
-        return "\n".join(f"{member.host}: {' '.join(self.steps(member))}" for member in self.bed.members)
 
     # ---- what must be true -------------------------------------------------------------------------------------------
 
@@ -332,149 +190,7 @@ def _bytes(path: Path) -> bytes:
     return bytes(found)
 
 
-# ---- a run, and its end ----------------------------------------------------------------------------------------------
-
-
-class Run:
-    """An ansible-playbook under way. As a context manager it leaves nothing of it behind."""
-
-    def __init__(self, ground: Ground, *arguments: str) -> None:
-        self._ground = ground
-        self.mark = f"{os.getpid()}-{random.getrandbits(64):x}"
-        self._argv = playbook_argv(RESTORE, "-i", ground.bed.inventory, *arguments)
-        self._log = (ground.bed.dir / f"play-{self.mark}.log").open("w+")
-        self._process = subprocess.Popen(
-            self._argv,
-            cwd=CHECKOUT,
-            env={**user_environment(), MARK: self.mark},
-            start_new_session=True,
-            stdin=subprocess.DEVNULL,
-            stdout=self._log,
-            stderr=subprocess.STDOUT,
-        )
-
-    def __enter__(self) -> Run:
-        return self
-
-    def __exit__(self, *_exc: object) -> None:
-        self.kill(modules=True)
-        self._log.close()
-
-    def until(self, happened: Callable[[], bool], what: str, seconds: float = 120.0) -> None:
-        """Wait for something; AssertionError where the run ends without it."""
-        deadline = time.monotonic() + seconds
-        while not happened():
-            over = self._process.poll() is not None and not happened()
-            assert not over and time.monotonic() < deadline, (
-                f"the run never came to {what}\n{self._ground.story()}\n{self.output}"
-            )
-            time.sleep(0.002)
-
-    def until_step(self, member: Any, step: str) -> None:
-        self.until(lambda: step in self._ground.steps(member), f"{step} on {member.host}")
-
-    def hold(self) -> None:
-        """No task is begun from now on; those that were go on."""
-        os.kill(self._process.pid, signal.SIGSTOP)
-
-    def go_on(self) -> None:
-        os.kill(self._process.pid, signal.SIGCONT)
-
-    def kill(self, modules: bool) -> bool:
-        """SIGKILL for the controller, and for its workers, modules and connections too or not. Whether it still ran."""
-        ran = self._process.poll() is None
-        if ran:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-        if modules:
-            _kill_marked(self.mark)
-        return ran
-
-    def let_go(self) -> bool:
-        """What was left alive may live on after the context too, until the round is over. Whether there is any."""
-        left = _marked(self.mark)
-        self._ground.let_go.append(self.mark)
-        self.mark = "nothing any more"
-        return bool(left)
-
-    def end(self, seconds: float = PLAYBOOK_SECONDS) -> Play:
-        """Wait until it has ended by itself."""
-        try:
-            rc = self._process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            raise AssertionError(f"the run did not end in {seconds:g} s\n{self.output}") from None
-        assert "Traceback" not in self.output, self.output
-        return Play(rc, self.output)
-
-    @property
-    def output(self) -> str:
-        self._log.flush()
-        return f"$ {' '.join(self._argv)}\n{Path(self._log.name).read_text()}"
-
-
-def _marked(mark: str) -> list[int]:
-    """The processes that a run has started and that still live. etcd's own are started with a clean environment."""
-    wanted, found = f"{MARK}={mark}".encode(), []
-    for path in Path("/proc").glob("[0-9]*/environ"):
-        with suppress(OSError):
-            if wanted in path.read_bytes().split(b"\0") and _lives(path.parent):
-                found.append(int(path.parent.name))
-    return found
-
-
-def _kill_marked(mark: str) -> None:
-    while left := _marked(mark):
-        for pid in left:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-
-
-def _lives(process: Path) -> bool:
-    return (process / "stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
-
-
-def run(ground: Ground, *arguments: str) -> Play:
-    """The restore of this round as its user runs it, to the end."""
-    with Run(ground, *CONFIRM, "-e", f"etcd_restore_snapshot={ground.snapshot}", *arguments) as running:
-        return running.end()
-
-
-def start(ground: Ground, *arguments: str) -> Run:
-    return Run(ground, *CONFIRM, "-e", f"etcd_restore_snapshot={ground.snapshot}", *arguments)
-
-
-# ---- where it is killed ----------------------------------------------------------------------------------------------
-
-
-class Point(NamedTuple):
-    """A place in a restore: so many seconds after the step appeared in the journal of member number so and so."""
-
-    step: str
-    member: int
-    after: float = 0.0
-    modules: bool = True  # die with the controller
-
-    def __str__(self) -> str:
-        later = f"+{self.after * 1000:.0f}ms" if self.after else ""
-        return f"{self.step}{later}-m{self.member + 1}{'' if self.modules else '-modules-live'}"
-
-
-def at_random(steps: list[str], count: int, name: str) -> list[Point]:
-    """Moments between the boundaries; the same for the same seed."""
-    dice = random.Random(f"{SEED} {name}")
-    return [
-        Point(dice.choice(steps), dice.randrange(3), round(dice.uniform(0.005, 0.6), 3), dice.random() < 0.5)
-        for _point in range(count)
-    ]
-
-
-def killed_at(ground: Ground, point: Point, *arguments: str) -> bool:
-    """Run the restore, and kill it there. Whether something of it still lives, which may yet do what it was told."""
-    with start(ground, *arguments) as running:
-        running.until_step(ground.bed.members[point.member], point.step)
-        time.sleep(point.after)
-        running.kill(point.modules)
-        return running.let_go()
+# ---- the end of it ---------------------------------------------------------------------------------------------------
 
 
 def assert_is_over(ground: Ground, record_property: Any = None, *arguments: str) -> None:

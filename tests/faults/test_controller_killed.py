@@ -8,7 +8,8 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from ground import Ground, Point, assert_is_over, at_random, killed_at, start
+from ground import Ground, assert_is_over
+from killing import Point, at_random, killed_at, start
 
 FORWARD = [
     *("planned", "kept", "staged", "stopping", "stopped", "configured", "set_aside", "swapped", "started"),

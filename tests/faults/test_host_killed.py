@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 from conftest import Play
-from ground import Ground, Point, assert_is_over, at_random, says_gone, start
+from ground import Ground, assert_is_over, says_gone
+from killing import Point, at_random, start
 
 # The user's own words come before the collection's: what is tested here is not the patience.
 IMPATIENT = (

@@ -13,7 +13,8 @@ from typing import Any, Callable, Iterator
 
 import pytest
 from client import Writer
-from ground import Ground, assert_is_over, run, says_gone, start
+from ground import Ground, assert_is_over, says_gone
+from killing import run, start
 
 pytestmark = pytest.mark.xdist_group("scenarios")
 MIB = 1 << 20
@@ -51,7 +52,7 @@ def fill(folder: Path, leave: int) -> Path:
 def arrived(ground: Ground, member: Any) -> bool:
     """Whether this round's snapshot is on the host: the plan is made by then, and nothing is staged yet."""
     digest = hashlib.sha256(ground.snapshot.read_bytes()).hexdigest()
-    return any(digest.startswith(path.stem) for path in ground.bed.restores(member).parent.glob("snapshots/*.db"))
+    return any(digest.startswith(path.stem) for path in ground.journals(member).parent.glob("snapshots/*.db"))
 
 
 def test_a_disk_that_fills_up_while_staging(real: Ground) -> None:
@@ -155,7 +156,7 @@ def test_a_host_with_another_snapshot_is_caught_by_the_proof(
 
 def replace_staged(ground: Ground, member: Any, snapshot: Path) -> None:
     """As the plan would have staged it, but from another snapshot."""
-    folder = max(path for path in ground.bed.restores(member).iterdir() if path.is_dir())
+    folder = max(path for path in ground.journals(member).iterdir() if path.is_dir())
     plan = json.loads((folder / "plan.json").read_text())
     there, staged = "/root/other.db", plan["swaps"][0]["staged"]
     (ground.bed.root(member) / there[1:]).write_bytes(snapshot.read_bytes())

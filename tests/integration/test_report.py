@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 import yaml
+from beds import LabBed
 from client import Gap, Writer, seed
 from conftest import BACKUP, CONFIRM, RESTORE, Play, play, seeded
-from ground import Ground, LabBed, Point, killed_at
+from ground import Ground
+from killing import Point, killed_at
 from lab import Lab
 
 WRITER_SECONDS = 0.25  # a request of the writer that hangs when the quorum comes back is asked again after this
