@@ -96,11 +96,13 @@ restart_required:
 """
 
 import os
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any, Dict
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.quorum.etcd.plugins.module_utils import glue
+from ansible_collections.quorum.etcd.plugins.module_utils.core.values import to_plain
 from ansible_collections.quorum.etcd.plugins.module_utils.host.discovery import discover
 from ansible_collections.quorum.etcd.plugins.module_utils.host.settings import edits as settings
 
@@ -114,15 +116,15 @@ def work(module: AnsibleModule) -> Dict[str, Any]:
     files = [edit.report() for edit in edits]
     diff = [edit.diff() for edit in edits] if module._diff else []
     if edits and not module.check_mode:
-        folder = os.path.join(member["state_dir"], "config") if module.params["backup"] else ""
+        folder = os.path.join(member.state_dir, "config") if module.params["backup"] else ""
         stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
-        for report, backup in zip(files, settings.apply_edits(edits, folder, stamp, run)):
-            report["backup"] = backup
-    restarts_itself = member["service"]["manager"] == "static_pod"
+        backups = settings.apply_edits(edits, folder, stamp, run)
+        files = [replace(report, backup=backup) for report, backup in zip(files, backups)]
+    restarts_itself = member.service.manager == "static_pod"
     return {
         "changed": bool(edits),
-        "files": files,
-        "restart_required": bool(edits) and member["running"] and not restarts_itself,
+        "files": to_plain(files),
+        "restart_required": bool(edits) and member.running and not restarts_itself,
         "diff": diff,
     }
 

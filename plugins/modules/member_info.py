@@ -236,7 +236,8 @@ from ansible_collections.quorum.etcd.plugins.module_utils.etcd.commands import R
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.quorum import DOWN
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.view import ClusterView
 from ansible_collections.quorum.etcd.plugins.module_utils.host.discovery import discover
-from ansible_collections.quorum.etcd.plugins.module_utils.host.tools import tools_from_dict
+from ansible_collections.quorum.etcd.plugins.module_utils.host.facts import MemberFacts
+from ansible_collections.quorum.etcd.plugins.module_utils.host.tools import tools_of
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.catalogue import look
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.manifest import recorded_revisions
 
@@ -246,23 +247,23 @@ def work(module: AnsibleModule) -> Dict[str, Any]:
     member = discover(module.params, run)
     return {
         "changed": False,
-        "member": member,
+        "member": to_plain(member),
         "view": to_plain(_view(module.params, member, run)) if module.params["ask_cluster"] else None,
         "snapshots": to_plain(look(module.params["snapshots"], run)) if module.params["snapshots"] else [],
         "recorded": recorded_revisions(module.params["backups"]) if module.params["backups"] else {},
     }
 
 
-def _view(params: Dict[str, Any], member: Dict[str, Any], run: Run) -> Optional[ClusterView]:
-    tools = tools_from_dict(member["tools"])
-    found = {name: member["connection"][name] for name in ("endpoints", "cacert", "cert", "key")}
+def _view(params: Dict[str, Any], member: MemberFacts, run: Run) -> Optional[ClusterView]:
+    tools = tools_of(member.tools)
+    found = {name: getattr(member.connection, name) for name in ("endpoints", "cacert", "cert", "key")}
     # The tools of a pod that does not run are still in its image.
     if not tools.etcdctl or not os.path.exists(tools.etcdctl.path) or not found["endpoints"]:
         return None
     # Not the hashes: they cost a reading of all data.
     view = observe(run, tools, replace(glue.connection(params), **found), hash_check=False)
-    silent = member["running"] and not any(answer.state != DOWN for answer in view.endpoints)
-    return replace(view, opens=[url for url in member["listen_client_urls"] if not reach(url, 2)] if silent else [])
+    silent = member.running and not any(answer.state != DOWN for answer in view.endpoints)
+    return replace(view, opens=[url for url in member.listen_client_urls if not reach(url, 2)] if silent else [])
 
 
 def main() -> None:

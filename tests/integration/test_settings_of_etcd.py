@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.host.mounts import on_host
 from ansible_collections.quorum.etcd.plugins.module_utils.host.processes import Host, etcd_processes
-from ansible_collections.quorum.etcd.plugins.module_utils.host.settings import edits as settings
+from ansible_collections.quorum.etcd.plugins.module_utils.host.settings import formats
 from etcd_binaries import DEFAULT_CACHE
 
 ETCD = DEFAULT_CACHE / "default" / "etcd"
@@ -68,9 +68,9 @@ def as_etcd_reads(text: str, folder: Path) -> dict[str, str]:
 def test_etcds_own_file_is_read_as_etcd_reads_it(tmp_path: Path) -> None:
     for name, text in TEXTS.items():
         whole = text.rstrip("\n") + f"\ndata-dir: {tmp_path}/data" + URLS
-        theirs, ours = as_etcd_reads(whole, tmp_path), settings.read("yaml", whole)
+        theirs, ours = as_etcd_reads(whole, tmp_path), formats.read("yaml", whole)
         assert {key: ours.get(key) or DEFAULTS.get(key, theirs[key]) for key in KEYS} == theirs, name
-        edited = settings.edit("yaml", whole, {"initial-cluster-token": "set-by-us"})
+        edited = formats.edit("yaml", whole, {"initial-cluster-token": "set-by-us"})
         assert as_etcd_reads(edited, tmp_path) == {**theirs, "initial-cluster-token": "set-by-us"}, name
 
 
@@ -83,9 +83,9 @@ def test_json_is_read_as_etcd_reads_it(tmp_path: Path) -> None:
     }
     values.update(dict(line.split(": ", 1) for line in URLS.strip().splitlines()), **{"initial-cluster-token": "a"})
     text = json.dumps(values, indent="\t")
-    theirs, ours = as_etcd_reads(text, tmp_path), settings.read("yaml", text)
+    theirs, ours = as_etcd_reads(text, tmp_path), formats.read("yaml", text)
     assert {key: ours.get(key, theirs[key]) for key in KEYS} == theirs
-    edited = settings.edit("yaml", text, {"initial-cluster-token": "b"})
+    edited = formats.edit("yaml", text, {"initial-cluster-token": "b"})
     assert json.loads(edited) == {**values, "initial-cluster-token": "b"}
 
 

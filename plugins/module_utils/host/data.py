@@ -9,10 +9,12 @@ from __future__ import annotations
 import grp
 import os
 import pwd
-from typing import Any, Dict, List, Optional
+from typing import List, Optional
 
 from ..core.errors import EtcdError
 from ..core.trees import OURS
+from ..etcd.database import told_by_data
+from .facts import DataFacts, DiskFacts, Folder
 from .processes import Host
 
 # Names in a data directory that say nothing about whose it is: a mount point's own, and what a restore stages in one.
@@ -22,28 +24,34 @@ ETCDS_OWN = ("member", "proxy", "fixtures")
 LISTED = 20
 
 
-def data_facts(host: Host, path: str, wal: str = "") -> Dict[str, Any]:
-    """What is at the data directory, whose it is, and whether it may be taken for etcd's; ``wal`` may lie inside it."""
-    facts = folder_facts(host, path)
+def data_facts(host: Host, path: str, wal: str = "", contained: str = "", at_rest: bool = True) -> DataFacts:
+    """What is at the data directory, whose it is, and whether it may be taken for etcd's; ``wal`` may lie inside it.
+
+    ``at_rest``: no member runs with it, so its database is asked; a running one's is for the cluster to tell.
+    """
+    folder = folder_facts(host, path)
     entries = host.list(path) if path else []
     own = [name for name in entries if not name.startswith(NOT_DATA)]
     etcds = {*ETCDS_OWN, os.path.relpath(wal, path).split("/")[0] if path and wal else "member"}
     parent = os.path.dirname(_nearest(host, path, above=True)) if path else ""
-    return {
-        **facts,
-        "empty": facts["exists"] and not own,
-        "is_etcd": "member" in own or not own,
-        "has_member": "member" in own,
-        "entries": entries[:LISTED],
-        "foreign": [name for name in own if name not in etcds][:LISTED],
-        "parent_owner": _owner_of(_nearest(host, parent)) if parent else None,
-        "owner_name": user_name(facts["owner"]),
-        "group_name": _group_name(facts["group"]),
-        "inner_mounts": _inner_mounts(host, path) if path else [],
-        "db_size": _size(host.path(os.path.join(path, "member/snap/db"))) if path else 0,
-        "device": _device(host, path) if path else None,
-        "parent_is_writable": bool(parent) and os.access(host.path(parent), os.W_OK | os.X_OK),
-    }
+    told = told_by_data(host.path(path) if path and at_rest else "")
+    return DataFacts(
+        **vars(folder),
+        empty=folder.exists and not own,
+        is_etcd="member" in own or not own,
+        has_member="member" in own,
+        entries=entries[:LISTED],
+        foreign=[name for name in own if name not in etcds][:LISTED],
+        parent_owner=_owner_of(_nearest(host, parent)) if parent else None,
+        owner_name=user_name(folder.owner),
+        group_name=_group_name(folder.group),
+        inner_mounts=_inner_mounts(host, path) if path else [],
+        db_size=_size(host.path(os.path.join(path, "member/snap/db"))) if path else 0,
+        parent_is_writable=bool(parent) and os.access(host.path(parent), os.W_OK | os.X_OK),
+        revision=told.revision,
+        member_ids=list(told.member_ids),
+        contained=contained,
+    )
 
 
 def _owner_of(path: str) -> List[int]:
@@ -58,25 +66,21 @@ def _inner_mounts(host: Host, path: str) -> List[str]:
     return [folder for folder in inner if os.path.ismount(host.path(folder))]
 
 
-def wal_facts(host: Host, path: str) -> Dict[str, Any]:
-    facts = folder_facts(host, path)
-    return {**facts, "device": _device(host, path) if path else None}
-
-
-def disk_facts(host: Host, path: str) -> Dict[str, Any]:
-    """Free and total bytes of the file system that ``path`` is on, or will be."""
+def disk_facts(host: Host, path: str) -> DiskFacts:
+    """The file system that ``path`` is on, or will be."""
     status = os.statvfs(_nearest(host, path))
     size = status.f_frsize
-    return {
-        "path": path,
-        "noexec": bool(status.f_flag & os.ST_NOEXEC),
-        "device": _device(host, path),
-        "free": status.f_bavail * size,
-        "total": status.f_blocks * size,
-    }
+    return DiskFacts(
+        path=path,
+        noexec=bool(status.f_flag & os.ST_NOEXEC),
+        device=_device(host, path),
+        free=status.f_bavail * size,
+        total=status.f_blocks * size,
+    )
 
 
-def folder_facts(host: Host, path: str) -> Dict[str, Any]:
+def folder_facts(host: Host, path: str) -> Folder:
+    """EtcdError where it is there and may not be looked into."""
     try:
         status = os.stat(host.path(path)) if path else None
         if status is not None:
@@ -88,15 +92,16 @@ def folder_facts(host: Host, path: str) -> Dict[str, Any]:
         ) from error
     except OSError:
         status = None
-    return {
-        "exists": status is not None,
-        "real_path": os.path.realpath(path) if path and host.root == "/" else path,
-        "is_mount": status is not None and os.path.ismount(host.path(path)),
-        "owner": status.st_uid if status else None,
-        "group": status.st_gid if status else None,
-        "mode": f"{status.st_mode & 0o7777:04o}" if status else "",
-        "size": _tree_size(host.path(path)) if status else 0,
-    }
+    return Folder(
+        exists=status is not None,
+        real_path=os.path.realpath(path) if path and host.root == "/" else path,
+        is_mount=status is not None and os.path.ismount(host.path(path)),
+        owner=status.st_uid if status else None,
+        group=status.st_gid if status else None,
+        mode=f"{status.st_mode & 0o7777:04o}" if status else "",
+        size=_tree_size(host.path(path)) if status else 0,
+        device=_device(host, path) if path else None,
+    )
 
 
 def _tree_size(path: str) -> int:

@@ -14,7 +14,14 @@ from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional, Union
 
 from ..core.values import SPARSE, TEXT
-from .owners import Owner
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Who looks after a process: ``kind`` is a key of ``owners.KINDS``, or '' where nothing tells; ``name`` says which one."""
+
+    kind: str = ""
+    name: str = ""
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,10 @@ from __future__ import annotations
 import os
 import re
 import time
-from typing import Any, Callable, Dict, List, Mapping, Sequence
+from typing import Callable, List, Mapping, Optional, Sequence
 
 from ..core.errors import EtcdError
+from .facts import KubernetesFacts, Pod
 from .processes import Host, command_lines, runs_kubelet
 from .service import move_file
 from .settings.edits import parked_manifest
@@ -32,21 +33,20 @@ _COMMAND = re.compile(
 _PROVIDERS = re.compile(r"""^\s*-\s*--encryption-provider-config=["']?([^\s"']+)""", re.MULTILINE)
 
 
-def kubernetes_facts(host: Host, manifest: str, state_dir: str) -> Dict[str, Any]:
+def kubernetes_facts(host: Host, manifest: str, state_dir: str) -> KubernetesFacts:
     """What of Kubernetes' control plane is on this host.
 
-    ``{"pods": [{"name", "manifest", "parked"}], "kubelet": bool, "running": names of controllers with a process here,
-    "keys": names in the API server's encryption configuration, or None where none is found}``. ``manifest`` is etcd's own,
-    or where it would be: the others lie beside it. A manifest that an earlier run has parked counts as in its place.
+    ``manifest`` is etcd's own, or where it would be: the others lie beside it. A manifest that an earlier run has parked
+    counts as in its place.
     """
     folder = os.path.dirname(manifest)
     pods = [pod for path in _manifests(host, folder, state_dir) for pod in _controllers_in(host, path, state_dir)]
-    return {
-        "pods": pods,
-        "kubelet": bool(pods) and runs_kubelet(host),
-        "running": [name for name in CONTROLLERS if pids_of(host, name)],
-        "keys": _configured_keys(host, folder),
-    }
+    return KubernetesFacts(
+        pods=pods,
+        kubelet=bool(pods) and runs_kubelet(host),
+        running=[name for name in CONTROLLERS if pids_of(host, name)],
+        keys=_configured_keys(host, folder),
+    )
 
 
 def pids_of(host: Host, name: str) -> List[int]:
@@ -64,14 +64,14 @@ def _manifests(host: Host, folder: str, state_dir: str) -> List[str]:
     return [os.path.join(folder, name) for name in sorted(names) if not name.startswith(".")]
 
 
-def _controllers_in(host: Host, path: str, state_dir: str) -> List[Dict[str, str]]:
+def _controllers_in(host: Host, path: str, state_dir: str) -> List[Pod]:
     parked = parked_manifest(path, state_dir)
     text = host.read(path if host.exists(path) else parked) or ""
     names = [found.group(1) for found in _COMMAND.finditer(text) if found.group(1) in CONTROLLERS]
-    return [{"name": names[0], "manifest": path, "parked": parked}] if names else []
+    return [Pod(names[0], path, parked)] if names else []
 
 
-def _configured_keys(host: Host, folder: str) -> Any:
+def _configured_keys(host: Host, folder: str) -> Optional[List[str]]:
     """Names only: what the keys are is never looked at."""
     for path in _manifests(host, folder, "/nonexistent"):
         text = host.read(path) or ""

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
 from typing import Iterator, List
 
+from .facts import Owner
 from .processes import Host, command_lines, parent_of
 
 # Programs that look after others, inside a unit of their own: systemd does not know what it is that they start.
@@ -22,7 +22,7 @@ DISTRIBUTIONS = {
     "k0s": "k0s restore BACKUP",
 }
 _CONTAINER = re.compile(r"(?:docker|libpod|crio|cri-containerd|nerdctl)-[0-9a-f]+\.scope\Z|[0-9a-f]{64}\Z")
-_WORDS = {
+KINDS = {
     "unit": "of the unit {}",
     "user_unit": "of a user's own unit {}",
     "session": "started by hand in {}",
@@ -34,16 +34,8 @@ _WORDS = {
 }
 
 
-@dataclass(frozen=True)
-class Owner:
-    """``kind`` is a key of ``_WORDS``, or '' where nothing tells; ``name`` the unit's, container's or program's."""
-
-    kind: str = ""
-    name: str = ""
-
-
 def in_words(owner: Owner) -> str:
-    return _WORDS[owner.kind].format(owner.name) if owner.kind else ""
+    return KINDS[owner.kind].format(owner.name) if owner.kind else ""
 
 
 def owner_of(host: Host, pid: int) -> Owner:

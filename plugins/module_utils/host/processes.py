@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from ..core.errors import EtcdError
-from .settings import edits as settings
+from .settings import formats
 from .settings.names import flags, is_variable, setting_of
 
 INTERPRETERS = ("bash", "sh", "dash", "ash", "busybox", "zsh", "ksh", "python", "perl")
@@ -173,7 +173,7 @@ def given_to(host: Host, process: Process) -> Dict[str, Given]:
         if text is None:
             raise EtcdError(f"{path}, the configuration file of process {process.pid}, cannot be read.", "become root.")
         try:
-            return {name: Given(value, "file") for name, value in settings.read("yaml", text).items()}
+            return {name: Given(value, "file") for name, value in formats.read("yaml", text).items()}
         except EtcdError as error:
             raise EtcdError(f"{path}: {error.message}", error.next_step) from error
     variables = {setting_of(name): value for name, value in process.environ.items() if is_variable(name)}

@@ -9,17 +9,19 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
-from typing import Any, Callable, List, Mapping, Optional, Sequence, Set
+from dataclasses import replace
+from typing import Callable, List, Optional, Sequence, Set
 
 from ..core.errors import EtcdError
 from ..core.journal import open_plans
 from ..etcd.commands import Run
 from .data import folder_facts, user_name
 from .mounts import on_host
+from .options import Options
 from .owners import owner_of
 from .pods import etcd_manifest, is_static_pod
 from .processes import Host, Process, config_file, descends_from, etcd_processes, given_to, seen_by, uses
-from .settings import edits as settings
+from .settings.edits import parked_manifest
 from .settings.pod import host_path
 from .settings.sources import Sources, Unit, file_sources, look_at_unit, pod_sources, take_yaml, unit_sources
 from .trust import weakness
@@ -30,19 +32,19 @@ DEFAULT_UNIT = "etcd"
 class Running:
     """The member's process, its unit and its files. ``options`` are the operator's, complete; the manifest is the one found."""
 
-    def __init__(self, options: Mapping[str, Any], run: Run, host: Host) -> None:
+    def __init__(self, options: Options, run: Run, host: Host) -> None:
         self.run = run
         self.host = host
         running = etcd_processes(host)
-        manager, state_dir = options["service_manager"], options["state_dir"]
-        manifest = options["manifest"]
+        manager, state_dir = options.service_manager, options.state_dir
+        manifest = options.manifest
         if manager in ("", "static_pod"):
             manifest = etcd_manifest(host, manifest, state_dir)
-        self.options = options = {**options, "manifest": manifest}
-        self.parked = settings.parked_manifest(manifest, state_dir)
+        self.options = options = replace(options, manifest=manifest)
+        self.parked = parked_manifest(manifest, state_dir)
         is_pod = not manager and is_static_pod(host, run, manifest, state_dir, running)
         self.manager = manager or ("static_pod" if is_pod else "systemd")
-        self._take_unit(options["service_name"] or self._unit_of_restore() or DEFAULT_UNIT)
+        self._take_unit(options.service_name or self._unit_of_restore() or DEFAULT_UNIT)
         _demand_rights(host, running)
         self.process = self._choose([process for process in running if self._counts(process)])
         self._take_unit_of_process(running)
@@ -50,9 +52,9 @@ class Running:
 
     def _sources(self) -> Sources:
         """The files that the service manager, or the option ``config_file``, leads to."""
-        path = self.options["config_file"]
+        path = self.options.config_file
         if self.manager == "static_pod":
-            return pod_sources(self.host, self.options["manifest"], self.parked)
+            return pod_sources(self.host, self.options.manifest, self.parked)
         if self.manager == "systemd" and self.unit.exists:
             found = unit_sources(self.host, self.unit)
             if not path or found.yaml_path == path or path in found.environment_files:
@@ -77,7 +79,7 @@ class Running:
 
     def _unit_of_restore(self) -> str:
         """The unit that a restore has stopped which is not done yet: no process tells it any more."""
-        plans = open_plans(self.host.path(self.options["state_dir"]), self.options["data_dir"])
+        plans = open_plans(self.host.path(self.options.state_dir), self.options.data_dir)
         services = [(plan.get("member") or {}).get("service") or {} for plan in plans]
         names = {service.get("name", "") for service in services if service.get("manager") == self.manager}
         return names.pop() if len(names) == 1 else ""  # of several clusters' members nobody knows which is meant
@@ -98,8 +100,8 @@ class Running:
         users = {0, os.geteuid()}
         with contextlib.suppress(KeyError):
             users.add(pwd.getpwnam(self.unit.user).pw_uid)
-        data = self.options["data_dir"] or self._data_dir_of_files()
-        owner = folder_facts(self.host, data)["owner"] if data else None
+        data = self.options.data_dir or self._data_dir_of_files()
+        owner = folder_facts(self.host, data).owner if data else None
         return users if owner is None else users | {owner}
 
     def _weakness_of(self, process: Process) -> str:
@@ -112,10 +114,10 @@ class Running:
 
         Where only an idle unit is known, such as a package's own, the one etcd that runs as a unit is the member.
         """
-        if self.manager != "systemd" or self.options["service_name"]:
+        if self.manager != "systemd" or self.options.service_name:
             return
         options = self.options
-        is_free = not (options["data_dir"] or options["config_file"] or options["name"]) and self._is_idle()
+        is_free = not (options.data_dir or options.config_file or options.name) and self._is_idle()
         candidates = [self.process] if self.process else list(running) if is_free else []
         if len(candidates) != 1 or self._is_of_unit(candidates[0]):
             return
@@ -155,9 +157,9 @@ class Running:
 
     def _marks(self) -> List[Callable[[Process], bool]]:
         """How to know our process, the surest way first; none where nothing is known of the member."""
-        path, name = self.options["config_file"], self.options["name"]
-        if self.options["data_dir"] or not path:
-            own = self.options["data_dir"] or self._data_dir_of_files()
+        path, name = self.options.config_file, self.options.name
+        if self.options.data_dir or not path:
+            own = self.options.data_dir or self._data_dir_of_files()
             if own:
                 return [lambda process: uses(self.host, process, own)]
         if path:

@@ -14,8 +14,8 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from ..core.errors import EtcdError
 from ..etcd.commands import Run, Tool, Tools, etcd_version, tool_version
-from ..etcd.versions import parse_version
-from .facts import ToolFacts
+from ..etcd.versions import Version, parse_version
+from .facts import ToolFact, ToolFacts
 from .processes import Host
 from .trust import weakness
 
@@ -100,10 +100,9 @@ def _ask(run: Run, name: str, path: str, full: str) -> Tuple[Optional[Tool], str
     return None, f"{path} does not run: {why}"
 
 
-def tools_as_dict(tools: Tools) -> Dict[str, Optional[Dict[str, str]]]:
-    """``{"etcd": {"path", "version"} or None, "etcdctl": ..., "etcdutl": ...}``"""
+def facts_of(tools: Tools) -> ToolFacts:
     found = ((name, getattr(tools, name)) for name in NAMES)
-    return {name: {"path": tool.path, "version": str(tool.version)} if tool else None for name, tool in found}
+    return ToolFacts(**{name: ToolFact(tool.path, str(tool.version)) if tool else None for name, tool in found})
 
 
 def tools_of(facts: ToolFacts) -> Tools:
@@ -121,7 +120,7 @@ def tools_from_dict(tools: Mapping[str, Any]) -> Tools:
 # ---- tools that a host has only in a container or its image ----------------------------------------------------------
 
 
-def kept_path(state_dir: str, name: str, version: Any) -> str:
+def kept_path(state_dir: str, name: str, version: Version) -> str:
     """Where the copy of a tool is that a host has only inside a container: by its version, so that none is ever stale."""
     return os.path.join(state_dir, "bin", str(version), name)
 

@@ -7,12 +7,15 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Dict, List, Mapping
+from typing import Dict, List
 
+from .facts import ConfigFile, Setting, Shadowed, TlsFiles
 from .processes import Given, config_file, given_to
 from .running import Running
 from .settings.names import SECRET, flags, variable_of
 from .settings.sources import FLAG, VARIABLE, Found
+
+_UNKNOWN = ConfigFile("", "")
 
 
 class Written:
@@ -28,7 +31,7 @@ class Written:
         )
         self.given = given_to(self.host, self.process) if self.process else {}
 
-    def settings(self) -> Dict[str, Dict[str, str]]:
+    def settings(self) -> Dict[str, Setting]:
         """Every setting with the place where it is written."""
         files = self.sources.effective()
         if not self.process:
@@ -36,7 +39,7 @@ class Written:
         else:
             found = {name: self._traced(name, given) for name, given in self.given.items()}
             found.update({name: place for name, place in files.items() if name not in found and not self._overruled()})
-        return {name: place.as_dict() for name, place in sorted(found.items()) if name not in SECRET}
+        return {name: place.setting() for name, place in sorted(found.items()) if name not in SECRET}
 
     def _overruled(self) -> bool:
         """Whether the process runs by a configuration file while the files known here are others."""
@@ -66,14 +69,14 @@ class Written:
         files = {} if self.process else self.sources.effective()
         return files[setting].value if setting in files else default
 
-    def config(self) -> Dict[str, str]:
+    def config(self) -> ConfigFile:
         """The primary file: where a setting that is nowhere yet belongs."""
         sources = self.sources
         if sources.yaml_path:
             known = not sources.yaml or any(found.path for found in sources.yaml.values())
-            return {"format": "yaml", "path": sources.yaml_path} if known else {"format": "", "path": ""}
+            return ConfigFile("yaml", sources.yaml_path) if known else _UNKNOWN
         if sources.manifest_path and (sources.flags or self.host.exists(sources.manifest_path)):
-            return {"format": "static_pod", "path": sources.manifest_path}
+            return ConfigFile("static_pod", sources.manifest_path)
         places = self.settings()
         for name in (
             "initial-cluster",
@@ -81,13 +84,13 @@ class Written:
             "initial-cluster-state",
             "initial-advertise-peer-urls",
         ):
-            if name in places and places[name]["format"] != "process":
-                return {"format": places[name]["format"], "path": places[name]["path"]}
+            if name in places and places[name].format != "process":
+                return ConfigFile(places[name].format, places[name].path)
         if sources.obscure and not self._environment_arrives():
-            return {"format": "", "path": ""}  # a variable beside such a command could mean nothing
+            return _UNKNOWN  # a variable beside such a command could mean nothing
         if sources.environment_files:
-            return {"format": "env", "path": sources.environment_files[-1]}
-        return {"format": "unit", "path": sources.unit_path} if sources.unit_path else {"format": "", "path": ""}
+            return ConfigFile("env", sources.environment_files[-1])
+        return ConfigFile("unit", sources.unit_path) if sources.unit_path else _UNKNOWN
 
     def _environment_arrives(self) -> bool:
         """Whether variables of the files known here are seen to reach the process, whatever starts it."""
@@ -97,7 +100,7 @@ class Written:
             for name, given in self.given.items()
         )
 
-    def shadowed(self) -> Dict[str, Dict[str, str]]:
+    def shadowed(self) -> Dict[str, Shadowed]:
         """Settings that come as a flag and as a variable, and whence; etcd ends at that, but for one that runs with it."""
         sources = self.sources
         both = sources.flags.keys() & sources.variables.keys() if not sources.yaml_path else set()
@@ -105,10 +108,7 @@ class Written:
             on_its_line = flags(self.process.argv[1:])
             both -= {name for name in both if name in on_its_line and variable_of(name) in self.process.environ}
         return {
-            name: {
-                "flag": (found.kind == FLAG and found.path) or sources.unit_path,
-                "variable": sources.variables[name].path,
-            }
+            name: Shadowed((found.kind == FLAG and found.path) or sources.unit_path, sources.variables[name].path)
             for name, found in sorted(sources.flags.items())
             if name in both
         }
@@ -123,23 +123,24 @@ class Written:
     def urls(self, setting: str, default: str = "") -> List[str]:
         return [url.strip() for url in (self.value(setting) or default).split(",") if url.strip()]
 
-    def tls(self, prefix: str) -> Dict[str, Any]:
-        return {
-            "cacert": self.path(prefix + "trusted-ca-file"),
-            "cert": self.path(prefix + "cert-file"),
-            "key": self.path(prefix + "key-file"),
-            "client_cert_auth": self.value(prefix + "client-cert-auth").lower() in ("true", "1", "t"),
-        }
+    def tls(self, prefix: str) -> TlsFiles:
+        return TlsFiles(
+            cacert=self.path(prefix + "trusted-ca-file"),
+            cert=self.path(prefix + "cert-file"),
+            key=self.path(prefix + "key-file"),
+            client_cert_auth=self.value(prefix + "client-cert-auth").lower() in ("true", "1", "t"),
+        )
 
-    def client_files(self, tls: Mapping[str, Any]) -> Dict[str, str]:
+    def client_files(self, tls: TlsFiles) -> Dict[str, str]:
+        """``cacert``, ``cert`` and ``key`` of the host's own clients."""
         environment = self.sources.environment  # kubespray sets ETCDCTL_ variables beside etcd's own
-        health = os.path.join(os.path.dirname(tls["cert"]), "healthcheck-client") if tls["cert"] else ""
+        health = os.path.join(os.path.dirname(tls.cert), "healthcheck-client") if tls.cert else ""
         if health and self.host.exists(health + ".crt") and self.host.exists(health + ".key"):
             cert, key = health + ".crt", health + ".key"
         else:
-            cert, key = tls["cert"], tls["key"]
+            cert, key = tls.cert, tls.key
         return {
-            "cacert": environment.get("ETCDCTL_CACERT") or tls["cacert"],
+            "cacert": environment.get("ETCDCTL_CACERT") or tls.cacert,
             "cert": environment.get("ETCDCTL_CERT") or cert,
             "key": environment.get("ETCDCTL_KEY") or key,
         }

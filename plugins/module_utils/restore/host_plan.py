@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from typing import List, Sequence
 
-from ..core.values import to_plain
 from ..etcd import commands
 from ..host.facts import Folder, MemberFacts, Service
 from ..host.settings import edits as settings
@@ -69,7 +68,7 @@ def plan_host(host: str, facts: Host, of: ClusterPlan, before: Before, options: 
         swaps=swaps,
         controllers=member.kubernetes.pods,
         owner=_owner(member),
-        config=settings.plan_edits(to_plain(member), wanted),
+        config=settings.plan_edits(member, wanted),
         disk=[],
     )
 

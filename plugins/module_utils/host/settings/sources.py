@@ -14,17 +14,20 @@ import os
 import re
 import socket
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple, TypeVar
 
 from ...core.errors import EtcdError
 from ...etcd.commands import Run
+from ..facts import Setting
 from ..processes import Host
-from . import edits as settings
 from . import env_file as _settings_env
+from . import formats
 from . import pod as _settings_pod
 from . import unit as _settings_unit
 from .command_lines import Etcd, expanded, mounts, options
 from .names import flags, is_variable, setting_of
+
+T = TypeVar("T")
 
 UNIT_FOLDERS = (
     "/etc/systemd/system",
@@ -66,8 +69,8 @@ class Found(NamedTuple):
     path: str
     within: str = ""
 
-    def as_dict(self) -> Dict[str, str]:
-        return {key: value for key, value in self._asdict().items() if value or key != "within"}
+    def setting(self) -> Setting:
+        return Setting(self.value, self.kind, self.format, self.path, self.within or None)
 
 
 @dataclass
@@ -110,7 +113,7 @@ class Unit:
     name: str
     state: str = "unknown"
     pid: int = 0
-    enabled: Any = None
+    enabled: Optional[bool] = None
     user: str = ""
     group: str = ""
     dynamic_user: bool = False
@@ -220,7 +223,9 @@ def unit_sources(host: Host, unit: Unit) -> Sources:
     return sources
 
 
-def _take_environment(sources: Sources, merged: _settings_unit.Unit, path_of: Mapping[int, str], resolve: Any) -> None:
+def _take_environment(
+    sources: Sources, merged: _settings_unit.Unit, path_of: Mapping[int, str], resolve: _Specifiers
+) -> None:
     for directive in merged.environment:
         for word in directive.words:
             name, equals, value = word.source.partition("=")
@@ -228,7 +233,7 @@ def _take_environment(sources: Sources, merged: _settings_unit.Unit, path_of: Ma
                 _take_variable(sources, name, Found(resolve(value), VARIABLE, "unit", path_of[id(directive)]))
 
 
-def _take_environment_files(host: Host, sources: Sources, merged: _settings_unit.Unit, resolve: Any) -> None:
+def _take_environment_files(host: Host, sources: Sources, merged: _settings_unit.Unit, resolve: _Specifiers) -> None:
     """Environment files are read in their order and go before ``Environment=``."""
     for pattern in merged.environment_files:
         path = resolve(pattern.lstrip("-"))
@@ -255,7 +260,7 @@ def _take_variable(sources: Sources, name: str, found: Found) -> None:
         sources.variables[setting_of(name)] = found
 
 
-def _take_flags(host: Host, sources: Sources, merged: _settings_unit.Unit, resolve: Any) -> None:
+def _take_flags(host: Host, sources: Sources, merged: _settings_unit.Unit, resolve: _Specifiers) -> None:
     command = merged.exec_start
     if command is None:
         return
@@ -281,7 +286,7 @@ def _take_flags(host: Host, sources: Sources, merged: _settings_unit.Unit, resol
             sources.flags[name] = found
 
 
-def _take_container(host: Host, sources: Sources, etcd: Etcd, resolve: Any) -> None:
+def _take_container(host: Host, sources: Sources, etcd: Etcd, resolve: _Specifiers) -> None:
     """Only what its client hands on reaches etcd in a container; its paths become the host's."""
     sources.variables = {}
     for path in options(etcd.client, "--env-file"):
@@ -300,7 +305,7 @@ def _take_volumes(sources: Sources, outside_of: Mapping[str, str]) -> None:
     sources.volumes = sorted([*sources.volumes, *found], key=lambda volume: -len(volume.inside))
 
 
-def _take_root(sources: Sources, merged: _settings_unit.Unit, resolve: Any) -> None:
+def _take_root(sources: Sources, merged: _settings_unit.Unit, resolve: _Specifiers) -> None:
     """``BindPaths=`` and ``RootDirectory=`` of a unit."""
     outside_of = {"": resolve(merged.root)} if merged.root else {}
     for word in merged.binds:
@@ -376,7 +381,7 @@ def take_yaml(host: Host, sources: Sources, path: str, text_path: str = "") -> N
     sources.yaml_path = path
     text = host.read(text_path or path)
     if text is not None:
-        read = _at(path, lambda content: settings.read("yaml", content), text)
+        read = _at(path, lambda content: formats.read("yaml", content), text)
         sources.yaml = {name: Found(value, FILE, "yaml", path) for name, value in read.items()}
 
 
@@ -386,7 +391,7 @@ def file_sources(host: Host, path: str) -> Sources:
     text = host.read(path)
     if text is None:
         return sources
-    if settings.detect_format(path, text) == "yaml":
+    if formats.detect_format(path, text) == "yaml":
         take_yaml(host, sources, path)
     else:
         sources.environment_files = [path]
@@ -404,7 +409,7 @@ def pod_sources(host: Host, manifest: str, parked: str) -> Sources:
     sources.volumes = _at(manifest, _settings_pod.volumes, text)
     sources.image = _at(manifest, _settings_pod.image, text)
     sources.contained = True
-    for name, value in _at(manifest, lambda content: settings.read("static_pod", content), text).items():
+    for name, value in _at(manifest, lambda content: formats.read("static_pod", content), text).items():
         sources.flags[name] = Found(value, FLAG, "static_pod", manifest)
     config = sources.flags.get("config-file")
     if config:
@@ -412,7 +417,7 @@ def pod_sources(host: Host, manifest: str, parked: str) -> Sources:
     return sources
 
 
-def _at(path: str, read: Any, text: str) -> Any:
+def _at(path: str, read: Callable[[str], T], text: str) -> T:
     """Read ``text``, naming the file where that fails."""
     try:
         return read(text)

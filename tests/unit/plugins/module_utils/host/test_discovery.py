@@ -9,7 +9,8 @@ import socket
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
 from ansible_collections.quorum.etcd.plugins.module_utils.host.settings import edits as settings
-from ansible_collections.quorum.etcd.plugins.module_utils.host.tools import tools_as_dict, tools_from_dict
+from ansible_collections.quorum.etcd.plugins.module_utils.host.settings import formats
+from ansible_collections.quorum.etcd.plugins.module_utils.host.tools import facts_of, tools_of
 from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.host.fake_host import (
     DEBIAN_UNIT,
     PLAIN_UNIT,
@@ -89,12 +90,11 @@ class TestDebian:
         found = host.discover()
         assert found["name"] == "m7"
         assert found["unsettable"] == []
-        (edit,) = settings.plan_edits(found, {"initial-cluster-state": "existing", "initial-cluster-token": "t"})
+        (edit,) = settings.plan_edits(host.facts(), {"initial-cluster-state": "existing", "initial-cluster-token": "t"})
         assert edit.path == "/etc/default/etcd"
         expected = text.replace("=new", "=existing") + "ETCD_INITIAL_CLUSTER_TOKEN=t\n"
         assert edit.edited(text) == expected
         assert edit.edited(expected) == expected
-        assert settings.Edit.from_dict(edit.as_dict()) == edit
 
     def test_without_systemctl_the_files_are_read(self, host):
         debian(host, "ETCD_NAME=m1\n")
@@ -107,9 +107,9 @@ class TestDebian:
 
     def test_edits_of_the_packages_unit_go_into_a_drop_in(self, host):
         debian(host, None, ActiveState="inactive", MainPID="0")
-        edits = settings.plan_edits(host.discover(), {"data-dir": "/srv", "initial-cluster-state": "new"})
+        edits = settings.plan_edits(host.facts(), {"data-dir": "/srv", "initial-cluster-state": "new"})
         assert [edit.path for edit in edits] == ["/etc/systemd/system/etcd.service.d/zz-quorum-etcd.conf"]
-        assert settings.edit("unit", edits[0].seed, edits[0].settings).startswith("[Service]\nEnvironment=")
+        assert formats.edit("unit", edits[0].seed, edits[0].settings).startswith("[Service]\nEnvironment=")
 
     def test_an_enabled_unit(self, host):
         debian(host)
@@ -150,7 +150,7 @@ class TestPlainUnit:
             assert places["name"] == ("unit", "/etc/systemd/system/etcd.service")
             assert places["initial-cluster-token"] == ("env", "/etc/etcd.env")
             assert places["initial-cluster"] == ("env", "/etc/etcd.env")
-            (edit,) = settings.plan_edits(found, {"initial-cluster": "x"})
+            (edit,) = settings.plan_edits(host.facts(), {"initial-cluster": "x"})
             assert edit.edited("PEERS=m1=http://a:2380\n") == "PEERS=x\n"
             if running:
                 host.put("/proc/40/cmdline", "")
@@ -186,7 +186,7 @@ class TestYaml:
         assert found["data_dir"] == "/srv/m1/data"
         assert found["tls"]["client"]["cert"] == "/srv/m1/tls/server.crt"
         assert found["config"] == {"format": "yaml", "path": "/srv/m1/etcd.conf.yml"}
-        edits = settings.plan_edits(found, {"initial-cluster-state": "existing", "name": "x"})
+        edits = settings.plan_edits(host.facts(), {"initial-cluster-state": "existing", "name": "x"})
         assert [edit.path for edit in edits] == ["/srv/m1/etcd.conf.yml"]
 
     def test_named_by_a_variable(self, host):
@@ -237,8 +237,8 @@ class TestTools:
         assert found["tools"]["etcdctl"]["version"] == "3.6.1"
         assert found["tools"]["etcdutl"] is None
         assert found["tools_missing"]["etcdutl"] == "/opt/bin/etcdutl does not run: exit code 126: Exec format error"
-        tools = tools_from_dict(found["tools"])
-        assert tools_as_dict(tools) == found["tools"]
+        tools = host.facts(bin_dir="/b").tools
+        assert facts_of(tools_of(tools)) == tools
 
     def test_beside_the_running_etcd(self, host):
         host.tool("/srv/bin/etcdctl", "3.5.1")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
+from ansible_collections.quorum.etcd.plugins.module_utils.core.values import to_plain
 from ansible_collections.quorum.etcd.plugins.module_utils.host import kubernetes
 from ansible_collections.quorum.etcd.plugins.module_utils.host.kubernetes import Controllers, kubernetes_facts
 from ansible_collections.quorum.etcd.plugins.module_utils.host.processes import Host
@@ -62,7 +63,7 @@ class Files:
         return (self.root / path.lstrip("/")).exists()
 
     def facts(self):
-        return kubernetes_facts(Host(str(self.root)), ETCD, STATE)
+        return to_plain(kubernetes_facts(Host(str(self.root)), ETCD, STATE))
 
     def process(self, pid, *words):
         self.put(f"/proc/{pid}/cmdline", "\0".join(words) + "\0")

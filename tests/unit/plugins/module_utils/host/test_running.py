@@ -8,9 +8,10 @@ import os
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
 from ansible_collections.quorum.etcd.plugins.module_utils.host import discovery, running
+from ansible_collections.quorum.etcd.plugins.module_utils.host.facts import ToolFact, ToolFacts
 from ansible_collections.quorum.etcd.plugins.module_utils.host.processes import Host, Process
 from ansible_collections.quorum.etcd.plugins.module_utils.host.settings import edits as settings
-from ansible_collections.quorum.etcd.plugins.module_utils.host.tools import tools_from_dict
+from ansible_collections.quorum.etcd.plugins.module_utils.host.tools import tools_of
 from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.host.fake_host import (
     MANIFEST,
     debian,
@@ -104,7 +105,7 @@ class TestStaticPod:
         assert "registry.k8s.io/etcd:3.6.16-0 of etcd's pod could not be opened" in found["tools_missing"]["etcdutl"]
         host.tool("/var/lib/quorum-etcd/bin/3.6.15/etcdutl", "3.6.15")
         assert host.discover()["tools"]["etcdutl"]["version"] == "3.6.15"
-        in_image = tools_from_dict({"etcdctl": {"path": "/k/etcdctl", "version": "3.6.16"}})
+        in_image = tools_of(ToolFacts(None, ToolFact("/k/etcdctl", "3.6.16"), None))
         monkeypatch.setattr(discovery, "look_in_image", lambda run, image, state_dir: (in_image, {"etcd": "none"}))
         assert host.discover()["tools"]["etcdctl"]["path"] == "/k/etcdctl"
         host.tool("/mine/etcdctl", "3.6.14")
@@ -125,7 +126,7 @@ class TestStaticPod:
         assert found["service"]["manager"] == "static_pod"
         assert found["service"]["state"] == "stopped"
         assert found["name"] == "cp1"
-        edits = settings.plan_edits(found, {"initial-cluster-state": "new"})
+        edits = settings.plan_edits(host.facts(), {"initial-cluster-state": "new"})
         assert edits[0].path == "/etc/kubernetes/manifests/etcd.yaml"
         assert edits[0].parked == "/var/lib/quorum-etcd/static-pods/etcd.yaml"
 

@@ -9,6 +9,7 @@ import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
 from ansible_collections.quorum.etcd.plugins.module_utils.host.discovery import discover
 from ansible_collections.quorum.etcd.plugins.module_utils.host.settings import edits as settings
+from ansible_collections.quorum.etcd.plugins.module_utils.host.settings import formats
 from ansible_collections.quorum.etcd.plugins.module_utils.host.settings.command_lines import (
     expanded,
     locate,
@@ -122,7 +123,7 @@ def edited(tmp_path, member):
 def test_flags_in_a_variable_of_the_environment_file(tmp_path):
     text = 'A=1\nETCD_OPTS="--name m1 --data-dir=/d --initial-cluster m1=http://a:2380 --initial-cluster-state=new" \nB=2\n'
     member = host_with(tmp_path, "ExecStart=/usr/bin/etcd $ETCD_OPTS", text)
-    assert (member["name"], member["data_dir"], member["unsettable"]) == ("m1", "/d", [])
+    assert (member.name, member.data_dir, member.unsettable) == ("m1", "/d", [])
     changed = next(iter(edited(tmp_path, member).values()))
     expected = text.replace("m1=http://a:2380", CLUSTER).replace("state=new", "state=existing")
     assert changed == expected.replace("B=2", 'ETCD_INITIAL_CLUSTER_TOKEN="t-1"\nB=2')
@@ -131,7 +132,7 @@ def test_flags_in_a_variable_of_the_environment_file(tmp_path):
 def test_flags_in_a_shells_script(tmp_path):
     script = 'GOMAXPROCS=$(nproc) /usr/bin/etcd --name=\\"${ETCD_NAME}\\" --data-dir=\\"/d\\" --initial-cluster=\\"m1=http://a:1\\"'
     member = host_with(tmp_path, f'ExecStart=/bin/bash -c "{script}"', "ETCD_NAME=m1\n")
-    assert (member["name"], member["data_dir"], member["initial_cluster"]) == ("m1", "/d", "m1=http://a:1")
+    assert (member.name, member.data_dir, member.initial_cluster) == ("m1", "/d", "m1=http://a:1")
     changed = edited(tmp_path, member)
     assert script.replace("m1=http://a:1", CLUSTER) in changed[UNIT]
     assert '\nEnvironment="ETCD_INITIAL_CLUSTER_TOKEN=t-1"\n' in changed[UNIT]
@@ -140,7 +141,7 @@ def test_flags_in_a_shells_script(tmp_path):
 def test_a_configuration_file_that_a_script_names(tmp_path):
     (tmp_path / "e.yml").write_text("name: m1\ndata-dir: /d\ninitial-cluster: >-\n  m1=http://a:1,\n  m2=http://b:1\n")
     member = host_with(tmp_path, 'ExecStart=/bin/sh -c "exec etcd --config-file /e.yml"', "ETCD_NAME=wrong\n")
-    assert (member["name"], member["data_dir"]) == ("m1", "/d")
+    assert (member.name, member.data_dir) == ("m1", "/d")
     assert list(edited(tmp_path, member)) == ["/e.yml"]
 
 
@@ -148,7 +149,7 @@ def test_behind_taskset(tmp_path):
     member = host_with(
         tmp_path, "ExecStart=/usr/bin/taskset -c 0 /usr/bin/etcd --name m1 --initial-cluster m1=http://a:1"
     )
-    assert (member["name"], member["unsettable"]) == ("m1", [])
+    assert (member.name, member.unsettable) == ("m1", [])
     changed = edited(tmp_path, member)[UNIT]
     assert f"taskset -c 0 /usr/bin/etcd --name m1 --initial-cluster {CLUSTER} --initial-cluster-token t-1" in changed
 
@@ -161,23 +162,23 @@ def test_in_a_container(tmp_path):
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc/more.env").write_text("ETCD_INITIAL_CLUSTER_TOKEN=old\n")
     member = host_with(tmp_path, command, "ETCD_NAME=never-seen-by-it\n")
-    assert (member["name"], member["data_dir"]) == ("m1", "/data/etcd/x")
+    assert (member.name, member.data_dir) == ("m1", "/data/etcd/x")
     changed = edited(tmp_path, member)
     assert changed["/etc/more.env"] == "ETCD_INITIAL_CLUSTER_TOKEN=t-1\n"
     assert changed[UNIT].endswith(f" --initial-cluster={CLUSTER} \\\n  --initial-cluster-state=existing\n")
     assert "-e ETCD_NAME=m1" in changed[UNIT]
-    assert settings.edit("unit", changed[UNIT], {"name": "m9"}) == changed[UNIT].replace("ETCD_NAME=m1", "ETCD_NAME=m9")
+    assert formats.edit("unit", changed[UNIT], {"name": "m9"}) == changed[UNIT].replace("ETCD_NAME=m1", "ETCD_NAME=m9")
 
 
 @pytest.mark.parametrize("command", ["/opt/etcd.sh", "/usr/bin/docker start -a etcd", "/bin/sh -c '. /etc/x; etcd'"])
 def test_never_a_variable_beside_a_command_that_cannot_be_read(tmp_path, command):
     member = host_with(tmp_path, f"ExecStart={command}", "ETCD_NAME=m1\n")
-    (problem,) = member["unsettable"]
-    assert f"{command.split()[0]} in ExecStart= of {UNIT} starts etcd in a way that cannot be read" in problem["cause"]
-    assert "initial-cluster, initial-cluster-token and initial-cluster-state" in problem["cause"]
-    assert "--config-file" in problem["next_step"]
+    (problem,) = member.unsettable
+    assert f"{command.split()[0]} in ExecStart= of {UNIT} starts etcd in a way that cannot be read" in problem.cause
+    assert "initial-cluster, initial-cluster-token and initial-cluster-state" in problem.cause
+    assert "--config-file" in problem.next_step
     with pytest.raises(EtcdError, match="cannot be read"):
-        settings.edit("unit", f"[Service]\nExecStart={command}\n", {"name": "x"})
+        formats.edit("unit", f"[Service]\nExecStart={command}\n", {"name": "x"})
 
 
 def test_a_value_put_together_of_variables_is_known_and_not_set(tmp_path):
@@ -185,11 +186,11 @@ def test_a_value_put_together_of_variables_is_known_and_not_set(tmp_path):
         "ExecStart=etcd --name=${NAME} --initial-cluster=m1=http://${A}:1 --initial-cluster-token=a$$b --data-dir=$D"
     )
     member = host_with(tmp_path, command, "NAME=m1\nA=10.0.0.1\nD=/d\n")
-    assert (member["name"], member["initial_cluster"]) == ("m1", "m1=http://10.0.0.1:1")
-    assert member["initial_cluster_token"] == "a$b"
-    assert member["settings"]["data-dir"]["value"] == "$D", "systemd takes it for a variable as a whole word only"
-    (problem,) = member["unsettable"]
-    assert problem["cause"].startswith("initial-cluster of the member m1 is put together from variables")
+    assert (member.name, member.initial_cluster) == ("m1", "m1=http://10.0.0.1:1")
+    assert member.initial_cluster_token == "a$b"
+    assert member.settings["data-dir"].value == "$D", "systemd takes it for a variable as a whole word only"
+    (problem,) = member.unsettable
+    assert problem.cause.startswith("initial-cluster of the member m1 is put together from variables")
 
 
 def test_a_pods_script(tmp_path):
@@ -205,19 +206,19 @@ spec:
       exec etcd --name=cp1 --data-dir=/d \\
         --initial-cluster=cp1=https://a:2380
 """
-    assert settings.read("static_pod", text) == {
+    assert formats.read("static_pod", text) == {
         "name": "cp1",
         "data-dir": "/d",
         "initial-cluster": "cp1=https://a:2380",
     }
-    changed = settings.edit("static_pod", text, WANTED)
+    changed = formats.edit("static_pod", text, WANTED)
     assert f"--initial-cluster={CLUSTER}\n" in changed
     assert "exec etcd --initial-cluster-state=existing --initial-cluster-token=t-1 --name=cp1" in changed
     with pytest.raises(EtcdError, match="starts etcd in a way that cannot be read"):
-        settings.edit("static_pod", text.replace("ulimit -n 65536", ". /etc/x"), WANTED)
+        formats.edit("static_pod", text.replace("ulimit -n 65536", ". /etc/x"), WANTED)
 
 
 def test_a_pods_own_expansion():
     text = "spec:\n  containers:\n  - name: etcd\n    command: [etcd, --name=$(NODE), --data-dir=/d/$(X)]\n    env:\n"
     text += "    - {name: NODE, value: n1}\n    - {name: X, valueFrom: {fieldRef: {fieldPath: spec.nodeName}}}\n"
-    assert settings.read("static_pod", text) == {"name": "n1"}
+    assert formats.read("static_pod", text) == {"name": "n1"}

@@ -20,8 +20,8 @@ import subprocess
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
 from ansible_collections.quorum.etcd.plugins.module_utils.host.processes import Host
-from ansible_collections.quorum.etcd.plugins.module_utils.host.settings import edits as settings
 from ansible_collections.quorum.etcd.plugins.module_utils.host.settings import env_file as _settings_env
+from ansible_collections.quorum.etcd.plugins.module_utils.host.settings import formats
 from ansible_collections.quorum.etcd.plugins.module_utils.host.settings import unit as _settings_unit
 from ansible_collections.quorum.etcd.plugins.module_utils.host.settings.sources import Unit, _Specifiers, unit_sources
 from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.host.settings.mutations import mutated
@@ -101,7 +101,7 @@ def test_export_is_a_shells_word_and_none_of_systemds():
 
 
 def test_a_comment_behind_a_value_is_a_part_of_it_for_systemd():
-    assert settings.read("env", "ETCD_INITIAL_CLUSTER_TOKEN=x # comment\n") == {"initial-cluster-token": "x # comment"}
+    assert formats.read("env", "ETCD_INITIAL_CLUSTER_TOKEN=x # comment\n") == {"initial-cluster-token": "x # comment"}
 
 
 # ---- units -----------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import time
 import pytest
 import yaml
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
-from ansible_collections.quorum.etcd.plugins.module_utils.host.settings import edits as settings
+from ansible_collections.quorum.etcd.plugins.module_utils.host.settings import formats
 from ansible_collections.quorum.etcd.plugins.module_utils.host.settings import yaml_lines as _yaml_lines
 from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.host.settings.mutations import mutated
 
@@ -113,7 +113,7 @@ def test_the_documents_themselves(text):
 def test_a_file_made_to_be_expensive_costs_little(text):
     began = time.monotonic()
     try:
-        settings.read("yaml", text)
+        formats.read("yaml", text)
     except EtcdError as error:
         assert error.next_step
     assert time.monotonic() - began < 2
@@ -121,14 +121,14 @@ def test_a_file_made_to_be_expensive_costs_little(text):
 
 def test_etcd_takes_keys_in_any_case_and_the_last_in_order():
     """Seen with etcd 3.5 and 3.7: the keys are sorted on their way, so that a small letter goes before a capital one."""
-    assert settings.read("yaml", "Name: m1\nINITIAL-cluster-token: t\n") == {"name": "m1", "initial-cluster-token": "t"}
+    assert formats.read("yaml", "Name: m1\nINITIAL-cluster-token: t\n") == {"name": "m1", "initial-cluster-token": "t"}
     for text in ("Name: m2\nname: m1\n", "name: m1\nName: m2\n"):
-        assert settings.read("yaml", text) == {"name": "m1"}
-        assert settings.read("yaml", settings.edit("yaml", text, {"name": "m3"})) == {"name": "m3"}
-    assert settings.edit("yaml", "Initial-Cluster: a\n", {"initial-cluster": "b"}) == "Initial-Cluster: b\n"
+        assert formats.read("yaml", text) == {"name": "m1"}
+        assert formats.read("yaml", formats.edit("yaml", text, {"name": "m3"})) == {"name": "m3"}
+    assert formats.edit("yaml", "Initial-Cluster: a\n", {"initial-cluster": "b"}) == "Initial-Cluster: b\n"
     text = "Client-Transport-Security:\n  Cert-File: /a\n"
-    assert settings.read("yaml", text) == {"cert-file": "/a"}
-    assert settings.edit("yaml", text, {"cert-file": "/b"}) == text.replace("/a", "/b")
+    assert formats.read("yaml", text) == {"cert-file": "/a"}
+    assert formats.edit("yaml", text, {"cert-file": "/b"}) == text.replace("/a", "/b")
 
 
 @pytest.mark.parametrize(
@@ -147,8 +147,8 @@ def test_etcd_takes_keys_in_any_case_and_the_last_in_order():
     ],
 )  # fmt: skip
 def test_a_value_in_any_style_is_set_where_it_stands(text, edited):
-    assert settings.edit("yaml", text, {"initial-cluster": "m=x"}) == edited
-    assert settings.edit("yaml", edited, {"initial-cluster": "m=x"}) == edited
+    assert formats.edit("yaml", text, {"initial-cluster": "m=x"}) == edited
+    assert formats.edit("yaml", edited, {"initial-cluster": "m=x"}) == edited
 
 
 @pytest.mark.parametrize(
@@ -161,15 +161,15 @@ def test_a_value_in_any_style_is_set_where_it_stands(text, edited):
     ],
 )
 def test_what_can_be_read_and_not_set_is_refused_when_it_is_to_be_set(text, why):
-    assert settings.read("yaml", text)
+    assert formats.read("yaml", text)
     with pytest.raises(EtcdError, match=why):
-        settings.edit("yaml", text, {"initial-cluster": "m=x"})
+        formats.edit("yaml", text, {"initial-cluster": "m=x"})
 
 
 def test_json_is_read_as_json():
     value = {"name": "m1", "initial-cluster": "a=http://x:1,b=http://y:1", "snapshot-count": 10_000, "quota": [1, "b"]}
     for indent in (None, "\t", 4):
-        assert settings.read("yaml", json.dumps(value, indent=indent)) == {
+        assert formats.read("yaml", json.dumps(value, indent=indent)) == {
             **value,
             "snapshot-count": "10000",
             "quota": "1,b",
@@ -181,7 +181,7 @@ def test_json_is_read_as_json():
     [("1_000", "1000"), ("0x10", "16"), ("0o17", "15"), ("017", "15"), ("1e4", "10000"), ("-1_0", "-10"), ("5s", "5s")],
 )
 def test_numbers_as_etcd_gets_them(written, number):
-    assert settings.read("yaml", f"snapshot-count: {written}\nname: '{written}'\n") == {
+    assert formats.read("yaml", f"snapshot-count: {written}\nname: '{written}'\n") == {
         "snapshot-count": number,
         "name": written,
     }
