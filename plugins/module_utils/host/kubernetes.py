@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from typing import Callable, List, Mapping, Optional, Sequence
+from typing import Callable, List, Optional, Sequence
 
 from ..core.errors import EtcdError
 from .facts import KubernetesFacts, Pod
@@ -85,16 +85,14 @@ def _configured_keys(host: Host, folder: str) -> Optional[List[str]]:
 class Controllers:
     """The controllers of this host that a restore takes out of the way; ``pods`` are those of ``kubernetes_facts``."""
 
-    def __init__(
-        self, pods: Sequence[Mapping[str, str]], root: str = "/", sleep: Callable[[float], None] = time.sleep
-    ) -> None:
+    def __init__(self, pods: Sequence[Pod], root: str = "/", sleep: Callable[[float], None] = time.sleep) -> None:
         self.pods = pods
         self.host = Host(root)
         self.sleep = sleep
 
     def pause(self) -> bool:
         """Manifests out of the kubelet's folder, and wait for their processes to end. Idempotent; True where one was moved."""
-        moved = [self._move(pod["manifest"], pod["parked"]) for pod in self.pods]
+        moved = [self._move(pod.manifest, pod.parked) for pod in self.pods]
         if any(moved):
             for pod in self.pods:
                 self._wait_until_gone(pod)
@@ -102,9 +100,7 @@ class Controllers:
 
     def resume(self) -> bool:
         """Manifests back in their folder. Idempotent; True where one was moved. A manifest that is there is left alone."""
-        moved = [
-            self._move(pod["parked"], pod["manifest"]) for pod in self.pods if not self.host.exists(pod["manifest"])
-        ]
+        moved = [self._move(pod.parked, pod.manifest) for pod in self.pods if not self.host.exists(pod.manifest)]
         return any(moved)
 
     def _move(self, source: str, target: str) -> bool:
@@ -114,13 +110,13 @@ class Controllers:
         move_file(self.host.path(source), self.host.path(target))
         return True
 
-    def _wait_until_gone(self, pod: Mapping[str, str]) -> None:
+    def _wait_until_gone(self, pod: Pod) -> None:
         waited = 0.0
-        while pids_of(self.host, pod["name"]):
+        while pids_of(self.host, pod.name):
             if waited >= GONE_SECONDS:
-                pids = ", ".join(map(str, pids_of(self.host, pod["name"])))
+                pids = ", ".join(map(str, pids_of(self.host, pod.name)))
                 raise EtcdError(
-                    f"{pod['name']} (pid {pids}) still runs {GONE_SECONDS:g} s after its manifest left the kubelet's"
+                    f"{pod.name} (pid {pids}) still runs {GONE_SECONDS:g} s after its manifest left the kubelet's"
                     f" folder, and would delete restored objects.",
                     "see with 'journalctl -u kubelet' why it does not end; stop it by hand, and run again.",
                 )

@@ -16,13 +16,14 @@ import os
 import shlex
 import shutil
 import time
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
+from typing import Callable, Dict, List, Optional, Sequence
 
 from ..core.errors import EtcdError
 from ..core.trees import sync_folder
 from ..etcd.commands import Result, Run
+from .facts import Service
 from .processes import Host, etcd_processes, is_halted, uses
-from .settings import edits as settings
+from .settings.edits import parked_manifest, reload_units
 
 # Seconds between two looks at a process that is to stop: it takes etcd a few hundredths.
 POLL = 0.05
@@ -32,20 +33,27 @@ POD_SETTLE = 2.0
 
 
 def manager(
-    member: Mapping[str, Any], run: Run, sleep: Callable[[float], None] = time.sleep, root: str = "/"
+    service: Service,
+    data_dir: str,
+    state_dir: str,
+    run: Run,
+    sleep: Callable[[float], None] = time.sleep,
+    root: str = "/",
 ) -> Manager:
-    """What starts and stops this member; ``member`` needs ``service``, ``data_dir`` and ``state_dir`` of ``discover``."""
+    """What starts and stops the member with this service, data directory and folder of ours."""
     kinds = {"systemd": Systemd, "static_pod": StaticPod, "command": Commands}
-    return kinds[member["service"]["manager"]](member, run, sleep, root)
+    return kinds[service.manager](service, data_dir, state_dir, run, sleep, root)
 
 
 class Manager:
     """The interface: ``state``, ``stop``, ``start``, ``ascent``, ``configuration_changed``."""
 
-    def __init__(self, member: Mapping[str, Any], run: Run, sleep: Callable[[float], None], root: str) -> None:
-        self.service = member["service"]
-        self.data_dir = member["data_dir"]
-        self.state_dir = member["state_dir"]
+    def __init__(
+        self, service: Service, data_dir: str, state_dir: str, run: Run, sleep: Callable[[float], None], root: str
+    ) -> None:
+        self.service = service
+        self.data_dir = data_dir
+        self.state_dir = state_dir
         self.run = run
         self.sleep = sleep
         self.host = Host(root)
@@ -130,16 +138,16 @@ class Systemd(Manager):
             return
         pid = int(self._show().get("MainPID") or 0)
         self._must(
-            ["systemctl", "stop", "--no-block", self.service["name"]], f"see 'systemctl status {self.service['name']}'."
+            ["systemctl", "stop", "--no-block", self.service.name], f"see 'systemctl status {self.service.name}'."
         )
 
         def alive() -> bool:
             return self.state() in ("running", "unknown") or bool(pid and self.host.exists(f"/proc/{pid}"))
 
-        self._wait_until_gone(alive, timeout, f"the unit {self.service['name']}")
+        self._wait_until_gone(alive, timeout, f"the unit {self.service.name}")
 
     def start(self) -> None:
-        name = self.service["name"]
+        name = self.service.name
         if self._show().get("NeedDaemonReload") == "yes":
             self.configuration_changed()
         # A unit that failed too often lately is not started again before its counter is reset.
@@ -159,11 +167,11 @@ class Systemd(Manager):
         return "failing" if is_failing else "starting"
 
     def configuration_changed(self) -> None:
-        settings.reload_units(self.run)
+        reload_units(self.run)
 
     def _show(self) -> Dict[str, str]:
         wanted = "LoadState,ActiveState,SubState,Type,MainPID,NeedDaemonReload"
-        result = self._call(["systemctl", "show", f"--property={wanted}", self.service["name"]])
+        result = self._call(["systemctl", "show", f"--property={wanted}", self.service.name])
         return dict(line.split("=", 1) for line in result.out.splitlines() if "=" in line) if result.rc == 0 else {}
 
 
@@ -188,7 +196,7 @@ class Commands(Manager):
         self._must(self._words("start_command"), "see etcd's log on this host.")
 
     def _words(self, which: str, required: bool = True) -> List[str]:
-        text = self.service.get(which) or ""
+        text = getattr(self.service, which)
         try:
             words = shlex.split(text)
         except ValueError as error:
@@ -206,35 +214,35 @@ class StaticPod(Manager):
     def state(self) -> str:
         if self.pids():
             return "running"
-        if self.host.exists(self.service["manifest"]):
+        if self.host.exists(self.service.manifest):
             return "failed"  # the kubelet is to run it, and it does not
         return "stopped" if self.host.exists(self._parked()) else "absent"
 
     def stop(self, timeout: float) -> None:
-        moved = self.host.exists(self.service["manifest"])
+        moved = self.host.exists(self.service.manifest)
         if moved:
-            self._move(self.service["manifest"], self._parked())
+            self._move(self.service.manifest, self._parked())
         self._wait_until_pod_is_gone(timeout)
         if moved:
             self.sleep(POD_SETTLE)
             self._wait_until_pod_is_gone(timeout)  # a failed one may just have been started again
 
     def _wait_until_pod_is_gone(self, timeout: float) -> None:
-        self._wait_until_gone(lambda: bool(self.pids()), timeout, f"the static pod of {self.service['manifest']}")
+        self._wait_until_gone(lambda: bool(self.pids()), timeout, f"the static pod of {self.service.manifest}")
 
     def start(self) -> None:
-        if self.host.exists(self.service["manifest"]):
+        if self.host.exists(self.service.manifest):
             return
         if not self.host.exists(self._parked()):
             raise EtcdError(
-                f"the manifest {self.service['manifest']} is not there, and neither is {self._parked()}, where a stopped"
+                f"the manifest {self.service.manifest} is not there, and neither is {self._parked()}, where a stopped"
                 " member keeps it.",
                 "put the manifest back into its folder.",
             )
-        self._move(self._parked(), self.service["manifest"])
+        self._move(self._parked(), self.service.manifest)
 
     def _parked(self) -> str:
-        return settings.parked_manifest(self.service["manifest"], self.state_dir)
+        return parked_manifest(self.service.manifest, self.state_dir)
 
     def _move(self, source: str, target: str) -> None:
         os.makedirs(os.path.dirname(self.host.path(target)), mode=0o700, exist_ok=True)

@@ -67,7 +67,7 @@ class Cutover:
         """Before this host's own member stops: when the first restored one starts, all have stopped, and so have these."""
         if self.work.controllers.pods:
             self.work.progress.say("stopping the controllers of Kubernetes")
-            self.work.journal.record(steps.PAUSED, controllers=[pod["name"] for pod in self.work.controllers.pods])
+            self.work.journal.record(steps.PAUSED, controllers=[pod.name for pod in self.work.controllers.pods])
             self.work.controllers.pause()
 
     def _wait_until_up(self) -> bool:

@@ -15,7 +15,8 @@ from ..core import journal as steps
 from ..core.trees import any_is_dir, free_name, move_in, move_out, relocate, remove, retired_name
 from ..core.values import to_plain
 from ..host.holders import holders
-from ..host.settings import edits as settings
+from ..host.settings.edits import reload_units
+from ..host.settings.files import restore_copy
 from .values import Swap
 from .work import STOP_TIMEOUT, Work
 
@@ -120,7 +121,7 @@ class Rollback:
         units = False
         for number, copy in kept.items():
             path = edits[number].current_path()
-            changed = settings.restore_copy(copy, path) if copy else remove(path)
+            changed = restore_copy(copy, path) if copy else remove(path)
             units |= changed and edits[number].format == "unit"
         if units:
-            settings.reload_units(self.work.run)
+            reload_units(self.work.run)

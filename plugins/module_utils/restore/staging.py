@@ -15,7 +15,7 @@ from ..core.errors import EtcdError
 from ..core.progress import read_so_far
 from ..core.trees import remove
 from ..core.values import to_plain
-from ..host.settings import edits as settings
+from ..host.settings.files import backup_copy
 from ..host.tools import keep_tools, tools_of
 from ..snapshot import verify
 from .proof import check_silent
@@ -81,9 +81,7 @@ class Stage:
         """Copies of the files that will be edited, made before anything is, so that a rollback is exact to the byte."""
         for number, edit in enumerate(self.work.plan.config):
             path = edit.current_path()
-            copy = (
-                settings.backup_copy(path, self.work.journal.config_folder, str(number)) if os.path.exists(path) else ""
-            )
+            copy = backup_copy(path, self.work.journal.config_folder, str(number)) if os.path.exists(path) else ""
             self.work.journal.record("kept", edit=number, copy=copy)
 
     def _keep_tools(self) -> None:

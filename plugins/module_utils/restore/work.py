@@ -34,8 +34,8 @@ class Work:
         self.tools = kept_tools(tools_of(member.tools), member.state_dir)
         self.journal = Journal(member.state_dir, plan.restore_id)
         self.progress = Progress(os.path.join(member.state_dir, "progress"))
-        self.service = service.manager(to_plain(member), run)
-        self.controllers = Controllers(to_plain(plan.controllers))
+        self.service = service.manager(member.service, member.data_dir, member.state_dir, run)
+        self.controllers = Controllers(plan.controllers)
 
     def need(self, step: str) -> None:
         self.forbid_after_rollback()

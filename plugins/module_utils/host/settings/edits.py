@@ -14,20 +14,18 @@ import difflib
 import os
 import re
 from dataclasses import dataclass, field, replace
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ...core.errors import EtcdError
 from ...core.values import TEXT
 from ...etcd.commands import Run
 from ..facts import MemberFacts, Setting
-from .files import backup_copy, read_file, restore_copy, write_file
+from .files import backup_copy, read_file, write_file
 from .formats import FORMATS, edit, read
 from .names import SECRET, check_setting
 
 # Files of packages are replaced by their upgrades, so the changes to them go into a drop-in.
 VENDOR_FOLDERS = ("/usr/lib/systemd/", "/lib/systemd/", "/run/systemd/", "/usr/local/lib/systemd/")
-
-__all__ = ["Edit", "apply_edits", "backup_copy", "plan_edits", "restore_copy"]
 
 
 @dataclass(frozen=True)
@@ -117,10 +115,6 @@ class Edit:
             "before": "".join(line[2:] for line in lines if line.startswith("- ")),
             "after": "".join(line[2:] for line in lines if line.startswith("+ ")),
         }
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Edit:
-        return cls(**values)
 
 
 def checked(wanted: Mapping[str, object]) -> Dict[str, str]:

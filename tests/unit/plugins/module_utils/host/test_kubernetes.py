@@ -63,13 +63,13 @@ class Files:
         return (self.root / path.lstrip("/")).exists()
 
     def facts(self):
-        return to_plain(kubernetes_facts(Host(str(self.root)), ETCD, STATE))
+        return kubernetes_facts(Host(str(self.root)), ETCD, STATE)
 
     def process(self, pid, *words):
         self.put(f"/proc/{pid}/cmdline", "\0".join(words) + "\0")
 
     def controllers(self, sleep=lambda _seconds: None):
-        return Controllers(self.facts()["pods"], str(self.root), sleep)
+        return Controllers(self.facts().pods, str(self.root), sleep)
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def files(tmp_path):
 
 
 def test_a_host_without_kubernetes_has_nothing_of_it(files):
-    assert files.facts() == {"pods": [], "kubelet": False, "running": [], "keys": None}
+    assert to_plain(files.facts()) == {"pods": [], "kubelet": False, "running": [], "keys": None}
 
 
 def test_controllers_are_known_by_their_command_whatever_their_file_is_called(files):
@@ -89,19 +89,19 @@ def test_controllers_are_known_by_their_command_whatever_their_file_is_called(fi
     files.process(7, "/usr/bin/kubelet", "--v=2")
     files.process(8, "kube-controller-manager", "--leader-elect=true")
     found = files.facts()
-    assert [(pod["name"], pod["manifest"]) for pod in found["pods"]] == [
+    assert [(pod.name, pod.manifest) for pod in found.pods] == [
         ("kube-controller-manager", f"{FOLDER}/10-manager.yaml"),
         ("kube-scheduler", f"{FOLDER}/s.yaml"),
     ]
-    assert found["pods"][0]["parked"] == f"{STATE}/static-pods/10-manager.yaml"
-    assert found["kubelet"] and found["running"] == ["kube-controller-manager"]
+    assert found.pods[0].parked == f"{STATE}/static-pods/10-manager.yaml"
+    assert found.kubelet and found.running == ["kube-controller-manager"]
 
 
 def test_the_names_of_encryption_keys_are_read_and_no_key(files):
     files.put(f"{FOLDER}/kube-apiserver.yaml", API_SERVER)
-    assert files.facts()["keys"] is None, "the configuration is not there"
+    assert files.facts().keys is None, "the configuration is not there"
     files.put("/etc/kubernetes/enc.yaml", ENCRYPTION)
-    assert files.facts()["keys"] == ["key1", "key2"]
+    assert files.facts().keys == ["key1", "key2"]
 
 
 def test_paused_and_resumed_however_often(files):
@@ -109,7 +109,7 @@ def test_paused_and_resumed_however_often(files):
     controllers = files.controllers()
     assert controllers.pause() and not controllers.pause()
     assert not files.has(f"{FOLDER}/m.yaml")
-    assert [pod["manifest"] for pod in files.facts()["pods"]] == [f"{FOLDER}/m.yaml"], "parked ones are still known"
+    assert [pod.manifest for pod in files.facts().pods] == [f"{FOLDER}/m.yaml"], "parked ones are still known"
     assert controllers.resume() and not controllers.resume()
     assert (files.root / FOLDER[1:] / "m.yaml").read_text() == MANAGER
     assert not files.has(f"{STATE}/static-pods/m.yaml")

@@ -11,6 +11,7 @@ import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.commands import Result
 from ansible_collections.quorum.etcd.plugins.module_utils.host import service
+from ansible_collections.quorum.etcd.plugins.module_utils.host.facts import Service
 
 
 class Runner:
@@ -32,9 +33,11 @@ class Runner:
 
 
 def make(run, tmp_path, manager="systemd", sleep=lambda seconds: None, **over):
-    own = {"manager": manager, "name": "etcd", "manifest": "/manifests/etcd.yaml", **over}
-    member = {"service": own, "data_dir": "/data", "state_dir": "/state"}
-    return service.manager(member, run, sleep, str(tmp_path))
+    commands = dict.fromkeys(("start_command", "stop_command", "status_command"), "")
+    own = Service(
+        **{"manager": manager, "name": "etcd", "manifest": "/manifests/etcd.yaml", "state": "", **commands, **over}
+    )
+    return service.manager(own, "/data", "/state", run, sleep, str(tmp_path))
 
 
 def etcd(tmp_path, pid, data_dir="/data"):

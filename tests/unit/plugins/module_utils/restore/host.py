@@ -124,7 +124,7 @@ class Host:
         near = f"{self.live}/." if kind == "contents" else f"{self.live}."
         self.staged, self.near = f"{near}restore-1", f"{near}before-1"
         self.aside = f"{root}/elsewhere/data.before-1" if slow else self.near
-        monkeypatch.setattr(service, "manager", lambda _member, _run: self.service)
+        monkeypatch.setattr(service, "manager", lambda *_given: self.service)
         monkeypatch.setattr(verify, "verify", self.verify)
         self.restored_revision = 1000
         monkeypatch.setattr(database, "describe", lambda _path: Database(revision=self.restored_revision))
