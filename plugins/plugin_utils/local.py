@@ -2,24 +2,36 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The controller itself, as the actions need it."""
+"""The machine that this runs on, as the controller's actions and the agent need it."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import subprocess
-from typing import Sequence
+from typing import Dict, Sequence
 
-from ansible_collections.quorum.etcd.plugins.module_utils.etcd.commands import Result, misleading
+from ..module_utils.etcd.commands import Result, asks_version, misleading
+
+VERSION_TIMEOUT = 10.0  # seconds that a program may take to say its version; it is killed then
 
 
-def run(argv: Sequence[str], env: dict[str, str]) -> Result:
+def run(argv: Sequence[str], env: Dict[str, str]) -> Result:
     """Run a command here as the modules do on a host; FileNotFoundError where there is no such program."""
     own = {name: value for name, value in os.environ.items() if name not in misleading(os.environ)}
-    done = subprocess.run(  # noqa: S603
-        list(argv), env={**own, "LC_ALL": "C", **env}, capture_output=True, text=True, check=False
-    )
+    try:
+        done = subprocess.run(  # noqa: S603
+            list(argv),
+            env={**own, "LC_ALL": "C", **env},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=VERSION_TIMEOUT if asks_version(argv) else None,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return Result(-9, "", f"no answer within {VERSION_TIMEOUT:g} s")
     return Result(done.returncode, done.stdout, done.stderr)
 
 

@@ -1,0 +1,33 @@
+# Copyright: (c) 2026, the quorum.etcd authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The agent is made on the controller, of the very files that the modules travel with."""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+from ansible_collections.quorum.etcd.plugins.plugin_utils.ticker import Ticker
+from ansible_collections.quorum.etcd.plugins.plugin_utils.zipapp import build
+
+
+class ActionModule(ActionBase):
+    """See the module of the same name for the documentation."""
+
+    _supports_check_mode = True
+    _supports_async = True
+
+    def run(self, tmp: None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result = super().run(tmp, task_vars)
+        packed = base64.b64encode(zlib.compress(build())).decode()
+        with Ticker(task_vars or {}, "setting up the agent"):
+            done = self._execute_module(
+                module_name="quorum.etcd.agent",
+                module_args={**self._task.args, "program": packed},
+                task_vars=task_vars or {},
+            )
+        return {**result, **done}

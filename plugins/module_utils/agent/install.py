@@ -1,0 +1,240 @@
+# Copyright: (c) 2026, the quorum.etcd authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The agent on a host: its files as they should be, and the timer that runs it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import stat
+import tempfile
+from dataclasses import dataclass
+from typing import Dict, List, Optional
+
+from ..backup.records import Attempt, last_attempts
+from ..backup.retention import policy_of
+from ..core import strict_json
+from ..core.errors import EtcdError
+from ..core.trees import remove, sync_folder
+from ..core.values import to_plain
+from ..etcd.commands import Run
+from ..snapshot.scratch import make_folder
+from .schedule import CRON_PATH, PROGRAM, SERVICE_PATH, TIMER_PATH, UNIT, cron_line, service_unit, timer_unit
+from .settings import PASSWORD_PATH, PATH, Settings
+
+TIMER = f"{UNIT}.timer"
+SERVICE = f"{UNIT}.service"
+EVERY_PATH = (TIMER_PATH, SERVICE_PATH, CRON_PATH, PATH, PASSWORD_PATH, PROGRAM)
+
+
+@dataclass(frozen=True)
+class File:
+    """What a file should be. ``shown`` is what a diff may show of it, empty for nothing."""
+
+    path: str
+    content: bytes
+    mode: int
+    shown: str = ""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """``program`` are the bytes of the zipapp with its interpreter's line; ``delay`` is in seconds."""
+
+    settings: Settings
+    password: str
+    schedule: str
+    delay: int
+    program: bytes
+
+
+def has_systemd(root: str = "/") -> bool:
+    """Whether systemd runs this host, and not only lies there."""
+    return os.path.isdir(os.path.join(root, "run/systemd/system"))
+
+
+def files_of(wanted: Wanted, systemd: bool) -> List[File]:
+    """Every file of the agent. EtcdError for a policy or a schedule that this host could not use."""
+    settings = wanted.settings
+    policy_of(settings.keep)
+    text = json.dumps(to_plain(settings), indent=2, sort_keys=True) + "\n"
+    found = [File(PROGRAM, wanted.program, 0o755), _text(PATH, text, 0o600)]
+    if settings.password_file:
+        found.append(File(PASSWORD_PATH, (wanted.password + "\n").encode(), 0o600))
+    if systemd:
+        folders = [settings.folder, settings.state_dir]
+        paths = [path for path in (settings.cacert, settings.cert, settings.key, settings.bin_dir) if path]
+        found.append(_text(SERVICE_PATH, service_unit(settings.cluster, folders, paths), 0o644))
+        found.append(_text(TIMER_PATH, timer_unit(settings.cluster, wanted.schedule, wanted.delay), 0o644))
+    else:
+        found.append(_text(CRON_PATH, cron_line(wanted.schedule, wanted.delay), 0o644))
+    return found
+
+
+def _text(path: str, text: str, mode: int) -> File:
+    return File(path, text.encode(), mode, text)
+
+
+class Installation:
+    """The agent of this host. ``root`` is another folder than ``/`` in tests only."""
+
+    def __init__(self, run: Run, root: str = "/") -> None:
+        self._run = run
+        self._root = root
+        self._systemd = has_systemd(root)
+
+    def install(self, wanted: Wanted, pretend: bool) -> List[Dict[str, str]]:
+        """Make the files as they should be, and let the timer run. Returns what changes, as diffs; with ``pretend`` nothing does.
+
+        EtcdError, before anything is touched, for what could not work here.
+        """
+        self._check(wanted)
+        files = files_of(wanted, self._systemd)
+        due = [file for file in files if not self._is(file)]
+        gone = [path for path in EVERY_PATH if path not in {file.path for file in files} and self._has(path)]
+        changes = [self._diff(file) for file in due] + [_removed(path) for path in gone]
+        if self._systemd and not changes and not self._timer_runs():
+            changes = [{"before_header": TIMER, "before": "stopped\n", "after_header": TIMER, "after": "running\n"}]
+        if changes and not pretend:
+            make_folder(self._at(wanted.settings.folder))
+            os.makedirs(self._at(wanted.settings.state_dir), mode=0o755, exist_ok=True)
+            for file in due:
+                self._write(file)
+            for path in gone:
+                remove(self._at(path))
+            if self._systemd:
+                self._begin_timer()
+        return changes
+
+    def remove(self, pretend: bool) -> List[Dict[str, str]]:
+        """Take the agent away again; snapshots and records stay. Returns what changes."""
+        gone = [path for path in EVERY_PATH if self._has(path)]
+        if gone and not pretend:
+            if self._systemd and self._has(TIMER_PATH):
+                self._systemctl("disable", "--now", "--quiet", TIMER)
+                self._systemctl("stop", SERVICE)
+            for path in gone:
+                remove(self._at(path))
+            if self._systemd:
+                self._systemctl("daemon-reload")
+        return [_removed(path) for path in gone]
+
+    def first_run(self, settings: Settings, again: bool) -> Optional[Attempt]:
+        """Let it work once, as the timer will, so that what is wrong is seen now and not tonight. EtcdError where it fails.
+
+        Without ``again`` only where its last run was no good one, or there was none; None where it was not due.
+        """
+        before = last_attempts(settings.state_dir, settings.cluster, 1)
+        if not again and before and before[0].is_good:
+            return None
+        command = ["systemctl", "start", SERVICE] if self._systemd else [PROGRAM, "backup"]
+        result = self._run(command, {})
+        after = last_attempts(settings.state_dir, settings.cluster, 1)
+        if after and not after[0].is_good:
+            raise EtcdError(f"the agent is set up, and its first run failed: {after[0].cause}", after[0].next_step)
+        if result.rc or not after:
+            said = (result.err or result.out).strip().splitlines()
+            raise EtcdError(
+                f"the agent is set up, and {' '.join(command)} failed with exit code {result.rc}: {said[-1] if said else ''}",
+                f"see journalctl -u {SERVICE}." if self._systemd else "run it by hand.",
+            )
+        return after[0]
+
+    def _check(self, wanted: Wanted) -> None:
+        """EtcdError where this host could not have this agent."""
+        try:
+            known = strict_json.read_file(self._at(PATH), "the configuration")
+            other = known.get("cluster") if isinstance(known, dict) else None
+        except (FileNotFoundError, EtcdError):
+            other = None
+        if other not in (None, wanted.settings.cluster):
+            raise EtcdError(
+                f"the agent of this host makes the backups of cluster {other}, and can have but one.",
+                "remove it first, with etcd_backup_schedule=absent in a run for that cluster.",
+            )
+        if not (self._systemd or os.path.isdir(self._at(os.path.dirname(CRON_PATH)))):
+            raise EtcdError(
+                "this host has neither systemd nor cron.", "install cron, or schedule backup.yml elsewhere."
+            )
+        if self._systemd:
+            timer_unit("", wanted.schedule, 0)
+            self._check_calendar(wanted.schedule)
+
+    def _check_calendar(self, schedule: str) -> None:
+        try:
+            result = self._run(["systemd-analyze", "calendar", schedule], {})
+        except FileNotFoundError:
+            return
+        if result.rc:
+            raise EtcdError(
+                f"systemd does not understand the schedule {schedule!r}.",
+                "give what OnCalendar= takes, such as *:0/30, hourly or 02:30 (man systemd.time).",
+            )
+
+    def _timer_runs(self) -> bool:
+        asked = (self._run(["systemctl", word, "--quiet", TIMER], {}).rc for word in ("is-enabled", "is-active"))
+        return not any(asked)
+
+    def _begin_timer(self) -> None:
+        self._systemctl("daemon-reload")
+        self._systemctl("enable", "--quiet", TIMER)
+        self._systemctl("restart", TIMER)
+
+    def _systemctl(self, *words: str) -> None:
+        result = self._run(["systemctl", *words], {})
+        if result.rc:
+            raise EtcdError(
+                f"systemctl {' '.join(words)} failed: {(result.err or result.out).strip()}", "see journalctl -xe."
+            )
+
+    def _at(self, path: str) -> str:
+        return os.path.join(self._root, path.lstrip("/"))
+
+    def _has(self, path: str) -> bool:
+        return os.path.lexists(self._at(path))
+
+    def _is(self, file: File) -> bool:
+        """Whether the file is there as it should be, this process's user's, and no link."""
+        try:
+            status = os.lstat(self._at(file.path))
+            if (
+                not stat.S_ISREG(status.st_mode)
+                or stat.S_IMODE(status.st_mode) != file.mode
+                or status.st_uid != os.geteuid()
+            ):
+                return False
+            with open(self._at(file.path), "rb") as present:
+                return present.read() == file.content
+        except OSError:
+            return False
+
+    def _diff(self, file: File) -> Dict[str, str]:
+        before = ""
+        if file.shown:
+            with contextlib.suppress(OSError), open(self._at(file.path), encoding="utf-8", errors="replace") as present:
+                before = present.read()
+        after = file.shown or f"({len(file.content)} bytes, not shown)\n"
+        return {"before_header": file.path, "before": before, "after_header": file.path, "after": after}
+
+    def _write(self, file: File) -> None:
+        path = self._at(file.path)
+        os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=".quorum-etcd-", dir=os.path.dirname(path))
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(file.content)
+                os.fchmod(stream.fileno(), file.mode)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.rename(temporary, path)
+        except BaseException:
+            remove(temporary)
+            raise
+        sync_folder(os.path.dirname(path))
+
+
+def _removed(path: str) -> Dict[str, str]:
+    return {"before_header": path, "before": "(it is there)\n", "after_header": path, "after": ""}

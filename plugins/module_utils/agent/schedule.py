@@ -1,0 +1,128 @@
+# Copyright: (c) 2026, the quorum.etcd authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""When the agent runs: a systemd timer, or a line of cron where there is no systemd. Pure: the texts of the files."""
+
+from __future__ import annotations
+
+import re
+from typing import Sequence
+
+from ..core.errors import EtcdError
+
+PROGRAM = "/usr/local/bin/quorum-etcd"
+UNIT = "quorum-etcd-backup"
+SERVICE_PATH, TIMER_PATH = f"/etc/systemd/system/{UNIT}.service", f"/etc/systemd/system/{UNIT}.timer"
+CRON_PATH = f"/etc/cron.d/{UNIT}"
+EVERY_HALF_HOUR = "*:0/30"
+
+_HEAD = "# Written by quorum.etcd; backup.yml writes it anew.\n"
+_CRON = re.compile(r"([\d*/,-]+\s+){4}[\d*/,A-Za-z-]+\Z")
+_MINUTES = re.compile(r"\*:0/(\d{1,2})(:00)?\Z")
+_NAMED = {"hourly": "0 * * * *", "daily": "0 0 * * *", "weekly": "0 0 * * 1", "monthly": "0 0 1 * *"}
+# Where a private /tmp would hide what is given.
+_TEMPORARY = ("/tmp/", "/var/tmp/")  # noqa: S108
+
+_SERVICE = """\
+[Unit]
+Description=Backup of the etcd cluster @CLUSTER@
+Documentation=https://github.com/quorum-etcd/quorum.etcd
+Wants=network-online.target
+After=network-online.target
+
+[Service]
+Type=oneshot
+# A run that somebody has begun by hand is waited for.
+ExecStart=@PROGRAM@ backup --wait 3600
+# A run that hangs would keep every other one out.
+TimeoutStartSec=6h
+UMask=0077
+Nice=10
+IOSchedulingPriority=7
+NoNewPrivileges=yes
+# It reads keys and certificates of other users, and writes to two folders; nothing else.
+CapabilityBoundingSet=CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER
+ProtectSystem=strict
+ProtectHome=read-only
+ReadWritePaths=@FOLDERS@
+PrivateTmp=@PRIVATE_TMP@
+PrivateDevices=yes
+ProtectKernelTunables=yes
+ProtectKernelModules=yes
+ProtectControlGroups=yes
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+SystemCallArchitectures=native
+"""
+
+_TIMER = """\
+[Unit]
+Description=When the etcd cluster @CLUSTER@ is backed up
+
+[Timer]
+OnCalendar=@SCHEDULE@
+# All members do not begin at once, and what was missed while the host was off is made up for.
+RandomizedDelaySec=@DELAY@
+Persistent=true
+
+[Install]
+WantedBy=timers.target
+"""
+
+
+def service_unit(cluster: str, folders: Sequence[str], paths: Sequence[str]) -> str:
+    """``folders`` are written to; ``paths`` are all that the agent must see."""
+    hidden = any(path.startswith(_TEMPORARY) for path in (*folders, *paths))
+    return _filled(
+        _HEAD + _SERVICE,
+        CLUSTER=_escaped(cluster),
+        PROGRAM=PROGRAM,
+        FOLDERS=" ".join(f'"{_escaped(folder)}"' for folder in folders),
+        PRIVATE_TMP="no" if hidden else "yes",
+    )
+
+
+def timer_unit(cluster: str, schedule: str, delay: int) -> str:
+    """``schedule`` is systemd's OnCalendar, ``delay`` the seconds among which the beginning is drawn."""
+    if _CRON.match(schedule):
+        raise EtcdError(
+            f"{schedule!r} is a schedule of cron, and this host has systemd.",
+            "give what OnCalendar= takes, such as *:0/30, hourly or 02:30 (man systemd.time).",
+        )
+    return _filled(_HEAD + _TIMER, CLUSTER=_escaped(cluster), SCHEDULE=schedule, DELAY=str(delay))
+
+
+def cron_line(schedule: str, delay: int) -> str:
+    """The file of cron; what the agent says goes nowhere, since it is recorded, and its errors to root's mail."""
+    fields = _cron_fields(schedule)
+    path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    return f"{_HEAD}SHELL=/bin/sh\n{path}\n{fields} root {PROGRAM} backup --wait 3600 --delay {delay} >/dev/null\n"
+
+
+def _cron_fields(schedule: str) -> str:
+    minutes = _MINUTES.match(schedule)
+    if minutes and 0 < int(minutes.group(1)) < 60:
+        return f"*/{int(minutes.group(1))} * * * *"
+    if schedule in _NAMED:
+        return _NAMED[schedule]
+    if _CRON.match(schedule):
+        return schedule
+    raise EtcdError(
+        f"{schedule!r} is no schedule of cron, and this host has no systemd.",
+        "give the five fields of cron, such as '*/30 * * * *'.",
+    )
+
+
+def _escaped(text: str) -> str:
+    """Text in a unit, where ``%`` begins a specifier, and quotes and backslashes mean something."""
+    return text.replace("%", "%%").replace("\\", "\\\\").replace('"', '\\"')
+
+
+def _filled(text: str, **values: str) -> str:
+    for name, value in values.items():
+        text = text.replace(f"@{name}@", value)
+    return text

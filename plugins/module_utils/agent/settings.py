@@ -1,0 +1,103 @@
+# Copyright: (c) 2026, the quorum.etcd authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The configuration of the agent, as it lies on a host: a JSON file of root's, and the password in a file beside it."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from typing import Any, Tuple
+
+from ..backup.retention import policy_of
+from ..backup.run import Job
+from ..core import strict_json
+from ..core.errors import EtcdError
+from ..core.values import Misfit, from_plain
+from ..etcd.commands import Connection
+from ..host.trust import weakness
+
+PATH = "/etc/quorum-etcd/agent.json"
+PASSWORD_PATH = "/etc/quorum-etcd/agent.password"
+_NEXT = "run backup.yml again with etcd_backup_schedule, or mend it by hand."
+
+
+@dataclass(frozen=True)
+class Settings:
+    """``here`` are the endpoints of this host's own member, ``max_age`` seconds after which ``status`` is no longer content."""
+
+    cluster: str
+    endpoints: Tuple[str, ...]
+    folder: str
+    here: Tuple[str, ...] = ()
+    cacert: str = ""
+    cert: str = ""
+    key: str = ""
+    user: str = ""
+    password_file: str = ""
+    command_timeout: int = 5
+    bin_dir: str = ""
+    state_dir: str = "/var/lib/quorum-etcd"
+    keep: Any = 10
+    every_member: bool = False
+    accept_divergence: bool = False
+    max_age: int = 7200
+
+
+def load(path: str) -> Settings:
+    """The settings in the file. EtcdError for one that is missing, wrong, or could have been written by others."""
+    weak = weakness(path)
+    if weak and os.path.lexists(path):
+        raise EtcdError(f"the configuration {path} is not believed: {weak}.", "let only root write it.")
+    try:
+        settings = from_plain(Settings, strict_json.read_file(path, "the configuration", _NEXT))
+    except FileNotFoundError as error:
+        raise EtcdError(f"there is no configuration {path}.", "run backup.yml with etcd_backup_schedule.") from error
+    except Misfit as error:
+        raise EtcdError(f"the configuration {path} cannot be understood: {error}.", _NEXT) from error
+    policy_of(settings.keep)
+    if not settings.endpoints:
+        raise EtcdError(f"the configuration {path} has no endpoints.", _NEXT)
+    if not (settings.here or settings.every_member):
+        raise EtcdError(
+            f"the configuration {path} does not say which member is this host's (here), so it would never have its turn.",
+            "name its endpoint, or set every_member to true.",
+        )
+    return settings
+
+
+def connection_of(settings: Settings) -> Connection:
+    return Connection(
+        endpoints=settings.endpoints,
+        cacert=settings.cacert,
+        cert=settings.cert,
+        key=settings.key,
+        user=settings.user,
+        password=_password(settings.password_file) if settings.password_file else "",
+        command_timeout=settings.command_timeout,
+    )
+
+
+def job_of(settings: Settings, patience: float = 0.0) -> Job:
+    return Job(
+        cluster=settings.cluster,
+        folder=settings.folder,
+        state_dir=settings.state_dir,
+        keep=policy_of(settings.keep),
+        here=settings.here,
+        every_member=settings.every_member,
+        accept_divergence=settings.accept_divergence,
+        patience=patience,
+    )
+
+
+def _password(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8") as file:
+            if os.fstat(file.fileno()).st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+                raise EtcdError(f"the password in {path} can be read by others.", f"chmod 600 {path}, and change it.")
+            return file.read().rstrip("\n")
+    except OSError as error:
+        raise EtcdError(f"the password in {path} cannot be read: {error.strerror}.", _NEXT) from error

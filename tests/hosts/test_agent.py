@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The agent on real hosts: set up by backup.yml, run by systemd, with mutual TLS and a password, and taken away again."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from client import seed
+from conftest import BACKUP, Play, play
+from hosts import Hosts, HostsError, Member
+from test_matrix import secrets_of
+
+SCHEDULE = "etcd_backup_schedule=*:0/30"
+FILES = (
+    "/usr/local/bin/quorum-etcd",
+    "/etc/quorum-etcd/agent.json",
+    "/etc/quorum-etcd/agent.password",
+    "/etc/systemd/system/quorum-etcd-backup.service",
+    "/etc/systemd/system/quorum-etcd-backup.timer",
+)
+SERVICE = "quorum-etcd-backup.service"
+
+
+@pytest.fixture(scope="module")
+def hosts(tmp_path_factory: pytest.TempPathFactory):
+    with Hosts(tmp_path_factory.mktemp("agent") / "agent", line="3.6", tls=True, auth=True) as made:
+        seed(made.client(made.members[0]), 200)
+        yield made
+
+
+def backup(hosts: Hosts, *arguments: str) -> Play:
+    done = play(BACKUP, "-i", hosts.inventory, *arguments)
+    assert [word for word in secrets_of(hosts) if word in done.output] == []
+    return done
+
+
+def said(hosts: Hosts, member: Member, *words: str) -> dict[str, Any]:
+    """What the agent of a host says, which must be content."""
+    return json.loads(hosts.run(member, ["quorum-etcd", *words, "--json"]))
+
+
+def present(hosts: Hosts, member: Member) -> list[str]:
+    return [
+        path for path in FILES if hosts.run(member, ["sh", "-c", f"test -e {path} && echo yes || echo no"]) == "yes"
+    ]
+
+
+def snapshots(hosts: Hosts, member: Member) -> list[str]:
+    return sorted(
+        hosts.run(member, ["sh", "-c", "cd /var/backups/etcd 2>/dev/null && ls *.db 2>/dev/null || :"]).split()
+    )
+
+
+def test_it_is_set_up_runs_by_itself_and_goes_away_again(hosts: Hosts) -> None:
+    shown = backup(hosts, "-e", SCHEDULE, "--check", "--diff")
+    assert shown.rc == 0 and "OnCalendar=*:0/30" in shown.text and '"password_file"' in shown.text, shown.output
+    assert [present(hosts, member) for member in hosts.members] == [[], [], []]
+    refused = backup(hosts, "-e", "etcd_backup_schedule='each full moon'")
+    assert refused.rc != 0 and "systemd does not understand the schedule 'each full moon'" in refused.text
+    assert [present(hosts, member) for member in hosts.members] == [[], [], []]
+
+    done = backup(hosts, "-e", SCHEDULE, "--diff")
+    assert done.rc == 0, done.output
+    for member in hosts.members:
+        assert present(hosts, member) == list(FILES)
+        assert hosts.run(member, ["systemctl", "is-active", "quorum-etcd-backup.timer"]) == "active"
+        assert hosts.run(member, ["systemctl", "is-enabled", "quorum-etcd-backup.timer"]) == "enabled"
+        modes = hosts.run(member, ["stat", "-c", "%a %U", *FILES]).splitlines()
+        assert modes == ["755 root", "600 root", "600 root", "644 root", "644 root"]
+        assert hosts.password not in hosts.run(member, ["cat", FILES[1]])
+        assert said(hosts, member, "status")["state"] == "ok"
+    (owner,) = [member for member in hosts.members if snapshots(hosts, member)]
+    assert f"{owner.host}: saved /var/backups/etcd/" in done.text and "nothing to do: it is the turn of" in done.text
+    (first,) = said(hosts, owner, "list", "--verify")["snapshots"]
+    assert first["ok"] and first["verified"] and first["manifest"]["user_keys"] > 100
+
+    again = backup(hosts, "-e", SCHEDULE)
+    assert again.rc == 0, again.output
+    assert all(again.recap(member.host)["changed"] == 0 for member in hosts.members), again.output
+
+    # By systemd, and by hand at once: two runs never overlap, and what comes out is whole.
+    hosts.client(owner).put(b"app/more", b"1")
+    with ThreadPoolExecutor(3) as pool:
+        begun = [pool.submit(hosts.run, owner, ["systemctl", "start", SERVICE]) for _one in range(2)]
+        begun.append(pool.submit(hosts.run, owner, ["quorum-etcd", "backup", "--wait", "60"]))
+        assert [one.result() for one in begun[:2]] == ["", ""]
+        assert "saved" in begun[2].result() or "nothing to save" in begun[2].result()
+    found = said(hosts, owner, "list", "--verify")["snapshots"]
+    assert len(found) == 2 and all(one["ok"] and one["verified"] for one in found), found
+    assert said(hosts, owner, "status")["newest"]["revision"] == max(one["revision"] for one in found)
+    for member in hosts.members:
+        hosts.run(member, ["systemctl", "start", SERVICE])
+        journal = hosts.run(member, ["journalctl", "--no-pager"])
+        assert "quorum-etcd" in journal and [word for word in secrets_of(hosts) if word in journal] == []
+
+    # A password that is no longer right is told by the service, by the status and by the play.
+    hosts.run(owner, ["sh", "-c", f"echo wrong > {FILES[2]}"])
+    with pytest.raises(HostsError):
+        hosts.run(owner, ["systemctl", "start", SERVICE])
+    assert hosts.run(owner, ["sh", "-c", "quorum-etcd status >/dev/null; echo $?"]) == "1"
+    mended = backup(hosts, "-e", SCHEDULE)
+    assert mended.rc == 0 and mended.recap(owner.host)["changed"] == 1, mended.output
+    assert said(hosts, owner, "status")["state"] == "ok"
+
+    kept = snapshots(hosts, owner)
+    gone = backup(hosts, "-e", "etcd_backup_schedule=absent")
+    assert gone.rc == 0, gone.output
+    assert [present(hosts, member) for member in hosts.members] == [[], [], []]
+    assert snapshots(hosts, owner) == kept and kept
+    assert "quorum-etcd" not in hosts.run(owner, ["systemctl", "list-timers", "--all", "--no-pager"])
+    again = backup(hosts, "-e", "etcd_backup_schedule=absent")
+    assert again.rc == 0 and all(again.recap(member.host)["changed"] == 0 for member in hosts.members), again.output

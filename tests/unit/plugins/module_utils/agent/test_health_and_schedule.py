@@ -1,0 +1,121 @@
+# Copyright: (c) 2026, the quorum.etcd authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""When the agent runs, in the words of systemd and of cron, and whether a monitor should be content."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from ansible_collections.quorum.etcd.plugins.module_utils.agent.health import BAD, OK, TOO_OLD, judge
+from ansible_collections.quorum.etcd.plugins.module_utils.agent.schedule import cron_line, service_unit, timer_unit
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.records import (
+    FAILED,
+    NOT_ITS_TURN,
+    SAVED,
+    UNCHANGED,
+    Attempt,
+)
+from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
+
+NOW = 1795492000.0  # 2026-11-24T03:46:40Z
+AT = Attempt("2026-11-24T03:16:40Z", "m1", "etcd", "/b", SAVED, path="/b/new.db", revision=7)
+
+
+# When.
+
+
+def test_the_timer_makes_up_for_what_was_missed():
+    lines = timer_unit("etcd", "*:0/30", 120).splitlines()
+    assert {"OnCalendar=*:0/30", "RandomizedDelaySec=120", "Persistent=true"} < set(lines)
+
+
+def test_the_service_may_write_to_two_folders():
+    text = service_unit("etcd", ["/var/backups/etcd", "/srv/with space"], ["/etc/etcd/ca.crt"])
+    assert 'ReadWritePaths="/var/backups/etcd" "/srv/with space"\n' in text and "PrivateTmp=yes\n" in text
+    assert "ExecStart=/usr/local/bin/quorum-etcd backup --wait 3600\n" in text and "@" not in text
+
+
+def test_what_is_in_tmp_is_still_seen():
+    assert "PrivateTmp=no\n" in service_unit("etcd", ["/tmp/backups"], [])
+    assert "PrivateTmp=no\n" in service_unit("etcd", ["/b"], ["/var/tmp/ca.crt"])
+
+
+def test_a_name_is_a_name_and_no_specifier():
+    text = service_unit('50%d "etcd"\\', ["/srv/100%"], [])
+    assert 'cluster 50%%d \\"etcd\\"\\\\\n' in text and 'ReadWritePaths="/srv/100%%"' in text
+
+
+@pytest.mark.parametrize(
+    "schedule, fields",
+    [
+        ("*:0/30", "*/30 * * * *"),
+        ("*:0/5:00", "*/5 * * * *"),
+        ("hourly", "0 * * * *"),
+        ("daily", "0 0 * * *"),
+        ("15 2,14 * * mon-fri", "15 2,14 * * mon-fri"),
+    ],
+)
+def test_schedules_of_cron(schedule, fields):
+    text = cron_line(schedule, 60)
+    assert text.endswith(f"\n{fields} root /usr/local/bin/quorum-etcd backup --wait 3600 --delay 60 >/dev/null\n")
+
+
+@pytest.mark.parametrize(
+    "schedule", ["02:30", "*:0/0", "*:0/90", "each full moon", "* * * *", "* * * * * rm", "@reboot", ""]
+)
+def test_what_cron_does_not_know_is_refused_there(schedule):
+    with pytest.raises(EtcdError, match="no schedule of cron") as refused:
+        cron_line(schedule, 60)
+    assert "five fields" in refused.value.next_step
+
+
+def test_five_fields_are_refused_where_there_is_systemd():
+    with pytest.raises(EtcdError, match="is a schedule of cron, and this host has systemd"):
+        timer_unit("etcd", "*/30 * * * *", 60)
+
+
+# Whether a monitor is content.
+
+
+def judged(*attempts, max_age=7200, exists=True):
+    return judge("etcd", "/b", attempts, max_age, NOW, lambda _path: exists)
+
+
+def test_a_run_that_saved_or_had_nothing_to_save_or_no_turn_is_well():
+    for result in (SAVED, UNCHANGED, NOT_ITS_TURN):
+        status = judged(replace(AT, result=result))
+        assert (status.state, status.age) == (OK, 1800), result
+
+
+def test_it_says_what_it_cannot_know_of_others():
+    status = judged(replace(AT, result=NOT_ITS_TURN, path="", cause="it is the turn of m2, at http://b:2379"))
+    assert "whether the agent of that host runs, this one does not know" in status.why and status.newest is None
+
+
+def test_a_failed_one_is_told_with_its_cause_and_the_next_step_and_the_newest_that_there_is():
+    failed = replace(
+        AT, at="2026-11-24T03:46:00Z", result=FAILED, path="", cause="the disk is full.", next_step="free some."
+    )
+    status = judged(failed, AT)
+    assert (status.state, status.newest) == (BAD, AT)
+    assert "the last good one was 30 min ago: the disk is full. free some." in status.why
+    assert "there has been no good one" in judged(failed).why
+    assert judged(AT, failed).state == OK, "what was mended is mended"
+
+
+def test_a_snapshot_that_could_be_saved_though_old_ones_could_not_be_removed_is_not_the_newest_good_one():
+    assert judged(replace(AT, result=FAILED, path="/b/newer.db"), AT).newest == AT
+
+
+def test_too_long_ago_never_and_gone():
+    assert judged(AT, max_age=1799).state == TOO_OLD
+    assert judged().state == TOO_OLD and "no run has been recorded" in judged().why and judged().age == -1
+    gone = judged(AT, exists=False)
+    assert gone.state == BAD and "/b/new.db, of the run at 2026-11-24T03:16:40Z, is gone" in gone.why
+
+
+def test_a_clock_that_was_set_back_is_no_age():
+    assert judged(replace(AT, at="2026-11-25T00:00:00Z")).age == 0

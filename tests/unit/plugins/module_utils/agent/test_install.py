@@ -1,0 +1,175 @@
+# Copyright: (c) 2026, the quorum.etcd authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The agent's files on a host: made, left alone where they are right, and removed again; nothing where it could not work."""
+
+from __future__ import annotations
+
+import json
+import stat
+from dataclasses import replace
+
+import pytest
+from ansible_collections.quorum.etcd.plugins.module_utils.agent.install import EVERY_PATH, Installation, Wanted
+from ansible_collections.quorum.etcd.plugins.module_utils.agent.schedule import (
+    CRON_PATH,
+    PROGRAM,
+    SERVICE_PATH,
+    TIMER_PATH,
+)
+from ansible_collections.quorum.etcd.plugins.module_utils.agent.settings import PASSWORD_PATH, PATH, Settings
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.records import FAILED, SAVED, Attempt, record
+from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
+from ansible_collections.quorum.etcd.plugins.module_utils.etcd.commands import Result
+
+
+class Systemd:
+    """Says yes to everything but to what ``wrong`` names, and remembers what it was asked."""
+
+    def __init__(self):
+        self.asked, self.wrong, self.on_start = [], set(), None
+
+    def __call__(self, argv, env):
+        self.asked.append(" ".join(argv))
+        if argv[:2] == ["systemctl", "start"] and self.on_start:
+            self.on_start()
+        return Result(1, "", "it says no") if self.wrong & set(argv) else Result(0, "", "")
+
+
+class Bed:
+    def __init__(self, root):
+        self.root, self.run = root, Systemd()
+        settings = Settings("etcd", ("http://a:2379",), "/var/backups/etcd", ("http://a:2379",), keep=10)
+        settings = replace(settings, user="root", password_file=PASSWORD_PATH, state_dir=str(root / "state"))
+        self.wanted = Wanted(settings, "it is a secret", "*:0/30", 120, b"#!/usr/bin/python3\nPK")
+
+    @property
+    def agent(self):
+        return Installation(self.run, str(self.root))
+
+    def path(self, path):
+        return self.root / path.lstrip("/")
+
+    def there(self):
+        return [path for path in EVERY_PATH if self.path(path).exists()]
+
+
+@pytest.fixture
+def bed(tmp_path):
+    (tmp_path / "run/systemd/system").mkdir(parents=True)
+    return Bed(tmp_path)
+
+
+@pytest.fixture
+def cron(tmp_path):
+    (tmp_path / "etc/cron.d").mkdir(parents=True)
+    return Bed(tmp_path)
+
+
+def test_it_is_installed_once(bed):
+    changes = bed.agent.install(bed.wanted, pretend=False)
+    assert {change["after_header"] for change in changes} == {PROGRAM, PATH, PASSWORD_PATH, SERVICE_PATH, TIMER_PATH}
+    modes = {path: stat.S_IMODE(bed.path(path).stat().st_mode) for path in bed.there()}
+    assert modes == {PROGRAM: 0o755, PATH: 0o600, PASSWORD_PATH: 0o600, SERVICE_PATH: 0o644, TIMER_PATH: 0o644}
+    assert json.loads(bed.path(PATH).read_text())["here"] == ["http://a:2379"]
+    assert "it is a secret" not in bed.path(PATH).read_text() + repr(changes)
+    assert stat.S_IMODE(bed.path("/var/backups/etcd").stat().st_mode) == 0o700
+    assert [word for word in bed.run.asked if word.startswith("systemctl")] == [
+        "systemctl daemon-reload",
+        "systemctl enable --quiet quorum-etcd-backup.timer",
+        "systemctl restart quorum-etcd-backup.timer",
+    ]
+    assert bed.agent.install(bed.wanted, pretend=False) == []
+
+
+def test_only_what_is_not_right_is_made_anew(bed):
+    bed.agent.install(bed.wanted, pretend=False)
+    bed.path(PASSWORD_PATH).chmod(0o644)
+    (change,) = bed.agent.install(bed.wanted, pretend=False)
+    assert change["after_header"] == PASSWORD_PATH
+    (change,) = bed.agent.install(replace(bed.wanted, schedule="hourly"), pretend=False)
+    assert "OnCalendar=*:0/30" in change["before"] and "OnCalendar=hourly" in change["after"]
+    without = replace(bed.wanted, settings=replace(bed.wanted.settings, user="", password_file=""), schedule="hourly")
+    assert [change["after_header"] for change in bed.agent.install(without, pretend=False)] == [PATH, PASSWORD_PATH]
+    assert not bed.path(PASSWORD_PATH).exists()
+
+
+def test_a_timer_that_was_stopped_is_begun_again(bed):
+    bed.agent.install(bed.wanted, pretend=False)
+    bed.run.wrong = {"is-active"}
+    (change,) = bed.agent.install(bed.wanted, pretend=True)
+    assert (change["before"], change["after"]) == ("stopped\n", "running\n")
+    bed.run.asked.clear()
+    bed.agent.install(bed.wanted, pretend=False)
+    assert "systemctl restart quorum-etcd-backup.timer" in bed.run.asked
+
+
+def test_to_pretend_is_to_touch_nothing(bed):
+    assert len(bed.agent.install(bed.wanted, pretend=True)) == 5
+    assert bed.there() == [] and not bed.path("/var/backups/etcd").exists()
+    bed.agent.install(bed.wanted, pretend=False)
+    bed.run.asked.clear()
+    assert len(bed.agent.remove(pretend=True)) == 5
+    assert len(bed.there()) == 5 and bed.run.asked == []
+
+
+def test_it_goes_away_as_a_whole_and_the_snapshots_stay(bed):
+    bed.agent.install(bed.wanted, pretend=False)
+    bed.path("/var/backups/etcd/one.db").write_text("a snapshot")
+    bed.run.asked.clear()
+    assert len(bed.agent.remove(pretend=False)) == 5 and bed.there() == []
+    assert bed.run.asked[0] == "systemctl disable --now --quiet quorum-etcd-backup.timer"
+    assert bed.path("/var/backups/etcd/one.db").exists()
+    bed.run.asked.clear()
+    assert bed.agent.remove(pretend=False) == [] and bed.run.asked == []
+
+
+def test_without_systemd_it_is_cron(cron):
+    cron.agent.install(cron.wanted, pretend=False)
+    assert set(cron.there()) == {PROGRAM, PATH, PASSWORD_PATH, CRON_PATH}
+    assert "*/30 * * * * root" in cron.path(CRON_PATH).read_text() and cron.run.asked == []
+
+
+def refused(bed, wanted):
+    with pytest.raises(EtcdError) as error:
+        bed.agent.install(wanted, pretend=False)
+    assert bed.there() == [] and error.value.next_step
+    return error.value.message
+
+
+def test_what_could_not_work_is_refused_before_anything_is_touched(bed, tmp_path):
+    assert "is a schedule of cron" in refused(bed, replace(bed.wanted, schedule="*/30 * * * *"))
+    assert "does not say how many" in refused(bed, replace(bed.wanted, settings=replace(bed.wanted.settings, keep=0)))
+    bed.run.wrong = {"systemd-analyze"}
+    assert "systemd does not understand the schedule" in refused(bed, replace(bed.wanted, schedule="each full moon"))
+    assert "neither systemd nor cron" in refused(Bed(tmp_path / "bare"), bed.wanted)
+
+
+def test_one_host_has_one_agent(bed):
+    bed.agent.install(bed.wanted, pretend=False)
+    other = replace(bed.wanted, settings=replace(bed.wanted.settings, cluster="shop"))
+    with pytest.raises(EtcdError, match="makes the backups of cluster etcd, and can have but one"):
+        bed.agent.install(other, pretend=False)
+    bed.path(PATH).write_text("{ spoilt")
+    assert bed.agent.install(bed.wanted, pretend=False), "what cannot be read is nobody's"
+
+
+def test_it_works_once_so_that_what_is_wrong_is_seen_now(bed):
+    settings, state = bed.wanted.settings, bed.wanted.settings.state_dir
+    good = Attempt("2026-11-24T03:16:40Z", "m1", "etcd", "/b", SAVED)
+    bed.run.on_start = lambda: record(state, good)
+    assert bed.agent.first_run(settings, again=True) == good
+    bed.run.asked.clear()
+    assert bed.agent.first_run(settings, again=False) is None and bed.run.asked == []
+
+    bed.run.on_start = lambda: record(state, replace(good, result=FAILED, cause="no quorum.", next_step="start one."))
+    with pytest.raises(EtcdError, match="its first run failed: no quorum") as error:
+        bed.agent.first_run(settings, again=True)
+    assert error.value.next_step == "start one."
+    bed.run.on_start = lambda: record(state, good)
+    assert bed.agent.first_run(settings, again=False) == good, "the last one had failed"
+
+    bed.run.on_start, bed.run.wrong = None, {"start"}
+    with pytest.raises(EtcdError, match="systemctl start .* failed with exit code 1: it says no"):
+        bed.agent.first_run(settings, again=True)

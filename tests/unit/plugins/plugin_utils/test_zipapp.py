@@ -1,0 +1,92 @@
+# Copyright: (c) 2026, the quorum.etcd authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The agent as one file: the same bytes each time, whole, and running under the oldest Python that a host may have."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+import zipfile
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from ansible_collections.quorum.etcd.plugins.plugin_utils.zipapp import PLUGINS, build, collection_version
+
+OLDEST = Path(__file__).parents[4] / ".cache" / "venv-oldest" / "bin" / "python"
+PYTHONS = [python for python in (sys.executable, str(OLDEST)) if Path(python).exists()]
+
+
+def ran(program, *arguments, python=sys.executable):
+    # Not this test's own modules: what is not in the file must be missed.
+    environment = {"PATH": "/usr/bin:/bin"}
+    argv = [python, "-I", str(program), *arguments]
+    return subprocess.run(argv, capture_output=True, text=True, env=environment, cwd="/", check=False)
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory):
+    path = tmp_path_factory.mktemp("agent") / "quorum-etcd"
+    path.write_bytes(b"#!/usr/bin/env python3\n" + build())
+    return path
+
+
+def test_the_same_files_make_the_same_bytes(tmp_path):
+    """Whatever their times, modes and order are, and whatever else lies there."""
+    first = build()
+    copy = tmp_path / "plugins"
+    shutil.copytree(PLUGINS, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    for number, path in enumerate(sorted(copy.rglob("*.py"))):
+        os.utime(path, (number, number))
+        path.chmod(0o600)
+    (copy / "module_utils/core/__pycache__").mkdir()
+    (copy / "module_utils/core/__pycache__/text.cpython-38.pyc").write_bytes(b"any")
+    time.sleep(0.01)
+    shutil.copy(PLUGINS.parent / "galaxy.yml", tmp_path)
+    assert build(plugins=copy) == first
+    (copy / "module_utils/core/text.py").write_text("changed = True\n")
+    assert build(plugins=copy) != first
+
+
+def test_it_holds_what_it_needs_and_nothing_of_ansible():
+    with zipfile.ZipFile(BytesIO(build())) as archive:
+        names = archive.namelist()
+        assert names == sorted(names) and "__main__.py" in names
+        assert not [name for name in names if "glue" in name or "/restore/" in name or "/report/" in name]
+        assert not [name for name in names if b"import ansible" in archive.read(name)]
+        assert {entry.date_time for entry in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_it_runs_by_itself_and_says_the_version_of_the_collection(program, python):
+    done = ran(program, "--version", python=python)
+    assert (done.returncode, done.stdout) == (0, f"quorum-etcd {collection_version(PLUGINS.parent)}\n"), done.stderr
+    for command in ("backup", "list", "prune", "status"):
+        helped = ran(program, command, "--help", python=python)
+        assert helped.returncode == 0 and "exit codes, for monitors" in helped.stdout, helped.stderr
+        missing = ran(program, command, "--config", "/no/such/file", "--json", python=python)
+        assert missing.returncode == 2 and '"result": "refused"' in missing.stdout, missing.stderr
+
+
+def test_a_wrong_command_line_is_refused(program):
+    for arguments in ((), ("dance",), ("backup", "--forse"), ("backup", "--wait", "long")):
+        done = ran(program, *arguments)
+        assert done.returncode == 2 and "usage: quorum-etcd" in done.stderr and not done.stdout
+
+
+def test_a_python_that_is_too_old_is_told_so(tmp_path):
+    """It must be said before a line is read that such a Python cannot parse."""
+    with zipfile.ZipFile(BytesIO(build())) as archive:
+        main = archive.read("__main__.py").decode()
+    first = main.index("sys.exit(")
+    assert main.index("version_info < (3, 8)") < first < main.index("from quorum_etcd")
+
+
+def test_of_an_installed_collection_the_manifest_tells_the_version(tmp_path):
+    (tmp_path / "MANIFEST.json").write_text('{"collection_info": {"version": "9.8.7"}}')
+    assert collection_version(tmp_path) == "9.8.7"
