@@ -1,0 +1,123 @@
+# Copyright: (c) 2026, the quorum.etcd authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the commands of the agent print and end with, for people and for monitors."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from ansible_collections.quorum.etcd.plugins.module_utils.agent import cli
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.lock import locked
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.records import FAILED, SAVED, Attempt, record
+from ansible_collections.quorum.etcd.plugins.module_utils.core.text import rfc3339
+from ansible_collections.quorum.etcd.plugins.module_utils.etcd.commands import Result
+
+FIXTURE = Path(__file__).parents[3] / "fixtures" / "snapshot-3.6.db.gz"
+
+
+class Host:
+    def __init__(self, root):
+        self.folder, self.state, self.config = root / "backups", root / "state", root / "agent.json"
+        self.folder.mkdir()
+        self.set()
+
+    def set(self, **more):
+        given = {"cluster": "etcd", "endpoints": ["http://127.0.0.1:9"], "here": ["http://127.0.0.1:9"]}
+        given.update(folder=str(self.folder), state_dir=str(self.state), bin_dir="/no/such/folder")
+        self.config.write_text(json.dumps({**given, **more}))
+
+    def said(self, *words):
+        """The exit code, and the lines."""
+        lines = []
+        code = cli.main(
+            [*words, "--config", str(self.config)], lambda _argv, _env: Result(1, "", "no"), "1.2.3", lines.append
+        )
+        return code, lines
+
+    def told(self, *words):
+        code, lines = self.said(*words, "--json")
+        (line,) = lines
+        return code, json.loads(line)
+
+    def ran(self, at, **more):
+        given = {"at": rfc3339(at), "host": "m1", "cluster": "etcd", "folder": str(self.folder), "result": SAVED}
+        record(str(self.state), Attempt(**{**given, **more}))
+
+
+@pytest.fixture
+def host(tmp_path, monkeypatch):
+    monkeypatch.setattr(cli.time, "time", lambda: 1795492000.0)
+    return Host(tmp_path)
+
+
+def test_status_ends_with_what_a_monitor_needs(host):
+    assert host.told("status")[0] == 3
+    host.ran(1795490000, path=str(host.folder / "a.db"))
+    assert host.told("status")[0] == 1, "the snapshot is gone"
+    (host.folder / "a.db").write_text("")
+    code, told = host.told("status")
+    assert (code, told["state"], told["age"]) == (0, "ok", 2000)
+    assert host.said("status")[1][0] == "backups of cluster etcd on this host: OK (saved, 33 min 20 s ago)"
+    host.set(max_age=1000)
+    assert host.told("status")[0] == 3
+    host.ran(1795491000, result=FAILED, cause="an evil\x1b[2Jword.", next_step="look.")
+    code, lines = host.said("status")
+    assert code == 1 and "\x1b" not in "".join(lines) and "an evil\\x1b[2Jword. look." in lines[0]
+
+
+def test_list_says_what_lies_there_and_why_it_stays(host):
+    assert host.said("list") == (0, [f"no snapshot in {host.folder}"])
+    (host.folder / "named.db").write_bytes(gzip.decompress(FIXTURE.read_bytes()))
+    code, told = host.told("list")
+    (one,) = told["snapshots"]
+    assert (code, one["name"], one["ok"], one["verdict"]) == (0, "named.db", True, "leave")
+    assert one["why"] == "not saved by this software under a name of its own" and one["manifest"] is None
+    (host.folder / "broken.db").write_bytes(gzip.decompress(FIXTURE.read_bytes())[:-100])
+    assert host.told("list")[0] == 0
+    code, lines = host.said("list", "--verify")
+    assert code == 1 and any("broken.db" in line and "NOT USABLE" in line for line in lines)
+    assert any("named.db" in line and "whole" in line for line in lines)
+    shutil.rmtree(host.folder)
+    code, told = host.told("list")
+    assert code == 1 and "cannot be read: No such file" in told["cause"]
+
+
+def test_prune_wants_to_know_whose_snapshots_are_counted(host):
+    code, told = host.told("prune")
+    assert (code, told["result"]) == (1, "failed") and "etcdctl is missing" in told["cause"]
+    code, told = host.told("prune", "--cluster-id", "aa", "--dry-run")
+    assert (code, told["snapshots"], told["dry_run"]) == (0, [], True)
+    assert host.said("prune", "--cluster-id", "aa") == (0, ["nothing to remove"])
+
+
+def test_a_failed_backup_ends_with_1_and_one_that_may_not_begin_with_2(host):
+    code, told = host.told("backup")
+    assert (code, told["result"]) == (1, "failed") and "etcdctl is missing" in told["cause"]
+    code, lines = host.said("backup")
+    assert (
+        code == 1
+        and lines[0].startswith("FAILED: etcdctl is missing")
+        and lines[1].startswith("  Next: install etcdctl")
+    )
+    with locked(str(host.folder)):
+        for command in ("backup", "prune"):
+            code, told = host.told(command, *(["--cluster-id", "aa"] if command == "prune" else []))
+            assert (code, told["result"]) == (2, "refused") and "another run is at work" in told["cause"]
+    host.config.unlink()
+    assert host.told("backup")[0] == 2
+
+
+def test_the_version_and_a_wrong_word(host, capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--version"], None, "1.2.3")
+    assert ended.value.code == 0 and capsys.readouterr().out == "quorum-etcd 1.2.3\n"
+    for words in ([], ["dance"], ["prune", "--all"]):
+        with pytest.raises(SystemExit) as ended:
+            cli.main(words, None, "1.2.3")
+        assert ended.value.code == 2
