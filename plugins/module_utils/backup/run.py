@@ -20,7 +20,7 @@ from ..etcd.view import ClusterView
 from ..snapshot.catalogue import NONE, catalogue, entry
 from ..snapshot.entry import Snapshot
 from ..snapshot.save import Saved, save
-from ..snapshot.scratch import make_folder
+from ..snapshot.scratch import clear_saves, make_folder
 from ..snapshot.usable import concerns
 from .lock import Busy, Holder, locked
 from .prune import Counted, damaged, names, prune
@@ -57,7 +57,11 @@ def take(
     now: float,
     name: str = "",
 ) -> Saved:
-    """Save a snapshot of a member of the cluster that was seen as ``view``; see ``snapshot.save``."""
+    """Save a snapshot of a member of the cluster that was seen as ``view``; see ``snapshot.save``.
+
+    Whoever calls has the folder's lock: what a save has left there is of one that was killed, and takes room away.
+    """
+    clear_saves(folder)
     hashed = next((member.hash for member in view.members if member.endpoint == endpoint), None)
     extra: Dict[str, object] = {"cluster": cluster, "source_host": socket.gethostname()}
     # A hash is the source's own: it is worth keeping only where it is known at which revision it was made.

@@ -12,13 +12,14 @@ import shutil
 import stat
 import tempfile
 import time
-from typing import Iterator, Optional
+from typing import Iterator, Optional, Tuple
 
 from ..core.errors import EtcdError
 from ..etcd.commands import Run
 from .packed import compression_of, room, unpack
 
 PRIVATE = ".quorum-etcd-saving-"  # folders of saves that are under way
+UNPACKED = ".quorum-etcd-unpacked-"  # folders of plain copies
 _DAY = 86400.0
 
 
@@ -34,7 +35,7 @@ def plain(path: str, run: Optional[Run] = None, scratch: str = "") -> Iterator[s
     folder = scratch or os.path.dirname(os.path.abspath(path))
     make_folder(folder)
     clear_stale(folder, time.time())
-    with private_folder(folder) as private:
+    with private_folder(folder, UNPACKED) as private:
         copy = os.path.join(private, "snapshot.db")
         unpack(path, copy, room(folder), run)
         yield copy
@@ -53,14 +54,14 @@ def make_folder(folder: str) -> None:
 
 
 @contextlib.contextmanager
-def private_folder(folder: str) -> Iterator[str]:
+def private_folder(folder: str, prefix: str = PRIVATE) -> Iterator[str]:
     """The path of a new folder inside of ``folder``, for its owner alone, that goes with the block.
 
     The path leads through a descriptor, so that it stays the same folder for us and for etcd's tools: where others may
     write in ``folder``, one of them could put another in its place, with links to what only root may write.
     """
     try:
-        made = tempfile.mkdtemp(prefix=PRIVATE, dir=folder)
+        made = tempfile.mkdtemp(prefix=prefix, dir=folder)
         descriptor = os.open(made, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
         raise EtcdError(
@@ -77,10 +78,19 @@ def private_folder(folder: str) -> Iterator[str]:
 
 
 def clear_stale(folder: str, now: float) -> None:
-    """Remove what killed saves left, once it is a day old: a younger one may be under way."""
+    """Remove what was killed here has left, once it is a day old: a younger one may be under way."""
+    _clear(folder, (PRIVATE, UNPACKED), now - _DAY)
+
+
+def clear_saves(folder: str) -> None:
+    """Remove what killed saves have left, for whoever has the folder's lock: no other save is under way then."""
+    _clear(folder, (PRIVATE,), float("inf"))
+
+
+def _clear(folder: str, prefixes: Tuple[str, ...], before: float) -> None:
     try:
-        leftovers = [found for found in os.scandir(folder) if found.name.startswith(PRIVATE)]
-        stale = [found for found in leftovers if found.stat(follow_symlinks=False).st_mtime < now - _DAY]
+        leftovers = [found for found in os.scandir(folder) if found.name.startswith(prefixes)]
+        stale = [found for found in leftovers if found.stat(follow_symlinks=False).st_mtime < before]
     except OSError:
         return
     for found in stale:
