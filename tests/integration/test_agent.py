@@ -177,21 +177,34 @@ def test_two_at_once_do_not_spoil_each_other(agent: Agent) -> None:
     assert all(one["ok"] and one["manifest"] for one in listed["snapshots"])
 
 
+MOMENTS = ("as it begins", "with the lock", "as it saves", "with a draft")
+
+
+def kill_at(moment: str, agent: Agent, later: float) -> None:
+    """SIGKILL for a run, so many seconds after that moment."""
+    before = set(agent.folder.glob(f"{PRIVATE}*"))
+    process = agent.begin("backup", "--force")
+    while process.poll() is None:
+        new = set(agent.folder.glob(f"{PRIVATE}*")) - before
+        lock = (agent.folder / ".quorum-etcd-backup.lock").read_text()
+        drafts = [path for one in new for path in one.glob("snapshot.db*")]
+        if {MOMENTS[0]: True, MOMENTS[1]: f'"pid": {process.pid},' in lock, MOMENTS[2]: new, MOMENTS[3]: drafts}[
+            moment
+        ]:
+            break
+        time.sleep(0.002)
+    time.sleep(later)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+
+
 def test_killed_at_any_moment_it_leaves_nothing_half(agent: Agent) -> None:
     dice = random.Random(SEED)
-    took = time.monotonic()
     assert agent.run("backup")[0] == 0
-    took = time.monotonic() - took
-    seen = 0
-    for _kill in range(KILLS):
-        process = agent.begin("backup", "--force")
-        time.sleep(dice.uniform(0.3, 1.0) * took)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        seen += process.returncode == -signal.SIGKILL
+    for number in range(KILLS):
+        kill_at(MOMENTS[number % len(MOMENTS)], agent, dice.uniform(0, 0.08))
         code, listed = agent.run("list", "--verify")
         assert code == 0 and all(one["ok"] and one["verified"] for one in listed["snapshots"]), listed
-    assert seen > KILLS // 2, "it was rarely killed, as it had ended before"
     time.sleep(1.1)
     code, after = agent.run("backup", "--force")
     assert (code, after["result"]) == (0, "saved")
