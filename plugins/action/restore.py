@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from ansible_collections.quorum.etcd.plugins.module_utils.core.journal import PROVEN, SERVING, STARTED
+from ansible_collections.quorum.etcd.plugins.module_utils.restore.steps import PROVEN, SERVING, STARTED
 from ansible_collections.quorum.etcd.plugins.module_utils.restore.verdict import INCOMPLETE, stays_in_words, together
 from ansible_collections.quorum.etcd.plugins.plugin_utils.phases import PhaseAction, Turn
 

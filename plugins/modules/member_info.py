@@ -238,13 +238,15 @@ from ansible_collections.quorum.etcd.plugins.module_utils.etcd.view import Clust
 from ansible_collections.quorum.etcd.plugins.module_utils.host.discovery import discover
 from ansible_collections.quorum.etcd.plugins.module_utils.host.facts import MemberFacts
 from ansible_collections.quorum.etcd.plugins.module_utils.host.tools import tools_of
+from ansible_collections.quorum.etcd.plugins.module_utils.restore.steps import told
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.catalogue import look
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.manifest import recorded_revisions
 
 
 def work(module: AnsibleModule) -> Dict[str, Any]:
     run = glue.runner(module)
-    member = discover(module.params, run)
+    found = discover(module.params, run)
+    member = replace(found, **told(found.state_dir, found.data_dir))
     return {
         "changed": False,
         "member": to_plain(member),

@@ -15,11 +15,9 @@ from dataclasses import replace
 from typing import Any, Dict, List, Mapping, Tuple
 from urllib.parse import urlsplit
 
-from ..core.journal import interrupted_elsewhere
-from ..core.journal import summary as journal_summary
 from ..etcd.commands import Run, Tools
 from .data import data_facts, disk_facts, folder_facts, user_name
-from .facts import ConnectionFacts, InterruptedElsewhere, MemberFacts, Owner, Service, Tls, TlsFiles
+from .facts import ConnectionFacts, MemberFacts, Owner, Service, Tls, TlsFiles
 from .holders import holders, said_of
 from .kubernetes import kubernetes_facts
 from .options import Options, options_of
@@ -59,7 +57,6 @@ class _Look:
 
     def result(self) -> MemberFacts:
         options, written, found = self.options, self.written, self._found()
-        state_dir = self.host.path(options.state_dir)
         data = options.data_dir or self._data_dir()
         wal = options.wal_dir or written.path("wal-dir")
         tls = Tls(written.tls(""), written.tls("peer-"))
@@ -96,8 +93,6 @@ class _Look:
             settings=written.settings(),
             state_dir=options.state_dir,
             aside_dir=options.aside_dir,
-            interrupted_elsewhere=[InterruptedElsewhere(**one) for one in interrupted_elsewhere(state_dir, data)],
-            journal=journal_summary(state_dir, data),
             log=next((path for path in written.value("log-outputs").split(",") if path.startswith("/")), ""),
             connection=self._connection(self._own_urls(clients, listen_client, peers), tls.client, tools),
             shadowed=written.shadowed(),

@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional, Union
 
+from ..core.journals import Elsewhere
 from ..core.values import SPARSE, TEXT
 
 
@@ -205,19 +206,11 @@ class Unsettable:
 
 
 @dataclass(frozen=True)
-class InterruptedElsewhere:
-    """A restore that is not done, in another data directory of the host."""
-
-    restore_id: str
-    cluster: str
-    data_dir: str
-
-
-@dataclass(frozen=True)
 class MemberFacts:
     """A host's member. What is not known is empty or None.
 
-    ``journal`` is what ``core.journal.summary`` tells, in its plain form: the plan in it is of any version.
+    ``journal`` is what a job's journals tell, in its plain form: the plan in it is of any version. It and
+    ``interrupted_elsewhere`` are added at the door, where it is known which job's they are.
     """
 
     found: bool
@@ -247,10 +240,10 @@ class MemberFacts:
     settings: Dict[str, Setting]
     state_dir: str
     aside_dir: str
-    interrupted_elsewhere: List[InterruptedElsewhere]
-    journal: Dict[str, Any]
     log: str = field(metadata=TEXT)
     connection: ConnectionFacts
     shadowed: Dict[str, Shadowed]
     strangers: str = field(metadata=TEXT)
     unsettable: List[Unsettable]
+    interrupted_elsewhere: List[Elsewhere] = field(default_factory=list)
+    journal: Dict[str, Any] = field(default_factory=dict)

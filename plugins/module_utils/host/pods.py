@@ -10,7 +10,7 @@ import os
 from typing import List, Sequence
 
 from ..core.errors import EtcdError
-from ..core.journal import open_plans
+from ..core.journals import open_plans
 from ..etcd.commands import Run
 from .owners import owner_of
 from .processes import Host, Process

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Callable, List, Optional, Sequence, Set
 
 from ..core.errors import EtcdError
-from ..core.journal import open_plans
+from ..core.journals import open_plans
 from ..etcd.commands import Run
 from .data import folder_facts, user_name
 from .mounts import on_host

@@ -15,30 +15,14 @@ from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
 
 from ..core.errors import EtcdError
 from ..core.job import Findings
-from ..core.values import TEXT, Misfit, from_plain
+from ..core.journals import LastRun, Unreadable
+from ..core.values import Misfit, from_plain
 from ..etcd.commands import Tools
 from ..etcd.view import ClusterView
 from ..host.facts import MemberFacts
 from ..host.tools import tools_of
 from ..snapshot.entry import Snapshot
 from .values import HostPlan
-
-
-@dataclass(frozen=True)
-class LastRun:
-    """The run that is at work on a restore, or was the last to be, with its signs of life.
-
-    ``at_work``: a phase of it is under way on the host. ``seen`` is when one last was, ``age`` how many seconds ago.
-    """
-
-    run: str
-    who: str
-    since: str
-    controller: str
-    process: str
-    seen: str
-    at_work: bool
-    age: int
 
 
 @dataclass(frozen=True)
@@ -60,14 +44,6 @@ class LastRestore:
     highest_revision: int = 0
     holder: str = ""
     claim: Optional[LastRun] = None
-
-
-@dataclass(frozen=True)
-class Unreadable:
-    """Why the journal of a member cannot be read, and what helps."""
-
-    problem: str = field(metadata=TEXT)
-    next_step: str = field(metadata=TEXT)
 
 
 @dataclass(frozen=True)
@@ -132,7 +108,7 @@ def _told(plain: Mapping[str, Any]) -> Optional[Host]:
 
 
 def _with_journal(host: Host, journal: Mapping[str, Any]) -> Host:
-    """``journal`` is what ``core.journal.summary`` told; of it, only a restore has a plan."""
+    """``journal`` is what ``restore.steps.summary`` told; of it, only a restore has a plan."""
     if journal.get("problem"):
         return replace(host, unreadable=from_plain(Unreadable, journal, "member.journal"))
     if not journal:

@@ -15,8 +15,10 @@ from typing import Any, Mapping, Optional
 
 from ..core.errors import EtcdError
 from ..core.job import Findings
-from ..core.journal import Journal, latest
-from .answers import HostAnswer, LastRestore, LastRun
+from ..core.journal import Journal
+from ..core.journals import LastRun
+from .answers import HostAnswer, LastRestore
+from .steps import latest
 from .terms import Options
 from .values import Claim
 

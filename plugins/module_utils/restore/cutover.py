@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 import time
 
-from ..core import journal as steps
 from ..core.errors import EtcdError
 from ..core.progress import tree_size
 from ..core.trees import free_name, move_in, move_out, relocate, size_of_part
 from ..host.settings import edits as settings
+from . import steps
 from .proving import Proving
 from .restoring import Restoring
 from .values import Swap

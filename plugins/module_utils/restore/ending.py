@@ -10,10 +10,10 @@ import contextlib
 import time
 from typing import Any, Dict
 
-from ..core import journal as steps
 from ..core.errors import EtcdError
 from ..core.values import to_plain
 from ..host.settings import edits as settings
+from . import steps
 from .proving import Found, Proving
 from .proving import message as said_of
 from .verdict import GIVEN_UP, GIVEN_UP_AFTER_A_FAILURE, INCOMPLETE, PROVEN, WRONG

@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import Any, Dict, Mapping
 
 from ..core.host_job import HostJob, Phase
-from ..core.journal import STOPPING
 from ..etcd.commands import Connection, Run
 from .claim import take
 from .phases import Restore
 from .proof import closing_table
+from .steps import STOPPING
 from .verdict import aftermath
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Dict, Iterable, List, Mapping, Optional
 
-from ..core import journal as steps
 from ..core.reporting import Journals, Times, no_outage, times_of
 from ..etcd.quorum import quorum_size
+from . import steps
 
 
 def find_outage(

@@ -16,12 +16,12 @@ from dataclasses import dataclass, replace
 from typing import Any, Container, Dict, List, Mapping, Optional, Sequence, Union
 
 from ..core.errors import EtcdError
-from ..core.journal import PROVEN, STOPPING
 from ..core.text import instant, table
 from ..etcd.asking import Knock, ask, reach
 from ..etcd.commands import Connection, Run, Tools, count_keys, delete, put, run_checked
 from ..etcd.printed import count_of
 from ..etcd.view import ClusterView
+from .steps import PROVEN, STOPPING
 
 # Members that were restored from snapshots of other revisions were compacted at other revisions too.
 NOT_COMPARABLE = "no revision at which all can be compared"

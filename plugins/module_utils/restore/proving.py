@@ -9,11 +9,11 @@ from __future__ import annotations
 import time
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Sequence, Tuple
 
-from ..core import journal as steps
 from ..core.journal import Journal
 from ..core.progress import Progress
 from ..core.values import to_plain
 from ..etcd.view import ClusterView
+from . import steps
 from .proof import Check, failures
 from .verdict import (
     GIVEN_UP,

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
-from ..core import journal as steps
 from ..core.job import ROLLBACK
 from ..core.reporting import CHECK, NOTHING, ROLLED_BACK, Entries, Journals, PhaseOf, ReportOf, RunOf, has_step
 from ..core.text import instant
 from . import report_words as words
+from . import steps
 from .outage import find_outage
 from .proof import UNJUDGED
 from .terms import WORDS

@@ -11,12 +11,12 @@ import os
 import shutil
 from typing import Dict
 
-from ..core import journal as steps
 from ..core.trees import any_is_dir, free_name, move_in, move_out, relocate, remove, retired_name
 from ..core.values import to_plain
 from ..host.holders import holders
 from ..host.settings.edits import reload_units
 from ..host.settings.files import restore_copy
+from . import steps
 from .values import Swap
 from .work import STOP_TIMEOUT, Work
 

@@ -10,7 +10,6 @@ import contextlib
 import os
 import shutil
 
-from ..core import journal as steps
 from ..core.errors import EtcdError
 from ..core.progress import read_so_far
 from ..core.trees import remove
@@ -18,6 +17,7 @@ from ..core.values import to_plain
 from ..host.settings.files import backup_copy
 from ..host.tools import keep_tools, tools_of
 from ..snapshot import verify
+from . import steps
 from .proof import check_silent
 from .restoring import Restoring
 from .work import Work

@@ -12,7 +12,7 @@ import time
 from typing import Any, Callable, Optional, Sequence
 from urllib.parse import urlsplit
 
-from ..core import journal as steps
+from . import steps
 from .proving import pause
 from .work import Work
 

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import os
 
-from ..core import journal as steps
 from ..core.errors import EtcdError
-from ..core.journal import Journal
 from ..core.progress import Progress
 from ..core.values import to_plain
 from ..etcd.commands import Connection, Run
@@ -18,6 +16,7 @@ from ..host import service
 from ..host.holders import demand_vacant
 from ..host.kubernetes import Controllers
 from ..host.tools import kept_tools, tools_of
+from . import steps
 from .values import HostPlan
 
 STOP_TIMEOUT = 60.0  # seconds
@@ -32,7 +31,7 @@ class Work:
         self.run = run
         self.connection = connection
         self.tools = kept_tools(tools_of(member.tools), member.state_dir)
-        self.journal = Journal(member.state_dir, plan.restore_id)
+        self.journal = steps.journal_of(member.state_dir, plan.restore_id)
         self.progress = Progress(os.path.join(member.state_dir, "progress"))
         self.service = service.manager(member.service, member.data_dir, member.state_dir, run)
         self.controllers = Controllers(plan.controllers)

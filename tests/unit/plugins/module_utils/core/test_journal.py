@@ -1,116 +1,69 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the journals of earlier restores still tell."""
+"""The journal of any job: its steps are its own, and what they mean is told to it."""
 
 from __future__ import annotations
 
 import errno
-import json
-import os
 
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.core import journal as steps
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
-from ansible_collections.quorum.etcd.plugins.module_utils.core.journal import Journal, highest_revision, summary
+from ansible_collections.quorum.etcd.plugins.module_utils.core.journal import (
+    FINISHED,
+    PLANNED,
+    ROLLING_BACK,
+    Journal,
+    Kind,
+)
+from ansible_collections.quorum.etcd.plugins.module_utils.core.journals import latest, summary
 
 DATA = "/var/lib/etcd"
+REPLACE = Kind(job="replacement", touched="removed", back=("refused", ROLLING_BACK), plan={"adds": (str, None)})
 
 
-def restore(state_dir, restore_id, revision, *done, seen=0, data_dir=DATA):
-    journal = Journal(str(state_dir), restore_id)
-    journal.open({"member": {"data_dir": data_dir}, "swaps": [], "of": {"revision": revision, "seen": seen}})
+def replacement(state_dir, *done, **plan):
+    journal = Journal(str(state_dir), "1", REPLACE)
+    journal.open({"member": {"data_dir": DATA}, **plan})
     for step in done:
         journal.record(step)
-
-
-def test_the_highest_revision_is_that_of_any_restore_that_clients_can_have_seen(tmp_path):
-    restore(tmp_path, "1", 3000, steps.STOPPING, steps.STARTED, steps.ROLLING_BACK, steps.ROLLED_BACK, seen=20)
-    restore(tmp_path, "2", 9000, steps.STAGED, steps.ROLLED_BACK, seen=2000)
-    (tmp_path / "restores" / ".lock").write_text("")
-    (tmp_path / "restores" / "broken").mkdir()
-    (tmp_path / "restores" / "broken" / "plan.json").write_text("{")
-    assert highest_revision(str(tmp_path), DATA) == 3000
-    restore(tmp_path, "3", 100, steps.STAGED, seen=4000)
-    assert highest_revision(str(tmp_path), DATA) == 4000
-
-
-def test_the_summary_tells_it(tmp_path):
-    assert summary(str(tmp_path), DATA) == {}
-    restore(tmp_path, "1", 3000, steps.STARTED)
-    assert summary(str(tmp_path), DATA)["highest_revision"] == 3000
+    return journal
 
 
 @pytest.mark.parametrize(
-    "line, why",
+    ("done", "told"),
     [
-        ("7", "7 and not an object"),
-        ("[]", "a list and not an object"),
-        ('{"time": "2026-11-24T03:15:00Z"}', "step is missing"),
-        ('{"step": 7}', "step is 7 and not a word"),
-        ('{"step": ["staged"]}', "step is a list and not a word"),
+        ([], (PLANNED, True, False, False)),
+        (["staged"], ("staged", True, False, False)),
+        (["staged", "removed"], ("removed", True, True, False)),
+        (["removed", "refused"], ("refused", True, True, True)),
+        (["removed", FINISHED], (FINISHED, False, True, False)),
     ],
 )
-def test_a_line_that_is_no_step_is_said_with_its_file(tmp_path, line, why):
-    restore(tmp_path, "1", 3000, steps.STOPPING)
-    path = tmp_path / "restores" / "1" / "journal.jsonl"
-    path.write_text(path.read_text() + line + "\n")
-    told = summary(str(tmp_path), DATA)
-    assert str(path) in told["problem"] and why in told["problem"] and "move its folder away" in told["next_step"]
-    with pytest.raises(EtcdError, match="is no step of a restore"):
-        Journal(str(tmp_path), "1").steps()
+def test_a_job_says_itself_what_its_steps_mean(tmp_path, done, told):
+    replacement(tmp_path, *done)
+    found = summary(str(tmp_path), DATA, REPLACE)
+    assert (found.step, found.open, found.touched, found.back) == told
+    assert summary(str(tmp_path), "/var/lib/other", REPLACE) is None
 
 
-@pytest.mark.parametrize("cut", [b'{"step": "stag', b"\0" * 300, b'{"st\xff\xfe', b"[" * 5000, b"NaN", b"1" * 5000])
-def test_what_a_power_failure_left_of_a_line_is_no_step(tmp_path, cut):
-    restore(tmp_path, "1", 3000, steps.STOPPING)
-    path = tmp_path / "restores" / "1" / "journal.jsonl"
-    path.write_bytes(path.read_bytes() + cut)
-    Journal(str(tmp_path), "1").record(steps.STOPPED)
-    assert Journal(str(tmp_path), "1").steps() == [steps.PLANNED, steps.STOPPING, steps.STOPPED]
+def test_a_way_back_that_only_the_disk_tells_holds_as_long_as_the_job_is_open(tmp_path):
+    kind = Kind(is_put_back=lambda plan: plan["sequence"] == 1)
+    journal = replacement(tmp_path)
+    assert summary(str(tmp_path), DATA, kind).back
+    journal.record(FINISHED)
+    assert not summary(str(tmp_path), DATA, kind).back
 
 
-@pytest.mark.parametrize("plan", [b"7", b"[]", b"{", b"\xff", b"[" * 5000, b'{"of": 7}', b'{"of": {"seen": "x"}}', b""])
-def test_a_plan_that_is_none_is_said_with_its_file(tmp_path, plan):
-    restore(tmp_path, "1", 3000, steps.STARTED)
-    restore(tmp_path, "2", 4000, steps.STAGED)
-    (tmp_path / "restores" / "2" / "plan.json").write_bytes(plan)
-    assert str(tmp_path / "restores" / "2" / "plan.json") in summary(str(tmp_path), DATA)["problem"]
-    assert highest_revision(str(tmp_path), DATA) == 3000, "the other journals still tell theirs"
-
-
-def test_a_member_sees_only_its_own_journals_on_a_host_of_several(tmp_path):
-    restore(tmp_path, "1", 3000, steps.STOPPING, steps.STARTED, steps.FINISHED)
-    restore(tmp_path, "2", 9000, steps.STOPPING, steps.STARTED, data_dir="/var/lib/etcd-events")
-    mine, events = summary(str(tmp_path), "/var/lib/etcd/"), summary(str(tmp_path), "/var/lib/etcd-events")
-    assert (mine["restore_id"], mine["open"], mine["highest_revision"]) == ("1", False, 3000)
-    assert (events["restore_id"], events["open"], events["highest_revision"]) == ("2", True, 9000)
-    assert summary(str(tmp_path), "/var/lib/etcd-west") == {}
-
-
-def test_the_newest_is_the_last_that_was_begun_whatever_the_clocks_said(tmp_path):
-    for restore_id in ("20261124T050000Z-aaaaaaaa", "20261124T040000Z-ffffffff", "20261124T040000Z-00000000"):
-        restore(tmp_path, restore_id, 3000, steps.STOPPING, steps.FINISHED)
-        assert summary(str(tmp_path), DATA)["restore_id"] == restore_id
-    assert summary(str(tmp_path), DATA)["earlier"] == ["20261124T050000Z-aaaaaaaa", "20261124T040000Z-ffffffff"]
-
-
-def test_journals_of_an_earlier_version_have_no_number_and_are_older_than_those_that_have(tmp_path):
-    for restore_id in ("20261124T050000Z", "20261124T060000Z"):
-        restore(tmp_path, restore_id, 3000, steps.STOPPING)
-        path = tmp_path / "restores" / restore_id / "plan.json"
-        plan = json.loads(path.read_text())
-        del plan["sequence"], plan["member"]["data_dir"]
-        plan["swaps"] = [{"live": DATA}]
-        path.write_text(json.dumps(plan))
-    assert summary(str(tmp_path), DATA)["restore_id"] == "20261124T060000Z"
-    restore(tmp_path, "20261124T030000Z-12345678", 3000, steps.STOPPING)
-    assert summary(str(tmp_path), DATA)["restore_id"] == "20261124T030000Z-12345678"
-
-
-def test_a_data_directory_behind_a_link_is_the_same(tmp_path):
-    (tmp_path / "disk").mkdir()
-    (tmp_path / "etcd").symlink_to(tmp_path / "disk")
-    restore(tmp_path, "1", 3000, steps.STARTED, data_dir=str(tmp_path / "disk"))
-    assert summary(str(tmp_path), str(tmp_path / "etcd"))["restore_id"] == "1"
+def test_what_is_wrong_with_a_journal_is_said_of_the_job_whose_it_is(tmp_path):
+    journal = replacement(tmp_path, adds="m4")
+    (tmp_path / "restores" / "1" / "journal.jsonl").write_text("7\n")
+    with pytest.raises(EtcdError, match="is no step of a replacement") as raised:
+        journal.steps()
+    assert raised.value.next_step.endswith("if no replacement is under way on this host.")
+    (tmp_path / "restores" / "1" / "plan.json").write_text('{"adds": 7}')
+    with pytest.raises(EtcdError, match="is no plan of a replacement: adds is 7"):
+        journal.plan()
+    assert Journal(str(tmp_path), "1").plan() == {"adds": 7}, "a job that does not read it does not mind"
 
 
 def test_the_lock_can_be_had_where_nothing_can_be_written(tmp_path, monkeypatch):
@@ -132,58 +85,10 @@ def test_the_lock_can_be_had_where_nothing_can_be_written(tmp_path, monkeypatch)
         pass
 
 
-def test_a_plan_that_does_not_say_whose_it_is_hides_no_restore(tmp_path):
-    restore(tmp_path, "1", 3000, steps.STOPPING)
-    path = tmp_path / "restores" / "1" / "plan.json"
-    path.write_text(json.dumps({"sequence": 1, "swaps": []}))
-    assert "does not say of which member it is" in summary(str(tmp_path), DATA)["problem"]
-
-
-def test_the_open_restores_of_a_host_are_one_a_member(tmp_path):
-    restore(tmp_path, "1", 3000, steps.STOPPING, steps.FINISHED)
-    restore(tmp_path, "0", 3000, steps.STOPPING)
-    restore(tmp_path, "2", 3000, steps.STOPPING, data_dir="/var/lib/etcd-events")
-    restore(tmp_path, "3", 3000, steps.STOPPING, steps.FINISHED, data_dir="/var/lib/etcd-west")
-    of = [plan["member"]["data_dir"] for plan in steps.open_plans(str(tmp_path))]
-    assert sorted(of) == [DATA, "/var/lib/etcd-events"]
-    assert [plan["sequence"] for plan in steps.open_plans(str(tmp_path), DATA)] == [2]
-    (tmp_path / "restores" / "2" / "plan.json").write_text("{")
-    assert steps.open_plans(str(tmp_path)) == []
-
-
-def test_an_interrupted_restore_of_another_data_directory_is_told_with_its_cluster(tmp_path):
-    for name, done in (
-        ("old", [steps.STOPPING]),
-        ("staged", [steps.STAGED]),
-        ("done", [steps.STOPPING, steps.FINISHED]),
-    ):
-        journal = Journal(str(tmp_path), name)
-        member = {"data_dir": f"/var/lib/{name}"}
-        journal.open(
-            {"restore_id": name, "member": member, "swaps": [], "of": {"cluster": "etcd", "revision": 1, "seen": 0}}
-        )
-        for step in done:
-            journal.record(step)
-    told = [{"restore_id": "old", "cluster": "etcd", "data_dir": "/var/lib/old"}]
-    assert steps.interrupted_elsewhere(str(tmp_path), DATA) == told
-    assert steps.interrupted_elsewhere(str(tmp_path), "/var/lib/old") == []
-
-
-def test_a_journal_line_cut_off_by_a_power_failure_is_no_step(tmp_path):
-    journal = Journal(str(tmp_path), "1")
-    journal.open({"member": {"data_dir": "/data"}, "swaps": []})
-    journal.record(steps.STAGED)
-    with open(os.path.join(journal.folder, "journal.jsonl"), "a") as stream:
-        stream.write('{"step": "stop')
-    assert journal.steps() == [steps.PLANNED, steps.STAGED]
-    journal.record(steps.STOPPING)
-    assert summary(str(tmp_path), "/data")["touched"] is True
-
-
 def test_two_runs_do_not_work_on_one_host_at_once(tmp_path):
     first, second = steps.exclusive(str(tmp_path)), steps.exclusive(str(tmp_path), 0.1)
-    with first, pytest.raises(EtcdError, match="another restore is at work"), second:
+    with first, pytest.raises(EtcdError, match="another run is at work"), second:
         pass
     with steps.exclusive(str(tmp_path), 0.1):
         pass
-    assert steps.latest(str(tmp_path), "/data") is None, "the lock is no journal"
+    assert latest(str(tmp_path), "/data") is None, "the lock is no journal"

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
-from ansible_collections.quorum.etcd.plugins.module_utils.core.journal import STAGED, Journal, summary
+from ansible_collections.quorum.etcd.plugins.module_utils.core.journal import Journal
 from ansible_collections.quorum.etcd.plugins.module_utils.restore.claim import SILENCE, take
 from ansible_collections.quorum.etcd.plugins.module_utils.restore.plan import make_plan
+from ansible_collections.quorum.etcd.plugins.module_utils.restore.steps import STAGED, journal_of, told
 from ansible_collections.quorum.etcd.plugins.plugin_utils.runs import is_alive, lives, this_run
 from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.restore.builder import (
     hosts,
@@ -43,7 +44,7 @@ def planned(tmp_path, name, seen="", restore_id="", data_dir=DATA):
 
 
 def begin(plan, phase="claim"):
-    journal = Journal(plan["member"]["state_dir"], plan["restore_id"])
+    journal = journal_of(plan["member"]["state_dir"], plan["restore_id"])
     take(journal, plan, phase)
     if phase == "claim":
         journal.open(plan)
@@ -58,15 +59,15 @@ def test_of_two_runs_that_were_planned_together_one_goes_on(tmp_path):
     ) as refused:
         begin(second)
     assert "run again" in refused.value.next_step
-    assert not os.path.exists(Journal(str(tmp_path), second["restore_id"]).folder), "the loser leaves nothing"
+    assert not os.path.exists(journal_of(str(tmp_path), second["restore_id"]).folder), "the loser leaves nothing"
     for phase in ("claim", "stop", "rollback"):
-        take(Journal(str(tmp_path), first["restore_id"]), first, phase)
+        take(journal_of(str(tmp_path), first["restore_id"]), first, phase)
 
 
 def test_a_run_that_has_seen_the_dead_one_takes_over_and_then_that_is_refused_in_every_phase(tmp_path):
     first = planned(tmp_path, "anna")
     begin(first)
-    seen = summary(str(tmp_path), DATA)["holder"]
+    seen = told(str(tmp_path), DATA)["journal"]["holder"]
     begin(planned(tmp_path, "bert", seen, first["restore_id"]), "stage")
     for phase in ("stage", "stop", "cutover", "prove", "judge", "finish", "rollback"):
         with pytest.raises(EtcdError, match="by bert@desk.*took over"):
@@ -82,15 +83,15 @@ def test_a_run_that_was_planned_before_another_one_was_finished_is_refused(tmp_p
 def test_two_clusters_with_one_state_folder_do_not_see_each_other(tmp_path):
     begin(planned(tmp_path, "anna"))
     begin(planned(tmp_path, "bert", data_dir=EVENTS))
-    assert summary(str(tmp_path), DATA)["holder"] == "anna"
-    assert summary(str(tmp_path), EVENTS)["holder"] == "bert"
+    assert told(str(tmp_path), DATA)["journal"]["holder"] == "anna"
+    assert told(str(tmp_path), EVENTS)["journal"]["holder"] == "bert"
 
 
 def test_a_journal_of_an_earlier_version_and_a_damaged_claim_are_held_by_their_restore(tmp_path):
     journal = begin(planned(tmp_path, "anna"))
     with open(os.path.join(journal.folder, "claim.json"), "w") as claim:
         claim.write("{")
-    found = summary(str(tmp_path), DATA)
+    found = told(str(tmp_path), DATA)["journal"]
     assert (found["holder"], found["claim"]) == ("20261124T030000Z-anna", None)
     begin(planned(tmp_path, "bert", found["holder"], "20261124T030000Z-anna"), "stage")
     assert journal.holder() == "bert"
@@ -104,7 +105,7 @@ def test_a_rollback_is_not_kept_from_by_a_claim_that_cannot_be_written(tmp_path,
 
     monkeypatch.setattr(Journal, "give_to", fail)
     take(
-        Journal(str(tmp_path), "20261124T030000Z-anna"),
+        journal_of(str(tmp_path), "20261124T030000Z-anna"),
         planned(tmp_path, "bert", "anna", "20261124T030000Z-anna"),
         "rollback",
     )
@@ -114,7 +115,7 @@ def test_a_phase_at_work_is_seen(tmp_path):
     journal = begin(planned(tmp_path, "anna"))
     assert not journal.signs_of_life()["at_work"]
     with journal.at_work():
-        assert summary(str(tmp_path), DATA)["claim"]["at_work"]
+        assert told(str(tmp_path), DATA)["journal"]["claim"]["at_work"]
     after = journal.signs_of_life()
     assert not after["at_work"] and 0 <= after["age"] < 5
 

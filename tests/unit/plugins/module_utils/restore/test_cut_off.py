@@ -11,9 +11,9 @@ import itertools
 import os
 
 import pytest
-from ansible_collections.quorum.etcd.plugins.module_utils.core import journal as steps
+from ansible_collections.quorum.etcd.plugins.module_utils.core import journal as journals
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
-from ansible_collections.quorum.etcd.plugins.module_utils.core.journal import summary
+from ansible_collections.quorum.etcd.plugins.module_utils.restore import steps
 from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.restore.host import (
     CONFIG,
     another_host,
@@ -27,7 +27,7 @@ def unwritten(action, monkeypatch, error, only_one):
 
     With ``only_one`` just that line fails; else no later one can be written either.
     """
-    written = steps._write_synced
+    written = journals._write_synced
     at, so_far = [0], [0]
 
     def failing(*arguments):
@@ -38,9 +38,9 @@ def unwritten(action, monkeypatch, error, only_one):
 
     for number in itertools.count(1):
         at[0], so_far[0] = number, 0
-        monkeypatch.setattr(steps, "_write_synced", failing)
+        monkeypatch.setattr(journals, "_write_synced", failing)
         action(number)
-        monkeypatch.setattr(steps, "_write_synced", written)
+        monkeypatch.setattr(journals, "_write_synced", written)
         yield number
         if so_far[0] < number:
             return
@@ -72,7 +72,7 @@ def test_a_line_that_cannot_be_written_brings_the_old_data_back(tmp_path, monkey
         assert str(host.root / "state") in said[-1] and "No space left" in said[-1] and "Next: see that" in said[-1]
         assert host.db() == "old" and host.config.read_text() == CONFIG and host.manifest.exists()
         assert host.service.running
-        told = summary(str(host.root / "state"), str(host.live))
+        told = steps.told(str(host.root / "state"), str(host.live))["journal"]
         if told.get("touched") and told["open"] and told["back"]:
             host.restore().rollback()
             assert host.db() == "old"
@@ -102,17 +102,17 @@ def test_a_rollback_needs_no_line(tmp_path, monkeypatch, kind, slow, only_one):
     def there_and_back(number):
         made.append(another_host(tmp_path / str(number), monkeypatch, kind, slow))
         with monkeypatch.context() as patch:
-            patch.setattr(steps, "_write_synced", written)
+            patch.setattr(journals, "_write_synced", written)
             restore = to_cutover(made[-1])
         restore.rollback()
         made[-1].unwritten = restore.journal.unwritten
 
-    written = steps._write_synced
+    written = journals._write_synced
     for _number in unwritten(there_and_back, monkeypatch, errno.EROFS, only_one):
         host = made[-1]
         for _again in range(2):
             assert host.db() == "old" and host.config.read_text() == CONFIG and host.service.running
-            told = summary(str(host.root / "state"), str(host.live))
+            told = steps.told(str(host.root / "state"), str(host.live))["journal"]
             assert told["back"], "no run goes forward from here"
             host.restore().rollback()
     assert "Read-only file system" in made[0].unwritten and made[-1].unwritten == ""

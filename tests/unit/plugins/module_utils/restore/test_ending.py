@@ -7,9 +7,8 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.quorum.etcd.plugins.module_utils.core import journal as steps
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
-from ansible_collections.quorum.etcd.plugins.module_utils.core.journal import summary
+from ansible_collections.quorum.etcd.plugins.module_utils.restore import steps
 from ansible_collections.quorum.etcd.plugins.module_utils.restore.proof import Check
 from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.restore.host import (
     BAD,
@@ -151,7 +150,7 @@ def test_finish_says_existing(host):
     assert restore.finish()
     assert "ETCD_INITIAL_CLUSTER_STATE=existing" in host.config.read_text()
     assert restore.finish() is False
-    assert summary(str(host.root / "state"), str(host.live))["open"] is False
+    assert steps.told(str(host.root / "state"), str(host.live))["journal"]["open"] is False
 
 
 def test_who_had_finished_and_proves_it_again_for_the_others_is_closed_again(host):
@@ -160,4 +159,4 @@ def test_who_had_finished_and_proves_it_again_for_the_others_is_closed_again(hos
     restore.finish()
     restore.journal.record(steps.PROVEN, checks=[])  # the run was killed before another member had finished
     restore.finish()
-    assert summary(str(host.root / "state"), str(host.live))["open"] is False
+    assert steps.told(str(host.root / "state"), str(host.live))["journal"]["open"] is False

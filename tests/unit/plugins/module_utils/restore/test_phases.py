@@ -9,10 +9,9 @@ from __future__ import annotations
 import os
 
 import pytest
-from ansible_collections.quorum.etcd.plugins.module_utils.core import journal as steps
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
-from ansible_collections.quorum.etcd.plugins.module_utils.core.journal import summary
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.commands import Connection
+from ansible_collections.quorum.etcd.plugins.module_utils.restore import steps
 from ansible_collections.quorum.etcd.plugins.module_utils.restore.phases import Restore
 from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.restore.host import CONFIG, points, to_cutover
 
@@ -65,7 +64,7 @@ def test_once_it_goes_back_no_phase_goes_forward(host, monkeypatch, left):
     changes = points(lambda _number: restore.rollback(), monkeypatch)
     for _change in range(left):
         next(changes)
-    assert summary(str(host.root / "state"), str(host.live))["back"] is True
+    assert steps.told(str(host.root / "state"), str(host.live))["journal"]["back"] is True
     host.service.calls.clear()
     for phase in ("stage", "stop", "cutover", "finish"):
         with pytest.raises(EtcdError, match="was rolled back, or was about to be"):

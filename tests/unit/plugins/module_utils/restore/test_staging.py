@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 
 import pytest
-from ansible_collections.quorum.etcd.plugins.module_utils.core import journal as steps
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.commands import Result
+from ansible_collections.quorum.etcd.plugins.module_utils.restore import steps
 from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.restore.host import Host
 
 

@@ -17,10 +17,9 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-from ansible_collections.quorum.etcd.plugins.module_utils.core import journal as steps
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
-from ansible_collections.quorum.etcd.plugins.module_utils.core.journal import Journal, highest_revision, summary
 from ansible_collections.quorum.etcd.plugins.module_utils.core.values import to_plain
+from ansible_collections.quorum.etcd.plugins.module_utils.restore import steps
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot import catalogue, manifest
 
 FIXTURES = Path(__file__).parents[3] / "fixtures"
@@ -98,7 +97,7 @@ def test_a_manifest_is_what_stands_there_or_an_error(tmp_path):
 
 
 def test_a_journal_is_what_stands_there_or_an_error(tmp_path):
-    journal = Journal(str(tmp_path), "20261124T030000Z")
+    journal = steps.journal_of(str(tmp_path), "20261124T030000Z")
     member = {"data_dir": "/var/lib/etcd"}
     journal.open({"member": member, "of": {"revision": 44, "seen": 40}, "restore_id": "20261124T030000Z"})
     for step in (steps.STAGED, steps.STOPPING, steps.STOPPED, steps.STARTED):
@@ -113,8 +112,8 @@ def test_a_journal_is_what_stands_there_or_an_error(tmp_path):
             entries = journal.entries()
         assert all(isinstance(entry, dict) and isinstance(entry["step"], str) for entry in entries), told
         with Bounded(told):
-            assert isinstance(highest_revision(str(tmp_path), "/var/lib/etcd"), int)
-            found = summary(str(tmp_path), "/var/lib/etcd")
+            assert isinstance(steps.highest_revision(str(tmp_path), "/var/lib/etcd"), int)
+            found = steps.told(str(tmp_path), "/var/lib/etcd")["journal"]
             if not found:  # it names another member's data now
                 assert json.loads((folder / "plan.json").read_text(errors="replace"))["member"] != member, told
                 continue
