@@ -49,10 +49,11 @@ lab-down: venv ## stop the lab; its data stay
 lab-status: venv ## what the lab's members say
 	@$(LAB) status
 
-lint: venv ## ruff, the rooms' contract, yamllint, vermin and ansible-lint
+lint: venv ## ruff, the rooms' contract, mypy, yamllint, vermin and ansible-lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	PYTHONPATH=plugins $(BIN)/lint-imports --no-cache --no-logo
+	$(BIN)/mypy
 	$(BIN)/yamllint --strict .
 	$(BIN)/vermin --quiet --no-tips --violations --eval-annotations --target=3.8- $(UTILS)
 	$(BIN)/ansible-lint --offline --profile production
