@@ -19,6 +19,6 @@ def main(version: str) -> None:
     os.umask(0o077)
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(128 + signal.SIGTERM))
     try:
-        sys.exit(cli.main(sys.argv[1:], run, version))
+        sys.exit(cli.main(sys.argv[1:], run, version, print))
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)

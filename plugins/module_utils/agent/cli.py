@@ -48,7 +48,7 @@ class Answer(NamedTuple):
     text: List[str]
 
 
-def main(argv: Sequence[str], run: Run, version: str, say: Callable[[str], object] = print) -> int:
+def main(argv: Sequence[str], run: Run, version: str, say: Callable[[str], object]) -> int:
     """Do what the command line says; returns the exit code. ``run`` runs a command, ``say`` prints a line."""
     given = _parser(version).parse_args(list(argv))
     answer = _answer(given, run)

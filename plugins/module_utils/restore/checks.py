@@ -402,9 +402,9 @@ def _are_apart(hosts: Mapping[str, Host]) -> bool:
     return False
 
 
-def _knows(facts: Host, other: Host) -> bool:
-    known = facts.member.initial_cluster
-    return not known or any(url in known for url in other.member.peer_urls)
+def _knows(one: Host, another: Host) -> bool:
+    known = one.member.initial_cluster
+    return not known or any(url in known for url in another.member.peer_urls)
 
 
 def check_disk(host: str, member: MemberFacts, plan: HostPlan, findings: Findings) -> List[DiskNeed]:

@@ -115,9 +115,9 @@ def test_a_failed_backup_ends_with_1_and_one_that_may_not_begin_with_2(host):
 
 def test_the_version_and_a_wrong_word(host, capsys):
     with pytest.raises(SystemExit) as ended:
-        cli.main(["--version"], None, "1.2.3")
+        cli.main(["--version"], None, "1.2.3", print)
     assert ended.value.code == 0 and capsys.readouterr().out == "quorum-etcd 1.2.3\n"
     for words in ([], ["dance"], ["prune", "--all"]):
         with pytest.raises(SystemExit) as ended:
-            cli.main(words, None, "1.2.3")
+            cli.main(words, None, "1.2.3", print)
         assert ended.value.code == 2

@@ -31,7 +31,7 @@ with locked(sys.argv[1]):
 @pytest.fixture
 def holder(tmp_path):
     """Another process that has the folder's lock."""
-    collections = next(str(Path(one)) for one in sys.path if (Path(one) / "ansible_collections/quorum/etcd").exists())
+    (collections, *_others) = [one for one in sys.path if (Path(one) / "ansible_collections/quorum/etcd").exists()]
     environment = {**os.environ, "PYTHONPATH": collections}
     argv = [sys.executable, "-c", HOLD, str(tmp_path)]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as process:
