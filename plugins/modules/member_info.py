@@ -102,6 +102,7 @@ member:
       obscure: ""
       dropin: /etc/systemd/system/etcd.service.d/zz-quorum-etcd.conf
       exec_start: /usr/bin/etcd $DAEMON_ARGS
+      made_from: ""
     name: m1
     peer_urls: ["https://192.0.2.11:2380"]
     client_urls: ["https://192.0.2.11:2379"]

@@ -142,6 +142,7 @@ class _Look:
             obscure=self.sources.obscure,
             dropin=unit.dropin if unit.exists else "",
             exec_start=self.sources.exec_start if vendor and not hidden else "",
+            made_from=unit.made_from,
         )
 
     def _owner(self) -> Owner:

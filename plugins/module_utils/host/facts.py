@@ -33,7 +33,7 @@ class Service:
     ``owner``: who looks after the process that runs. ``restarting``: systemd waits between two tries. ``halted``: the process
     is held still. ``kubelet``: whether it runs, None where no static pod needs it. ``start_timeout`` in seconds, None for no
     limit. ``obscure``: why what starts etcd could not be read. ``dropin`` is the path of the unit's drop-in that is ours,
-    and ``exec_start`` the command that it overrides.
+    and ``exec_start`` the command that it overrides; ``made_from`` the file that a generator has made the unit from.
     """
 
     manager: str
@@ -60,6 +60,7 @@ class Service:
     obscure: str = field(default="", metadata=TEXT)
     dropin: str = field(default="", metadata=TEXT)
     exec_start: str = field(default="", metadata=TEXT)
+    made_from: str = field(default="", metadata=TEXT)
 
 
 @dataclass(frozen=True)

@@ -265,6 +265,13 @@ def check_service(host: str, member: MemberFacts, findings: Findings) -> None:
         )
     elif service.enabled is False:
         findings.warn(f"its unit {name} is disabled: it stays down after a reboot.", host)
+    if service.made_from and service.exec_start:
+        findings.warn(
+            f"its unit {name} is made from {service.made_from}, and what a restore sets goes with the whole command into"
+            f" {service.dropin}, which hides later changes of that file, such as of its image: afterwards put the settings"
+            " into it, and remove the drop-in.",
+            host,
+        )
 
 
 def _is_its_units(service: Service) -> bool:

@@ -40,7 +40,7 @@ UNIT_FOLDERS = (
 TRANSIENT_UNITS = "/run/systemd/transient/"
 _PROPERTIES = (
     "LoadState,ActiveState,SubState,MainPID,UnitFileState,User,Group,DynamicUser,Type,TimeoutStartUSec,FragmentPath"
-    ",DropInPaths"
+    ",DropInPaths,SourcePath"
 )
 _SECONDS = {
     "us": 1e-6,
@@ -107,7 +107,8 @@ class Unit:
     """What systemd knows of a unit; ``state`` is one of the words of ``service``.
 
     ``start_timeout`` are the seconds that it may take to start, None where there is no limit; ``notifies`` says whether it
-    has started only when etcd itself says so; ``restarting``, that systemd is about to start it once more.
+    has started only when etcd itself says so; ``restarting``, that systemd is about to start it once more. ``made_from`` is the
+    file that a generator has made it from, such as a quadlet.
     """
 
     name: str
@@ -122,6 +123,7 @@ class Unit:
     masked: bool = False
     transient: bool = False
     restarting: bool = False
+    made_from: str = ""
     files: List[str] = field(default_factory=list)
 
     @property
@@ -165,6 +167,7 @@ def look_at_unit(host: Host, run: Run, name: str) -> Unit:
         masked=shown.get("LoadState") == "masked",
         transient=shown.get("FragmentPath", "").startswith(TRANSIENT_UNITS),
         restarting=shown.get("SubState", "").startswith("auto-restart"),
+        made_from=shown.get("SourcePath", ""),
         files=[path for path in paths if path],
     )
 

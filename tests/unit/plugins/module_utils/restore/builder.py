@@ -59,6 +59,7 @@ def service(**changes):
         "obscure": "",
         "dropin": "/etc/systemd/system/etcd.service.d/zz-quorum-etcd.conf",
         "exec_start": "",
+        "made_from": "",
     }
     return {**found, **changes}
 

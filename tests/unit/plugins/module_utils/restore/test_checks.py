@@ -166,6 +166,21 @@ def test_a_member_that_its_manager_does_not_own_is_refused(service, cause, next_
     assert cause in str(refusal) and next_step in str(refusal)
 
 
+def test_of_a_generated_unit_it_is_said_what_the_drop_in_hides():
+    for command, said in (("podman run img etcd", True), ("", False)):
+        findings = Findings("etcd")
+        quadlet = unowned(
+            made_from="/etc/containers/systemd/etcd.container",
+            exec_start=command,
+            owner={"kind": "unit", "name": "etcd.service"},
+        )
+        check_service("h1", from_plain(MemberFacts, quadlet), findings)
+        assert (
+            findings.refusals == []
+            and ("made from /etc/containers/systemd/etcd.container" in str(findings.warnings)) == said
+        )
+
+
 def test_a_disabled_unit_is_said_and_its_own_process_is_no_reason():
     findings = Findings("etcd")
     disabled = unowned(owner={"kind": "unit", "name": "etcd.service"}, enabled=False)
