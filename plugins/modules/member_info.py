@@ -86,6 +86,12 @@ member:
     service:
       manager: systemd
       name: etcd
+      named: false
+      owner: {kind: unit, name: etcd.service}
+      masked: false
+      transient: false
+      restarting: false
+      halted: false
       manifest: ""
       image: ""
       kubelet: null
@@ -112,6 +118,10 @@ member:
     wal_dir: ""
     data:
       exists: true
+      real_path: /var/lib/etcd/default
+      size: 64020480
+      inner_mounts: []
+      member_ids: []
       empty: false
       is_etcd: true
       has_member: true
@@ -197,6 +207,8 @@ member:
       key: /etc/etcd/server.key
       bin_dir: /usr/bin
     journal: {}
+    interrupted_elsewhere: []
+    strangers: ""
     unsettable: []
     shadowed: {}
 view:
