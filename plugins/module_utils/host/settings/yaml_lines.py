@@ -131,7 +131,9 @@ def _is_plain(value: str) -> bool:
     )
 
 
-class _Parser:
+class _Flow:
+    """The lines of a document, and what is written in it as JSON and its like: in brackets, wherever lines end."""
+
     def __init__(self, text: str) -> None:
         self.text = text
         self.end = len(text)  # of the first document
@@ -161,6 +163,120 @@ class _Parser:
             offset += len(raw)
         return found
 
+    def _line(self) -> Optional[Line]:
+        return self.lines[self.at] if self.at < len(self.lines) else None
+
+    def _alias(self, start: int, number: int) -> Tuple[Node, int]:
+        name = _ALIAS.match(self.text, start, self.end)
+        if not name or name.group(1) not in self.anchors:
+            _fail(number, "its alias names no anchor above it")
+        return _fixed(self.anchors[name.group(1)]), name.end()
+
+    def _ended(self, node: Node, end: int, line: Line) -> Node:
+        """``node``, behind which nothing but a comment may stand on the line."""
+        stop = self.text.find("\n", end, self.end)
+        rest = self.text[end : self.end if stop < 0 else stop].rstrip("\r")
+        if rest.strip() and not re.match(r"\s+#", rest):
+            _fail(line.number, f"{rest.strip()[:20]!r} behind the value is not understood")
+        self._pass(end)
+        return node
+
+    def _pass(self, end: int) -> None:
+        while (line := self._line()) is not None and line.start < end:
+            self.at += 1
+
+    def _flow_at(self, line: Line) -> Node:
+        node, end = self._flow(line.start, line.number)
+        return self._ended(node, end, line)
+
+    def _flow(self, pos: int, number: int) -> Tuple[Node, int]:
+        """The node that begins at ``pos``, and the offset behind it; ``number`` is the line that all of it begins on."""
+        self.depth += 1
+        if self.depth > _MAX_DEPTH:
+            _fail(number, f"it is nested more than {_MAX_DEPTH} levels deep")
+        first = self.text[pos : pos + 1]
+        found: Tuple[Node, int]
+        if first == "{":
+            found = self._flow_map(pos + 1, number)
+        elif first == "[":
+            found = self._flow_list(pos + 1, number)
+        elif first == "*":
+            found = self._alias(pos, number)
+        else:
+            found = self._flow_scalar(pos, number)
+        self.depth -= 1
+        return found
+
+    def _flow_map(self, pos: int, number: int) -> Tuple[Map, int]:
+        found = Map(indent=-1, line=number)
+        while True:
+            pos = self._flow_gap(pos, number)
+            if self.text[pos] == "}":
+                return found, pos + 1
+            key, after = self._flow_scalar(pos, number)
+            name = self.text[pos:after] if key.style == FLOW else key.value
+            begun, pos = pos, self._flow_gap(after, number)
+            node: Node = Scalar("", FIXED, number, pos, pos)
+            if self.text[pos] == ":":
+                if "\n" in self.text[begun:pos]:
+                    _fail(number, "a key in its brackets goes on over several lines")
+                pos = self._flow_gap(pos + 1, number)
+                if self.text[pos] not in ",}":
+                    node, pos = self._flow(pos, number)
+            if name == "<<":
+                found.merged.update(_merged(node, number))
+            else:
+                found.entries.pop(name, None)
+                found.entries[name] = Entry(name, node, number, pos)
+            pos = self._flow_next(pos, "}", number)
+
+    def _flow_list(self, pos: int, number: int) -> Tuple[Sequence, int]:
+        found = Sequence([], -1, number)
+        while True:
+            pos = self._flow_gap(pos, number)
+            if self.text[pos] == "]":
+                return found, pos + 1
+            node, pos = self._flow(pos, number)
+            found.items.append(node)
+            pos = self._flow_next(pos, "]", number)
+
+    def _flow_next(self, pos: int, closing: str, number: int) -> int:
+        """Behind the comma at ``pos``, or at the bracket that closes."""
+        pos = self._flow_gap(pos, number)
+        if self.text[pos] == ",":
+            return pos + 1
+        if self.text[pos] != closing:
+            _fail(number, f"{self.text[pos : pos + 10]!r} in its brackets is not understood")
+        return pos
+
+    def _flow_gap(self, pos: int, number: int) -> int:
+        """Behind blanks, line ends and comments; never at the end of the text."""
+        gap = _FLOW_GAP.match(self.text, pos, self.end)
+        pos = gap.end() if gap else pos
+        if pos >= self.end:
+            _fail(number, "its brackets are never closed")
+        return pos
+
+    def _flow_scalar(self, pos: int, number: int) -> Tuple[Scalar, int]:
+        first = self.text[pos]
+        if first in "'\"":
+            value, end = unquoted(self.text, pos, self.end, number)
+            return Scalar(value, SINGLE if first == "'" else DOUBLE, number, pos, end), end
+        if first in "&*!|>@`%,[]{}#?:" or (first == "-" and not self.text[pos + 1 : pos + 2].strip()):
+            _fail(number, "what is in its brackets is not understood")
+        plain = re.compile(r"(?:[^\s,\[\]{}:#?]|:(?![\s,\[\]{}]|\Z)|(?<!\s)#|[ \t]+(?![\s#]))+").match(
+            self.text, pos, self.end
+        )
+        if not plain:
+            _fail(number, "what is in its brackets is not understood")
+        value = plain.group().rstrip()
+        end = pos + len(value)
+        return Scalar("" if value in ("~", "null", "Null", "NULL") else value, FLOW, number, pos, end), end
+
+
+class _Parser(_Flow):
+    """Blocks: what is told apart by its indentation."""
+
     def document(self) -> Map:
         line = self._line()
         if line is None:
@@ -173,15 +289,10 @@ class _Parser:
             _fail(left.number, "its indentation fits nothing above it")
         return cast(Map, found)  # what begins with a brace is one
 
-    def _line(self) -> Optional[Line]:
-        return self.lines[self.at] if self.at < len(self.lines) else None
-
     def _item_at(self, indent: int, is_item: bool) -> Optional[Line]:
         """The line that is next where it goes on with a sequence, or with a map, of this indentation."""
         line = self._line()
         return line if line is not None and line.indent == indent and _is_item(line.content) == is_item else None
-
-    # ---- blocks --------------------------------------------------------------------------------
 
     def _block(self, indent: int) -> Node:
         self.depth += 1
@@ -276,12 +387,6 @@ class _Parser:
             return Scalar(value, BLOCK, line.number, start, end)
         return self._plain(line, start, indent)
 
-    def _alias(self, start: int, number: int) -> Tuple[Node, int]:
-        name = _ALIAS.match(self.text, start, self.end)
-        if not name or name.group(1) not in self.anchors:
-            _fail(number, "its alias names no anchor above it")
-        return _fixed(self.anchors[name.group(1)]), name.end()
-
     def _plain(self, line: Line, start: int, indent: int) -> Node:
         if self.text[start] in "@`%,]}" or re.compile(r"[-?:](?=\s|\Z)").match(self.text, start):
             _fail(line.number, "its value begins with a character that it must not begin with")
@@ -306,109 +411,6 @@ class _Parser:
         if re.search(r":(?:\s|\Z)", plain):
             _fail(number, "it has two colons")
         return plain
-
-    def _ended(self, node: Node, end: int, line: Line) -> Node:
-        """``node``, behind which nothing but a comment may stand on the line."""
-        stop = self.text.find("\n", end, self.end)
-        rest = self.text[end : self.end if stop < 0 else stop].rstrip("\r")
-        if rest.strip() and not re.match(r"\s+#", rest):
-            _fail(line.number, f"{rest.strip()[:20]!r} behind the value is not understood")
-        self._pass(end)
-        return node
-
-    def _pass(self, end: int) -> None:
-        while (line := self._line()) is not None and line.start < end:
-            self.at += 1
-
-    # ---- flow: JSON and its like ---------------------------------------------------------------
-
-    def _flow_at(self, line: Line) -> Node:
-        node, end = self._flow(line.start, line.number)
-        return self._ended(node, end, line)
-
-    def _flow(self, pos: int, number: int) -> Tuple[Node, int]:
-        """The node that begins at ``pos``, and the offset behind it; ``number`` is the line that all of it begins on."""
-        self.depth += 1
-        if self.depth > _MAX_DEPTH:
-            _fail(number, f"it is nested more than {_MAX_DEPTH} levels deep")
-        first = self.text[pos : pos + 1]
-        found: Tuple[Node, int]
-        if first == "{":
-            found = self._flow_map(pos + 1, number)
-        elif first == "[":
-            found = self._flow_list(pos + 1, number)
-        elif first == "*":
-            found = self._alias(pos, number)
-        else:
-            found = self._flow_scalar(pos, number)
-        self.depth -= 1
-        return found
-
-    def _flow_map(self, pos: int, number: int) -> Tuple[Map, int]:
-        found = Map(indent=-1, line=number)
-        while True:
-            pos = self._flow_gap(pos, number)
-            if self.text[pos] == "}":
-                return found, pos + 1
-            key, after = self._flow_scalar(pos, number)
-            name = self.text[pos:after] if key.style == FLOW else key.value
-            begun, pos = pos, self._flow_gap(after, number)
-            node: Node = Scalar("", FIXED, number, pos, pos)
-            if self.text[pos] == ":":
-                if "\n" in self.text[begun:pos]:
-                    _fail(number, "a key in its brackets goes on over several lines")
-                pos = self._flow_gap(pos + 1, number)
-                if self.text[pos] not in ",}":
-                    node, pos = self._flow(pos, number)
-            if name == "<<":
-                found.merged.update(_merged(node, number))
-            else:
-                found.entries.pop(name, None)
-                found.entries[name] = Entry(name, node, number, pos)
-            pos = self._flow_next(pos, "}", number)
-
-    def _flow_list(self, pos: int, number: int) -> Tuple[Sequence, int]:
-        found = Sequence([], -1, number)
-        while True:
-            pos = self._flow_gap(pos, number)
-            if self.text[pos] == "]":
-                return found, pos + 1
-            node, pos = self._flow(pos, number)
-            found.items.append(node)
-            pos = self._flow_next(pos, "]", number)
-
-    def _flow_next(self, pos: int, closing: str, number: int) -> int:
-        """Behind the comma at ``pos``, or at the bracket that closes."""
-        pos = self._flow_gap(pos, number)
-        if self.text[pos] == ",":
-            return pos + 1
-        if self.text[pos] != closing:
-            _fail(number, f"{self.text[pos : pos + 10]!r} in its brackets is not understood")
-        return pos
-
-    def _flow_gap(self, pos: int, number: int) -> int:
-        """Behind blanks, line ends and comments; never at the end of the text."""
-        gap = _FLOW_GAP.match(self.text, pos, self.end)
-        pos = gap.end() if gap else pos
-        if pos >= self.end:
-            _fail(number, "its brackets are never closed")
-        return pos
-
-    def _flow_scalar(self, pos: int, number: int) -> Tuple[Scalar, int]:
-        first = self.text[pos]
-        if first in "'\"":
-            value, end = unquoted(self.text, pos, self.end, number)
-            return Scalar(value, SINGLE if first == "'" else DOUBLE, number, pos, end), end
-        if first in "&*!|>@`%,[]{}#?:" or (first == "-" and not self.text[pos + 1 : pos + 2].strip()):
-            _fail(number, "what is in its brackets is not understood")
-        plain = re.compile(r"(?:[^\s,\[\]{}:#?]|:(?![\s,\[\]{}]|\Z)|(?<!\s)#|[ \t]+(?![\s#]))+").match(
-            self.text, pos, self.end
-        )
-        if not plain:
-            _fail(number, "what is in its brackets is not understood")
-        value = plain.group().rstrip()
-        end = pos + len(value)
-        return Scalar("" if value in ("~", "null", "Null", "NULL") else value, FLOW, number, pos, end), end
 
 
 def _merged(node: Node, line: int) -> Dict[str, Node]:
