@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The contract between the rooms of module_utils: kept, and seen to be broken where somebody breaks it."""
+"""The contract between the rooms of module_utils: kept, and seen to be broken where somebody breaks it; and their size."""
 
 from __future__ import annotations
 
+import ast
 import shutil
 import subprocess
 import sys
@@ -58,3 +59,11 @@ def test_what_goes_up_or_sideways_or_has_no_floor_is_told(checkout, file, line, 
     path.write_text((path.read_text() if path.exists() else "") + f"\n{line}\n")
     done = lint(checkout)
     assert done.returncode != 0 and said in done.stdout, done.stdout + done.stderr
+
+
+def test_no_file_and_no_class_is_too_long_to_be_read():
+    for path in (CHECKOUT / "plugins").rglob("*.py"):
+        text = path.read_text()
+        assert len(text.splitlines()) <= 500, path
+        classes = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ClassDef)]
+        assert [node.name for node in classes if (node.end_lineno or 0) - node.lineno > 250] == [], path
