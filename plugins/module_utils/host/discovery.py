@@ -21,12 +21,13 @@ from .facts import ConnectionFacts, MemberFacts, Owner, Service, Tls, TlsFiles
 from .holders import holders, said_of
 from .kubernetes import kubernetes_facts
 from .options import Options, options_of
-from .owners import DISTRIBUTIONS, owner_of, runs_server
+from .owners import DISTRIBUTIONS, in_words, owner_of, runs_server
 from .processes import Host, data_dir, is_halted, runs_kubelet
 from .running import Running
 from .settings.edits import VENDOR_FOLDERS
 from .settings.names import SECRET
 from .settings.rehearsal import rehearse
+from .settings.sources import full_name
 from .tools import NAMES, facts_of, kept_folders, look_for_tools, look_in_image
 from .urls import advertised, of_its_own, reachable
 from .written import Written
@@ -102,10 +103,15 @@ class _Look:
         return replace(member, unsettable=rehearse(member, self.host.read))
 
     def _strangers(self, *folders: str) -> str:
-        """Who else has the data in use than the member, in words: an etcd that does not count, or one of another name."""
+        """Who else has the data in use than the member, in words: an etcd that does not count, or one of another name.
+
+        What the unit itself has started since its processes were looked at, as it does with a member that did not come up, is
+        none: who stops the unit stops that too.
+        """
         found = holders([folder for folder in folders if folder and self.host.exists(folder)], self.host)
         own = self.process.pid if self.process else 0
-        return said_of([one for one in found if one.pid != own])
+        units = in_words(Owner("unit", full_name(self.unit.name))) if self.unit.exists else ""
+        return said_of([one for one in found if one.pid != own and not (units and one.owner == units)])
 
     def _found(self) -> bool:
         sources = self.sources

@@ -234,6 +234,21 @@ class TestWhoseProcess:
         service = host.discover(service_name="etcd")["service"]
         assert (service["name"], service["named"], service["owner"]["name"]) == ("etcd", True, "store.service")
 
+    @pytest.mark.parametrize(
+        ("group", "is_stranger"), [("/system.slice/etcd.service", False), ("/system.slice/other.service", True)]
+    )
+    def test_what_the_unit_has_started_while_it_was_looked_at_is_no_stranger(
+        self, host, monkeypatch, group, is_stranger
+    ):
+        """As with a member that did not come up, and that systemd starts again."""
+        debian(host, ActiveState="activating", SubState="auto-restart", MainPID="0")
+        host.put("/var/lib/etcd/default/member/x", "")
+        host.process(40, ["etcd", "--data-dir=/var/lib/etcd/default"])
+        host.put("/proc/40/cgroup", f"0::{group}\n")
+        monkeypatch.setattr(running, "etcd_processes", lambda _host: [])
+        found = host.discover()
+        assert found["running"] is False and bool(found["strangers"]) == is_stranger
+
     def test_by_hand_beside_an_inactive_unit(self, host):
         debian(host, ActiveState="inactive", MainPID="0")
         host.process(40, ["etcd", "--data-dir=/var/lib/etcd/default"])
