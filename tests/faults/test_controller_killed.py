@@ -55,7 +55,7 @@ def test_forward(ground: Ground, point: Point, record_property) -> None:
 
 
 def wait_for_what_lives(ground: Ground) -> None:
-    """Modules that outlive their controller may put all back by themselves; then there is nothing left for the next run to end."""
+    """Modules that outlive their controller may put all back by themselves; nothing is left for the next run then."""
     until = time.monotonic() + 10
     while not ground.is_closed() and time.monotonic() < until:
         time.sleep(0.2)
