@@ -6,8 +6,8 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
-from datetime import datetime, timezone
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
@@ -15,6 +15,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
 from ansible_collections.quorum.etcd.plugins.module_utils.core.job import confirmation, refusals_in_words
 from ansible_collections.quorum.etcd.plugins.module_utils.core.machinery import Asked
+from ansible_collections.quorum.etcd.plugins.module_utils.core.text import rfc3339
 from ansible_collections.quorum.etcd.plugins.module_utils.report.status import unseen
 from ansible_collections.quorum.etcd.plugins.plugin_utils.answers import seen_of
 from ansible_collections.quorum.etcd.plugins.plugin_utils.jobs import JOBS
@@ -50,7 +51,7 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(f"Nothing was touched. The {job.words.noun} is refused: {wrong}")
         asked = Asked(
             _validated_options(job.options, given["asked"]),
-            now=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            now=rfc3339(time.time()),
             unwritable=[given["reports"]] if given["reports"] and not is_writable(given["reports"]) else [],
         )
         silent = unseen(given["clusters"], seen_of(task_vars or {}, look=given["look"]))

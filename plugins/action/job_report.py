@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Mapping
-from datetime import datetime, timezone
 from typing import Any
 
 from ansible import context
@@ -17,6 +17,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.quorum.etcd.plugins.module_utils.core.invocation import Invocation, invocation
 from ansible_collections.quorum.etcd.plugins.module_utils.core.job import Words
 from ansible_collections.quorum.etcd.plugins.module_utils.core.reporting import OUTCOMES, ReportOf
+from ansible_collections.quorum.etcd.plugins.module_utils.core.text import rfc3339
 from ansible_collections.quorum.etcd.plugins.module_utils.report import files as report_files
 from ansible_collections.quorum.etcd.plugins.module_utils.report.data import (
     Given,
@@ -51,7 +52,7 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         _validated, options = self.validate_argument_spec(OPTIONS)
         folder, job = options["folder"], JOBS[options["job"]].report
-        now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+        now = rfc3339(time.time())
         # What the run did to the cluster stands, whether it can be written down or not: nothing here may fail the run.
         try:
             given = _given(options, task_vars or {}, self._task.check_mode, job.words)

@@ -14,10 +14,8 @@ from ansible.module_utils.basic import AnsibleModule
 
 from .core.errors import EtcdError
 from .core.host_job import HostJob, Phase
-from .etcd.commands import Connection, Result, Run, asks_version, misleading
+from .etcd.commands import VERSION_TIMEOUT, Connection, Result, Run, asks_version, misleading
 
-# Seconds that a program may take to say its version; it is killed then.
-VERSION_TIMEOUT = 10.0
 # Options of the doc fragment quorum.etcd.connection.
 CONNECTION_OPTIONS: Dict[str, Any] = {
     "endpoints": {"type": "list", "elements": "str", "default": []},

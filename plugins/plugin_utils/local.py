@@ -11,9 +11,7 @@ import shutil
 import subprocess
 from typing import Dict, Sequence
 
-from ..module_utils.etcd.commands import Result, asks_version, misleading
-
-VERSION_TIMEOUT = 10.0  # seconds that a program may take to say its version; it is killed then
+from ..module_utils.etcd.commands import VERSION_TIMEOUT, Result, asks_version, misleading
 
 
 def run(argv: Sequence[str], env: Dict[str, str]) -> Result:

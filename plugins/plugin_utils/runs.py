@@ -11,10 +11,12 @@ import getpass
 import os
 import secrets
 import socket
+import time
 from collections.abc import Mapping
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
+
+from ansible_collections.quorum.etcd.plugins.module_utils.core.text import rfc3339
 
 
 def this_run() -> dict[str, str]:
@@ -26,7 +28,7 @@ def this_run() -> dict[str, str]:
     return {
         "run": secrets.token_hex(8),
         "who": f"{user}@{socket.gethostname() or 'unknown'}",
-        "since": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "since": rfc3339(time.time()),
         "controller": controller(),
         "process": f"{pid} {_began(pid) or '-'}",
     }

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from client import dump, seed
+from client import differences, dump, seed
 from lab import HOME, Lab
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -86,6 +86,11 @@ def seeded(lab: Lab, keys: int = 600, **env: str) -> dict:
     said = f"The snapshot of cluster etcd lies on {lab.members[0].host}, in {lab.backup_dir}/"
     assert said in done.text, done.output
     return expected
+
+
+def holds(lab: Lab, expected: dict) -> bool:
+    """Whether every member has this very data, key by key."""
+    return all(differences(expected, dump(member.client)) == [] for member in lab.members)
 
 
 def running_test() -> str:

@@ -7,8 +7,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from client import differences, dump
-from conftest import CONFIRM, RESTORE, play, seeded
+from client import dump
+from conftest import CONFIRM, RESTORE, holds, play, seeded
 from lab import Lab
 
 
@@ -27,10 +27,6 @@ def changed(lab: Lab) -> dict:
     """What it holds after its snapshot, and before a restore."""
     lab.members[0].client.put(b"since", lab.dir.name.encode())
     return dump(lab.members[0].client)
-
-
-def holds(lab: Lab, expected: dict) -> bool:
-    return all(differences(expected, dump(member.client)) == [] for member in lab.members)
 
 
 def test_the_one_goes_back_and_the_other_stays_restored(lab: Lab, tmp_path: Path) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
-from client import differences, dump
-from conftest import CONFIRM, RESTORE, Play, play, seeded
+from conftest import CONFIRM, RESTORE, Play, holds, play, seeded
 from lab import Lab
 
 SAID = "another run is at work on this cluster: restore "
@@ -14,10 +13,6 @@ SAID = "another run is at work on this cluster: restore "
 
 def restore(lab: Lab, snapshot: str) -> Play:
     return play(RESTORE, "-i", lab.inventory, *CONFIRM, "-e", f"etcd_restore_snapshot={snapshot}")
-
-
-def holds(lab: Lab, expected: dict) -> bool:
-    return all(differences(expected, dump(member.client)) == [] for member in lab.members)
 
 
 def test_one_of_two_goes_on_and_the_other_one_works_when_it_is_run_again(lab: Lab) -> None:

@@ -6,14 +6,12 @@
 
 from __future__ import annotations
 
-import calendar
 import os
-import time
 from dataclasses import dataclass, field
 from typing import Callable, Optional, Sequence, Tuple
 
 from ..backup.records import NOT_ITS_TURN, Attempt
-from ..core.text import duration
+from ..core.text import duration, epoch
 from ..core.values import TEXT
 
 OK, BAD, TOO_OLD = "ok", "failed", "too old"
@@ -47,7 +45,7 @@ def judge(
     last = attempts[0] if attempts else None
     good = next((attempt for attempt in attempts if attempt.is_good), None)
     newest = next((attempt for attempt in attempts if attempt.is_good and attempt.path), None)
-    age = max(0, int(now - _epoch(good.at))) if good else -1
+    age = max(0, int(now - epoch(good.at))) if good else -1
     state, why = _verdict(last, good, newest, age, max_age, exists)
     return Status(state, why, cluster, folder, age, newest, last)
 
@@ -75,7 +73,3 @@ def _verdict(
     if newest and not exists(newest.path):
         return BAD, f"{newest.path}, of the run at {newest.at}, is gone"
     return OK, f"{last.result}, {duration(age)} ago"
-
-
-def _epoch(moment: str) -> float:
-    return float(calendar.timegm(time.strptime(moment, "%Y-%m-%dT%H:%M:%SZ")))

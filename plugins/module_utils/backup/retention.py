@@ -11,13 +11,13 @@ cluster's ID in the manifest tells, which a restore makes anew. What is left is 
 
 from __future__ import annotations
 
-import calendar
 import os
 import time
 from dataclasses import dataclass, fields
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set
 
 from ..core.errors import EtcdError
+from ..core.text import epoch
 from ..core.values import from_plain
 from ..snapshot.entry import Snapshot
 from ..snapshot.order import Lineage
@@ -123,7 +123,7 @@ def is_own(entry: Snapshot) -> bool:
     manifest = entry.manifest
     if entry.kind != SNAPSHOT or entry.compression or not (manifest and manifest.taken_at):
         return False
-    own_name = default_name(manifest.cluster or "", _epoch(manifest.taken_at), manifest.revision or 0)
+    own_name = default_name(manifest.cluster or "", epoch(manifest.taken_at), manifest.revision or 0)
     folder = os.path.realpath(os.path.dirname(entry.path))
     return entry.name == own_name and entry.real_path == os.path.join(folder, own_name)  # and no link
 
@@ -173,8 +173,4 @@ def _reasons(own: Sequence[Snapshot], policy: Policy, now: float) -> Dict[str, L
 
 
 def _taken(entry: Snapshot) -> float:
-    return _epoch(entry.taken_at)
-
-
-def _epoch(moment: str) -> float:
-    return float(calendar.timegm(time.strptime(moment, "%Y-%m-%dT%H:%M:%SZ")))
+    return epoch(entry.taken_at)

@@ -24,6 +24,7 @@ from typing import IO, Any, Callable, Dict, Iterator, List, Mapping, Optional, S
 
 from . import strict_json
 from .errors import EtcdError
+from .text import rfc3339
 from .trees import sync_folder
 
 # The steps that mean the same in every job; what it does between them are steps of its own.
@@ -157,8 +158,7 @@ class Journal:
         seen = max(
             [os.stat(path).st_mtime for path in (self._claim_path, self._path) if os.path.exists(path)], default=0.0
         )
-        moment = datetime.datetime.fromtimestamp(seen, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-        return {"at_work": busy, "seen": moment, "age": int(time.time() - seen)}
+        return {"at_work": busy, "seen": rfc3339(seen), "age": int(time.time() - seen)}
 
     def record(self, step: str, **details: Any) -> None:
         """Append one step; it is on the disk when this returns. EtcdError where it cannot be and ``must_write``."""

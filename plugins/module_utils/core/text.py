@@ -6,9 +6,12 @@
 
 from __future__ import annotations
 
+import calendar
 import time
 from datetime import datetime
 from typing import Callable, List, Optional, Sequence
+
+_RFC3339 = "%Y-%m-%dT%H:%M:%SZ"
 
 
 def printable(line: str) -> str:
@@ -25,12 +28,7 @@ def table(rows: Sequence[Sequence[object]], indent: str = "  ") -> List[str]:
 
 def instant(text: str) -> datetime:
     """A time as the journal, the manifest or the plan writes it, with or without a fraction."""
-    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ" if "." in text else "%Y-%m-%dT%H:%M:%SZ")
-
-
-def moment(text: str) -> datetime:
-    """A time as above, to the second."""
-    return datetime.strptime(text[:19], "%Y-%m-%dT%H:%M:%S")
+    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ" if "." in text else _RFC3339)
 
 
 def duration(seconds: float) -> str:
@@ -53,7 +51,12 @@ def in_mib(size: int) -> str:
 
 def rfc3339(moment: float) -> str:
     """Seconds since the epoch as ``2026-11-24T03:16:00Z``."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment))
+    return time.strftime(_RFC3339, time.gmtime(moment))
+
+
+def epoch(text: str) -> float:
+    """The seconds since the epoch of such a time."""
+    return float(calendar.timegm(time.strptime(text, _RFC3339)))
 
 
 def clock(time: str) -> str:

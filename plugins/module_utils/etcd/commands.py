@@ -104,6 +104,9 @@ def tool_version(path: str) -> Command:
     return Command([path, "version"], {"ETCDCTL_API": "3"})
 
 
+VERSION_TIMEOUT = 10.0  # seconds that a program may take to say its version; it is killed then
+
+
 def asks_version(argv: Sequence[str]) -> bool:
     """Whether the command only asks a program for its version: what was just found may be anything, and may hang."""
     return list(argv[1:]) in (["--version"], ["version"])

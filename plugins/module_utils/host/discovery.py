@@ -21,7 +21,7 @@ from .facts import ConnectionFacts, MemberFacts, Owner, Service, Tls, TlsFiles
 from .holders import holders, said_of
 from .kubernetes import kubernetes_facts
 from .options import Options, options_of
-from .owners import DISTRIBUTIONS, in_words, owner_of, runs_server
+from .owners import DISTRIBUTIONS, owner_of, runs_server
 from .processes import Host, data_dir, is_halted, runs_kubelet
 from .running import Running
 from .settings.edits import VENDOR_FOLDERS
@@ -110,8 +110,8 @@ class _Look:
         """
         found = holders([folder for folder in folders if folder and self.host.exists(folder)], self.host)
         own = self.process.pid if self.process else 0
-        units = in_words(Owner("unit", full_name(self.unit.name))) if self.unit.exists else ""
-        return said_of([one for one in found if one.pid != own and not (units and one.owner == units)])
+        unit = Owner("unit", full_name(self.unit.name))
+        return said_of([one for one in found if one.pid != own and not (self.unit.exists and one.owner == unit)])
 
     def _found(self) -> bool:
         sources = self.sources

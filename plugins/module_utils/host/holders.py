@@ -16,6 +16,7 @@ from typing import Callable, Iterator, List, NamedTuple, Optional, Sequence, Set
 
 from ..core.errors import EtcdError
 from ..core.trees import OURS
+from .facts import Owner
 from .owners import in_words, owner_of
 from .processes import Host, Process, etcd_processes, uses
 
@@ -25,12 +26,12 @@ POLL = 0.1
 
 
 class Holder(NamedTuple):
-    """A process that uses a folder; ``owner`` says in words who started it, '' where nobody knows."""
+    """A process that uses a folder, and who looks after it."""
 
     pid: int
     name: str
     what: str
-    owner: str
+    owner: Owner
 
 
 class _Files(NamedTuple):
@@ -62,7 +63,10 @@ def demand_vacant(
 
 def said_of(found: Sequence[Holder]) -> str:
     """The holders in words: ``process 12 (etcd, of the unit x.service) has /data/member/snap/db open``."""
-    first = [f"process {one.pid} ({one.name}{', ' + one.owner if one.owner else ''}) {one.what}" for one in found[:3]]
+    first = [
+        f"process {one.pid} ({', '.join(filter(None, [one.name, in_words(one.owner)]))}) {one.what}"
+        for one in found[:3]
+    ]
     return "; ".join(first) + (f"; and {len(found) - 3} more" if len(found) > 3 else "")
 
 
@@ -79,7 +83,7 @@ def holders(folders: Sequence[str], host: Optional[Host] = None) -> List[Holder]
         what = _what_it_holds(host, pid, files, etcds.get(pid)) or _setting_of(host, etcds.get(pid), folders)
         if what:
             comm = (host.read(f"/proc/{pid}/comm") or "").strip()
-            found.append(Holder(pid, comm, what, in_words(owner_of(host, pid))))
+            found.append(Holder(pid, comm, what, owner_of(host, pid)))
     return found
 
 

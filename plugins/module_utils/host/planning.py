@@ -11,7 +11,7 @@ from typing import Any, Dict, List, Mapping, Optional
 
 from ..core.job import Facts, Findings, Planned
 from ..core.strict_json import ANY, WORD, misfit
-from ..core.text import moment
+from ..core.text import instant
 from ..core.values import Misfit, from_plain
 from ..etcd.view import ClusterView
 
@@ -107,7 +107,7 @@ def planned(
     ``endpoints`` and ``members`` (ID -> name) are the healthy voters', who can be asked. The first of the hosts ``reports``: it
     does what is done once for all.
     """
-    run = f"{moment(now):%Y%m%dT%H%M%SZ}-{hashlib.sha256(cluster.encode()).hexdigest()[:8]}"
+    run = f"{instant(now):%Y%m%dT%H%M%SZ}-{hashlib.sha256(cluster.encode()).hexdigest()[:8]}"
     able = [host for host, facts in hosts.items() if facts.get("view")]
     voters = [member for member in view.members if member.healthy and not member.is_learner]
     common = {

@@ -13,7 +13,7 @@ from typing import Dict, Mapping, Optional, Tuple
 
 from ..core.errors import EtcdError
 from ..core.job import NOTHING, Findings
-from ..core.text import in_mib, moment
+from ..core.text import in_mib, instant
 from ..etcd import commands
 from ..etcd.database import HIGHEST_REVISION
 from ..etcd.identity import cluster_id, format_initial_cluster, hex_id, member_id
@@ -150,7 +150,7 @@ def _plan_hosts(
 def _restore_id(name: str, options: Options) -> str:
     """For people the time; what makes it one of its kind, also among clusters of one run on one host, is what follows."""
     own = hashlib.sha256(f"{name} {options.nonce}".encode()).hexdigest()[:8]
-    return f"{moment(options.now):%Y%m%dT%H%M%SZ}-{own}"
+    return f"{instant(options.now):%Y%m%dT%H%M%SZ}-{own}"
 
 
 def _spool_of(of: ClusterPlan, options: Options) -> str:
@@ -202,7 +202,7 @@ def _bump(hosts: Mapping[str, Host], seen: int, snapshot: ChosenSnapshot, option
 
 def _loss(before: Before, snapshot: ChosenSnapshot, hosts: Mapping[str, Host], now: str) -> Loss:
     """What the restore gives up: seconds since the snapshot, and revisions where a member still tells its own."""
-    seconds = max(0, int((moment(now) - moment(snapshot.taken_at)).total_seconds()))
+    seconds = max(0, int((instant(now) - instant(snapshot.taken_at)).total_seconds()))
     if not before.revision:
         return Loss(seconds, None, "no member can tell")
     revisions = _lost_revisions(before, snapshot, hosts)

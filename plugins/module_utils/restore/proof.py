@@ -18,8 +18,9 @@ from typing import Any, Container, Dict, List, Mapping, Optional, Sequence, Unio
 from ..core.errors import EtcdError
 from ..core.text import instant, table
 from ..etcd.asking import Knock, ask, reach
-from ..etcd.commands import Connection, Run, Tools, count_keys, delete, put, run_checked
+from ..etcd.commands import Connection, Run, Tools, count_keys, run_checked
 from ..etcd.printed import count_of
+from ..etcd.trial import NOT_WRITTEN, WRITE, is_denied, write
 from ..etcd.view import ClusterView
 from .steps import PROVEN, STOPPING
 
@@ -27,13 +28,10 @@ from .steps import PROVEN, STOPPING
 NOT_COMPARABLE = "no revision at which all can be compared"
 NOT_PERMITTED = "not counted: etcd_auth_user is not set, or may not read"
 COMPACTED = "not counted: a client has compacted that revision since"
-NOT_WRITTEN = "not written: etcd_auth_user is not set, or may not write"
 ALARMED = "refused for the NOSPACE alarm that the snapshot has brought: compact, defragment, then disarm it"
 # Where authentication is on and nobody gave a user, or the plan has announced it, the cluster is not at fault: said, not judged.
 UNJUDGED = (NOT_PERMITTED, COMPACTED, NOT_WRITTEN, ALARMED)
 HASHES, OLD_MEMBERS, KEYS = "equal hash of all members at one revision", "old members that answer", "keys"
-WRITE = "a write and its deletion"
-_DENIED = ("permission denied", "user name is empty", "invalid auth token", "authentication failed")
 
 Told = Union[bool, int, str, Sequence[str], Mapping[str, str]]
 
@@ -168,26 +166,14 @@ def _count(of: Mapping[str, Any], run: Run, tools: Tools, connection: Connection
     except EtcdError as error:
         if "required revision has been compacted" in error.message:
             return COMPACTED
-        return NOT_PERMITTED if _is_denied(error) else error.message
+        return NOT_PERMITTED if is_denied(error) else error.message
 
 
 def _write(of: Mapping[str, Any], run: Run, tools: Tools, connection: Connection) -> Union[bool, str]:
     """Whether clients can write: a key that is this restore's alone comes and goes, as often as anybody seeks the proof."""
-    if tools.etcdctl is None:
-        return "etcdctl is missing"
-    key = f"quorum.etcd/proof/{of['restore_id']}-{of['cluster_id']}"
-    try:
-        run_checked(run, put(tools.etcdctl, connection, key, "written and deleted by the proof of a restore"))
-        run_checked(run, delete(tools.etcdctl, connection, key))
-    except EtcdError as error:
-        if "database space exceeded" in error.message and "NOSPACE" in (of["snapshot"].get("alarms") or ()):
-            return ALARMED
-        return NOT_WRITTEN if _is_denied(error) else error.message
-    return True
-
-
-def _is_denied(error: EtcdError) -> bool:
-    return any(words in error.message for words in _DENIED)
+    found = write(run, tools, connection, f"quorum.etcd/proof/{of['restore_id']}-{of['cluster_id']}", "restore")
+    is_full = isinstance(found, str) and "database space exceeded" in found
+    return ALARMED if is_full and "NOSPACE" in (of["snapshot"].get("alarms") or ()) else found
 
 
 def _but(names: Container[str], members: Mapping[str, str]) -> Dict[str, str]:

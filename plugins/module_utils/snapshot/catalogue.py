@@ -6,14 +6,13 @@
 
 from __future__ import annotations
 
-import calendar
 import os
 import time
 from dataclasses import replace
 from typing import Dict, List, Optional, Sequence
 
 from ..core.errors import EtcdError
-from ..core.text import rfc3339
+from ..core.text import epoch, rfc3339
 from ..etcd.commands import Run
 from ..etcd.database import describe
 from .entry import Manifest, Snapshot, SnapshotMember
@@ -174,7 +173,7 @@ def _size_or_zero(path: str) -> int:
 def _taken(path: str, manifest: Optional[Manifest]) -> float:
     """When the snapshot was taken, in seconds since the epoch: the manifest's word, else the file's time."""
     if manifest and manifest.taken_at:
-        return float(calendar.timegm(time.strptime(manifest.taken_at, "%Y-%m-%dT%H:%M:%SZ")))
+        return epoch(manifest.taken_at)
     try:
         return os.stat(path).st_mtime
     except OSError:

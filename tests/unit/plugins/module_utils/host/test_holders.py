@@ -10,7 +10,7 @@ import os
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
 from ansible_collections.quorum.etcd.plugins.module_utils.host.holders import demand_vacant, holders, said_of
-from ansible_collections.quorum.etcd.plugins.module_utils.host.owners import Owner, owner_by_group, owner_of
+from ansible_collections.quorum.etcd.plugins.module_utils.host.owners import Owner, in_words, owner_by_group, owner_of
 from ansible_collections.quorum.etcd.plugins.module_utils.host.processes import Host
 
 
@@ -40,7 +40,10 @@ class Proc:
         os.symlink("/usr/bin/" + comm, str(folder / "exe"))
 
     def holders(self, folder="/data"):
-        return [(one.pid, one.what.partition(" ")[0], one.owner) for one in holders([folder], Host(str(self.root)))]
+        return [
+            (one.pid, one.what.partition(" ")[0], in_words(one.owner))
+            for one in holders([folder], Host(str(self.root)))
+        ]
 
 
 @pytest.fixture
