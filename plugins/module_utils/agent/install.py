@@ -10,15 +10,15 @@ import contextlib
 import json
 import os
 import stat
-import tempfile
 from dataclasses import dataclass
 from typing import Dict, List, Optional
 
 from ..backup.records import Attempt, last_attempts
 from ..backup.retention import policy_of
 from ..core import strict_json
+from ..core.durable import put
 from ..core.errors import EtcdError
-from ..core.trees import remove, sync_folder
+from ..core.trees import remove
 from ..core.values import to_plain
 from ..etcd.commands import Run
 from ..snapshot.scratch import make_folder
@@ -222,18 +222,7 @@ class Installation:
     def _write(self, file: File) -> None:
         path = self._at(file.path)
         os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=".quorum-etcd-", dir=os.path.dirname(path))
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(file.content)
-                os.fchmod(stream.fileno(), file.mode)
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.rename(temporary, path)
-        except BaseException:
-            remove(temporary)
-            raise
-        sync_folder(os.path.dirname(path))
+        put(path, file.content, ".quorum-etcd-", prepare=lambda descriptor: os.fchmod(descriptor, file.mode))
 
 
 def _removed(path: str) -> Dict[str, str]:

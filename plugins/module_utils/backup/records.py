@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Iterator, List, Tuple
 
 from ..core import strict_json
-from ..core.trees import sync_folder
+from ..core.durable import add_line, put
 from ..core.values import MOMENT, TEXT, from_plain, to_plain
 
 FILE = "backups.jsonl"
@@ -63,13 +63,8 @@ def record(state_dir: str, attempt: Attempt) -> None:
     with _alone(state_dir):
         lines = _lines(path)
         if len(lines) >= 2 * MOST:
-            _replace(path, lines[-MOST:])
-        # The newline in front ends a line that a power failure cut off, which would else swallow this one.
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        with os.fdopen(handle, "a", encoding="utf-8") as file:
-            file.write("\n" + json.dumps(to_plain(attempt), sort_keys=True) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+            put(path, ("\n".join(lines[-MOST:]) + "\n").encode())
+        add_line(path, json.dumps(to_plain(attempt), sort_keys=True))
 
 
 def last_attempts(state_dir: str, cluster: str, most: int = 0) -> List[Attempt]:
@@ -99,14 +94,3 @@ def _lines(path: str) -> List[str]:
             return [line for line in file.read().split("\n") if line]
     except OSError:
         return []
-
-
-def _replace(path: str, lines: List[str]) -> None:
-    temporary = path + ".new"
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write("\n".join(lines) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-    sync_folder(os.path.dirname(path))

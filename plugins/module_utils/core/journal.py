@@ -23,9 +23,9 @@ from dataclasses import dataclass, field
 from typing import IO, Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, cast
 
 from . import strict_json
+from .durable import add_line, put
 from .errors import EtcdError
 from .text import rfc3339
-from .trees import sync_folder
 
 # The steps that mean the same in every job; what it does between them are steps of its own.
 PLANNED, PROVEN, FINISHED = "planned", "proven", "finished"
@@ -101,7 +101,7 @@ class Journal:
         plan = {**plan, "sequence": _highest_sequence(self._state_dir) + 1}
         try:
             os.makedirs(self.config_folder, mode=0o700, exist_ok=True)
-            _write_synced(self._plan_path, json.dumps(plan, indent=1, sort_keys=True), "w")
+            put(self._plan_path, json.dumps(plan, indent=1, sort_keys=True).encode())
         except OSError as error:
             raise self._cannot_write(error) from error
         self.record(PLANNED)
@@ -125,7 +125,7 @@ class Journal:
         """From now on it is this run's; that is on the disk when this returns."""
         try:
             os.makedirs(self.folder, mode=0o700, exist_ok=True)
-            _write_synced(self._claim_path, json.dumps({name: claim[name] for name in _CLAIM}, sort_keys=True), "w")
+            put(self._claim_path, json.dumps({name: claim[name] for name in _CLAIM}, sort_keys=True).encode())
         except OSError as error:
             raise self._cannot_write(error) from error
 
@@ -164,8 +164,7 @@ class Journal:
         """Append one step; it is on the disk when this returns. EtcdError where it cannot be and ``must_write``."""
         line = {"time": _now(), "step": step, **details}
         try:
-            # The newline in front ends a line that a power failure cut off, which would else swallow this one.
-            _write_synced(self._path, "\n" + json.dumps(line, sort_keys=True) + "\n", "a")
+            add_line(self._path, json.dumps(line, sort_keys=True))
         except OSError as error:
             refused = self._cannot_write(error)
             if self.must_write:
@@ -287,18 +286,6 @@ def _highest_sequence(state_dir: str) -> int:
         with contextlib.suppress(EtcdError, OSError):  # what is no journal, or is broken, counts nothing
             highest = max(highest, sequence_of(Journal(state_dir, name).plan() or {}))
     return highest
-
-
-def _write_synced(path: str, text: str, mode: str) -> None:
-    temporary = path if mode == "a" else path + ".new"
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | (os.O_APPEND if mode == "a" else os.O_TRUNC), 0o600)
-    with os.fdopen(descriptor, mode, encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    if temporary != path:
-        os.rename(temporary, path)
-    sync_folder(os.path.dirname(path))
 
 
 def _now() -> str:

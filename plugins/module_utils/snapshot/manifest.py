@@ -9,14 +9,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import tempfile
 from typing import Dict, Optional
 
 from ..core import strict_json
+from ..core.durable import put
 from ..core.errors import EtcdError
 from ..core.values import Misfit, from_plain, to_plain
 from .entry import Manifest
-from .scratch import PRIVATE, forget
+from .scratch import PRIVATE
 
 SCHEMA = 1
 PACKED = (".gz", ".zst")
@@ -73,14 +73,5 @@ def manifest_mismatch(manifest: Optional[Manifest], size: int, sha256: str) -> s
 
 def write_manifest(path: str, manifest: Manifest) -> None:
     """Write the manifest of the snapshot at ``path``: mode 0600, all or nothing."""
-    handle, temporary = tempfile.mkstemp(prefix=PRIVATE, dir=os.path.dirname(path) or ".")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(to_plain(manifest), file, indent=2, sort_keys=True)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, manifest_path(path))
-    except BaseException:
-        forget(temporary)
-        raise
+    text = json.dumps(to_plain(manifest), indent=2, sort_keys=True) + "\n"
+    put(manifest_path(path), text.encode(), prefix=PRIVATE)

@@ -254,8 +254,7 @@ def _publish(draft: str, path: str, manifest: Manifest) -> None:
     _check_name(os.path.dirname(path), os.path.basename(path))
     os.rename(draft, path)
     try:
-        write_manifest(path, manifest)
-        _sync(os.path.dirname(path))
+        write_manifest(path, manifest)  # and with it the folder is on the disk, the snapshot's name too
     except BaseException:
         forget(path)
         forget(manifest_path(path))

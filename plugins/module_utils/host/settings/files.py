@@ -7,11 +7,10 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from typing import List
 
+from ...core.durable import put
 from ...core.errors import EtcdError
-from ...core.trees import sync_folder
 
 
 def read_file(path: str) -> str:
@@ -30,20 +29,8 @@ def write_file(path: str, text: str, mode: int = 0o644) -> None:
 
 def _write_bytes(path: str, content: bytes, like: str, mode: int = 0o600) -> None:
     path = _behind_links(path)  # a symbolic link stays one
-    folder, name = os.path.split(path)
     # The dot hides it from the kubelet, the ending from systemd: both read every other file of their folders.
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{name}.", suffix=".tmp", dir=folder)
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            _take_after(like, stream.fileno(), mode)
-            os.fsync(stream.fileno())
-        os.rename(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-    sync_folder(folder)
+    put(path, content, f".{os.path.basename(path)}.", ".tmp", lambda descriptor: _take_after(like, descriptor, mode))
 
 
 def _behind_links(path: str) -> str:

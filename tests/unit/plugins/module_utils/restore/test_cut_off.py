@@ -21,26 +21,37 @@ from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.restore.hos
     to_cutover,
 )
 
+# How a journal gets its lines, its plan and its claim onto the disk.
+WRITERS = {name: getattr(journals, name) for name in ("add_line", "put")}
+
+
+def all_can_be_written(monkeypatch):
+    for name, write in WRITERS.items():
+        monkeypatch.setattr(journals, name, write)
+
 
 def unwritten(action, monkeypatch, error, only_one):
     """Run ``action`` again and again, each time with one line more that can be written, until all can; yields after each.
 
     With ``only_one`` just that line fails; else no later one can be written either.
     """
-    written = journals._write_synced
     at, so_far = [0], [0]
 
-    def failing(*arguments):
-        so_far[0] += 1
-        if so_far[0] == at[0] or (so_far[0] > at[0] and not only_one):
-            raise OSError(error, os.strerror(error), arguments[0])
-        written(*arguments)
+    def failing(write):
+        def writing(*arguments):
+            so_far[0] += 1
+            if so_far[0] == at[0] or (so_far[0] > at[0] and not only_one):
+                raise OSError(error, os.strerror(error), arguments[0])
+            write(*arguments)
+
+        return writing
 
     for number in itertools.count(1):
         at[0], so_far[0] = number, 0
-        monkeypatch.setattr(journals, "_write_synced", failing)
+        for name, write in WRITERS.items():
+            monkeypatch.setattr(journals, name, failing(write))
         action(number)
-        monkeypatch.setattr(journals, "_write_synced", written)
+        all_can_be_written(monkeypatch)
         yield number
         if so_far[0] < number:
             return
@@ -102,12 +113,11 @@ def test_a_rollback_needs_no_line(tmp_path, monkeypatch, kind, slow, only_one):
     def there_and_back(number):
         made.append(another_host(tmp_path / str(number), monkeypatch, kind, slow))
         with monkeypatch.context() as patch:
-            patch.setattr(journals, "_write_synced", written)
+            all_can_be_written(patch)
             restore = to_cutover(made[-1])
         restore.rollback()
         made[-1].unwritten = restore.journal.unwritten
 
-    written = journals._write_synced
     for _number in unwritten(there_and_back, monkeypatch, errno.EROFS, only_one):
         host = made[-1]
         for _again in range(2):
