@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Iterator
@@ -18,6 +19,7 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="mounts are for root"),
 ]
 ROOM, PAGE = "32m", 4096
+QUIET = 1.0  # seconds
 
 
 def mount(*words: str | Path) -> None:
@@ -31,13 +33,23 @@ class Disk:
         self.place, self.home = place, place.with_name("state-disk")
 
     def full(self) -> None:
-        """To the last byte: the last page of a journal has room for more lines, which are empty ones now."""
-        for journal in self.home.glob("restores/*/journal.jsonl"):
-            with journal.open("ab") as stream:
-                stream.write(b"\n" * (-journal.stat().st_size % PAGE))
-        with (self.home / "filler").open("wb") as stream:
+        """To the last byte: the last page of a journal has room for more lines, which are empty ones now.
+
+        A phase that has written its last line still ends, and what it gives free then would be room for many lines: so the disk
+        counts as full when nothing was given free for a while.
+        """
+        quiet = time.monotonic() + QUIET
+        while time.monotonic() < quiet:
+            for journal in self.home.glob("restores/*/journal.jsonl"):
+                if journal.stat().st_size % PAGE:
+                    with journal.open("ab") as stream:
+                        stream.write(b"\n" * (-journal.stat().st_size % PAGE))
             disk = os.statvfs(self.home)
-            os.posix_fallocate(stream.fileno(), 0, disk.f_bavail * disk.f_frsize)
+            if disk.f_bavail:
+                with (self.home / "filler").open("ab") as stream:
+                    os.posix_fallocate(stream.fileno(), stream.tell(), disk.f_bavail * disk.f_frsize)
+                quiet = time.monotonic() + QUIET
+            time.sleep(0.05)
 
     def read_only(self) -> None:
         mount("mount", "-o", "remount,ro", self.home)
