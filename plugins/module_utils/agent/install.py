@@ -13,7 +13,7 @@ import stat
 from dataclasses import dataclass
 from typing import Dict, List, Optional
 
-from ..backup.records import Attempt, last_attempts
+from ..backup.records import BACKUPS, Attempt
 from ..backup.retention import policy_of
 from ..core import strict_json
 from ..core.durable import put
@@ -127,12 +127,12 @@ class Installation:
 
         Without ``again`` only where its last run was no good one, or there was none; None where it was not due.
         """
-        before = last_attempts(settings.state_dir, settings.cluster, 1)
+        before = BACKUPS.last(settings.state_dir, settings.cluster, 1)
         if not again and before and before[0].is_good:
             return None
         command = ["systemctl", "start", SERVICE] if self._systemd else [PROGRAM, "backup"]
         result = self._run(command, {})
-        after = last_attempts(settings.state_dir, settings.cluster, 1)
+        after = BACKUPS.last(settings.state_dir, settings.cluster, 1)
         if after and not after[0].is_good:
             raise EtcdError(f"the agent is set up, and its first run failed: {after[0].cause}", after[0].next_step)
         if result.rc or not after:

@@ -2,26 +2,18 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What became of the last runs on this host: one line of JSON each, for people and monitors; the failed ones too.
+"""What became of the last runs on this host; the failed ones too.
 
 They lie in the state folder and not beside the snapshots, whose disk may be full or gone.
 """
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import json
-import os
 from dataclasses import dataclass, field
-from typing import Iterator, List, Tuple
+from typing import Tuple
 
-from ..core import strict_json
-from ..core.durable import add_line, put
-from ..core.values import MOMENT, TEXT, from_plain, to_plain
-
-FILE = "backups.jsonl"
-MOST = 500  # lines that are kept: ten days of half hours
+from ..core.log import Log
+from ..core.values import MOMENT, TEXT
 
 SAVED, UNCHANGED, NOT_ITS_TURN, FAILED = "saved", "unchanged", "not its turn", "failed"
 
@@ -56,41 +48,4 @@ class Attempt:
         return self.result != FAILED
 
 
-def record(state_dir: str, attempt: Attempt) -> None:
-    """Add the attempt; the oldest go. OSError where it cannot be written."""
-    os.makedirs(state_dir, mode=0o755, exist_ok=True)
-    path = os.path.join(state_dir, FILE)
-    with _alone(state_dir):
-        lines = _lines(path)
-        if len(lines) >= 2 * MOST:
-            put(path, ("\n".join(lines[-MOST:]) + "\n").encode())
-        add_line(path, json.dumps(to_plain(attempt), sort_keys=True))
-
-
-def last_attempts(state_dir: str, cluster: str, most: int = 0) -> List[Attempt]:
-    """The attempts of a cluster, the newest first. A line that cannot be understood is none."""
-    found = []
-    for line in reversed(_lines(os.path.join(state_dir, FILE))):
-        with contextlib.suppress(ValueError):
-            attempt = from_plain(Attempt, strict_json.parse(line))
-            if attempt.cluster == cluster:
-                found.append(attempt)
-    return found[: most or MOST]
-
-
-@contextlib.contextmanager
-def _alone(folder: str) -> Iterator[None]:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
-
-
-def _lines(path: str) -> List[str]:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return [line for line in file.read().split("\n") if line]
-    except OSError:
-        return []
+BACKUPS = Log("backups.jsonl", Attempt, most=500)  # ten days of half hours

@@ -24,7 +24,7 @@ from ..snapshot.scratch import clear_saves, make_folder
 from ..snapshot.usable import concerns
 from .lock import Busy, Holder, locked
 from .prune import Counted, damaged, names, prune
-from .records import FAILED, NOT_ITS_TURN, SAVED, UNCHANGED, Attempt, record
+from .records import BACKUPS, FAILED, NOT_ITS_TURN, SAVED, UNCHANGED, Attempt
 from .retention import REMOVE, Policy, newest_first
 from .turn import own_id, turn
 
@@ -187,7 +187,7 @@ def _killed(blank: Attempt, left: Holder) -> Attempt:
 
 def _recorded(job: Job, attempt: Attempt) -> Attempt:
     try:
-        record(job.state_dir, attempt)
+        BACKUPS.add(job.state_dir, attempt)
     except OSError as error:
         unwritten = f"this run could not be recorded in {job.state_dir}: {error.strerror}."
         return replace(attempt, concerns=(*attempt.concerns, unwritten))

@@ -9,12 +9,13 @@ from __future__ import annotations
 import gzip
 import json
 import shutil
+import time
 from pathlib import Path
 
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.agent import cli
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.lock import locked
-from ansible_collections.quorum.etcd.plugins.module_utils.backup.records import FAILED, SAVED, Attempt, record
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.records import BACKUPS, FAILED, SAVED, Attempt
 from ansible_collections.quorum.etcd.plugins.module_utils.core.text import rfc3339
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.commands import Result
 
@@ -47,12 +48,12 @@ class Host:
 
     def ran(self, at, **more):
         given = {"at": rfc3339(at), "host": "m1", "cluster": "etcd", "folder": str(self.folder), "result": SAVED}
-        record(str(self.state), Attempt(**{**given, **more}))
+        BACKUPS.add(str(self.state), Attempt(**{**given, **more}))
 
 
 @pytest.fixture
 def host(tmp_path, monkeypatch):
-    monkeypatch.setattr(cli.time, "time", lambda: 1795492000.0)
+    monkeypatch.setattr(time, "time", lambda: 1795492000.0)
     return Host(tmp_path)
 
 

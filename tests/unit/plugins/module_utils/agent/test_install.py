@@ -19,7 +19,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils.agent.schedule import 
     TIMER_PATH,
 )
 from ansible_collections.quorum.etcd.plugins.module_utils.agent.settings import PASSWORD_PATH, PATH, Settings
-from ansible_collections.quorum.etcd.plugins.module_utils.backup.records import FAILED, SAVED, Attempt, record
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.records import BACKUPS, FAILED, SAVED, Attempt
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.commands import Result
 
@@ -158,16 +158,18 @@ def test_one_host_has_one_agent(bed):
 def test_it_works_once_so_that_what_is_wrong_is_seen_now(bed):
     settings, state = bed.wanted.settings, bed.wanted.settings.state_dir
     good = Attempt("2026-11-24T03:16:40Z", "m1", "etcd", "/b", SAVED)
-    bed.run.on_start = lambda: record(state, good)
+    bed.run.on_start = lambda: BACKUPS.add(state, good)
     assert bed.agent.first_run(settings, again=True) == good
     bed.run.asked.clear()
     assert bed.agent.first_run(settings, again=False) is None and bed.run.asked == []
 
-    bed.run.on_start = lambda: record(state, replace(good, result=FAILED, cause="no quorum.", next_step="start one."))
+    bed.run.on_start = lambda: BACKUPS.add(
+        state, replace(good, result=FAILED, cause="no quorum.", next_step="start one.")
+    )
     with pytest.raises(EtcdError, match="its first run failed: no quorum") as error:
         bed.agent.first_run(settings, again=True)
     assert error.value.next_step == "start one."
-    bed.run.on_start = lambda: record(state, good)
+    bed.run.on_start = lambda: BACKUPS.add(state, good)
     assert bed.agent.first_run(settings, again=False) == good, "the last one had failed"
 
     bed.run.on_start, bed.run.wrong = None, {"start"}

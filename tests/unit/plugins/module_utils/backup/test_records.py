@@ -11,13 +11,11 @@ import stat
 from dataclasses import replace
 
 import pytest
-from ansible_collections.quorum.etcd.plugins.module_utils.backup import records
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.records import (
+    BACKUPS,
     FAILED,
     SAVED,
     Attempt,
-    last_attempts,
-    record,
 )
 
 SAID = Attempt(
@@ -38,50 +36,50 @@ LOST = replace(SAID, result=FAILED, cause="the disk is full.\n", next_step="free
 
 
 def test_the_newest_comes_first_and_the_failed_are_there_too(tmp_path):
-    record(str(tmp_path / "state"), SAID)
-    record(str(tmp_path / "state"), LOST)
-    record(str(tmp_path / "state"), replace(SAID, cluster="shop"))
-    assert last_attempts(str(tmp_path / "state"), "etcd") == [LOST, SAID]
-    assert last_attempts(str(tmp_path / "state"), "etcd", 1) == [LOST]
+    BACKUPS.add(str(tmp_path / "state"), SAID)
+    BACKUPS.add(str(tmp_path / "state"), LOST)
+    BACKUPS.add(str(tmp_path / "state"), replace(SAID, cluster="shop"))
+    assert BACKUPS.last(str(tmp_path / "state"), "etcd") == [LOST, SAID]
+    assert BACKUPS.last(str(tmp_path / "state"), "etcd", 1) == [LOST]
     assert not LOST.is_good and SAID.is_good
-    assert stat.S_IMODE((tmp_path / "state" / records.FILE).stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "state" / BACKUPS.name).stat().st_mode) == 0o600
 
 
 def test_there_are_none_before_the_first(tmp_path):
-    assert last_attempts(str(tmp_path / "state"), "etcd") == []
+    assert BACKUPS.last(str(tmp_path / "state"), "etcd") == []
 
 
 def test_a_line_that_was_cut_off_swallows_none(tmp_path):
-    record(str(tmp_path), SAID)
-    path = tmp_path / records.FILE
+    BACKUPS.add(str(tmp_path), SAID)
+    path = tmp_path / BACKUPS.name
     path.write_bytes(path.read_bytes() + b'{"at": "2026-11-24T03:4\0\0\0\xff')
-    record(str(tmp_path), LOST)
+    BACKUPS.add(str(tmp_path), LOST)
     with path.open("a") as file:
         file.write('\n[]\n{"at": 5}\n{"result": "saved"}\nnull\n')
-    assert last_attempts(str(tmp_path), "etcd") == [LOST, SAID]
+    assert BACKUPS.last(str(tmp_path), "etcd") == [LOST, SAID]
 
 
 def test_a_newer_version_may_have_written_more(tmp_path):
-    (tmp_path / records.FILE).write_text(
+    (tmp_path / BACKUPS.name).write_text(
         json.dumps({"at": SAID.at, "host": "m1", "cluster": "etcd", "folder": "/b", "result": "proven", "level": 3})
         + "\n"
     )
-    (found,) = last_attempts(str(tmp_path), "etcd")
+    (found,) = BACKUPS.last(str(tmp_path), "etcd")
     assert found.result == "proven" and found.path == ""
 
 
 def test_the_file_has_a_bound(tmp_path, monkeypatch):
-    monkeypatch.setattr(records, "MOST", 5)
+    monkeypatch.setattr(BACKUPS, "_most", 5)
     for number in range(37):
-        record(str(tmp_path), replace(SAID, revision=number))
-        assert len((tmp_path / records.FILE).read_text().split()) > 0
-        found = [attempt.revision for attempt in last_attempts(str(tmp_path), "etcd")]
+        BACKUPS.add(str(tmp_path), replace(SAID, revision=number))
+        assert len((tmp_path / BACKUPS.name).read_text().split()) > 0
+        found = [attempt.revision for attempt in BACKUPS.last(str(tmp_path), "etcd")]
         assert found[0] == number and len(found) <= 5 and found == sorted(found, reverse=True)
-    lines = [line for line in (tmp_path / records.FILE).read_text().split("\n") if line]
+    lines = [line for line in (tmp_path / BACKUPS.name).read_text().split("\n") if line]
     assert 5 <= len(lines) <= 10
 
 
 def test_where_it_cannot_be_written_that_is_an_os_error(tmp_path):
     (tmp_path / "state").write_text("a file")
     with pytest.raises(OSError):
-        record(str(tmp_path / "state"), SAID)
+        BACKUPS.add(str(tmp_path / "state"), SAID)

@@ -9,9 +9,8 @@ from __future__ import annotations
 import errno
 
 import pytest
-from ansible_collections.quorum.etcd.plugins.module_utils.backup import run as running
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.lock import NAME, Busy, locked
-from ansible_collections.quorum.etcd.plugins.module_utils.backup.records import FAILED, last_attempts
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.records import BACKUPS, FAILED
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.retention import DEFAULT
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.run import LONGEST, Job, back_up, is_current
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.commands import Connection, Tools
@@ -65,21 +64,21 @@ def test_one_that_fails_is_recorded_with_its_cause_and_the_next_step(tmp_path):
     attempt = attempted(tmp_path)
     assert attempt.result == FAILED and "etcdctl is missing" in attempt.cause and "install etcdctl" in attempt.next_step
     assert attempt.at == "2026-11-24T03:46:40Z"
-    assert last_attempts(str(tmp_path / "state"), "etcd") == [attempt]
+    assert BACKUPS.last(str(tmp_path / "state"), "etcd") == [attempt]
 
 
 def test_a_folder_that_cannot_be_made_is_recorded_too(tmp_path):
     (tmp_path / "backups").write_text("a file")
     attempt = attempted(tmp_path)
     assert attempt.result == FAILED and "backups cannot be created" in attempt.cause
-    assert last_attempts(str(tmp_path / "state"), "etcd") == [attempt]
+    assert BACKUPS.last(str(tmp_path / "state"), "etcd") == [attempt]
 
 
 def test_one_that_was_killed_is_recorded_by_the_next(tmp_path):
     (tmp_path / "backups").mkdir()
     (tmp_path / "backups" / NAME).write_text('{"host": "m1", "pid": 5, "since": "2026-11-24T03:16:00Z"}')
     attempted(tmp_path)
-    _own, killed = last_attempts(str(tmp_path / "state"), "etcd")
+    _own, killed = BACKUPS.last(str(tmp_path / "state"), "etcd")
     assert (killed.at, killed.host, killed.result) == ("2026-11-24T03:16:00Z", "m1", FAILED)
     assert "process 5 of m1 ended in the middle of its run" in killed.cause
 
@@ -88,14 +87,14 @@ def test_where_another_is_at_work_nothing_is_done_or_recorded(tmp_path):
     (tmp_path / "backups").mkdir()
     with locked(str(tmp_path / "backups")), pytest.raises(Busy):
         attempted(tmp_path)
-    assert last_attempts(str(tmp_path / "state"), "etcd") == []
+    assert BACKUPS.last(str(tmp_path / "state"), "etcd") == []
 
 
 def test_what_cannot_be_recorded_is_said(tmp_path, monkeypatch):
     def full(_state_dir, _attempt):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(running, "record", full)
+    monkeypatch.setattr(BACKUPS, "add", full)
     attempt = attempted(tmp_path)
     assert "etcdctl is missing" in attempt.cause
     assert "could not be recorded in" in attempt.concerns[0] and "No space left" in attempt.concerns[0]

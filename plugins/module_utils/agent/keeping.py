@@ -1,0 +1,109 @@
+# Copyright: (c) 2026, the quorum.etcd authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""``quorum-etcd list`` and ``prune``: which snapshots are there, why each is kept, and those that are not removed."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import Any, Dict
+
+from ..backup.lock import locked
+from ..backup.prune import Counted, look, prune
+from ..backup.records import BACKUPS
+from ..backup.retention import decide, policy_of
+from ..core.errors import EtcdError
+from ..core.values import to_plain
+from ..etcd.cluster import observe
+from ..etcd.commands import Run
+from ..snapshot.catalogue import ALL, catalogue, folder_problem
+from ..snapshot.entry import Snapshot
+from .command import FINE, UNSUCCESSFUL, Answer, Command, tools_of
+from .settings import Settings, connection_of
+from .words import decisions_in_words, list_in_words
+
+
+def _list_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--verify", action="store_true", help="read each one to its end")
+
+
+def _prune_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--dry-run", action="store_true", help="only say what would be removed")
+    parser.add_argument(
+        "--cluster-id",
+        default="",
+        metavar="ID",
+        help="count those of this etcd cluster, such as this one before a restore",
+    )
+
+
+def _list(settings: Settings, given: argparse.Namespace, run: Run) -> Answer:
+    problem = folder_problem(settings.folder)
+    if problem:
+        raise EtcdError(problem, "run quorum-etcd backup first, or check its owner and mode.")
+    now, keep = time.time(), policy_of(settings.keep)
+    known = [attempt.cluster_id for attempt in BACKUPS.last(settings.state_dir, settings.cluster) if attempt.cluster_id]
+    counted = Counted(settings.cluster, known[0] if known else "", keep)
+    entries = catalogue(settings.folder, ALL, now, run) if given.verify else look(settings.folder, counted, now)
+    decisions = decide(entries, keep, counted.cluster, counted.cluster_id, now)
+    rows = [{**_told(one.entry), "verdict": one.verdict, "why": one.why} for one in decisions]
+    damaged = given.verify and not all(row["ok"] for row in rows)
+    data = {"folder": settings.folder, "cluster": settings.cluster, "snapshots": rows}
+    return Answer(UNSUCCESSFUL if damaged else FINE, data, list_in_words(settings.folder, rows))
+
+
+def _told(found: Snapshot) -> Dict[str, Any]:
+    """What ``list`` says of a snapshot."""
+    told = (
+        "name",
+        "path",
+        "ok",
+        "verified",
+        "reason",
+        "size",
+        "revision",
+        "taken_at",
+        "sha256",
+        "compression",
+        "manifest",
+    )
+    plain = to_plain(found)
+    return {name: plain[name] for name in told}
+
+
+def _prune(settings: Settings, given: argparse.Namespace, run: Run) -> Answer:
+    cluster_id = given.cluster_id or _cluster_id(settings, run)
+    counted = Counted(settings.cluster, cluster_id, policy_of(settings.keep))
+    with locked(settings.folder):
+        decisions = prune(settings.folder, counted, time.time(), pretend=given.dry_run)
+    told = [{"name": one.entry.name, "verdict": one.verdict, "why": one.why} for one in decisions]
+    data = {"folder": settings.folder, "cluster_id": cluster_id, "dry_run": given.dry_run, "snapshots": told}
+    return Answer(FINE, data, decisions_in_words(decisions, given.dry_run))
+
+
+def _cluster_id(settings: Settings, run: Run) -> str:
+    view = observe(run, tools_of(settings, run), connection_of(settings), hash_check=False)
+    if len(view.cluster_ids) != 1:
+        raise EtcdError(
+            f"which etcd cluster this is, cannot be told: {view.summary}",
+            "start it, or give its ID with --cluster-id.",
+        )
+    return view.cluster_id
+
+
+LIST = Command(
+    "list",
+    "list the snapshots of the folder, and why each is kept",
+    "It asks no cluster, and\nreads the newest one to its end.",
+    _list_options,
+    _list,
+)
+PRUNE = Command(
+    "prune",
+    "remove the snapshots that no rule keeps",
+    "The cluster is asked for its ID.",
+    _prune_options,
+    _prune,
+)

@@ -1,0 +1,63 @@
+# Copyright: (c) 2026, the quorum.etcd authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""``quorum-etcd backup`` and ``status``: save a snapshot, and say how the last runs went."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import time
+
+from ..backup.records import BACKUPS, FAILED
+from ..backup.run import back_up
+from ..core.values import to_plain
+from ..etcd.commands import Run
+from .command import FINE, STALE, UNSUCCESSFUL, Answer, Command, tools_of
+from .health import BAD, TOO_OLD, judge
+from .settings import Settings, connection_of, job_of
+from .words import attempt_in_words, status_in_words
+
+
+def _options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--force", action="store_true", help="save one although nothing was written since the last one")
+    parser.add_argument(
+        "--wait", type=float, default=0.0, metavar="SECONDS", help="wait for another run (default: refuse)"
+    )
+    parser.add_argument(
+        "--delay", type=float, default=0.0, metavar="SECONDS", help="begin after a random time, for cron"
+    )
+
+
+def _backup(settings: Settings, given: argparse.Namespace, run: Run) -> Answer:
+    if given.delay > 0:
+        time.sleep(random.uniform(0, given.delay))  # noqa: S311
+    tools, to = tools_of(settings, run), connection_of(settings)
+    attempt = back_up(run, tools, to, job_of(settings, given.wait), given.force)
+    code = UNSUCCESSFUL if attempt.result == FAILED else FINE
+    return Answer(code, to_plain(attempt), attempt_in_words(attempt))
+
+
+def _status(settings: Settings, given: argparse.Namespace, run: Run) -> Answer:
+    attempts = BACKUPS.last(settings.state_dir, settings.cluster)
+    status = judge(settings.cluster, settings.folder, attempts, settings.max_age, time.time())
+    return Answer(
+        {BAD: UNSUCCESSFUL, TOO_OLD: STALE}.get(status.state, FINE), to_plain(status), status_in_words(status)
+    )
+
+
+BACKUP = Command(
+    "backup",
+    "save one verified snapshot, if it is this host's turn and something was written, and remove old ones",
+    "What\nbecame of it is recorded in backups.jsonl of the state folder.",
+    _options,
+    _backup,
+)
+STATUS = Command(
+    "status",
+    "say how the backups of this host are",
+    "It reads what the last runs recorded, and asks no cluster.",
+    lambda parser: None,
+    _status,
+)
