@@ -16,10 +16,11 @@ from ..core.durable import put
 from ..core.errors import EtcdError
 from ..core.values import Misfit, from_plain, to_plain
 from .entry import Manifest
+from .packed import SUFFIXES
 from .scratch import PRIVATE
 
 SCHEMA = 1
-PACKED = (".gz", ".zst")
+PACKED = tuple(SUFFIXES.values())
 _WITHOUT_MANIFEST = "move the manifest away, if the snapshot is to be used without it."
 
 

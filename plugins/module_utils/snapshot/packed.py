@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Compressed snapshots: a file packed by gzip or zstd, as the plain file that everything else works with.
+"""Compressed files: one packed by gzip, xz or zstd, as the plain file that everything else works with, and back.
 
-gzip is Python's own. zstd is the module that some Pythons have, else the program of that name. An archive may unpack to
-anything: it is given at most a share of the free disk, so that no bomb fills the disk of a running member. What Python
+gzip and xz are Python's own. zstd is the module that some Pythons have, else the program of that name. An archive may unpack
+to anything: it is given at most a share of the free disk, so that no bomb fills the disk of a running member. What Python
 unpacks is looked at once its first pages are there: what is no database ends then, and one that says its size gets no more.
 """
 
@@ -14,22 +14,27 @@ from __future__ import annotations
 import contextlib
 import gzip
 import importlib
+import io
 import os
 import resource
 import shutil
 import signal
 import zlib
-from typing import BinaryIO, Callable, Iterator, Optional, cast
+from typing import Any, BinaryIO, Iterator, Optional, Sequence, cast
 
 from ..core.errors import EtcdError
 from ..etcd.bolt import size_by_head
-from ..etcd.commands import Run
+from ..etcd.commands import Result, Run
 
-GZIP, ZSTD = "gzip", "zstd"
-_MAGIC = {b"\x1f\x8b": GZIP, b"\x28\xb5\x2f\xfd": ZSTD}  # no database begins like that: its first page has the number 0
+GZIP, XZ, ZSTD = "gzip", "xz", "zstd"
+SUFFIXES = {GZIP: ".gz", XZ: ".xz", ZSTD: ".zst"}
+# No database begins like these: its first page has the number 0.
+_MAGIC = {b"\x1f\x8b": GZIP, b"\xfd7zXZ\x00": XZ, b"\x28\xb5\x2f\xfd": ZSTD}
 _ZSTD_MODULES = ("compression.zstd", "backports.zstd", "zstandard")  # each has open(path, mode)
 _CHUNK = 1 << 20
-Opener = Callable[[str, str], BinaryIO]  # by path and mode
+_XZ_MEMORY = 128 << 20  # bytes that unpacking may take, as much as zstd allows itself: an archive can ask for gigabytes
+_XZ_DICTIONARY = 4 << 20  # bytes; packing takes some twelve times as much
+_GZIP_LEVEL = 6
 _GROWTH = 1 << 30  # bytes by which bbolt makes a file larger in advance; smaller ones to twice their size
 _ENOUGH = (
     2 << 16
@@ -37,10 +42,10 @@ _ENOUGH = (
 
 
 def compression_of(path: str) -> str:
-    """``gzip`` or ``zstd`` by the file's first bytes; empty for what is not compressed, or cannot be read."""
+    """``gzip``, ``xz`` or ``zstd`` by the file's first bytes; empty for what is not compressed, or cannot be read."""
     with contextlib.suppress(OSError):
         with open(path, "rb") as file:
-            head = file.read(4)
+            head = file.read(max(map(len, _MAGIC)))
         return next((name for magic, name in _MAGIC.items() if head.startswith(magic)), "")
     return ""
 
@@ -50,46 +55,120 @@ def room(folder: str) -> int:
     return shutil.disk_usage(folder).free // 2
 
 
-def unpack(path: str, to: str, limit: int, run: Optional[Run] = None) -> None:
+def can_pack(compression: str, run: Optional[Run] = None) -> bool:
+    """Whether this host can write archives of this kind; ``run`` is for the program zstd."""
+    if compression == GZIP:
+        return True
+    if _module(compression) is not None:
+        return True
+    try:
+        return compression == ZSTD and run is not None and run(["zstd", "--version"], {}).rc == 0
+    except FileNotFoundError:
+        return False
+
+
+def pack(path: str, to: str, compression: str, run: Optional[Run] = None) -> None:
+    """Pack ``path`` to the new file ``to``, for its owner alone; on the disk when this returns. EtcdError, and no file, where
+    that cannot be done whole. ``run`` is for zstd where this Python has none."""
+    with _new_file(to, f"{path} could not be packed to {to}", "make room."):
+        packed = _open(compression, to, "wb")
+        if packed is not None:
+            with packed, open(path, "rb") as plain:
+                shutil.copyfileobj(plain, packed, _CHUNK)
+        else:
+            _pack_by_program(path, to, run)
+        descriptor = os.open(to, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def unpack(path: str, to: str, limit: int, run: Optional[Run] = None, database: bool = True) -> None:
     """Unpack ``path`` to the new file ``to``, for its owner alone. EtcdError, and no file, where that cannot be done whole.
 
-    ``limit`` is in bytes. ``run`` is for zstd where this Python cannot unpack it.
+    ``limit`` is in bytes. ``run`` is for zstd where this Python cannot unpack it. ``database``: what is packed is one.
     """
-    compression = compression_of(path)
-    opener = _opener(compression)
-    try:
-        os.close(os.open(to, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-        if opener is not None:
-            _stream(opener, path, to, limit)
+    with _new_file(to, f"{path} could not be unpacked to {to}", "make room, or unpack it."):
+        compression = compression_of(path)
+        packed = _open(compression, path, "rb") if compression else None
+        if packed is not None:
+            with packed:
+                _stream(packed, path, to, limit, database)
         else:
             _by_program(path, to, limit, run)
+
+
+@contextlib.contextmanager
+def _new_file(to: str, failed: str, next_step: str) -> Iterator[None]:
+    """An empty file for its owner alone that the block fills; it goes where the block fails."""
+    try:
+        os.close(os.open(to, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        yield
     except BaseException as error:
         with contextlib.suppress(OSError):
             os.unlink(to)
         if isinstance(error, OSError) and error.errno:
-            raise EtcdError(
-                f"{path} could not be unpacked to {to}: {error.strerror}.", "make room, or unpack it."
-            ) from error
+            raise EtcdError(f"{failed}: {error.strerror}.", next_step) from error
         raise
 
 
-def _opener(compression: str) -> Optional[Opener]:
+def _open(compression: str, path: str, mode: str) -> Optional[BinaryIO]:
+    """The archive at ``path`` as a plain stream, to read or to write (``rb`` or ``wb``); None where only a program can."""
     if compression == GZIP:
-        return cast(Opener, gzip.open)
-    for name in _ZSTD_MODULES:
+        return cast(BinaryIO, gzip.open(path, mode, _GZIP_LEVEL))
+    module = _module(compression)
+    if module is None:
+        return None
+    if compression == XZ and mode == "rb":
+        return cast(BinaryIO, _XzReader(path, module))
+    if compression == XZ:
+        filters = [{"id": module.FILTER_LZMA2, "preset": 6, "dict_size": _XZ_DICTIONARY}]
+        return cast(BinaryIO, module.open(path, mode, filters=filters))
+    return cast(BinaryIO, module.open(path, mode))
+
+
+def _module(compression: str) -> Any:
+    """Python's module for it; None where it has none."""
+    for name in ("lzma",) if compression == XZ else _ZSTD_MODULES:
         with contextlib.suppress(ImportError):
-            return cast(Opener, importlib.import_module(name).open)
+            return importlib.import_module(name)
     return None
 
 
-def _stream(opener: Opener, path: str, to: str, limit: int) -> None:
+class _XzReader(io.RawIOBase):
+    """What an xz archive holds, within bounded memory: Python's own reader takes what the archive says that it wants."""
+
+    def __init__(self, path: str, lzma: Any) -> None:
+        self._file = open(path, "rb")  # noqa: SIM115 - close() closes it
+        self._lzma = lzma
+        self._inner = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)
+
+    def read(self, most: int = -1) -> bytes:
+        while not self._inner.eof:
+            data = self._file.read(_CHUNK) if self._inner.needs_input else b""
+            if not data and self._inner.needs_input:
+                raise EOFError
+            plain = self._inner.decompress(data, most)
+            if plain:
+                return cast(bytes, plain)
+        if self._inner.unused_data or self._file.read(1):
+            raise self._lzma.LZMAError("it goes on after its end")
+        return b""
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+def _stream(packed: BinaryIO, path: str, to: str, limit: int, database: bool) -> None:
     done = 0
-    with open(to, "wb") as plain, opener(path, "rb") as packed:
+    with open(to, "wb") as plain:
         while True:
             chunk = _read(packed, path)
             if not chunk:
                 break
-            if not done:
+            if not done and database:
                 limit = _limit_by_head(chunk, path, limit)
             done += len(chunk)
             if done > limit:
@@ -125,29 +204,46 @@ def _read(packed: BinaryIO, path: str) -> bytes:
             raise
         raise _damaged(path, str(error)) from error
     except Exception as error:
-        if type(error).__name__ != "ZstdError":  # each of the modules has its own class of this name
+        if type(error).__name__ not in ("LZMAError", "ZstdError"):  # each zstd module has its own class of this name
             raise
         raise _damaged(path, str(error)) from error
 
 
 def _by_program(path: str, to: str, limit: int, run: Optional[Run]) -> None:
-    missing = EtcdError(
-        f"{path} is packed by zstd, and there is no zstd here to unpack it.",
-        "install zstd on this host; or unpack the file elsewhere, or copy it to the controller if that has zstd, and name it.",
-    )
-    if run is None:
-        raise missing
-    try:
-        with _file_size_limit(limit):
-            result = run(["zstd", "-d", "-q", "-f", "-o", to, "--", path], {})
-    except FileNotFoundError as error:
-        raise missing from error
+    with _file_size_limit(limit):
+        result = _zstd(["-d", "-o", to, "--", path], path, run)
     if result.rc == -signal.SIGXFSZ or "File too large" in result.err:
         raise _too_large(path, limit)
     if result.rc:
-        said = result.err.strip().splitlines()
-        raise _damaged(path, said[-1] if said else f"zstd ended with {result.rc}")
+        raise _damaged(path, _last_words(result))
     os.chmod(to, 0o600)  # zstd gives it the archive's mode; until now the folder has kept it private
+
+
+def _pack_by_program(path: str, to: str, run: Optional[Run]) -> None:
+    result = _zstd(["-o", to, "--", path], path, run)
+    if result.rc:
+        raise EtcdError(f"{path} could not be packed: {_last_words(result)}.", "make room.")
+    os.chmod(to, 0o600)
+
+
+def _zstd(words: Sequence[str], path: str, run: Optional[Run]) -> Result:
+    missing = EtcdError(
+        f"{path} is packed by {compression_of(path) or ZSTD}, and there is no {ZSTD} here to unpack it.",
+        "install zstd on this host; or unpack the file elsewhere, or copy it to the controller if that has zstd, and name it.",
+    )
+    if "-d" not in words:
+        missing = EtcdError(f"there is no zstd here to pack {path}.", "install zstd on this host, or choose gzip.")
+    if run is None:
+        raise missing
+    try:
+        return run(["zstd", "-q", "-f", *words], {})
+    except FileNotFoundError as error:
+        raise missing from error
+
+
+def _last_words(result: Result) -> str:
+    said = result.err.strip().splitlines()
+    return said[-1] if said else f"zstd ended with {result.rc}"
 
 
 @contextlib.contextmanager

@@ -7,10 +7,12 @@
 from __future__ import annotations
 
 import gzip
+import lzma
 import os
 import re
 import stat
 import subprocess
+import zlib
 
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
@@ -21,9 +23,12 @@ from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.snapshot.bu
 
 
 def pack(path, how):
-    packed = path.with_name(f"{path.name}.{'gz' if how == 'gzip' else 'zst'}")
+    """By other hands than ours."""
+    packed = path.with_name(path.name + _packed.SUFFIXES[how])
     if how == "gzip":
         packed.write_bytes(gzip.compress(path.read_bytes(), 1))
+    elif how == "xz":
+        packed.write_bytes(lzma.compress(path.read_bytes()))
     else:
         run(["zstd", "-q", str(path), "-o", str(packed)], {})
     path.unlink()
@@ -35,7 +40,7 @@ def run(argv, env):
     return Result(done.returncode, done.stdout, done.stderr)
 
 
-@pytest.fixture(params=["gzip", "zstd"])
+@pytest.fixture(params=["gzip", "xz", "zstd"])
 def how(request):
     return request.param
 
@@ -69,7 +74,7 @@ def test_what_is_unpacked_is_private_and_goes(tmp_path, how):
     ("damage", "words"),
     [
         (lambda data: data[: len(data) // 2], "cut off|ends too early|premature end|unexpected end|truncated"),
-        (lambda data: data[:200] + b"\0" * 400 + data[600:], "is damaged|SHA-256|not a bbolt"),
+        (lambda data: data[:200] + b"\0" * 300 + data[500:], "is damaged|SHA-256|not a bbolt"),
         (lambda data: data[:4], "cut off|damaged|end"),
     ],
 )
@@ -123,3 +128,78 @@ def test_archives_that_are_older_than_a_good_one_are_not_unpacked(tmp_path, how)
     unpacked = []
     found = catalogue.catalogue(str(tmp_path), now=NOW, run=lambda argv, env: unpacked.append(argv) or run(argv, env))
     assert found[0].verified and not found[1].verified and len(unpacked) == (how == "zstd")
+
+
+@pytest.fixture(params=["module", "program"])
+def zstd_by(request, monkeypatch):
+    """Whether this Python has a module for zstd, as it may or not, or the program is there."""
+    if request.param == "program":
+        monkeypatch.setattr(_packed, "_ZSTD_MODULES", ())
+    return request.param
+
+
+@pytest.mark.usefixtures("zstd_by")
+def test_what_was_packed_is_unpacked_to_the_same_bytes(tmp_path, how):
+    path = put(tmp_path, "x.db")
+    path.chmod(0o644)
+    packed, back = tmp_path / "packed", tmp_path / "back"
+    _packed.pack(str(path), str(packed), how, run)
+    assert _packed.compression_of(str(packed)) == how and packed.stat().st_size < path.stat().st_size // 5
+    _packed.unpack(str(packed), str(back), 1 << 20, run)
+    assert back.read_bytes() == path.read_bytes()
+    assert [stat.S_IMODE(one.stat().st_mode) for one in (packed, back)] == [0o600, 0o600]
+
+
+def test_other_programs_unpack_it(tmp_path, how):
+    path = put(tmp_path, "x.db")
+    packed = tmp_path / f"y{_packed.SUFFIXES[how]}"
+    _packed.pack(str(path), str(packed), how, run)
+    if how == "zstd":
+        plain = subprocess.run(["zstd", "-d", "-c", str(packed)], capture_output=True, check=True).stdout
+    else:
+        plain = {"gzip": gzip, "xz": lzma}[how].decompress(packed.read_bytes())
+    assert plain == path.read_bytes()
+
+
+@pytest.mark.usefixtures("zstd_by")
+def test_what_cannot_be_packed_leaves_nothing_and_nothing_is_overwritten(tmp_path, how):
+    with pytest.raises(EtcdError, match="could not be packed"):
+        _packed.pack(str(tmp_path / "missing"), str(tmp_path / "packed"), how, run)
+    path = put(tmp_path, "x.db")
+    with pytest.raises(EtcdError, match="could not be packed"):
+        _packed.pack(str(path), str(tmp_path / "no" / "packed"), how, run)
+    assert [one.name for one in tmp_path.iterdir()] == ["x.db"]
+
+
+def test_a_host_says_what_it_can_pack(monkeypatch):
+    monkeypatch.setattr(_packed, "_ZSTD_MODULES", ())
+
+    def missing(argv, env):
+        raise FileNotFoundError(argv[0])
+
+    assert all(_packed.can_pack(how, run) for how in _packed.SUFFIXES)
+    assert [_packed.can_pack(how, missing) for how in ("gzip", "xz", "zstd")] == [True, True, False]
+
+
+def test_without_zstd_packing_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setattr(_packed, "_ZSTD_MODULES", ())
+    path = put(tmp_path, "x.db")
+    with pytest.raises(EtcdError, match="no zstd here to pack"):
+        _packed.pack(str(path), str(tmp_path / "packed"), "zstd")
+    assert not (tmp_path / "packed").exists()
+
+
+def test_an_xz_archive_that_wants_gigabytes_of_memory_is_refused(tmp_path):
+    small = lzma.LZMACompressor(filters=[{"id": lzma.FILTER_LZMA2, "preset": 0}])
+    data = small.compress(content()) + small.flush()
+    # The dictionary's size is a byte of the block's header (ID 0x21, its size 1, the byte), which has a CRC32 of its own.
+    assert data[14:16] == b"\x21\x01"
+    block = data[12:16] + bytes([36]) + data[17:20]
+    (tmp_path / "x.db.xz").write_bytes(data[:12] + block + zlib.crc32(block).to_bytes(4, "little") + data[24:])
+    found = catalogue.entry(str(tmp_path / "x.db.xz"))
+    assert not found.ok and "Memory usage limit" in found.reason
+
+
+def test_what_goes_on_behind_an_xz_archive_is_refused(tmp_path):
+    (tmp_path / "x.db.xz").write_bytes(lzma.compress(content()) + b"more")
+    assert "goes on after its end" in catalogue.entry(str(tmp_path / "x.db.xz")).reason
