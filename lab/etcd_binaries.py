@@ -23,7 +23,7 @@ import tempfile
 import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Callable, Iterator, NamedTuple
+from typing import Callable, Iterator, NamedTuple, Sequence
 
 HERE = Path(__file__).resolve().parent
 DEFAULT_CACHE = HERE.parent / ".cache" / "etcd"
@@ -209,13 +209,26 @@ def _unpack_tools(archive: object, name: str, folder: Path) -> None:
 
 
 def from_apt(line: str, folder: Path) -> None:
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".apt-") as temp:
+    with unpacked(("etcd-server", "etcd-client"), folder.parent, DEBIAN_SUITES.get(line)) as root:
+        for tool in TOOLS:
+            found = root / "usr" / "bin" / tool
+            if found.exists():
+                found.rename(folder / tool)
+
+
+@contextmanager
+def unpacked(packages: Sequence[str], beside: Path, suite: str | None = None) -> Iterator[Path]:
+    """A folder below ``beside`` with these Debian packages downloaded and unpacked, for the block; nothing is installed.
+
+    ``suite``: from another suite of Debian than the machine's own. Raises Unavailable.
+    """
+    with tempfile.TemporaryDirectory(dir=beside, prefix=".apt-") as temp:
         work = Path(temp)
         for part in ("lists/partial", "archives/partial", "packages"):
             (work / part).mkdir(parents=True)
         sources = []
-        if line in DEBIAN_SUITES:
-            (work / "sources.list").write_text(debian_sources(_apt_sites(work), DEBIAN_SUITES[line]))
+        if suite:
+            (work / "sources.list").write_text(debian_sources(_apt_sites(work), suite))
             sources = ["-o", f"Dir::Etc::SourceList={work}/sources.list", "-o", "Dir::Etc::SourceParts=-"]
         # apt keeps its state in the temporary folder: no root is needed and the machine's own lists stay as they are.
         private = [
@@ -224,13 +237,10 @@ def from_apt(line: str, folder: Path) -> None:
             *("-o", "APT::Sandbox::User=", "-o", "Acquire::Retries=1", "-o", "Acquire::http::Timeout=20"),
         ]
         _run(["apt-get", "-q", *private, "update"], cwd=work, seconds=300)
-        _run(["apt-get", "-q", *private, "download", "etcd-server", "etcd-client"], cwd=work / "packages", seconds=300)
+        _run(["apt-get", "-q", *private, "download", *packages], cwd=work / "packages", seconds=300)
         for package in (work / "packages").glob("*.deb"):
             _run(["dpkg-deb", "-x", str(package), str(work / "root")], cwd=work, seconds=60)
-        for tool in TOOLS:
-            unpacked = work / "root" / "usr" / "bin" / tool
-            if unpacked.exists():
-                unpacked.rename(folder / tool)
+        yield work / "root"
 
 
 def _apt_sites(work: Path) -> str:
@@ -275,7 +285,7 @@ def obtain(line: str | None = None, cache: Path = DEFAULT_CACHE, provider: str |
     """
     cache = Path(cache).absolute()
     cache.mkdir(parents=True, exist_ok=True)
-    with _lock(cache / ".lock"):
+    with locked(cache / ".lock"):
         machine = inspect_machine()
         for folder in _cached(machine, line, cache, provider):
             if folder.is_dir() and not _unfit(folder, line):
@@ -352,7 +362,7 @@ def _unfit(folder: Path, line: str | None) -> str:
 
 
 @contextmanager
-def _lock(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     """Two labs that start at once make the same binaries only once."""
     with path.open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)

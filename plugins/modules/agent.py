@@ -76,6 +76,13 @@ options:
     description: Seconds after the last good run from which C(quorum-etcd status) ends with 3.
     type: int
     default: 7200
+  metrics_dir:
+    description:
+      - Folder that the textfile collector of Prometheus' node_exporter reads; each run writes V(quorum-etcd.prom) in it.
+      - V(auto) takes the first well-known one that is there, such as Debian's V(/var/lib/prometheus/node-exporter); where none
+        is, no metrics are written. V(none) writes none in any case.
+    type: str
+    default: auto
   tools:
     description: The tools of the host, as RV(quorum.etcd.member_info#module:member) has them; those in a container are copied.
     type: dict
@@ -132,6 +139,7 @@ from typing import Any, Dict, List
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.quorum.etcd.plugins.module_utils.agent.install import Installation, Wanted
+from ansible_collections.quorum.etcd.plugins.module_utils.agent.metrics import folder_of
 from ansible_collections.quorum.etcd.plugins.module_utils.agent.settings import PASSWORD_PATH, Settings
 from ansible_collections.quorum.etcd.plugins.module_utils.agent.words import attempt_in_words
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
@@ -183,6 +191,7 @@ def _wanted(given: Dict[str, Any]) -> Wanted:
         # What is only in a running container is somewhere else after its next start: of that there are copies.
         bin_dir="" if given["bin_dir"].startswith("/proc/") else given["bin_dir"],
         password_file=PASSWORD_PATH if given["user"] else "",
+        metrics_dir=folder_of(given["metrics_dir"]),
         **{name: given[name] for name in (*names, "cacert", "cert", "key", "user")},
     )
     program = zlib.decompress(base64.b64decode(given["program"]))
@@ -204,6 +213,7 @@ def main() -> None:
         "every_member": {"type": "bool", "default": False},
         "accept_divergence": {"type": "bool", "default": False},
         "max_age": {"type": "int", "default": 7200},
+        "metrics_dir": {"type": "str", "default": "auto"},
         "tools": {"type": "dict", "default": {}},
         "image": {"type": "str", "default": ""},
         # What the action of the same name adds: the zipapp, packed.

@@ -3,72 +3,25 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
+from agents import Agent, ended, made_program
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.lock import locked
-from ansible_collections.quorum.etcd.plugins.plugin_utils.zipapp import build
 from client import Writer, seed
-from conftest import CHECKOUT
-from lab import Lab, Member
+from lab import Lab
 
-OLDEST = CHECKOUT / ".cache" / "venv-oldest" / "bin" / "python"
-PYTHON = str(OLDEST) if OLDEST.exists() else sys.executable
 SEED = int(os.environ.get("FAULTS_SEED", "1"))
 KILLS = 8
 PRIVATE = ".quorum-etcd-saving-"
-
-
-class Agent:
-    """The agent of one member's host, with a folder and a state of its own."""
-
-    def __init__(self, lab: Lab, member: Member, program: Path, home: Path, **settings: Any) -> None:
-        self.folder = Path(settings.get("folder", home / "backups"))
-        self.argv = [PYTHON, str(program)]
-        self.config = home / "agent.json"
-        home.mkdir()
-        given = {
-            "cluster": "etcd",
-            "endpoints": lab.endpoints,
-            "here": [member.client_url],
-            "folder": str(self.folder),
-            "state_dir": str(home / "state"),
-            "bin_dir": str(lab.bin_dir),
-        }
-        self.config.write_text(json.dumps({**given, **settings}))
-
-    def set(self, **settings: Any) -> None:
-        self.config.write_text(json.dumps({**json.loads(self.config.read_text()), **settings}))
-
-    def begin(self, command: str, *options: str) -> subprocess.Popen:
-        argv = [*self.argv, command, "--config", str(self.config), "--json", *options]
-        return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-    def run(self, command: str, *options: str) -> tuple[int, dict[str, Any]]:
-        return ended(self.begin(command, *options))
-
-    def words(self, command: str, *options: str) -> str:
-        argv = [*self.argv, command, "--config", str(self.config), *options]
-        return subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False).stdout
-
-    def snapshots(self) -> list[str]:
-        return sorted(path.name for path in self.folder.glob("*.db"))
-
-
-def ended(process: subprocess.Popen) -> tuple[int, dict[str, Any]]:
-    out, err = process.communicate(timeout=120)
-    assert "Traceback" not in err, err
-    return process.returncode, json.loads(out)
 
 
 @pytest.fixture(scope="module")
@@ -80,9 +33,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory):
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("program") / "quorum-etcd"
-    path.write_bytes(build())
-    return path
+    return made_program(tmp_path_factory.mktemp("program"))
 
 
 @pytest.fixture

@@ -15,10 +15,11 @@ from ..backup.records import FAILED
 from ..core.errors import EtcdError
 from ..core.text import printable
 from ..etcd.commands import Run
-from .command import FINE, REFUSED, STALE, UNSUCCESSFUL, Answer
+from .command import FINE, REFUSED, STALE, UNSUCCESSFUL, Answer, Command
 from .keeping import LIST, PRUNE
+from .metrics import publish
 from .saving import BACKUP, STATUS
-from .settings import PATH, load
+from .settings import PATH, Settings, load
 
 EPILOG = f"""\
 exit codes, for monitors:
@@ -47,8 +48,17 @@ def _answer(given: argparse.Namespace, run: Run) -> Answer:
         settings = load(given.config)
     except EtcdError as error:
         return _without_success(REFUSED, "refused", error)
+    command = COMMANDS[given.command]
+    answer = _done(command, settings, given, run)
+    problem = publish(settings) if command.records else ""
+    if not problem:
+        return answer
+    return answer._replace(data={**answer.data, "metrics": problem}, text=[*answer.text, f"  {problem}"])
+
+
+def _done(command: Command, settings: Settings, given: argparse.Namespace, run: Run) -> Answer:
     try:
-        return COMMANDS[given.command].do(settings, given, run)
+        return command.do(settings, given, run)
     except Busy as error:
         return _without_success(REFUSED, "refused", error)
     except EtcdError as error:

@@ -26,13 +26,17 @@ class Answer(NamedTuple):
 
 
 class Command(NamedTuple):
-    """``words`` say in the list of commands what it does, ``more`` follows them in its own help."""
+    """``words`` say in the list of commands what it does, ``more`` follows them in its own help.
+
+    ``records``: what became of it is recorded, so that a monitor is told anew.
+    """
 
     name: str
     words: str
     more: str
     add_options: Callable[[argparse.ArgumentParser], object]
     do: Callable[[Settings, argparse.Namespace, Run], Answer]
+    records: bool = False
 
 
 def tools_of(settings: Settings, run: Run) -> Tools:

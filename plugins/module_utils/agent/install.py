@@ -11,7 +11,7 @@ import json
 import os
 import stat
 from dataclasses import dataclass
-from typing import Dict, List, Optional
+from typing import Any, Dict, List, Mapping, Optional
 
 from ..backup.records import BACKUPS, Attempt
 from ..backup.retention import policy_of
@@ -22,6 +22,7 @@ from ..core.trees import remove
 from ..core.values import to_plain
 from ..etcd.commands import Run
 from ..snapshot.scratch import make_folder
+from .metrics import metrics_path
 from .schedule import CRON_PATH, PROGRAM, SERVICE_PATH, TIMER_PATH, UNIT, cron_line, service_unit, timer_unit
 from .settings import PASSWORD_PATH, PATH, Settings
 
@@ -67,7 +68,8 @@ def files_of(wanted: Wanted, systemd: bool) -> List[File]:
     if systemd:
         folders = [settings.folder, settings.state_dir]
         paths = [path for path in (settings.cacert, settings.cert, settings.key, settings.bin_dir) if path]
-        found.append(_text(SERVICE_PATH, service_unit(settings.cluster, folders, paths), 0o644))
+        optional = [path for path in (settings.metrics_dir,) if path]
+        found.append(_text(SERVICE_PATH, service_unit(settings.cluster, folders, paths, optional), 0o644))
         found.append(_text(TIMER_PATH, timer_unit(settings.cluster, wanted.schedule, wanted.delay), 0o644))
     else:
         found.append(_text(CRON_PATH, cron_line(wanted.schedule, wanted.delay), 0o644))
@@ -94,13 +96,15 @@ class Installation:
         self._check(wanted)
         files = files_of(wanted, self._systemd)
         due = [file for file in files if not self._is(file)]
-        gone = [path for path in EVERY_PATH if path not in {file.path for file in files} and self._has(path)]
+        kept = {file.path for file in files} | {metrics_path(wanted.settings.metrics_dir)}
+        gone = [path for path in self._present() if path not in kept]
         changes = [self._diff(file) for file in due] + [_removed(path) for path in gone]
         if self._systemd and not changes and not self._timer_runs():
             changes = [{"before_header": TIMER, "before": "stopped\n", "after_header": TIMER, "after": "running\n"}]
         if changes and not pretend:
             make_folder(self._at(wanted.settings.folder))
-            os.makedirs(self._at(wanted.settings.state_dir), mode=0o755, exist_ok=True)
+            for folder in filter(None, (wanted.settings.state_dir, wanted.settings.metrics_dir)):
+                os.makedirs(self._at(folder), mode=0o755, exist_ok=True)
             for file in due:
                 self._write(file)
             for path in gone:
@@ -111,7 +115,7 @@ class Installation:
 
     def remove(self, pretend: bool) -> List[Dict[str, str]]:
         """Take the agent away again; snapshots and records stay. Returns what changes."""
-        gone = [path for path in EVERY_PATH if self._has(path)]
+        gone = self._present()
         if gone and not pretend:
             if self._systemd and self._has(TIMER_PATH):
                 self._systemctl("disable", "--now", "--quiet", TIMER)
@@ -145,11 +149,7 @@ class Installation:
 
     def _check(self, wanted: Wanted) -> None:
         """EtcdError where this host could not have this agent."""
-        try:
-            known = strict_json.read_file(self._at(PATH), "the configuration")
-            other = known.get("cluster") if isinstance(known, dict) else None
-        except (FileNotFoundError, EtcdError):
-            other = None
+        other = self._known().get("cluster")
         if other not in (None, wanted.settings.cluster):
             raise EtcdError(
                 f"the agent of this host makes the backups of cluster {other}, and can have but one.",
@@ -162,6 +162,19 @@ class Installation:
         if self._systemd:
             timer_unit("", wanted.schedule, 0)
             self._check_calendar(wanted.schedule)
+
+    def _known(self) -> Mapping[str, Any]:
+        """The configuration as it is; empty where there is none that can be read."""
+        try:
+            known = strict_json.read_file(self._at(PATH), "the configuration")
+        except (FileNotFoundError, EtcdError):
+            return {}
+        return known if isinstance(known, dict) else {}
+
+    def _present(self) -> List[str]:
+        """The agent's files that are there; with them goes what it has told a monitor, which would else grow old."""
+        metrics = metrics_path(str(self._known().get("metrics_dir") or ""))
+        return [path for path in (*EVERY_PATH, metrics) if path and self._has(path)]
 
     def _check_calendar(self, schedule: str) -> None:
         try:

@@ -11,7 +11,7 @@ import time
 from typing import Any, Dict
 
 from ..backup.lock import locked
-from ..backup.prune import Counted, look, prune
+from ..backup.prune import Counted, look, prune, prune_recorded
 from ..backup.records import BACKUPS
 from ..backup.retention import decide, policy_of
 from ..core.errors import EtcdError
@@ -77,7 +77,11 @@ def _prune(settings: Settings, given: argparse.Namespace, run: Run) -> Answer:
     cluster_id = given.cluster_id or _cluster_id(settings, run)
     counted = Counted(settings.cluster, cluster_id, policy_of(settings.keep))
     with locked(settings.folder):
-        decisions = prune(settings.folder, counted, time.time(), pretend=given.dry_run)
+        decisions = (
+            prune(settings.folder, counted, time.time(), pretend=True)
+            if given.dry_run
+            else prune_recorded(settings.state_dir, settings.folder, counted, time.time())
+        )
     told = [{"name": one.entry.name, "verdict": one.verdict, "why": one.why} for one in decisions]
     data = {"folder": settings.folder, "cluster_id": cluster_id, "dry_run": given.dry_run, "snapshots": told}
     return Answer(FINE, data, decisions_in_words(decisions, given.dry_run))
@@ -106,4 +110,5 @@ PRUNE = Command(
     "The cluster is asked for its ID.",
     _prune_options,
     _prune,
+    records=True,
 )

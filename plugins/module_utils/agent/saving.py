@@ -53,6 +53,7 @@ BACKUP = Command(
     "What\nbecame of it is recorded in backups.jsonl of the state folder.",
     _options,
     _backup,
+    records=True,
 )
 STATUS = Command(
     "status",

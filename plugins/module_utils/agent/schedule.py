@@ -41,7 +41,7 @@ UMask=0077
 Nice=10
 IOSchedulingPriority=7
 NoNewPrivileges=yes
-# It reads keys and certificates of other users, and writes to two folders; nothing else.
+# It reads keys and certificates of other users, and writes to these folders; nothing else.
 CapabilityBoundingSet=CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER
 ProtectSystem=strict
 ProtectHome=read-only
@@ -74,14 +74,15 @@ WantedBy=timers.target
 """
 
 
-def service_unit(cluster: str, folders: Sequence[str], paths: Sequence[str]) -> str:
-    """``folders`` are written to; ``paths`` are all that the agent must see."""
-    hidden = any(path.startswith(_TEMPORARY) for path in (*folders, *paths))
+def service_unit(cluster: str, folders: Sequence[str], paths: Sequence[str], optional: Sequence[str] = ()) -> str:
+    """``folders`` are written to, and so are ``optional`` ones where they are there; ``paths`` are all that it must see."""
+    hidden = any(path.startswith(_TEMPORARY) for path in (*folders, *paths, *optional))
+    written = [*folders, *(f"-{folder}" for folder in optional)]
     return _filled(
         _HEAD + _SERVICE,
         CLUSTER=_escaped(cluster),
         PROGRAM=PROGRAM,
-        FOLDERS=" ".join(f'"{_escaped(folder)}"' for folder in folders),
+        FOLDERS=" ".join(f'"{_escaped(folder)}"' for folder in written),
         PRIVATE_TMP="no" if hidden else "yes",
     )
 

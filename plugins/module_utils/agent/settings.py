@@ -26,7 +26,10 @@ _NEXT = "run backup.yml again with etcd_backup_schedule, or mend it by hand."
 
 @dataclass(frozen=True)
 class Settings:
-    """``here`` are the endpoints of this host's own member, ``max_age`` seconds after which ``status`` is no longer content."""
+    """``here`` are the endpoints of this host's own member, ``max_age`` seconds after which ``status`` is no longer content.
+
+    ``metrics_dir`` is where node_exporter looks for files, empty for no metrics.
+    """
 
     cluster: str
     endpoints: Tuple[str, ...]
@@ -44,6 +47,7 @@ class Settings:
     every_member: bool = False
     accept_divergence: bool = False
     max_age: int = 7200
+    metrics_dir: str = ""
 
 
 def load(path: str) -> Settings:

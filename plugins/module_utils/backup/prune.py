@@ -6,16 +6,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
+import time
 from dataclasses import dataclass, replace
 from typing import List, Sequence, Tuple
 
 from ..core.errors import EtcdError
+from ..core.text import rfc3339
 from ..core.trees import sync_folder
 from ..snapshot.catalogue import NONE, catalogue, entry
 from ..snapshot.entry import Snapshot
 from ..snapshot.manifest import manifest_path
-from .retention import LEAVE, REMOVE, Decision, Policy, decide, newest_first
+from .records import FAILED, PRUNED, PRUNES, Pruning
+from .retention import KEEP, LEAVE, REMOVE, Decision, Policy, decide, newest_first
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,27 @@ def prune(folder: str, counted: Counted, now: float, verified: str = "", pretend
         raise EtcdError(
             f"old snapshots could not be removed: {'; '.join(failed)}.", "check the folder's owner and its disk."
         )
+    return decisions
+
+
+def prune_recorded(state_dir: str, folder: str, counted: Counted, now: float, verified: str = "") -> List[Decision]:
+    """The same, and a line of what became of it in the state folder."""
+    began = time.monotonic()
+    blank = Pruning(rfc3339(now), socket.gethostname(), counted.cluster, folder, FAILED, cluster_id=counted.cluster_id)
+
+    def record(became: Pruning) -> None:
+        # Where nothing can be recorded, the run says so itself.
+        with contextlib.suppress(OSError):
+            PRUNES.add(state_dir, replace(became, seconds=round(time.monotonic() - began, 1)))
+
+    try:
+        decisions = prune(folder, counted, now, verified)
+    except EtcdError as error:
+        record(replace(blank, cause=error.message, next_step=error.next_step))
+        raise
+    size = sum(one.entry.packed_size or one.entry.size for one in decisions if one.verdict == REMOVE)
+    kept = len(names(decisions, KEEP))
+    record(replace(blank, result=PRUNED, kept=kept, removed=names(decisions, REMOVE), size=size))
     return decisions
 
 

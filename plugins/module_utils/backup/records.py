@@ -16,6 +16,7 @@ from ..core.log import Log
 from ..core.values import MOMENT, TEXT
 
 SAVED, UNCHANGED, NOT_ITS_TURN, FAILED = "saved", "unchanged", "not its turn", "failed"
+PRUNED = "pruned"
 
 
 @dataclass(frozen=True)
@@ -48,4 +49,24 @@ class Attempt:
         return self.result != FAILED
 
 
+@dataclass(frozen=True)
+class Pruning:
+    """One removal of old snapshots, by a run or by hand. ``result`` is ``pruned`` or ``failed``, ``kept`` how many snapshots of
+    the cluster stayed, and ``size`` how many bytes ``removed`` had."""
+
+    at: str = field(metadata=MOMENT)
+    host: str
+    cluster: str
+    folder: str
+    result: str
+    cause: str = field(default="", metadata=TEXT)
+    next_step: str = field(default="", metadata=TEXT)
+    seconds: float = 0.0
+    cluster_id: str = ""
+    kept: int = 0
+    removed: Tuple[str, ...] = field(default=(), metadata=TEXT)
+    size: int = 0
+
+
 BACKUPS = Log("backups.jsonl", Attempt, most=500)  # ten days of half hours
+PRUNES = Log("prunes.jsonl", Pruning, most=100)

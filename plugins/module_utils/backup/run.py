@@ -23,7 +23,7 @@ from ..snapshot.save import Saved, save
 from ..snapshot.scratch import clear_saves, make_folder
 from ..snapshot.usable import concerns
 from .lock import Busy, Holder, locked
-from .prune import Counted, damaged, names, prune
+from .prune import Counted, damaged, names, prune_recorded
 from .records import BACKUPS, FAILED, NOT_ITS_TURN, SAVED, UNCHANGED, Attempt
 from .retention import REMOVE, Policy, newest_first
 from .turn import own_id, turn
@@ -170,7 +170,8 @@ def _own_endpoint(view: ClusterView, here: Tuple[str, ...]) -> str:
 
 def _pruned(job: Job, made: Attempt, now: float) -> Attempt:
     try:
-        decisions = prune(job.folder, Counted(job.cluster, made.cluster_id, job.keep), now, made.path)
+        counted = Counted(job.cluster, made.cluster_id, job.keep)
+        decisions = prune_recorded(job.state_dir, job.folder, counted, now, made.path)
     except EtcdError as error:
         return replace(made, result=FAILED, cause=error.message, next_step=error.next_step)
     return replace(made, removed=names(decisions, REMOVE), damaged=damaged(decisions))

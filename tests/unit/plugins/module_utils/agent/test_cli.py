@@ -15,7 +15,14 @@ from pathlib import Path
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.agent import cli
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.lock import locked
-from ansible_collections.quorum.etcd.plugins.module_utils.backup.records import BACKUPS, FAILED, SAVED, Attempt
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.records import (
+    BACKUPS,
+    FAILED,
+    PRUNED,
+    PRUNES,
+    SAVED,
+    Attempt,
+)
 from ansible_collections.quorum.etcd.plugins.module_utils.core.text import rfc3339
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.commands import Result
 
@@ -94,7 +101,23 @@ def test_prune_wants_to_know_whose_snapshots_are_counted(host):
     assert (code, told["result"]) == (1, "failed") and "etcdctl is missing" in told["cause"]
     code, told = host.told("prune", "--cluster-id", "aa", "--dry-run")
     assert (code, told["snapshots"], told["dry_run"]) == (0, [], True)
+    assert PRUNES.last(str(host.state), "etcd") == [], "nothing was done"
     assert host.said("prune", "--cluster-id", "aa") == (0, ["nothing to remove"])
+    (done,) = PRUNES.last(str(host.state), "etcd")
+    assert (done.result, done.at, done.cluster_id, done.kept) == (PRUNED, "2026-11-24T03:46:40Z", "aa", 0)
+
+
+def test_what_is_recorded_is_told_to_a_monitor_too(host, tmp_path):
+    host.set(metrics_dir=str(tmp_path))
+    host.said("status")
+    host.said("list")
+    assert not (tmp_path / "quorum-etcd.prom").exists()
+    assert host.told("backup")[0] == 1
+    assert 'etcd_backup_last_result{cluster="etcd",result="failed"} 1' in (tmp_path / "quorum-etcd.prom").read_text()
+    host.set(metrics_dir="/no/such/folder")
+    code, told = host.told("prune", "--cluster-id", "aa")
+    assert code == 0 and told["metrics"].startswith("the metrics could not be written to /no/such/folder/")
+    assert host.said("prune", "--cluster-id", "aa")[1][-1] == f"  {told['metrics']}"
 
 
 def test_a_failed_backup_ends_with_1_and_one_that_may_not_begin_with_2(host):

@@ -38,6 +38,11 @@ def test_the_service_may_write_to_two_folders():
     assert "ExecStart=/usr/local/bin/quorum-etcd backup --wait 3600\n" in text and "@" not in text
 
 
+def test_a_folder_that_is_not_there_keeps_no_run_from_its_beginning():
+    text = service_unit("etcd", ["/b"], [], ["/var/lib/node exporter"])
+    assert 'ReadWritePaths="/b" "-/var/lib/node exporter"\n' in text
+
+
 def test_what_is_in_tmp_is_still_seen():
     assert "PrivateTmp=no\n" in service_unit("etcd", ["/tmp/backups"], [])
     assert "PrivateTmp=no\n" in service_unit("etcd", ["/b"], ["/var/tmp/ca.crt"])

@@ -125,6 +125,23 @@ def test_it_goes_away_as_a_whole_and_the_snapshots_stay(bed):
     assert bed.agent.remove(pretend=False) == [] and bed.run.asked == []
 
 
+def test_what_it_has_told_a_monitor_goes_with_it(bed):
+    told = replace(bed.wanted, settings=replace(bed.wanted.settings, metrics_dir="/srv/metrics"))
+    bed.agent.install(told, pretend=False)
+    assert stat.S_IMODE(bed.path("/srv/metrics").stat().st_mode) == 0o755
+    assert '"-/srv/metrics"' in bed.path(SERVICE_PATH).read_text()
+    file = bed.path("/srv/metrics/quorum-etcd.prom")
+    file.write_text("etcd_backup_snapshots 1\n")
+    assert bed.agent.install(told, pretend=False) == [] and file.exists()
+    elsewhere = replace(bed.wanted, settings=replace(bed.wanted.settings, metrics_dir="/srv/other"))
+    changes = bed.agent.install(elsewhere, pretend=False)
+    assert "/srv/metrics/quorum-etcd.prom" in {change["after_header"] for change in changes} and not file.exists()
+    bed.path("/srv/other/quorum-etcd.prom").write_text("etcd_backup_snapshots 1\n")
+    bed.path("/srv/other/others.prom").write_text("others 1\n")
+    assert "/srv/other/quorum-etcd.prom" in {change["after_header"] for change in bed.agent.remove(pretend=False)}
+    assert [path.name for path in bed.path("/srv/other").iterdir()] == ["others.prom"]
+
+
 def test_without_systemd_it_is_cron(cron):
     cron.agent.install(cron.wanted, pretend=False)
     assert set(cron.there()) == {PROGRAM, PATH, PASSWORD_PATH, CRON_PATH}

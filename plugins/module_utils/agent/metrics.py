@@ -1,0 +1,183 @@
+# Copyright: (c) 2026, the quorum.etcd authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a monitor is told: a file for the textfile collector of Prometheus' node_exporter, written anew after each run.
+
+Its content is a function of what the runs have recorded and of the disk. ``docs/alerts.yml`` has rules for it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple, Union
+
+from ..backup.records import BACKUPS, FAILED, NOT_ITS_TURN, PRUNED, PRUNES, SAVED, UNCHANGED, Attempt, Pruning
+from ..core.durable import put
+from ..core.text import epoch
+from ..snapshot.save import space_needed
+from .settings import Settings
+
+FILE = "quorum-etcd.prom"
+AUTO, NONE = "auto", "none"
+# Where packages and roles let node_exporter look: Debian, then what those for other systems have in common.
+WELL_KNOWN = (
+    "/var/lib/prometheus/node-exporter",
+    "/var/lib/node_exporter/textfile_collector",
+    "/var/lib/node_exporter",
+)
+BACKUP_RESULTS = (SAVED, UNCHANGED, NOT_ITS_TURN, FAILED)
+PRUNE_RESULTS = (PRUNED, FAILED)
+
+Labels = Dict[str, str]
+
+
+class Metric(NamedTuple):
+    """A gauge: its words, and its values by their labels."""
+
+    name: str
+    words: str
+    values: Sequence[Tuple[Labels, float]]
+
+
+class Disk(NamedTuple):
+    """Bytes of the file system that a folder lies on."""
+
+    size: int
+    free: int
+
+
+def folder_of(given: str, root: str = "/") -> str:
+    """The folder for the file: the given one, the first well-known one that is there for ``auto``, empty for none."""
+    if given == AUTO:
+        return next((path for path in WELL_KNOWN if os.path.isdir(os.path.join(root, path[1:]))), "")
+    return "" if given == NONE else given
+
+
+def metrics_path(folder: str) -> str:
+    return os.path.join(folder, FILE) if folder else ""
+
+
+def publish(settings: Settings) -> str:
+    """Write the file where there is a folder for it. Returns why it could not be written: that is no reason to fail."""
+    if not settings.metrics_dir:
+        return ""
+    path = metrics_path(settings.metrics_dir)
+    try:
+        # What is half written has a name that node_exporter does not look for.
+        put(path, collected(settings).encode(), prepare=lambda descriptor: os.fchmod(descriptor, 0o644))
+    except OSError as error:
+        return f"the metrics could not be written to {path}: {error.strerror}."
+    return ""
+
+
+def collected(settings: Settings) -> str:
+    """The file's content, from what is recorded on this host."""
+    state_dir, cluster = settings.state_dir, settings.cluster
+    try:
+        usage = shutil.disk_usage(settings.folder)
+        disk: Optional[Disk] = Disk(usage.total, usage.free)
+    except OSError:
+        disk = None
+    backups, prunes = BACKUPS.last(state_dir, cluster), PRUNES.last(state_dir, cluster, 1)
+    return exposition(
+        [
+            *_of_backups(cluster, backups, settings.max_age),
+            *_of_prunes(cluster, prunes),
+            *_of_disk(cluster, disk, backups),
+        ]
+    )
+
+
+def _of_backups(cluster: str, attempts: Sequence[Attempt], max_age: int) -> List[Metric]:
+    good = next((one for one in attempts if one.is_good and one.path), None)
+    found = [
+        *_of_last("etcd_backup", "backup", {"cluster": cluster}, attempts[:1], BACKUP_RESULTS),
+        Metric(
+            "etcd_backup_last_success_timestamp_seconds",
+            "When the last backup of this host began that was saved or, as nothing was written, read again and found whole;"
+            " 0 for never.",
+            [({"cluster": cluster}, epoch(good.at) if good else 0)],
+        ),
+        Metric(
+            "etcd_backup_max_age_seconds",
+            "How long ago the last good backup may be (etcd_backup_max_age).",
+            [({"cluster": cluster}, max_age)],
+        ),
+    ]
+    if good:
+        found += _of_snapshot(cluster, good)
+    return found
+
+
+def _of_snapshot(cluster: str, good: Attempt) -> List[Metric]:
+    labels = {"cluster": cluster}
+    size, revision = "etcd_backup_snapshot_size_bytes", "etcd_backup_snapshot_revision"
+    return [
+        Metric(size, "The size of the newest snapshot of this host.", [(labels, good.size)]),
+        Metric(revision, "The revision of the newest snapshot of this host.", [(labels, good.revision)]),
+    ]
+
+
+def _of_prunes(cluster: str, prunes: Sequence[Pruning]) -> List[Metric]:
+    labels = {"cluster": cluster}
+    found = _of_last("etcd_backup_prune", "removal of old snapshots", labels, prunes[:1], PRUNE_RESULTS)
+    for last in [one for one in prunes[:1] if one.result == PRUNED]:
+        removed, kept = "etcd_backup_prune_removed_bytes", "etcd_backup_snapshots"
+        found.append(Metric(removed, "What the last removal of old snapshots gave free.", [(labels, last.size)]))
+        found.append(Metric(kept, "Snapshots of the cluster that it kept.", [(labels, last.kept)]))
+    return found
+
+
+def _of_disk(cluster: str, disk: Optional[Disk], attempts: Sequence[Attempt]) -> List[Metric]:
+    labels = {"cluster": cluster}
+    newest = next((one.size for one in attempts if one.size), 0)
+    found = []
+    if disk:
+        free, size = "etcd_backup_folder_free_bytes", "etcd_backup_folder_size_bytes"
+        found.append(Metric(free, "What is free on the disk of the folder of snapshots.", [(labels, disk.free)]))
+        found.append(Metric(size, "The size of the disk of the folder of snapshots.", [(labels, disk.size)]))
+    if newest:
+        needed = "etcd_backup_space_needed_bytes"
+        found.append(Metric(needed, "What must be free for the next snapshot.", [(labels, space_needed(newest))]))
+    return found
+
+
+def _of_last(
+    prefix: str, what: str, labels: Labels, last: Sequence[Union[Attempt, Pruning]], results: Iterable[str]
+) -> List[Metric]:
+    """What every kind of run is told by; nothing where there was none."""
+    found = []
+    for run in last:
+        began, took, result = (
+            f"{prefix}_last_{name}" for name in ("run_timestamp_seconds", "duration_seconds", "result")
+        )
+        states = [({**labels, "result": name}, float(run.result == name)) for name in results]
+        found += [
+            Metric(began, f"When the last {what} of this host began.", [(labels, epoch(run.at))]),
+            Metric(took, f"How long the last {what} of this host took.", [(labels, run.seconds)]),
+            Metric(result, f"What became of the last {what} of this host: 1 for the one result that it had.", states),
+        ]
+    return found
+
+
+def exposition(metrics: Sequence[Metric]) -> str:
+    """The text of Prometheus' exposition format; values of one name stand together."""
+    lines = []
+    for metric in metrics:
+        lines.append(f"# HELP {metric.name} {_escaped(metric.words, quoted=False)}")
+        lines.append(f"# TYPE {metric.name} gauge")
+        for labels, value in metric.values:
+            said = ",".join(f'{name}="{_escaped(text, quoted=True)}"' for name, text in labels.items())
+            lines.append(f"{metric.name}{{{said}}} {_number(value)}")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _escaped(text: str, quoted: bool) -> str:
+    text = text.replace("\\", "\\\\").replace("\n", "\\n")
+    return text.replace('"', '\\"') if quoted else text
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value == int(value) else repr(float(value))

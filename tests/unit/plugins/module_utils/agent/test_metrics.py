@@ -1,0 +1,141 @@
+# Copyright: (c) 2026, the quorum.etcd authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the textfile for node_exporter says of what is recorded, and where it is written."""
+
+from __future__ import annotations
+
+import stat
+from dataclasses import replace
+
+import pytest
+from ansible_collections.quorum.etcd.plugins.module_utils.agent.metrics import (
+    WELL_KNOWN,
+    Metric,
+    collected,
+    exposition,
+    folder_of,
+    publish,
+)
+from ansible_collections.quorum.etcd.plugins.module_utils.agent.settings import Settings
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.records import (
+    BACKUPS,
+    FAILED,
+    NOT_ITS_TURN,
+    PRUNED,
+    PRUNES,
+    SAVED,
+    UNCHANGED,
+    Attempt,
+    Pruning,
+)
+
+AT = 1795490200  # 2026-11-24T03:16:40Z
+SAVE = Attempt("2026-11-24T03:16:40Z", "m1", "prod", "/b", SAVED, seconds=3.5, path="/b/new.db", size=20512, revision=7)
+
+
+@pytest.fixture
+def settings(tmp_path):
+    folders = {name: str(tmp_path / name) for name in ("state", "b", "metrics")}
+    for folder in folders.values():
+        (tmp_path / folder).mkdir()
+    return Settings("prod", (), folders["b"], state_dir=folders["state"], metrics_dir=folders["metrics"])
+
+
+def lines(settings, *attempts, prunes=()):
+    for attempt in attempts:
+        BACKUPS.add(settings.state_dir, attempt)
+    for pruning in prunes:
+        PRUNES.add(settings.state_dir, pruning)
+    return [line for line in collected(settings).splitlines() if not line.startswith("#")]
+
+
+def test_a_backup_is_told_with_time_size_revision_duration_and_result(settings):
+    found = lines(settings, SAVE)
+    for name, value in {
+        "last_run_timestamp_seconds": AT,
+        "last_success_timestamp_seconds": AT,
+        "last_duration_seconds": 3.5,
+        "snapshot_size_bytes": 20512,
+        "snapshot_revision": 7,
+        "max_age_seconds": 7200,
+        "space_needed_bytes": 20512 + 2051 + (1 << 20),
+    }.items():
+        assert f'etcd_backup_{name}{{cluster="prod"}} {value}' in found
+    results = {line for line in found if line.startswith("etcd_backup_last_result")}
+    assert results == {
+        f'etcd_backup_last_result{{cluster="prod",result="{result}"}} {int(result == SAVED)}'
+        for result in (SAVED, UNCHANGED, NOT_ITS_TURN, FAILED)
+    }
+    assert 'etcd_backup_folder_free_bytes{cluster="prod"} ' in "\n".join(found)
+
+
+def test_one_that_failed_or_had_no_turn_is_the_last_run_and_no_success(settings):
+    later = replace(SAVE, at="2026-11-24T03:46:40Z", path="", size=0, revision=9)
+    for result in (FAILED, NOT_ITS_TURN):
+        found = lines(settings, SAVE, replace(later, result=result))
+        assert f'etcd_backup_last_run_timestamp_seconds{{cluster="prod"}} {AT + 1800}' in found
+        assert f'etcd_backup_last_success_timestamp_seconds{{cluster="prod"}} {AT}' in found
+        assert 'etcd_backup_snapshot_revision{cluster="prod"} 7' in found
+    # One that was saved, while what is old could not be removed, is no success either: the disk fills.
+    assert f'etcd_backup_last_success_timestamp_seconds{{cluster="prod"}} {AT}' in lines(
+        settings, replace(later, result=FAILED, path="/b/newer.db")
+    )
+
+
+def test_never_is_long_ago_and_another_cluster_is_another(settings):
+    found = lines(settings, replace(SAVE, cluster="shop"), replace(SAVE, result=FAILED, path=""))
+    assert 'etcd_backup_last_success_timestamp_seconds{cluster="prod"} 0' in found
+    assert not [line for line in found if "shop" in line or "snapshot_size" in line]
+    empty = Settings("prod", (), "/no/such/folder", state_dir="/no/such/folder")
+    assert lines(empty) == [
+        'etcd_backup_last_success_timestamp_seconds{cluster="prod"} 0',
+        'etcd_backup_max_age_seconds{cluster="prod"} 7200',
+    ]
+
+
+def test_a_removal_is_told_with_what_it_gave_free(settings):
+    pruning = Pruning(
+        "2026-11-24T03:16:40Z", "m1", "prod", "/b", PRUNED, seconds=0.2, kept=10, removed=("a.db",), size=99
+    )
+    found = lines(settings, SAVE, prunes=[pruning])
+    for said in (
+        f'last_run_timestamp_seconds{{cluster="prod"}} {AT}',
+        'last_duration_seconds{cluster="prod"} 0.2',
+        'last_result{cluster="prod",result="pruned"} 1',
+        'last_result{cluster="prod",result="failed"} 0',
+        'removed_bytes{cluster="prod"} 99',
+    ):
+        assert f"etcd_backup_prune_{said}" in found
+    assert 'etcd_backup_snapshots{cluster="prod"} 10' in found
+    failed = lines(settings, prunes=[replace(pruning, result=FAILED, kept=0)])
+    assert 'etcd_backup_prune_last_result{cluster="prod",result="failed"} 1' in failed
+    assert not [line for line in failed if line.startswith("etcd_backup_snapshots")], "it is not known"
+
+
+def test_a_label_says_what_it_is_given():
+    text = exposition([Metric("a", "b\\c", [({"cluster": 'q"\\\n', "store": "x"}, 1.5)])])
+    assert text == '# HELP a b\\\\c\n# TYPE a gauge\na{cluster="q\\"\\\\\\n",store="x"} 1.5\n'
+
+
+def test_the_file_is_for_all_to_read_and_whole_or_not_there(settings, tmp_path):
+    BACKUPS.add(
+        settings.state_dir, replace(SAVE, result=FAILED, cause="the password hunter2 is wrong.", next_step="hunter2")
+    )
+    assert publish(settings) == ""
+    (path,) = (tmp_path / "metrics").iterdir()
+    assert path.name == "quorum-etcd.prom" and stat.S_IMODE(path.stat().st_mode) == 0o644
+    assert "hunter2" not in path.read_text() and str(tmp_path) not in path.read_text()
+    assert publish(replace(settings, metrics_dir="")) == ""
+    problem = publish(replace(settings, metrics_dir="/no/such/folder"))
+    assert problem == "the metrics could not be written to /no/such/folder/quorum-etcd.prom: No such file or directory."
+
+
+def test_the_well_known_folder_is_found(tmp_path):
+    assert folder_of("auto", str(tmp_path)) == ""
+    for path in reversed(WELL_KNOWN):
+        (tmp_path / path[1:]).mkdir(parents=True, exist_ok=True)
+        assert folder_of("auto", str(tmp_path)) == path
+    assert folder_of("none", str(tmp_path)) == ""
+    assert folder_of("/srv/metrics", str(tmp_path)) == "/srv/metrics"
