@@ -83,6 +83,22 @@ options:
         is, no metrics are written. V(none) writes none in any case.
     type: str
     default: auto
+  signing_key:
+    description:
+      - Path of a private key on the host, its owner's alone and without a passphrase, with which C(ssh-keygen) signs the manifest
+        of each snapshot.
+    type: path
+    default: ""
+  signing_key_text:
+    description: The private key itself, instead; it is put into C(/etc/quorum-etcd/signing.key), for root alone.
+    type: str
+    default: ""
+  signers:
+    description:
+      - Who may have signed - a name and a public key a line, as C(ssh-keygen) reads it (ALLOWED SIGNERS in its manual). What
+        none of them has signed is neither counted nor listed as usable.
+    type: str
+    default: ""
   tools:
     description: The tools of the host, as RV(quorum.etcd.member_info#module:member) has them; those in a container are copied.
     type: dict
@@ -140,7 +156,11 @@ from typing import Any, Dict, List
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.quorum.etcd.plugins.module_utils.agent.install import Installation, Wanted
 from ansible_collections.quorum.etcd.plugins.module_utils.agent.metrics import folder_of
-from ansible_collections.quorum.etcd.plugins.module_utils.agent.settings import PASSWORD_PATH, Settings
+from ansible_collections.quorum.etcd.plugins.module_utils.agent.settings import (
+    PASSWORD_PATH,
+    SIGNING_KEY_PATH,
+    Settings,
+)
 from ansible_collections.quorum.etcd.plugins.module_utils.agent.words import attempt_in_words
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
 from ansible_collections.quorum.etcd.plugins.module_utils.core.values import to_plain
@@ -184,6 +204,7 @@ def _wanted(given: Dict[str, Any]) -> Wanted:
         "accept_divergence",
         "max_age",
         "command_timeout",
+        "signers",
     )
     settings = Settings(
         endpoints=tuple(given["endpoints"]),
@@ -192,11 +213,13 @@ def _wanted(given: Dict[str, Any]) -> Wanted:
         bin_dir="" if given["bin_dir"].startswith("/proc/") else given["bin_dir"],
         password_file=PASSWORD_PATH if given["user"] else "",
         metrics_dir=folder_of(given["metrics_dir"]),
+        signing_key=SIGNING_KEY_PATH if given["signing_key_text"] else given["signing_key"],
         **{name: given[name] for name in (*names, "cacert", "cert", "key", "user")},
     )
     program = zlib.decompress(base64.b64decode(given["program"]))
     interpreter = f"#!{sys.executable}\n".encode()
-    return Wanted(settings, given["password"], given["schedule"], given["delay"], interpreter + program)
+    own = (settings, given["password"], given["schedule"], given["delay"])
+    return Wanted(*own, interpreter + program, given["signing_key_text"])
 
 
 def main() -> None:
@@ -214,6 +237,9 @@ def main() -> None:
         "accept_divergence": {"type": "bool", "default": False},
         "max_age": {"type": "int", "default": 7200},
         "metrics_dir": {"type": "str", "default": "auto"},
+        "signing_key": {"type": "path", "default": "", "no_log": False},
+        "signing_key_text": {"type": "str", "default": "", "no_log": True},
+        "signers": {"type": "str", "default": ""},
         "tools": {"type": "dict", "default": {}},
         "image": {"type": "str", "default": ""},
         # What the action of the same name adds: the zipapp, packed.

@@ -28,6 +28,10 @@ options:
     description: Also look for snapshots in this folder, or at this one; RV(snapshots).
     type: path
     default: ""
+  signers:
+    description: Who may have signed the snapshots, as in M(quorum.etcd.snapshot_info).
+    type: str
+    default: ""
   backups:
     description: Also read the manifests of this folder; RV(recorded).
     type: path
@@ -238,7 +242,7 @@ recorded:
 
 import os
 from dataclasses import replace
-from typing import Any, Dict, Optional
+from typing import Any, Dict, List, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.quorum.etcd.plugins.module_utils import glue
@@ -253,6 +257,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils.host.facts import Memb
 from ansible_collections.quorum.etcd.plugins.module_utils.host.tools import tools_of
 from ansible_collections.quorum.etcd.plugins.module_utils.restore.steps import told
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.catalogue import look
+from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.entry import Snapshot
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.manifest import recorded_revisions
 
 
@@ -264,9 +269,13 @@ def work(module: AnsibleModule) -> Dict[str, Any]:
         "changed": False,
         "member": to_plain(member),
         "view": to_plain(_view(module.params, member, run)) if module.params["ask_cluster"] else None,
-        "snapshots": to_plain(look(module.params["snapshots"], run)) if module.params["snapshots"] else [],
+        "snapshots": to_plain(_snapshots(module.params, run)),
         "recorded": recorded_revisions(module.params["backups"]) if module.params["backups"] else {},
     }
+
+
+def _snapshots(params: Dict[str, Any], run: Run) -> List[Snapshot]:
+    return look(params["snapshots"], run, signers=params["signers"]) if params["snapshots"] else []
 
 
 def _view(params: Dict[str, Any], member: MemberFacts, run: Run) -> Optional[ClusterView]:
@@ -287,6 +296,7 @@ def main() -> None:
         **glue.MEMBER_OPTIONS,
         "ask_cluster": {"type": "bool", "default": False},
         "snapshots": {"type": "path", "default": ""},
+        "signers": {"type": "str", "default": ""},
         "backups": {"type": "path", "default": ""},
     }
     glue.answer(AnsibleModule(argument_spec=options, supports_check_mode=True), work)

@@ -57,6 +57,22 @@ options:
         newest verified one. What is damaged is left.
       - Without it nothing is removed.
     type: raw
+  signing_key:
+    description:
+      - Path of a private key on the host, its owner's alone and without a passphrase, with which C(ssh-keygen) signs the
+        manifest. The signature is C(<snapshot>.json.sig).
+    type: path
+    default: ""
+  signing_key_text:
+    description: The private key itself, instead; it is written for root alone, and removed again.
+    type: str
+    default: ""
+  signers:
+    description:
+      - Who may have signed - a name and a public key a line, as C(ssh-keygen) reads it (ALLOWED SIGNERS in its manual). One of
+        them must be the key's own. Only what one of them has signed counts for O(keep).
+    type: str
+    default: ""
   settings:
     description:
       - By inventory name, the settings of each member, as RV(quorum.etcd.member_info#module:member) has them. What they would
@@ -154,7 +170,11 @@ manifest:
     taken_at: "2026-11-24T03:45:57Z"
 """
 
+import contextlib
+import os
+import tempfile
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -168,6 +188,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils.etcd.source import sou
 from ansible_collections.quorum.etcd.plugins.module_utils.glue import CONNECTION_OPTIONS, answer, connection, runner
 from ansible_collections.quorum.etcd.plugins.module_utils.host.tools import find_tools
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot import scratch
+from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.signature import Signing
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.usable import concerns
 
 PATIENCE = 600.0  # seconds that another run in the same folder may take until this one gives up
@@ -184,15 +205,28 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         told = {"path": given["dest"], "endpoint": endpoint, "size": size, "concerns": [], "manifest": {}}
         return {"changed": True, **told, "removed": [], "damaged": []}
     scratch.make_folder(given["dest"])
-    with locked(given["dest"], PATIENCE):
+    with locked(given["dest"], PATIENCE), _signing(given) as signing:
         now = time.time()
-        saved = take(run, tools, to, view, endpoint, given["dest"], given["cluster"], now, given["name"])
-        counted = Counted(given["cluster"], saved.cluster_id, keep) if keep else None
-        decisions = prune(given["dest"], counted, now, saved.path) if counted else []
+        saved = take(run, tools, to, view, endpoint, given["dest"], given["cluster"], now, given["name"], signing)
+        counted = Counted(given["cluster"], saved.cluster_id, keep, given["signers"]) if keep else None
+        decisions = prune(given["dest"], counted, now, saved.path, run=run) if counted else []
     found = [found.in_words for found in concerns(saved.alarms, saved.size, _values(given["settings"]))]
     told = {"path": saved.path, "endpoint": endpoint, "size": saved.size, "concerns": found}
     told["manifest"] = to_plain(saved.manifest)
     return {"changed": True, **told, "removed": list(names(decisions, REMOVE)), "damaged": list(damaged(decisions))}
+
+
+@contextlib.contextmanager
+def _signing(given: dict[str, Any]) -> Iterator[Signing]:
+    """Key and signers, for as long as the key that was given as a text is a file."""
+    if not given["signing_key_text"]:
+        yield Signing(given["signing_key"], given["signers"])
+        return
+    with tempfile.TemporaryDirectory(prefix="quorum-etcd-") as folder:
+        key = os.path.join(folder, "key")
+        with open(os.open(key, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+            file.write(given["signing_key_text"].strip() + "\n")
+        yield Signing(key, given["signers"])
 
 
 def _values(settings: dict[str, dict[str, Any]]) -> dict[str, dict[str, str]]:
@@ -212,6 +246,9 @@ def main() -> None:
         "accept_divergence": {"type": "bool", "default": False},
         "name": {"type": "str", "default": ""},
         "keep": {"type": "raw"},
+        "signing_key": {"type": "path", "default": "", "no_log": False},
+        "signing_key_text": {"type": "str", "default": "", "no_log": True},
+        "signers": {"type": "str", "default": ""},
         "settings": {"type": "dict", "default": {}},
     }
     answer(AnsibleModule(argument_spec=options, supports_check_mode=True), work)

@@ -37,6 +37,12 @@ options:
     description: With O(verify), read every file, also those older than a good one. With gigabytes that takes its time.
     type: bool
     default: false
+  signers:
+    description:
+      - Who may have signed - a name and a public key a line, as C(ssh-keygen) reads it (ALLOWED SIGNERS in its manual). What
+        none of them has signed is not RV(snapshots[].ok), and not read.
+    type: str
+    default: ""
 seealso:
   - module: quorum.etcd.snapshot
 """
@@ -182,6 +188,10 @@ snapshots:
       type: list
       elements: str
       sample: ["key1 (aescbc)"]
+    signed_by:
+      description: Who of O(signers) has signed its manifest; empty where that was not asked.
+      type: str
+      sample: ""
     removed_members:
       description: Number of members that were removed from that cluster.
       type: int
@@ -236,11 +246,12 @@ from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.words import 
 
 def work(module: AnsibleModule) -> dict[str, Any]:
     path, verify, run = module.params["path"], module.params["verify"], runner(module)
+    signers = module.params["signers"]
     if os.path.isfile(path):
-        found, reason = [entry(path, verify, run=run)], ""
+        found, reason = [entry(path, verify, run=run, signers=signers)], ""
     else:
         depth = (ALL if module.params["all"] else NEWEST) if verify else NONE
-        found, reason = catalogue(path, depth, run=run), folder_problem(path)
+        found, reason = catalogue(path, depth, run=run, signers=signers), folder_problem(path)
     newest = newest_good(found)
     return {
         "changed": False,
@@ -256,6 +267,7 @@ def main() -> None:
         "path": {"type": "path", "required": True},
         "verify": {"type": "bool", "default": True},
         "all": {"type": "bool", "default": False},
+        "signers": {"type": "str", "default": ""},
     }
     answer(AnsibleModule(argument_spec=options, supports_check_mode=True), work)
 

@@ -27,6 +27,7 @@ from ansible_collections.quorum.etcd.plugins.plugin_utils.ticker import Ticker
 OPTIONS: dict[str, dict[str, Any]] = {
     "snapshot": {"type": "str", "default": "latest"},
     "source": {"type": "path", "default": ""},
+    "signers": {"type": "str", "default": ""},
     "backups": {"type": "path", "default": ""},
     "spool": {"type": "path", "default": "~/.cache/quorum-etcd"},
     "token": {"type": "str", "default": "", "no_log": False},
@@ -49,7 +50,7 @@ def _plan(hosts: Mapping[str, Mapping[str, Any]], asked: Asked) -> dict[str, Any
             nonce=secrets.token_hex(4),
             run=this_run(),
             runs=lives(hosts),
-            controller_snapshots=_look(source, own["spool"]),
+            controller_snapshots=_look(source, own["spool"], own["signers"]),
             spool_free=free_bytes(own["spool"]) if is_writable(own["spool"]) else 0,
             unwritable=asked.unwritable,
             controller_revisions=recorded_revisions(backups) if backups else {},
@@ -58,10 +59,10 @@ def _plan(hosts: Mapping[str, Mapping[str, Any]], asked: Asked) -> dict[str, Any
     )
 
 
-def _look(source: str, spool: str) -> list[Snapshot]:
+def _look(source: str, spool: str, signers: str) -> list[Snapshot]:
     """The snapshots on the controller; to verify one is to read it."""
     with Ticker({"inventory_hostname": "controller"}, "reading snapshots"):
-        return look(source, run, spool) if source else []
+        return look(source, run, spool, signers) if source else []
 
 
 RESTORE = Job(OPTIONS, _plan, REPORT, plan_in_words)

@@ -22,13 +22,14 @@ from ..core.trees import remove
 from ..core.values import to_plain
 from ..etcd.commands import Run
 from ..snapshot.scratch import make_folder
+from ..snapshot.signature import Signing
 from .metrics import metrics_path
 from .schedule import CRON_PATH, PROGRAM, SERVICE_PATH, TIMER_PATH, UNIT, cron_line, service_unit, timer_unit
-from .settings import PASSWORD_PATH, PATH, Settings
+from .settings import PASSWORD_PATH, PATH, SIGNING_KEY_PATH, Settings
 
 TIMER = f"{UNIT}.timer"
 SERVICE = f"{UNIT}.service"
-EVERY_PATH = (TIMER_PATH, SERVICE_PATH, CRON_PATH, PATH, PASSWORD_PATH, PROGRAM)
+EVERY_PATH = (TIMER_PATH, SERVICE_PATH, CRON_PATH, PATH, PASSWORD_PATH, SIGNING_KEY_PATH, PROGRAM)
 
 
 @dataclass(frozen=True)
@@ -43,13 +44,17 @@ class File:
 
 @dataclass(frozen=True)
 class Wanted:
-    """``program`` are the bytes of the zipapp with its interpreter's line; ``delay`` is in seconds."""
+    """``program`` are the bytes of the zipapp with its interpreter's line; ``delay`` is in seconds.
+
+    ``signing_key`` is the text of the private key, where it is put there with the agent.
+    """
 
     settings: Settings
     password: str
     schedule: str
     delay: int
     program: bytes
+    signing_key: str = ""
 
 
 def has_systemd(root: str = "/") -> bool:
@@ -61,13 +66,17 @@ def files_of(wanted: Wanted, systemd: bool) -> List[File]:
     """Every file of the agent. EtcdError for a policy or a schedule that this host could not use."""
     settings = wanted.settings
     policy_of(settings.keep)
+    Signing(settings.signing_key, settings.signers).check()
     text = json.dumps(to_plain(settings), indent=2, sort_keys=True) + "\n"
     found = [File(PROGRAM, wanted.program, 0o755), _text(PATH, text, 0o600)]
     if settings.password_file:
         found.append(File(PASSWORD_PATH, (wanted.password + "\n").encode(), 0o600))
+    if settings.signing_key == SIGNING_KEY_PATH:
+        found.append(File(SIGNING_KEY_PATH, (wanted.signing_key.strip() + "\n").encode(), 0o600))
     if systemd:
         folders = [settings.folder, settings.state_dir]
-        paths = [path for path in (settings.cacert, settings.cert, settings.key, settings.bin_dir) if path]
+        own = (settings.cacert, settings.cert, settings.key, settings.bin_dir, settings.signing_key)
+        paths = [path for path in own if path]
         optional = [path for path in (settings.metrics_dir,) if path]
         found.append(_text(SERVICE_PATH, service_unit(settings.cluster, folders, paths, optional), 0o644))
         found.append(_text(TIMER_PATH, timer_unit(settings.cluster, wanted.schedule, wanted.delay), 0o644))

@@ -45,11 +45,15 @@ def _list(settings: Settings, given: argparse.Namespace, run: Run) -> Answer:
         raise EtcdError(problem, "run quorum-etcd backup first, or check its owner and mode.")
     now, keep = time.time(), policy_of(settings.keep)
     known = [attempt.cluster_id for attempt in BACKUPS.last(settings.state_dir, settings.cluster) if attempt.cluster_id]
-    counted = Counted(settings.cluster, known[0] if known else "", keep)
-    entries = catalogue(settings.folder, ALL, now, run) if given.verify else look(settings.folder, counted, now)
+    counted = Counted(settings.cluster, known[0] if known else "", keep, settings.signers)
+    entries = (
+        catalogue(settings.folder, ALL, now, run, signers=settings.signers)
+        if given.verify
+        else look(settings.folder, counted, now, run=run)
+    )
     decisions = decide(entries, keep, counted.cluster, counted.cluster_id, now)
     rows = [{**_told(one.entry), "verdict": one.verdict, "why": one.why} for one in decisions]
-    damaged = given.verify and not all(row["ok"] for row in rows)
+    damaged = (given.verify or settings.signers) and not all(row["ok"] for row in rows)
     data = {"folder": settings.folder, "cluster": settings.cluster, "snapshots": rows}
     return Answer(UNSUCCESSFUL if damaged else FINE, data, list_in_words(settings.folder, rows))
 
@@ -67,6 +71,7 @@ def _told(found: Snapshot) -> Dict[str, Any]:
         "taken_at",
         "sha256",
         "compression",
+        "signed_by",
         "manifest",
     )
     plain = to_plain(found)
@@ -75,12 +80,12 @@ def _told(found: Snapshot) -> Dict[str, Any]:
 
 def _prune(settings: Settings, given: argparse.Namespace, run: Run) -> Answer:
     cluster_id = given.cluster_id or _cluster_id(settings, run)
-    counted = Counted(settings.cluster, cluster_id, policy_of(settings.keep))
+    counted = Counted(settings.cluster, cluster_id, policy_of(settings.keep), settings.signers)
     with locked(settings.folder):
         decisions = (
-            prune(settings.folder, counted, time.time(), pretend=True)
+            prune(settings.folder, counted, time.time(), pretend=True, run=run)
             if given.dry_run
-            else prune_recorded(settings.state_dir, settings.folder, counted, time.time())
+            else prune_recorded(settings.state_dir, settings.folder, counted, time.time(), run=run)
         )
     told = [{"name": one.entry.name, "verdict": one.verdict, "why": one.why} for one in decisions]
     data = {"folder": settings.folder, "cluster_id": cluster_id, "dry_run": given.dry_run, "snapshots": told}

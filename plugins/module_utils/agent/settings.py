@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Tuple
 
 from ..backup.retention import policy_of
 from ..backup.run import Job
 from ..core import strict_json
 from ..core.errors import EtcdError
-from ..core.values import Misfit, from_plain
+from ..core.values import TEXT, Misfit, from_plain
 from ..etcd.commands import Connection
 from ..host.trust import weakness
+from ..snapshot.signature import Signing
 
 PATH = "/etc/quorum-etcd/agent.json"
 PASSWORD_PATH = "/etc/quorum-etcd/agent.password"
+SIGNING_KEY_PATH = "/etc/quorum-etcd/signing.key"
 _NEXT = "run backup.yml again with etcd_backup_schedule, or mend it by hand."
 
 
@@ -48,6 +50,8 @@ class Settings:
     accept_divergence: bool = False
     max_age: int = 7200
     metrics_dir: str = ""
+    signing_key: str = ""
+    signers: str = field(default="", metadata=TEXT)
 
 
 def load(path: str) -> Settings:
@@ -94,6 +98,7 @@ def job_of(settings: Settings, patience: float = 0.0) -> Job:
         every_member=settings.every_member,
         accept_divergence=settings.accept_divergence,
         patience=patience,
+        signing=Signing(settings.signing_key, settings.signers),
     )
 
 

@@ -11,49 +11,63 @@ import os
 import socket
 import time
 from dataclasses import dataclass, replace
-from typing import List, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 from ..core.errors import EtcdError
 from ..core.text import rfc3339
 from ..core.trees import sync_folder
+from ..etcd.commands import Run
 from ..snapshot.catalogue import NONE, catalogue, entry
 from ..snapshot.entry import Snapshot
-from ..snapshot.manifest import manifest_path
+from ..snapshot.names import beside
 from .records import FAILED, PRUNED, PRUNES, Pruning
 from .retention import KEEP, LEAVE, REMOVE, Decision, Policy, decide, newest_first
 
 
 @dataclass(frozen=True)
 class Counted:
-    """Whose snapshots are counted: the cluster by its name and its ID, and how many are kept."""
+    """Whose snapshots are counted: the cluster by its name and its ID, and how many are kept.
+
+    With ``signers`` only what one of them has signed is counted: nobody else can push out what is good.
+    """
 
     cluster: str
     cluster_id: str
     keep: Policy
+    signers: str = ""
 
 
-def look(folder: str, counted: Counted, now: float, verified: str = "") -> List[Snapshot]:
+def look(folder: str, counted: Counted, now: float, verified: str = "", run: Optional[Run] = None) -> List[Snapshot]:
     """The folder's snapshots, with the newest good one of the cluster read to its end. ``verified``: the path of one that was.
 
     The others are glanced at: nothing of them counts but their names and manifests.
     """
-    entries = catalogue(folder, NONE, now)
+    entries = catalogue(folder, NONE, now, run, signers=counted.signers)
     if verified:
         return [replace(found, verified=True) if found.path == verified else found for found in entries]
     read = {}
     for found in newest_first(entries, counted.cluster, counted.cluster_id):
-        read[found.path] = one = entry(found.path, True, now)
+        read[found.path] = one = entry(found.path, True, now, run, signers=counted.signers)
         if one.ok and one.verified:
             break
     return [read.get(found.path, found) for found in entries]
 
 
-def prune(folder: str, counted: Counted, now: float, verified: str = "", pretend: bool = False) -> List[Decision]:
+def prune(
+    folder: str,
+    counted: Counted,
+    now: float,
+    verified: str = "",
+    pretend: bool = False,
+    run: Optional[Run] = None,
+) -> List[Decision]:
     """Remove what no rule keeps, the oldest first, and return what became of each snapshot. With ``pretend`` none is removed.
 
     EtcdError where one cannot be removed; the others are removed all the same.
     """
-    decisions = decide(look(folder, counted, now, verified), counted.keep, counted.cluster, counted.cluster_id, now)
+    decisions = decide(
+        look(folder, counted, now, verified, run), counted.keep, counted.cluster, counted.cluster_id, now
+    )
     doomed = [one.entry.path for one in decisions if one.verdict == REMOVE]
     failed = [] if pretend else _remove(doomed[::-1])
     if failed:
@@ -63,7 +77,9 @@ def prune(folder: str, counted: Counted, now: float, verified: str = "", pretend
     return decisions
 
 
-def prune_recorded(state_dir: str, folder: str, counted: Counted, now: float, verified: str = "") -> List[Decision]:
+def prune_recorded(
+    state_dir: str, folder: str, counted: Counted, now: float, verified: str = "", run: Optional[Run] = None
+) -> List[Decision]:
     """The same, and a line of what became of it in the state folder."""
     began = time.monotonic()
     blank = Pruning(rfc3339(now), socket.gethostname(), counted.cluster, folder, FAILED, cluster_id=counted.cluster_id)
@@ -74,7 +90,7 @@ def prune_recorded(state_dir: str, folder: str, counted: Counted, now: float, ve
             PRUNES.add(state_dir, replace(became, seconds=round(time.monotonic() - began, 1)))
 
     try:
-        decisions = prune(folder, counted, now, verified)
+        decisions = prune(folder, counted, now, verified, run=run)
     except EtcdError as error:
         record(replace(blank, cause=error.message, next_step=error.next_step))
         raise
@@ -94,12 +110,14 @@ def damaged(decisions: Sequence[Decision]) -> Tuple[str, ...]:
 
 
 def _remove(paths: Sequence[str]) -> List[str]:
-    """Why some could not be removed. The snapshot goes first: a manifest alone is taken for nothing."""
+    """Why some could not be removed. The snapshot goes first: what lies beside it is taken for nothing without it."""
     failed = []
     for path in paths:
         try:
             os.unlink(path)
-            os.unlink(manifest_path(path))
+            for other in beside(path):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(other)
         except OSError as error:
             failed.append(f"{error.filename}: {error.strerror}")
     if paths:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import time
 from dataclasses import dataclass, replace
@@ -19,8 +20,11 @@ from ..etcd.source import source_endpoint
 from ..etcd.view import ClusterView
 from ..snapshot.catalogue import NONE, catalogue, entry
 from ..snapshot.entry import Snapshot
+from ..snapshot.names import manifest_path, signature_path
+from ..snapshot.publish import clear_saves
 from ..snapshot.save import Saved, save
-from ..snapshot.scratch import clear_saves, make_folder
+from ..snapshot.scratch import make_folder
+from ..snapshot.signature import UNSIGNED, Signing
 from ..snapshot.usable import concerns
 from .lock import Busy, Holder, locked
 from .prune import Counted, damaged, names, prune_recorded
@@ -44,6 +48,7 @@ class Job:
     every_member: bool = False
     accept_divergence: bool = False
     patience: float = 0.0
+    signing: Signing = UNSIGNED
 
 
 def take(
@@ -56,6 +61,7 @@ def take(
     cluster: str,
     now: float,
     name: str = "",
+    signing: Signing = UNSIGNED,
 ) -> Saved:
     """Save a snapshot of a member of the cluster that was seen as ``view``; see ``snapshot.save``.
 
@@ -67,7 +73,7 @@ def take(
     # A hash is the source's own: it is worth keeping only where it is known at which revision it was made.
     if hashed is not None and view.hash_revision:
         extra.update(hashkv=hashed, hashkv_revision=view.hash_revision)
-    return save(run, tools, to, endpoint, folder, name, now, extra)
+    return save(run, tools, to, endpoint, folder, name, now, extra, signing)
 
 
 def back_up(
@@ -97,7 +103,7 @@ def _attempt(
     try:
         made = _made(run, tools, to, job, force, clock, blank)
         if made.result != NOT_ITS_TURN:
-            made = _pruned(job, made, clock())
+            made = _pruned(run, job, made, clock())
     except EtcdError as error:
         made = _failed(blank, error)
     return replace(made, seconds=round(time.monotonic() - began, 1))
@@ -115,13 +121,13 @@ def _made(
     if not (whose.mine or job.every_member):
         return replace(seen, result=NOT_ITS_TURN)
     now = clock()
-    newest = None if force else _newest_if_current(job, view, now)
+    newest = None if force else _newest_if_current(run, job, view, now)
     if newest:
         cause = f"nothing was written since {newest.name}"
         return replace(seen, result=UNCHANGED, cause=cause, path=newest.path, size=newest.size, sha256=newest.sha256)
     view = observe(run, tools, to)
     endpoint = source_endpoint(view, _own_endpoint(view, job.here), job.accept_divergence)
-    saved = take(run, tools, to, view, endpoint, job.folder, job.cluster, now)
+    saved = take(run, tools, to, view, endpoint, job.folder, job.cluster, now, signing=job.signing)
     return replace(
         seen,
         result=SAVED,
@@ -136,11 +142,12 @@ def _made(
     )
 
 
-def _newest_if_current(job: Job, view: ClusterView, now: float) -> Optional[Snapshot]:
+def _newest_if_current(run: Run, job: Job, view: ClusterView, now: float) -> Optional[Snapshot]:
     """The newest snapshot, read to its end, where it holds all that the cluster has; None where a new one is due."""
     for newest in newest_first(catalogue(job.folder, NONE, now), job.cluster, view.cluster_id)[:1]:
-        if is_current(newest, view):
-            read = entry(newest.path, True, now)
+        unsigned = job.signing.key and not os.path.exists(signature_path(manifest_path(newest.path)))
+        if is_current(newest, view) and not unsigned:
+            read = entry(newest.path, True, now, run, signers=job.signing.signers)
             return read if read.ok and read.verified else None
     return None
 
@@ -168,10 +175,10 @@ def _own_endpoint(view: ClusterView, here: Tuple[str, ...]) -> str:
     return healthy[0] if healthy and own and view.hashes_equal is not False else ""
 
 
-def _pruned(job: Job, made: Attempt, now: float) -> Attempt:
+def _pruned(run: Run, job: Job, made: Attempt, now: float) -> Attempt:
+    counted = Counted(job.cluster, made.cluster_id, job.keep, job.signing.signers)
     try:
-        counted = Counted(job.cluster, made.cluster_id, job.keep)
-        decisions = prune_recorded(job.state_dir, job.folder, counted, now, made.path)
+        decisions = prune_recorded(job.state_dir, job.folder, counted, now, made.path, run)
     except EtcdError as error:
         return replace(made, result=FAILED, cause=error.message, next_step=error.next_step)
     return replace(made, removed=names(decisions, REMOVE), damaged=damaged(decisions))

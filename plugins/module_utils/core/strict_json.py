@@ -49,7 +49,12 @@ def parse(text: str, largest: int = LARGEST_ANSWER) -> Any:
 
 
 def read_file(path: str, what: str, next_step: str = "") -> Any:
-    """The JSON in a file. FileNotFoundError where there is none; EtcdError, which begins with ``what``, for anything else.
+    """The JSON in a file. FileNotFoundError where there is none; EtcdError, which begins with ``what``, for anything else."""
+    return parse_file(read_bytes(path, what, next_step), path, what, next_step)
+
+
+def read_bytes(path: str, what: str, next_step: str = "") -> bytes:
+    """What a small file holds. FileNotFoundError where there is none; EtcdError, which begins with ``what``, for anything else.
 
     Only a regular file is read: one that is made by others may be a pipe, which nobody ever writes to.
     """
@@ -68,6 +73,11 @@ def read_file(path: str, what: str, next_step: str = "") -> Any:
         raise EtcdError(f"{what} {path} is not a regular file.", next_step)
     if len(data) > LARGEST_FILE:
         raise EtcdError(f"{what} {path} has more than {LARGEST_FILE:,} bytes.", next_step)
+    return data
+
+
+def parse_file(data: bytes, path: str, what: str, next_step: str = "") -> Any:
+    """The JSON in ``data``, which was read of the file ``path``; EtcdError as in ``read_file``."""
     try:
         return parse(data.decode("utf-8"))
     except UnicodeDecodeError as error:

@@ -109,6 +109,10 @@ def _has_one_of(entry: Snapshot, peer_urls: Container[str]) -> bool:
 def _check_snapshot(snapshot: ChosenSnapshot, hosts: Mapping[str, Host], options: Options, findings: Findings) -> None:
     where = f"{snapshot.path} on {snapshot.on or 'the controller'}"
     copied = snapshot.kind == DATABASE
+    if options.signers and not snapshot.signed_by:
+        reason = snapshot.reason or "it is not known who has signed it."
+        findings.refuse(f"{where} cannot be used: {reason}", "choose another snapshot.")
+        return
     if copied and not options.skip_hash_check:
         findings.refuse(
             f"{where} is a copied database and not a snapshot: it carries no hash that could prove it whole.",

@@ -33,6 +33,7 @@ class Options:
     RFC 3339 in UTC. An empty ``token`` becomes one that names the cluster and the time, with ``nonce`` to make it unique.
     ``run`` is this run, as a claim names it (``core.journal.Journal.claim``), and ``runs`` says of those of this controller
     whether they still live. ``unwritable`` are folders of the controller that the run would write a report to, and cannot.
+    With ``signers``, text as ``ssh-keygen`` reads it, only what one of them has signed is restored.
     """
 
     snapshot: str = "latest"
@@ -45,6 +46,7 @@ class Options:
     token: str = ""
     bump_revision: bool = True
     skip_hash_check: bool = False
+    signers: str = ""
     exclude: Sequence[str] = ()
     auth_user: str = ""
     again: bool = False

@@ -79,7 +79,9 @@ def _taken_back(of: ClusterPlan) -> List[List[str]]:
 
 
 def _vouched(snapshot: Snapshot) -> str:
-    return "of a copied database: nothing vouches for its content" if snapshot.kind == DATABASE else "verified"
+    if snapshot.kind == DATABASE:
+        return "of a copied database: nothing vouches for its content"
+    return f"verified, signed by {snapshot.signed_by}" if snapshot.signed_by else "verified"
 
 
 def _loss(loss: Loss, clock: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import replace
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, List, NamedTuple, Optional, Sequence
 
 from ..core.errors import EtcdError
 from ..core.text import epoch, rfc3339
@@ -17,7 +17,8 @@ from ..etcd.commands import Run
 from ..etcd.database import describe
 from .entry import Manifest, Snapshot, SnapshotMember
 from .kubernetes import kubernetes_in
-from .manifest import manifest_mismatch, read_manifest
+from .manifest import held_manifest, manifest_mismatch, signed_by, understood
+from .names import BESIDE
 from .order import lineages, newest
 from .packed import compression_of
 from .scratch import plain
@@ -41,19 +42,21 @@ def catalogue(
     now: Optional[float] = None,
     run: Optional[Run] = None,
     scratch: str = "",
+    signers: str = "",
 ) -> List[Snapshot]:
     """Every file of ``folder`` that is or might have been a snapshot, the youngest first.
 
     ``depth`` is how many are read to their end: ``newest`` goes down from the newest until one is good, for each etcd cluster
-    that has snapshots here; ``all`` and ``none`` do what they say. Hidden files and ``*.json`` are passed over. A folder
-    that is missing or unreadable is an empty catalogue; ``folder_problem`` says why. ``now`` is in seconds since the epoch.
+    that has snapshots here; ``all`` and ``none`` do what they say. Hidden files, and what lies beside a snapshot, are passed
+    over. A folder that is missing or unreadable is an empty catalogue; ``folder_problem`` says why. ``now`` is in seconds
+    since the epoch. With ``signers`` only what one of them has signed is ``ok``.
     """
     try:
         names = sorted(os.listdir(folder))
     except OSError:
         return []
-    paths = [os.path.join(folder, name) for name in names if not name.startswith(".") and not name.endswith(".json")]
-    entries = [entry(path, False, now) for path in paths if os.path.isfile(path)]
+    paths = [os.path.join(folder, name) for name in names if not name.startswith(".") and not name.endswith(BESIDE)]
+    entries = [entry(path, False, now, run, scratch, signers) for path in paths if os.path.isfile(path)]
     entries.sort(key=lambda found: found.age)
     if depth == NONE:
         return entries
@@ -62,26 +65,32 @@ def catalogue(
         for found in lineage.newest_first():
             if depth == NEWEST and found.kind == DATABASE:
                 continue  # it is never the newest good one
-            read[found.path] = one = entry(found.path, True, now, run, scratch)
+            read[found.path] = one = entry(found.path, True, now, run, scratch, signers)
             if depth == NEWEST and one.verified and one.ok:
                 break
     return [read.get(found.path, found) for found in entries]
 
 
 def entry(
-    path: str, thorough: bool = True, now: Optional[float] = None, run: Optional[Run] = None, scratch: str = ""
+    path: str,
+    thorough: bool = True,
+    now: Optional[float] = None,
+    run: Optional[Run] = None,
+    scratch: str = "",
+    signers: str = "",
 ) -> Snapshot:
     """One snapshot: its verdict, its manifest and ``describe`` of it. ``age`` is in seconds.
 
     Without ``thorough`` the file is not read to its end: ``ok`` then means only that nothing speaks against it, and
     ``sha256`` is the manifest's word. Of a compressed one, ``size`` and ``sha256`` are those of the plain snapshot, which
     is unpacked into a private folder for the time of the look; not without ``thorough``, and ``size`` can be 0 then.
+
+    With ``signers``, text as ``ssh-keygen`` reads it, one of them must have signed it, else it is not ``ok``, and not read.
     """
     found = _unread(path)
-    manifest: Optional[Manifest] = None
-    verdict, reason, file = Verdict(False, "", 0, "", ""), "", path
+    manifest, signer, reason = _vouched(path, signers, run)
+    verdict, file, thorough = Verdict(False, "", 0, "", ""), path, thorough and not reason
     try:
-        manifest = read_manifest(path)
         if found.compression and not thorough:
             verdict = Verdict(True, SNAPSHOT, (manifest.size if manifest else 0) or 0, "", "")
         else:
@@ -90,15 +99,16 @@ def entry(
                 found = _described(found, file) if verdict.ok else found
                 found = _with_kubernetes(found, file) if verdict.ok and thorough else found
     except EtcdError as error:
-        reason = f"{error.message} {error.next_step}".strip()
+        reason = reason or _in_words(error)
     except OSError as error:
-        reason = f"{path} cannot be read: {error.strerror}."
-    reason = verdict.reason.replace(file, path) if verdict.reason else reason
+        reason = reason or f"{path} cannot be read: {error.strerror}."
+    reason = reason or verdict.reason.replace(file, path)
     mismatch = manifest_mismatch(manifest, verdict.size, verdict.sha256)
     taken = _taken(path, manifest)
+    ok = verdict.ok and not (reason or mismatch)
     return replace(
         found,
-        ok=verdict.ok and not (reason or mismatch),
+        ok=ok,
         verified=thorough and verdict.ok and verdict.kind == SNAPSHOT,
         reason=reason or (f"{path}: {mismatch}" if mismatch else ""),
         kind=verdict.kind,
@@ -107,7 +117,31 @@ def entry(
         taken_at=rfc3339(taken),
         age=max(0, int((time.time() if now is None else now) - taken)),
         manifest=manifest,
+        signed_by=signer if ok else "",
     )
+
+
+class _Vouched(NamedTuple):
+    """The manifest of a snapshot, who has signed it, and why it is not to be used."""
+
+    manifest: Optional[Manifest] = None
+    signed_by: str = ""
+    reason: str = ""
+
+
+def _vouched(path: str, signers: str, run: Optional[Run]) -> _Vouched:
+    """The manifest is what was signed: the very bytes, whoever writes into the folder meanwhile."""
+    manifest = None
+    try:
+        held = held_manifest(path)
+        manifest = understood(held) if held else None
+        return _Vouched(manifest, signed_by(path, held, signers, run) if signers else "")
+    except EtcdError as error:
+        return _Vouched(manifest, reason=_in_words(error))
+
+
+def _in_words(error: EtcdError) -> str:
+    return f"{error.message} {error.next_step}".strip()
 
 
 def _unread(path: str) -> Snapshot:
@@ -148,11 +182,11 @@ def _with_kubernetes(found: Snapshot, file: str) -> Snapshot:
     return replace(found, kubernetes=told.found, encryption_keys=told.encryption_keys)
 
 
-def look(path: str, run: Optional[Run] = None, scratch: str = "") -> List[Snapshot]:
+def look(path: str, run: Optional[Run] = None, scratch: str = "", signers: str = "") -> List[Snapshot]:
     """The snapshot at ``path``, or those of the folder: what ``catalogue`` returns."""
-    return (
-        [entry(path, True, None, run, scratch)] if os.path.isfile(path) else catalogue(path, NEWEST, None, run, scratch)
-    )
+    if os.path.isfile(path):
+        return [entry(path, True, None, run, scratch, signers)]
+    return catalogue(path, NEWEST, None, run, scratch, signers)
 
 
 def newest_good(entries: Sequence[Snapshot]) -> Optional[Snapshot]:

@@ -40,6 +40,7 @@ class Manifest:
     cluster_id: Optional[str] = field(default=None, metadata=SPARSE)
     etcd_version: Optional[str] = field(default=None, metadata=SPARSE)
     taken_at: Optional[str] = field(default=None, metadata={**MOMENT, **SPARSE})
+    file: Optional[str] = field(default=None, metadata={**TEXT, **SPARSE})
     more: Mapping[str, Any] = field(default_factory=dict, metadata=REST)
 
 
@@ -79,3 +80,4 @@ class Snapshot:
     kubernetes: bool = False
     encryption_keys: List[str] = field(default_factory=list)
     manifest: Optional[Manifest] = None
+    signed_by: str = field(default="", metadata=TEXT)

@@ -9,43 +9,76 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from typing import Dict, Optional
+from typing import Dict, NamedTuple, Optional
 
 from ..core import strict_json
 from ..core.durable import put
 from ..core.errors import EtcdError
 from ..core.values import Misfit, from_plain, to_plain
+from ..etcd.commands import Run
 from .entry import Manifest
-from .packed import SUFFIXES
+from .names import PACKED, manifest_path, without_end
 from .scratch import PRIVATE
+from .signature import read_signature, signer_of
 
 SCHEMA = 1
-PACKED = tuple(SUFFIXES.values())
 _WITHOUT_MANIFEST = "move the manifest away, if the snapshot is to be used without it."
 
 
-def manifest_path(path: str) -> str:
-    return path + ".json"
+class Held(NamedTuple):
+    """The bytes of a manifest, and the file that they were read of."""
+
+    where: str
+    content: bytes
 
 
-def read_manifest(path: str) -> Optional[Manifest]:
-    """The manifest of the snapshot at ``path``; None where it has none. EtcdError for one that cannot be understood.
+def held_manifest(path: str) -> Optional[Held]:
+    """What lies there as the manifest of the snapshot at ``path``; None where it has none. EtcdError where it cannot be read.
 
     That of ``x.db`` counts for ``x.db.gz`` too: people compress snapshots after they were taken.
     """
     where = manifest_path(path)
-    if path.endswith(PACKED) and not os.path.exists(where):
-        where = manifest_path(path.rpartition(".")[0])
+    if not os.path.exists(where):
+        where = manifest_path(without_end(path, *PACKED))
     try:
-        plain = strict_json.read_file(where, "the manifest", _WITHOUT_MANIFEST)
+        return Held(where, strict_json.read_bytes(where, "the manifest", _WITHOUT_MANIFEST))
     except FileNotFoundError:
         return None
+
+
+def read_manifest(path: str) -> Optional[Manifest]:
+    """The manifest of the snapshot at ``path``; None where it has none. EtcdError for one that cannot be understood."""
+    held = held_manifest(path)
+    return understood(held) if held else None
+
+
+def understood(held: Held) -> Manifest:
+    where = held.where
+    plain = strict_json.parse_file(held.content, where, "the manifest", _WITHOUT_MANIFEST)
     if not isinstance(plain, dict) or plain.get("schema") != SCHEMA:
         raise EtcdError(f"the manifest {where} is not one of schema {SCHEMA}.", "update the collection on this host.")
     try:
         return from_plain(Manifest, plain)
     except Misfit as why:
         raise EtcdError(f"the manifest {where} cannot be understood: {why}.", _WITHOUT_MANIFEST) from why
+
+
+def signed_by(path: str, held: Optional[Held], signers: str, run: Optional[Run]) -> str:
+    """Who of ``signers`` (text as ``ssh-keygen`` reads it) vouches for the snapshot at ``path`` with its manifest ``held``.
+
+    EtcdError where nobody does, each case in its own words, and also where the snapshot has another name than it was signed
+    under: an older one could be made to look like the newest by that.
+    """
+    if held is None:
+        raise EtcdError(
+            f"{path} is not signed: it has no manifest that could be, and etcd_backup_signers asks for that.",
+            "choose one that is signed.",
+        )
+    name = signer_of(run, signers, held.content, read_signature(held.where), f"the manifest of {path}")
+    file, lies_as = understood(held).file or "", os.path.basename(held.where)[: -len(".json")]
+    if lies_as != file:
+        raise EtcdError(f"{path} was signed as {file}, and has another name now.", "give it back the name that it had.")
+    return name
 
 
 def recorded_revisions(folder: str) -> Dict[str, int]:
@@ -74,5 +107,9 @@ def manifest_mismatch(manifest: Optional[Manifest], size: int, sha256: str) -> s
 
 def write_manifest(path: str, manifest: Manifest) -> None:
     """Write the manifest of the snapshot at ``path``: mode 0600, all or nothing."""
-    text = json.dumps(to_plain(manifest), indent=2, sort_keys=True) + "\n"
-    put(manifest_path(path), text.encode(), prefix=PRIVATE)
+    put(manifest_path(path), in_bytes(manifest), prefix=PRIVATE)
+
+
+def in_bytes(manifest: Manifest) -> bytes:
+    """The manifest as it is written, and signed."""
+    return (json.dumps(to_plain(manifest), indent=2, sort_keys=True) + "\n").encode()

@@ -11,7 +11,7 @@ import re
 import shutil
 import time
 from dataclasses import replace
-from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence
+from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from ..core.errors import EtcdError
 from ..core.strict_json import misfit
@@ -34,10 +34,14 @@ from ..etcd.commands import (
 from ..etcd.database import Recorded, describe
 from ..etcd.identity import hex_id
 from .entry import Manifest
-from .manifest import SCHEMA, manifest_path, write_manifest
-from .scratch import clear_stale, forget, private_folder
+from .manifest import SCHEMA, in_bytes
+from .names import manifest_path, signature_path
+from .publish import check_name, clear_saves, publish
+from .scratch import private_folder
+from .signature import UNSIGNED, Signing, sign, signer_of_file
 from .verify import SNAPSHOT, verify
 
+_DAY = 86400.0
 _SLOWEST = 4 << 20  # bytes a second that a snapshot is expected to come with at least, for the time limit of a save
 _STATUS = {"revision": (int, None), "totalKey": (int, None), "hash": (int, None)}  # what is read of snapshot status
 
@@ -104,20 +108,22 @@ def save(
     name: str,
     now: float,
     extra: Optional[Mapping[str, object]] = None,
+    signing: Signing = UNSIGNED,
 ) -> Saved:
     """Save a snapshot of ``endpoint`` into ``folder``, verify it, and publish it by a rename, with its manifest.
 
     ``name`` is the file's name, or empty for ``default_name``. ``now`` is in seconds since the epoch. ``extra`` is what
     the caller knows on top (``cluster``, ``source_host``, ``hashkv``, ``hashkv_revision``, ...) and stands in the
-    manifest as it is. The snapshot is made in a private folder inside ``folder``: a run that is killed leaves nothing
-    that looks like a snapshot, and the next save clears it away after a day. EtcdError, with nothing published, where
-    anything is wrong.
+    manifest as it is. The manifest is signed as ``signing`` says. The snapshot is made in a private folder
+    inside ``folder``: a run that is killed leaves nothing that looks like a snapshot, and the next save clears it away
+    after a day. EtcdError, with nothing published, where anything is wrong.
     """
     etcdctl = tools.etcdctl
     if not etcdctl:
         raise EtcdError("etcdctl is missing, so no snapshot can be saved.", "install etcdctl, or set bin_dir.")
-    _check_name(folder, name)
-    clear_stale(folder, now)
+    signing.check()
+    check_name(folder, name)
+    clear_saves(folder, now - _DAY)
     source = _source(run, etcdctl, connection, endpoint)
     _check_space(folder, source.db_size)
     try:
@@ -133,7 +139,7 @@ def save(
             name = name or default_name(str((extra or {}).get("cluster", "")), now, told.revision)
             known = {"taken_at": rfc3339(now), **(extra or {}), "file": name}
             manifest = _manifest(told, source, endpoint, etcdctl, known)
-            _publish(draft, os.path.join(folder, name), manifest)
+            publish(private, folder, [*_beside(run, private, name, manifest, signing), (draft, name)])
     except OSError as error:
         raise EtcdError(
             f"the snapshot could not be written to {folder}: {error.strerror}.", "check the disk."
@@ -247,28 +253,17 @@ def _user_keys(run: Run, etcdctl: Tool, connection: Connection, revision: int) -
     return int(answer.get("count", 0)) if isinstance(answer, dict) else None
 
 
-def _publish(draft: str, path: str, manifest: Manifest) -> None:
-    """Make the draft durable and visible, with its manifest; both or neither."""
-    os.chmod(draft, 0o600)
-    _sync(draft)
-    _check_name(os.path.dirname(path), os.path.basename(path))
-    os.rename(draft, path)
-    try:
-        write_manifest(path, manifest)  # and with it the folder is on the disk, the snapshot's name too
-    except BaseException:
-        forget(path)
-        forget(manifest_path(path))
-        raise
-
-
-def _check_name(folder: str, name: str) -> None:
-    bad = name and (name != os.path.basename(name) or name.startswith(".") or name.endswith((".part", ".json")))
-    if bad:
-        raise EtcdError(f"{name!r} cannot be a snapshot's name.", "give a plain file name, such as before-upgrade.db.")
-    if name and os.path.lexists(os.path.join(folder, name)):
-        raise EtcdError(
-            f"{os.path.join(folder, name)} exists, and a snapshot is never overwritten.", "choose another name."
-        )
+def _beside(run: Run, private: str, name: str, manifest: Manifest, signing: Signing) -> List[Tuple[str, str]]:
+    """What lies beside the snapshot of this name, as drafts in the private folder, each with its name."""
+    file = manifest_path(os.path.join(private, "snapshot.db"))
+    with open(file, "wb") as stream:
+        stream.write(in_bytes(manifest))
+    drafts = [(file, manifest_path(name))]
+    if signing.key:
+        drafts.append((sign(run, signing.key, file), signature_path(manifest_path(name))))
+        if signing.signers:
+            signer_of_file(run, signing.signers, file, "what is signed here")
+    return drafts
 
 
 def _check_space(folder: str, db_size: int) -> None:
@@ -281,11 +276,3 @@ def _check_space(folder: str, db_size: int) -> None:
             f"{folder} has {free} bytes free, and a snapshot of {db_size} bytes needs {space_needed(db_size)}.",
             "free some disk, prune old snapshots, or choose another folder.",
         )
-
-
-def _sync(path: str) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

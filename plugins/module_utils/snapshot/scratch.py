@@ -12,7 +12,7 @@ import shutil
 import stat
 import tempfile
 import time
-from typing import Iterator, Optional, Tuple
+from typing import Iterator, List, Optional
 
 from ..core.errors import EtcdError
 from ..etcd.commands import Run
@@ -78,26 +78,26 @@ def private_folder(folder: str, prefix: str = PRIVATE) -> Iterator[str]:
 
 
 def clear_stale(folder: str, now: float) -> None:
-    """Remove what was killed here has left, once it is a day old: a younger one may be under way."""
-    _clear(folder, (PRIVATE, UNPACKED), now - _DAY)
+    """Remove the plain copies that were left by what was killed, once they are a day old: a younger one may be under way."""
+    for path in leftovers(folder, UNPACKED, now - _DAY):
+        forget_all(path)
 
 
-def clear_saves(folder: str) -> None:
-    """Remove what killed saves have left, for whoever has the folder's lock: no other save is under way then."""
-    _clear(folder, (PRIVATE,), float("inf"))
-
-
-def _clear(folder: str, prefixes: Tuple[str, ...], before: float) -> None:
+def leftovers(folder: str, prefix: str, before: float = float("inf")) -> List[str]:
+    """The paths in ``folder`` of what was last changed before that time, in seconds since the epoch."""
     try:
-        leftovers = [found for found in os.scandir(folder) if found.name.startswith(prefixes)]
-        stale = [found for found in leftovers if found.stat(follow_symlinks=False).st_mtime < before]
+        found = [one for one in os.scandir(folder) if one.name.startswith(prefix)]
+        return [one.path for one in found if one.stat(follow_symlinks=False).st_mtime < before]
     except OSError:
-        return
-    for found in stale:
-        if found.is_dir(follow_symlinks=False):
-            shutil.rmtree(found.path, ignore_errors=True)
-        else:
-            forget(found.path)
+        return []
+
+
+def forget_all(path: str) -> None:
+    """Remove a file, or a folder with all that is in it, as far as that can be."""
+    if os.path.isdir(path) and not os.path.islink(path):
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        forget(path)
 
 
 def forget(path: str) -> None:

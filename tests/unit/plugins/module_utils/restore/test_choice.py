@@ -129,6 +129,19 @@ def test_a_copy_of_a_running_members_database_is_refused_and_of_a_stopped_one_is
     assert make_plan(given, wanted)["hosts"]["host2"]["snapshot"]["transfer"], "the data is moved before it is restored"
 
 
+@pytest.mark.parametrize(
+    "of", [{}, {"kind": "database", "verified": False}, {"ok": False, "reason": "it is not signed."}]
+)
+def test_with_signers_only_what_one_of_them_has_signed_is_restored(of):
+    wanted = options(
+        snapshot="/backups/a.db", controller_snapshots=[snapshot(**of)], signers="ops", skip_hash_check=True
+    )
+    words = of.get("reason") or "it is not known who has signed it"
+    assert f"/backups/a.db on the controller cannot be used: {words}" in causes(make_plan(hosts(), wanted))
+    good = make_plan(hosts(), options(controller_snapshots=[snapshot(signed_by="ops@prod")], signers="ops"))
+    assert good["refusals"] == [] and "verified, signed by ops@prod" in "\n".join(plan_in_words(good))
+
+
 def test_a_path_that_is_another_file_on_another_host_is_refused():
     given = hosts()
     given["host1"]["snapshots"] = [snapshot()]

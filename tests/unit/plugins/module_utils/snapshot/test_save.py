@@ -20,7 +20,11 @@ from ansible_collections.quorum.etcd.plugins.module_utils.etcd.commands import C
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.versions import Version
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot import catalogue, scratch, verify
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot import manifest as manifests
+from ansible_collections.quorum.etcd.plugins.module_utils.snapshot import publish as publishing
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot import save as saving
+from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.signature import UNSIGNED, Signing
+from ansible_collections.quorum.etcd.plugins.plugin_utils.local import run
+from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.snapshot import keys
 from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.snapshot.builder import NOW, content, flipped
 
 ENDPOINT = "http://127.0.0.1:2379"
@@ -48,6 +52,8 @@ class Etcd:
             header = {"cluster_id": 17251426242732894115, "member_id": "12758649388940780848", "revision": 44}
             said = {"header": header, "version": "3.6.16", "dbSize": self.db_size, "leader": 1}
             return Result(0, json.dumps([{"Endpoint": ENDPOINT, "Status": said}]), "")
+        if argv[0] in ("ssh-keygen", "sh"):
+            return run(argv, env)
         if "get" in argv:
             return Result(0, json.dumps({"header": {}, "count": 40}), "")
         return Result(0, json.dumps(self.status), "") if self.status else Result(1, "", "Error: bad")
@@ -61,9 +67,15 @@ def tools(version=V36, utl=True):
     return Tools(etcdctl=etcdctl, etcdutl=Tool("/bin/etcdutl", version) if utl else None)
 
 
-def save(etcd, folder, name="", given=None, extra=None):
+def save(etcd, folder, name="", given=None, extra=None, signing=UNSIGNED):
     to = Connection(endpoints=["http://other:2379"], user="root", password="geheim")
-    return saving.save(etcd, given or tools(), to, ENDPOINT, str(folder), name, NOW, extra)
+    return saving.save(etcd, given or tools(), to, ENDPOINT, str(folder), name, NOW, extra, signing)
+
+
+@pytest.fixture
+def signing(tmp_path_factory):
+    key = keys.make(tmp_path_factory.mktemp("keys") / "ops")
+    return Signing(key.path, key.signer("ops@prod"))
 
 
 def test_a_save_publishes_a_snapshot_with_its_manifest(tmp_path):
@@ -134,14 +146,66 @@ def test_nothing_is_published_with_a_manifest_that_nobody_could_read(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-def test_nothing_is_published_without_its_manifest(tmp_path, monkeypatch):
-    def full(*_args, **_more):
-        raise OSError(28, "No space left on device")
+@pytest.mark.parametrize("what", ["rename", "fsync"])
+@pytest.mark.parametrize("after", range(4))
+def test_nothing_is_published_without_its_manifest(tmp_path, monkeypatch, what, after):
+    calls, real = [], getattr(os, what)
 
-    monkeypatch.setattr(saving, "write_manifest", full)
+    def full(*args):
+        calls.append(args)
+        if len(calls) > after:
+            raise OSError(28, "No space left on device")
+        return real(*args)
+
+    monkeypatch.setattr(publishing.os, what, full)
+    if what == "rename" and after >= 2:
+        save(Etcd(), tmp_path, "s.db")
+        assert sorted(os.listdir(tmp_path)) == ["s.db", "s.db.json"] and len(calls) == 2
+        return
     with pytest.raises(EtcdError, match="No space"):
         save(Etcd(), tmp_path, "s.db")
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("moment", range(4))
+def test_a_save_that_is_killed_leaves_no_snapshot_or_a_whole_one_and_nothing_that_stays(tmp_path, signing, moment):
+    """Killed before each rename, and after the last one."""
+    child = os.fork()
+    if not child:
+        left, real = [moment], os.rename
+
+        def killed(*args):
+            if not left[0]:
+                os._exit(9)
+            left[0] -= 1
+            real(*args)
+
+        publishing.os.rename = killed
+        save(Etcd(), tmp_path, "s.db", signing=signing)
+        os._exit(0 if moment == 3 else 1)
+    _pid, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == (0 if moment == 3 else 9)
+    there = ["s.db", "s.db.json", "s.db.json.sig"] if moment == 3 else []
+    found = catalogue.catalogue(str(tmp_path), now=NOW, run=run, signers=signing.signers)
+    assert [one.name for one in found if one.ok] == there[:1]
+    publishing.clear_saves(str(tmp_path))
+    assert sorted(os.listdir(tmp_path)) == there
+
+
+def test_what_a_killed_save_notes_down_removes_nothing_else(tmp_path):
+    (tmp_path / "a.db").write_bytes(content())
+    (tmp_path / "a.db.json").write_text("{}")
+    outside = tmp_path / "outside.json"
+    outside.write_text("{}")
+    folder = tmp_path / "folder"
+    for number, note in enumerate(["../outside", "/etc/passwd", "", ".", "a.db"]):
+        left = folder / f"{scratch.PRIVATE}{number}"
+        left.mkdir(parents=True)
+        (left / "publishing").write_text(note)
+    (folder / "a.db").write_bytes(content())
+    (folder / "a.db.json").write_text("{}")
+    publishing.clear_saves(str(folder))
+    assert sorted(os.listdir(folder)) == ["a.db", "a.db.json"] and outside.exists()
 
 
 def test_too_little_disk_is_refused_before_anything_is_saved(tmp_path, monkeypatch):
