@@ -93,16 +93,21 @@ def test_of_too_many_changes_nothing_more_is_written(tmp_path):
     assert seen.changed == 600 * PAGE and len(increment) < 301 * PAGE
 
 
+def some(chance, count):
+    """So many bytes; Python 3.8 has no randbytes."""
+    return chance.getrandbits(8 * count + 1).to_bytes(count + 1, "little")[:count]
+
+
 def changed(chance, data):
     """Some pages written anew, and the file longer or shorter, by no, some or part of a page."""
     data = bytearray(data)
     for _one in range(chance.randrange(40)):
         page = chance.randrange(max(1, len(data) // PAGE))
-        data[page * PAGE : (page + 1) * PAGE] = chance.randbytes(PAGE)
+        data[page * PAGE : (page + 1) * PAGE] = some(chance, PAGE)
     if chance.random() < 0.3:
         data = data[: -chance.randrange(1, len(data) // 2)]
     if chance.random() < 0.3:
-        data += chance.randbytes(chance.randrange(1, 20 * PAGE))
+        data += some(chance, chance.randrange(1, 20 * PAGE))
     return bytes(data)
 
 
@@ -110,7 +115,7 @@ def changed(chance, data):
 def test_any_chain_of_changes_is_put_together_again(tmp_path, seed):
     print(f"seed {seed}")
     chance = random.Random(seed)
-    before = content(chance.choice(LINES)) + chance.randbytes(chance.randrange(300 * PAGE))
+    before = content(chance.choice(LINES)) + some(chance, chance.randrange(300 * PAGE))
     kept = before
     for _one in range(3):
         after = changed(chance, before)
@@ -134,7 +139,7 @@ def test_one_that_is_cut_flipped_or_longer_is_never_taken(tmp_path, seed):
         at = chance.randrange(len(increment))
         spoilt = increment[:at] + bytes([increment[at] ^ (1 << chance.randrange(8))]) + increment[at + 1 :]
     else:
-        spoilt = increment + chance.randbytes(chance.randrange(1, 40))
+        spoilt = increment + some(chance, chance.randrange(1, 40))
     with pytest.raises(EtcdError) as refused:
         applied(tmp_path, before, spoilt, header)
     assert refused.value.next_step
