@@ -17,6 +17,7 @@ from ..core.values import MOMENT, TEXT
 
 SAVED, UNCHANGED, NOT_ITS_TURN, FAILED = "saved", "unchanged", "not its turn", "failed"
 PRUNED = "pruned"
+SHIPPED, UP_TO_DATE = "shipped", "up to date"
 
 
 @dataclass(frozen=True)
@@ -68,5 +69,37 @@ class Pruning:
     size: int = 0
 
 
+@dataclass(frozen=True)
+class Upload:
+    """What became of one store in one run. ``result`` is ``shipped``, ``up to date`` (it had everything) or ``failed``.
+
+    ``sent`` are the names of the snapshots that were shipped, ``size`` their bytes there, ``waiting`` how many still wait in
+    the spool for this store. ``newest`` is the newest snapshot that the store holds with all that it needs, ``newest_at`` when
+    that was taken; ``whole`` how many such it holds of this etcd cluster. ``removed`` are the names of those that no rule keeps.
+    """
+
+    at: str = field(metadata=MOMENT)
+    host: str
+    cluster: str
+    store: str
+    result: str
+    cause: str = field(default="", metadata=TEXT)
+    next_step: str = field(default="", metadata=TEXT)
+    seconds: float = 0.0
+    cluster_id: str = ""
+    sent: Tuple[str, ...] = field(default=(), metadata=TEXT)
+    size: int = 0
+    waiting: int = 0
+    newest: str = field(default="", metadata=TEXT)
+    newest_at: str = field(default="", metadata=TEXT)
+    whole: int = 0
+    removed: Tuple[str, ...] = field(default=(), metadata=TEXT)
+
+    @property
+    def is_good(self) -> bool:
+        return self.result != FAILED
+
+
 BACKUPS = Log("backups.jsonl", Attempt, most=500)  # ten days of half hours
+UPLOADS = Log("uploads.jsonl", Upload, most=1000)  # ten days of half hours, of two stores
 PRUNES = Log("prunes.jsonl", Pruning, most=100)

@@ -91,7 +91,7 @@ def decide(entries: Sequence[Snapshot], policy: Policy, cluster: str, cluster_id
     """
     left = {entry.path: why_left(entry, cluster, cluster_id) for entry in entries}
     own = [entry for entry in entries if not left[entry.path]]
-    reasons = _reasons(own, policy, now)
+    reasons = reasons_of(own, policy, now)
     decisions = []
     for entry in entries:
         path = entry.path
@@ -134,8 +134,8 @@ def newest_first(entries: Sequence[Snapshot], cluster: str, cluster_id: str) -> 
     return Lineage(entries=list(own)).newest_first()
 
 
-def _reasons(own: Sequence[Snapshot], policy: Policy, now: float) -> Dict[str, List[str]]:
-    """By path of a cluster's own snapshots, every reason to keep it.
+def reasons_of(own: Sequence[Snapshot], policy: Policy, now: float) -> Dict[str, List[str]]:
+    """By path of one etcd cluster's snapshots, every reason to keep it.
 
     The last ones are counted by the revision and by the time. Where the two do not agree, since a clock was set or old data
     was put back, more are kept than were asked for.
