@@ -17,8 +17,13 @@ from .pages import FORMAT, Header
 
 FULL, PAGES = "full", "pages"
 LONGEST = 10_000  # snapshots of a chain; one of a day has at most some hundreds
-_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*\Z")
+_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,254}\Z")
 _ANOTHER = "choose another snapshot, or take it from another store."
+
+
+def is_object_name(name: str) -> bool:
+    """Whether an object in a store can have this name: a plain one, that leads nowhere."""
+    return bool(_NAME.match(name))
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,7 @@ def offsite_of(manifest: Manifest) -> Offsite:
     except Misfit as why:
         raise EtcdError(f"the manifest says not what lies off-site: {why}.", _ANOTHER) from why
     names = [told.object, told.chain] + ([told.base_name] if told.kind == PAGES else [])
-    if told.kind not in (FULL, PAGES) or not all(map(_NAME.match, names)) or told.size < 0:
+    if told.kind not in (FULL, PAGES) or not all(map(is_object_name, names)) or told.size < 0:
         raise EtcdError(f"the manifest says {told.object!r} is what lies off-site, which cannot be.", _ANOTHER)
     return told
 

@@ -153,13 +153,18 @@ def prove(path: str, sha256: str) -> None:
 
 
 def sha256_of(path: str) -> str:
-    digest = hashlib.sha256()
     with open(path, "rb") as file:
-        while True:
-            chunk = file.read(_CHUNK)
-            if not chunk:
-                return digest.hexdigest()
-            digest.update(chunk)
+        return digest_of(file)
+
+
+def digest_of(file: BinaryIO) -> str:
+    """The SHA-256 of an open file."""
+    digest = hashlib.sha256()
+    while True:
+        chunk = file.read(_CHUNK)
+        if not chunk:
+            return digest.hexdigest()
+        digest.update(chunk)
 
 
 def _damaged(increment: str, why: str) -> EtcdError:
