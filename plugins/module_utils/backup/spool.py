@@ -32,6 +32,7 @@ from ..snapshot.entry import Manifest, Snapshot
 from ..snapshot.manifest import read_manifest, write_manifest
 from ..snapshot.names import PACKED, manifest_path, signature_path, without_end
 from ..snapshot.offsite import FULL, PAGES, Offsite, header_of, offsite_of, with_offsite
+from ..snapshot.order import revision
 from ..snapshot.packed import GZIP, SUFFIXES, XZ, ZSTD, can_pack, pack
 from ..snapshot.publish import clear_saves
 from ..snapshot.save import space_needed
@@ -99,7 +100,7 @@ def due(entries: Sequence[Snapshot], base: Optional[Base], cluster: str, cluster
     counted = newest_first(entries, cluster, cluster_id)
     if base is None or base.cluster_id != cluster_id:
         return counted[:1]
-    newer = [one for one in counted if one.revision > base.revision or one.taken_at > base.taken_at]
+    newer = [one for one in counted if revision(one) > base.revision or one.taken_at > base.taken_at]
     return [one for one in newer[::-1] if one.name != base.name]
 
 

@@ -1,0 +1,158 @@
+# Copyright: (c) 2026, the quorum.etcd authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a store holds: which of its snapshots are whole, and which chains no rule keeps. Of its manifests this host has copies."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from typing import Dict, List, Mapping, Sequence, Tuple
+
+from ..core.errors import EtcdError
+from ..snapshot.entry import Manifest, Snapshot
+from ..snapshot.manifest import read_manifest
+from ..snapshot.names import manifest_path, signature_path
+from ..snapshot.offsite import FULL, LONGEST, Offsite, offsite_of
+from ..snapshot.scratch import forget, make_folder
+from ..snapshot.verify import SNAPSHOT
+from .retention import Policy, reasons_of
+from .spool import Spooled, kit_of
+from .stores import Store
+
+_MANIFEST = ".db.json"
+
+
+class Content:
+    """What a store holds: the bytes of its objects by their names, and its manifests by the names of their snapshots."""
+
+    def __init__(self, sizes: Mapping[str, int], manifests: Mapping[str, Manifest]) -> None:
+        self.sizes = dict(sizes)
+        self.manifests: Dict[str, Manifest] = {}
+        self.told: Dict[str, Offsite] = {}
+        for name, manifest in manifests.items():
+            # What says nothing of an object is no backup, and nobody's to be removed.
+            with contextlib.suppress(EtcdError):
+                self.add(name, manifest, {})
+
+    def add(self, name: str, manifest: Manifest, sizes: Mapping[str, int]) -> None:
+        self.told[name] = offsite_of(manifest)
+        self.manifests[name] = manifest
+        self.sizes.update(sizes)
+
+    def remove(self, name: str) -> None:
+        del self.manifests[name], self.told[name]
+
+    def is_whole(self, name: str) -> bool:
+        """Whether the snapshot is there with all that it needs, each object as long as its manifest says."""
+        for _step in range(LONGEST):
+            told = self.told.get(name)
+            if told is None or self.sizes.get(told.object) != told.size:
+                return False
+            if told.kind == FULL:
+                return True
+            base = self.manifests.get(told.base_name)
+            if base is None or base.sha256 != told.base:
+                return False
+            name = told.base_name
+        return False
+
+    def has(self, one: Spooled) -> bool:
+        """Whether the snapshot is there, whole and with the very manifest that was given."""
+        return self.manifests.get(one.name) == one.manifest and self.is_whole(one.name)
+
+
+def content_of(store: Store, copies: str) -> Content:
+    """What the store holds now. ``copies`` is the folder of this host's copies of its manifests."""
+    sizes = store.names()
+    make_folder(copies)
+    wanted = {name for name in sizes if name.endswith(_MANIFEST)}
+    for name in set(os.listdir(copies)) - wanted:
+        forget(os.path.join(copies, name))
+    manifests = {}
+    for name in sorted(wanted):
+        path = os.path.join(copies, name)
+        if not os.path.exists(path):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(f"{path}.new")
+            store.get(name, f"{path}.new")
+            os.rename(f"{path}.new", path)
+        with contextlib.suppress(EtcdError):
+            manifest = read_manifest(path[: -len(".json")])
+            if manifest:
+                manifests[name[: -len(".json")]] = manifest
+    return Content(sizes, manifests)
+
+
+def doomed(held: Content, cluster: str, cluster_id: str, keep: Policy, now: float) -> List[str]:
+    """The snapshots of a store that go, in the order in which they do: chains of which no rule keeps any, as a whole.
+
+    Only those of this etcd cluster are counted; others of its name, as from before a restore, are left. The newest whole one
+    stays whatever its age, and where there is none, everything does.
+    """
+    own = {
+        name: manifest
+        for name, manifest in held.manifests.items()
+        if (manifest.cluster, manifest.cluster_id) == (cluster, cluster_id) and manifest.taken_at
+    }
+    entries = [_as_snapshot(name, manifest, held.is_whole(name)) for name, manifest in own.items()]
+    reasons = reasons_of(entries, keep, now)
+    kept = {held.told[entry.path].chain for entry in entries if reasons[entry.path]}
+    # The newest first: what a kill leaves in between is a chain without its end, and none without its beginning.
+    return sorted(
+        (name for name in own if held.told[name].chain not in kept),
+        key=lambda name: (own[name].taken_at or "", own[name].revision or 0),
+        reverse=True,
+    )
+
+
+def _as_snapshot(name: str, manifest: Manifest, whole: bool) -> Snapshot:
+    return Snapshot(
+        path=name,
+        real_path=name,
+        name=name,
+        ok=True,
+        verified=whole,
+        reason="",
+        kind=SNAPSHOT,
+        size=manifest.size or 0,
+        sha256=manifest.sha256 or "",
+        trailer="",
+        compression="",
+        packed_size=0,
+        taken_at=manifest.taken_at or "",
+        revision=manifest.revision or 0,
+        key_revision=0,
+        members=[],
+        manifest=manifest,
+    )
+
+
+def remove(store: Store, held: Content, names: Sequence[str], copies: str) -> None:
+    """Delete snapshots of a store, each one's manifest first. ``held`` is kept up to date."""
+    for name in names:
+        manifest = held.manifests[name]
+        said = manifest_path(name)
+        beside = (said, signature_path(said), kit_of(manifest), held.told[name].object)
+        for each in [each for each in beside if each in held.sizes]:
+            store.delete(each)
+            del held.sizes[each]
+        held.remove(name)
+        forget(os.path.join(copies, manifest_path(name)))
+
+
+def newest_whole(held: Content, cluster_id: str) -> Tuple[str, int]:
+    """The name of the newest whole snapshot of this etcd cluster, empty for none, and how many there are."""
+    whole = [
+        one for one, manifest in held.manifests.items() if manifest.cluster_id == cluster_id and held.is_whole(one)
+    ]
+    return max(whole, key=lambda one: held.manifests[one].taken_at or "", default=""), len(whole)
+
+
+def copies_folder(state_dir: str, store: str) -> str:
+    """Where the copies of a store's manifests lie; its name is the operator's, and becomes a file's."""
+    return os.path.join(
+        state_dir, "shipping", re.sub(r"[^A-Za-z0-9_-]", lambda found: f"%{ord(found.group()):x}", store)
+    )

@@ -1,0 +1,245 @@
+# Copyright: (c) 2026, the quorum.etcd authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""From the spool into the stores: what a store lacks is uploaded and compared, what is old goes in whole chains.
+
+Each store is caught up by itself, in the order in which snapshots need each other, the data first and the manifest last: what
+has no manifest there is no backup. The uploads have a lock of their own, so that a slow one holds up no backup.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import time
+from dataclasses import dataclass, replace
+from typing import Callable, List, NamedTuple, Optional, Sequence, Set, Tuple
+
+from ..core.errors import EtcdError
+from ..core.text import epoch, rfc3339
+from ..etcd.commands import Run
+from ..snapshot.catalogue import NONE, catalogue
+from ..snapshot.offsite import PAGES, Offsite, offsite_of
+from ..snapshot.pages import sha256_of
+from ..snapshot.scratch import forget, make_folder
+from ..snapshot.signature import UNSIGNED, Signing
+from .holding import Content, content_of, copies_folder, doomed, newest_whole, remove
+from .lock import locked
+from .records import BACKUPS, FAILED, SHIPPED, UP_TO_DATE, UPLOADS, Upload
+from .retention import Policy
+from .spool import Spooled, base_of, drop, due, forget_base, put, waiting
+from .stores import Store, differs
+
+SPOOL = "spool"
+_DAY = 86400.0
+_MONTH = 31  # days that the spool keeps what a store never took, where no policy says so
+_TRIES = 3  # of snapshots that fail in one run, until a store is given up for this time
+_PATIENCE = 3600.0  # seconds that the spool of another run is waited for
+
+
+@dataclass(frozen=True)
+class Shipping:
+    """What an agent ships: the snapshots of ``folder`` to the stores, which keep them as ``keep`` says."""
+
+    cluster: str
+    folder: str
+    state_dir: str
+    stores: Tuple[Store, ...]
+    keep: Policy
+    signing: Signing = UNSIGNED
+
+    @property
+    def spool(self) -> str:
+        return os.path.join(self.state_dir, SPOOL)
+
+
+def ship(run: Run, job: Shipping, clock: Callable[[], float] = time.time) -> List[Upload]:
+    """Spool what was saved since the last time, and bring every store up to date; what became of each is recorded.
+
+    Busy, with everything spooled, where another run is shipping. A store that fails holds up no other.
+    """
+    if not job.stores:
+        return []
+    problem = _spool(run, job, clock())
+    lock = os.path.join(job.state_dir, "shipping")
+    make_folder(lock)
+    with locked(lock, 0.0, clock):
+        return _ship(job, problem, clock)
+
+
+def _cluster_id(job: Shipping) -> str:
+    """The ID that the cluster had when it was last seen."""
+    seen = (one.cluster_id for one in BACKUPS.last(job.state_dir, job.cluster))
+    return next(filter(None, seen), "")
+
+
+def _spool(run: Run, job: Shipping, now: float) -> Optional[EtcdError]:
+    """Why not all could be spooled; None where all is. One that is damaged holds up no other."""
+    problem = None
+    try:
+        make_folder(job.spool)
+        with locked(job.spool, _PATIENCE):
+            there = {one.name for one in waiting(job.spool)}
+            entries = catalogue(job.folder, NONE, now)
+            for one in due(entries, base_of(job.spool), job.cluster, _cluster_id(job)):
+                try:
+                    if one.manifest and one.name not in there:
+                        put(job.spool, one.path, one.manifest, run, job.signing)
+                except EtcdError as error:
+                    problem = problem or error
+    except EtcdError as error:
+        return error
+    return problem
+
+
+def _ship(job: Shipping, problem: Optional[EtcdError], clock: Callable[[], float]) -> List[Upload]:
+    missed: Set[str] = set()
+    baseless = False
+    uploads = []
+    for store in job.stores:
+        upload, state = _to_store(job, store, clock)
+        missed |= state.missed
+        baseless = baseless or state.baseless
+        if problem and upload.is_good:
+            upload = replace(upload, result=FAILED, cause=problem.message, next_step=problem.next_step)
+        uploads.append(_recorded(job, upload))
+    with locked(job.spool, _PATIENCE):
+        for one in outlived(waiting(job.spool), missed, job.keep, clock()):
+            drop(job.spool, one)
+        if baseless:
+            forget_base(job.spool)
+    return uploads
+
+
+class _State(NamedTuple):
+    """The names of what still waits for a store, and whether it lacks what the next increment would start from, for good."""
+
+    missed: Set[str]
+    baseless: bool
+
+
+def _to_store(job: Shipping, store: Store, clock: Callable[[], float]) -> Tuple[Upload, _State]:
+    began, cluster_id = time.monotonic(), _cluster_id(job)
+    upload = Upload(rfc3339(clock()), socket.gethostname(), job.cluster, store.name, FAILED, cluster_id=cluster_id)
+    copies = copies_folder(job.state_dir, store.name)
+    entries, done, held = waiting(job.spool), Sent([], [], []), None
+    removed: List[str] = []
+    try:
+        held = content_of(store, copies)
+        done = send(store, job.spool, entries, held, copies)
+        if not store.append_only:
+            removed = doomed(held, job.cluster, cluster_id, job.keep, clock())
+            remove(store, held, removed, copies)
+        for problem in done.problems[:1]:
+            raise problem
+        upload = replace(upload, result=SHIPPED if done.sent else UP_TO_DATE)
+    except EtcdError as error:
+        upload = replace(upload, cause=error.message, next_step=error.next_step)
+    except OSError as error:
+        cause = f"what was to be shipped to {store.name} could not be read or noted: {error}."
+        upload = replace(upload, cause=cause, next_step=f"check the disk of {job.state_dir}.")
+    newest, whole = newest_whole(held, cluster_id) if held else ("", 0)
+    lost = {one.name for one in done.lost}
+    missed = {one.name for one in entries if one.name not in lost and not (held and held.has(one))}
+    upload = replace(
+        upload,
+        seconds=round(time.monotonic() - began, 1),
+        sent=tuple(one.name for one in done.sent),
+        size=sum(offsite_of(one.manifest).size for one in done.sent),
+        waiting=len(missed),
+        newest=newest,
+        newest_at=(held.manifests[newest].taken_at or "") if held and newest else "",
+        whole=whole,
+        removed=tuple(name for name in removed if held and name not in held.manifests),
+    )
+    base = base_of(job.spool)
+    baseless = bool(held and base and base.name not in missed and not held.is_whole(base.name))
+    return upload, _State(missed, baseless)
+
+
+def _recorded(job: Shipping, upload: Upload) -> Upload:
+    try:
+        UPLOADS.add(job.state_dir, upload)
+    except OSError as error:
+        unwritten = f"this upload could not be recorded in {job.state_dir}: {error.strerror}."
+        return replace(upload, result=FAILED, cause=f"{upload.cause} {unwritten}".strip())
+    return upload
+
+
+class Sent(NamedTuple):
+    """What was ``sent``, what is ``lost``, since it is damaged in the spool or its base is neither there nor in the store, and
+    the ``problems``."""
+
+    sent: List[Spooled]
+    lost: List[Spooled]
+    problems: List[EtcdError]
+
+
+def send(store: Store, spool: str, entries: Sequence[Spooled], held: Content, copies: str) -> Sent:
+    """Upload what the store lacks, in order; ``held`` is kept up to date.
+
+    What fails holds up what needs it, and no later chain: an object may be one that the store can no longer replace.
+    """
+    done = Sent([], [], [])
+    failed: Set[str] = set()
+    for one in entries:
+        told = offsite_of(one.manifest)
+        if held.has(one) or len(done.problems) >= _TRIES:
+            continue
+        if told.kind == PAGES and not held.is_whole(told.base_name):
+            (failed.add(one.name) if told.base_name in failed else done.lost.append(one))
+            continue
+        if not os.path.exists(os.path.join(spool, told.object)) or not _is_intact(spool, told):
+            done.lost.append(one)
+            done.problems.append(_damaged(spool, told.object))
+            continue
+        try:
+            sizes = {}
+            for name in one.files:
+                store.put(os.path.join(spool, name), name)
+                sizes[name] = os.stat(os.path.join(spool, name)).st_size
+        except EtcdError as error:
+            failed.add(one.name)
+            done.problems.append(error)
+            continue
+        held.add(one.name, one.manifest, sizes)
+        shutil.copyfile(os.path.join(spool, one.files[-1]), os.path.join(copies, one.files[-1]))
+        done.sent.append(one)
+    if done.sent:
+        _look_again(store, held, done, copies)
+    return done
+
+
+def _is_intact(spool: str, told: Offsite) -> bool:
+    return sha256_of(os.path.join(spool, told.object)) == told.sha256
+
+
+def _look_again(store: Store, held: Content, done: Sent, copies: str) -> None:
+    """What the store has now: what it has compared may be gone already."""
+    given, held.sizes = held.sizes, store.names()
+    for one in list(done.sent):
+        lost = [name for name in one.files if held.sizes.get(name) != given[name]]
+        if lost:
+            done.sent.remove(one)
+            done.problems.append(differs(store.name, lost[0]))
+            held.remove(one.name)
+            forget(os.path.join(copies, one.files[-1]))
+
+
+def _damaged(spool: str, name: str) -> EtcdError:
+    return EtcdError(
+        f"{name} is damaged in the spool {spool}, and is not shipped.",
+        "see to its disk; the next backup is shipped as a full one.",
+    )
+
+
+def outlived(entries: Sequence[Spooled], missed: Set[str], keep: Policy, now: float) -> List[Spooled]:
+    """What goes out of the spool: what no store still waits for (``missed`` are the names that one does), or is too old."""
+    oldest = now - (keep.days or _MONTH) * _DAY
+    return [
+        one
+        for one in entries
+        if one.name not in missed or epoch(one.manifest.taken_at or "1970-01-01T00:00:00Z") < oldest
+    ]
