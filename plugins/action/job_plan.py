@@ -21,6 +21,7 @@ from ansible_collections.quorum.etcd.plugins.plugin_utils.answers import seen_of
 from ansible_collections.quorum.etcd.plugins.plugin_utils.jobs import JOBS
 from ansible_collections.quorum.etcd.plugins.plugin_utils.local import is_writable
 from ansible_collections.quorum.etcd.plugins.plugin_utils.lockstep import out_of_step
+from ansible_collections.quorum.etcd.plugins.plugin_utils.runs import this_run
 from ansible_collections.quorum.etcd.plugins.plugin_utils.variables import unknown_variables
 
 OPTIONS: dict[str, Any] = {
@@ -49,16 +50,17 @@ class ActionModule(ActionBase):
         wrong = out_of_step(self._task) or unknown_variables(job.words, self._task, self._loader, task_vars or {})
         if wrong:
             raise AnsibleActionFail(f"Nothing was touched. The {job.words.noun} is refused: {wrong}")
-        asked = Asked(
-            _validated_options(job.options, given["asked"]),
-            now=rfc3339(time.time()),
-            unwritable=[given["reports"]] if given["reports"] and not is_writable(given["reports"]) else [],
-        )
         silent = unseen(given["clusters"], seen_of(task_vars or {}, look=given["look"]))
         hosts = {
             host: {**(given["facts"].get(host) or {}), "cluster": cluster, "why": silent.get(host, "")}
             for host, cluster in given["clusters"].items()
         }
+        asked = Asked(
+            _validated_options(job.options, given["asked"]),
+            now=rfc3339(time.time()),
+            unwritable=[given["reports"]] if given["reports"] and not is_writable(given["reports"]) else [],
+            run=this_run(hosts),
+        )
         plan = job.plan(hosts, asked)
         return {
             "changed": False,

@@ -65,7 +65,7 @@ def what_stays(plan: Mapping[str, Any], verdicts: Mapping[str, Any], in_play: Co
     if together(verdicts, bool(plan.get("settled"))) != INCOMPLETE:
         return ""
     proven = {host for host, result in verdicts.items() if result.get("proven") and host in in_play}
-    return stays_in_words(plan["of"], sorted(set(verdicts) - proven))
+    return stays_in_words(plan["of"]["cluster"], sorted(set(verdicts) - proven))
 
 
 def is_done_already(phase: str, before: Mapping[str, Any]) -> bool:

@@ -163,9 +163,10 @@ from ansible_collections.quorum.etcd.plugins.module_utils.agent.settings import 
 )
 from ansible_collections.quorum.etcd.plugins.module_utils.agent.words import attempt_in_words
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
-from ansible_collections.quorum.etcd.plugins.module_utils.core.values import to_plain
+from ansible_collections.quorum.etcd.plugins.module_utils.core.values import from_plain, to_plain
 from ansible_collections.quorum.etcd.plugins.module_utils.glue import CONNECTION_OPTIONS, answer, runner
-from ansible_collections.quorum.etcd.plugins.module_utils.host.tools import keep_tools, tools_from_dict
+from ansible_collections.quorum.etcd.plugins.module_utils.host.facts import ToolFacts
+from ansible_collections.quorum.etcd.plugins.module_utils.host.tools import NAMES, keep_tools, tools_of
 
 
 def work(module: AnsibleModule) -> Dict[str, Any]:
@@ -178,7 +179,12 @@ def work(module: AnsibleModule) -> Dict[str, Any]:
     changes = agent.install(wanted, module.check_mode)
     if module.check_mode:
         return {"changed": bool(changes), "diff": changes, "attempt": None, "text": []}
-    keep_tools(tools_from_dict(given["tools"]), given["state_dir"], run, given["image"])
+    keep_tools(
+        tools_of(from_plain(ToolFacts, {**dict.fromkeys(NAMES), **given["tools"]})),
+        given["state_dir"],
+        run,
+        given["image"],
+    )
     attempt = agent.first_run(wanted.settings, bool(changes))
     text: List[str] = attempt_in_words(attempt) if attempt else []
     return {

@@ -212,6 +212,7 @@ member:
       bin_dir: /usr/bin
     journal: {}
     interrupted_elsewhere: []
+    newest_job: null
     strangers: ""
     unsettable: []
     shadowed: {}

@@ -19,7 +19,6 @@ from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.catalogue imp
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.entry import Snapshot
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.manifest import recorded_revisions
 from ansible_collections.quorum.etcd.plugins.plugin_utils.local import free_bytes, is_writable, run
-from ansible_collections.quorum.etcd.plugins.plugin_utils.runs import lives, this_run
 from ansible_collections.quorum.etcd.plugins.plugin_utils.ticker import Ticker
 
 # ``source`` is a folder of the controller in which to look for snapshots too, or the one that was named; the manifests in
@@ -48,8 +47,7 @@ def _plan(hosts: Mapping[str, Mapping[str, Any]], asked: Asked) -> dict[str, Any
         Options(
             now=asked.now,
             nonce=secrets.token_hex(4),
-            run=this_run(),
-            runs=lives(hosts),
+            run=asked.run,
             controller_snapshots=_look(source, own["spool"], own["signers"]),
             spool_free=free_bytes(own["spool"]) if is_writable(own["spool"]) else 0,
             unwritable=asked.unwritable,

@@ -16,10 +16,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.quorum.etcd.plugins.module_utils.core.claim import ThisRun
 from ansible_collections.quorum.etcd.plugins.module_utils.core.text import rfc3339
 
 
-def this_run() -> dict[str, str]:
+def this_run(hosts: Mapping[str, Any]) -> ThisRun:
+    """This run, and whether those still live that the hosts name."""
+    return ThisRun(own_name(), lives(hosts))
+
+
+def own_name() -> dict[str, str]:
     """This run as a claim names it. Plugins run in children of ansible-playbook, whose life is the run's."""
     user = "somebody"
     with contextlib.suppress(Exception):  # a user without a name, as in a container
@@ -52,7 +58,7 @@ def lives(hosts: Mapping[str, Any]) -> dict[str, bool]:
 
 def _claim(facts: Any) -> dict[str, Any]:
     """What a host says has not been checked yet."""
-    for name in ("member", "journal", "claim"):
+    for name in ("member", "newest_job", "claim"):
         facts = facts.get(name) if isinstance(facts, Mapping) else None
     whole = isinstance(facts, Mapping) and all(
         isinstance(facts.get(name), str) for name in ("run", "controller", "process")

@@ -14,7 +14,7 @@ SAMPLE = ["move_begun-m1", "proven-m1"]  # in `make test` too
 
 
 class Switch(UnderFire):
-    playbook, folder = CHECKOUT / "playbooks" / "switch_leader.yml", "jobs/restores"
+    playbook, folder = CHECKOUT / "playbooks" / "switch_leader.yml", "restores"
 
     def begin(self) -> Switch:
         self.bed.wait_ready()

@@ -38,13 +38,17 @@ Plan = Mapping[str, Any]
 # What is read of a line, and of every plan, here.
 _STEP = {"step": strict_json.WORD, "time": (strict_json.WORD, None)}
 _PLAN = {
+    "job": (str, None),
     "sequence": (int, None),
     "restore_id": (str, None),
     "of": ({"cluster": (str, None)}, None),
+    "stops": (bool, None),
     "member": ({"data_dir": (str, None)}, None),
     "swaps": ([{"live": str}], None),
 }
 _CLAIM = dict.fromkeys(("run", "who", "since", "controller", "process"), strict_json.WORD)
+# The plans of earlier versions do not say of which job they are: there was one.
+FIRST_JOB = "restore"
 _UNREADABLE = "see what wrote to it; move its folder away if no {job} is under way on this host."
 
 
@@ -56,7 +60,7 @@ def _is_never(_plan: Plan) -> bool:
 class Kind:
     """What the steps of a job mean; as it stands here, of one that has none of its own, and no way back.
 
-    ``job`` is what it is called in a sentence. From the step ``touched`` on it must be completed or taken back; after one of
+    ``job`` is its name. From the step ``touched`` on it must be completed or taken back; after one of
     ``back`` there is only the way back. ``plan`` is the shape of what its journals are read for besides, and ``is_put_back``
     tells by the disk that the way back was gone where the journal could not be written.
     """
@@ -67,6 +71,10 @@ class Kind:
     plan: Mapping[str, Any] = field(default_factory=dict)
     is_put_back: Callable[[Plan], bool] = _is_never
 
+    def has(self, plan: Plan) -> bool:
+        """Whether a plan is of this job."""
+        return self.job in (job_of(plan), ANY_JOB.job)
+
     @property
     def next_step(self) -> str:
         """What helps where one of its journals cannot be read."""
@@ -74,6 +82,10 @@ class Kind:
 
 
 ANY_JOB = Kind()
+
+
+def job_of(plan: Plan) -> str:
+    return plan.get("job") or FIRST_JOB
 
 
 class Journal:
@@ -98,7 +110,7 @@ class Journal:
         """Begin: keep the plan. A journal that was already begun goes on with the plan it has."""
         if os.path.exists(self._plan_path):
             return
-        plan = {**plan, "sequence": _highest_sequence(self._state_dir) + 1}
+        plan = {"job": self.kind.job, **plan, "sequence": _highest_sequence(self._state_dir) + 1}
         try:
             os.makedirs(self.config_folder, mode=0o700, exist_ok=True)
             put(self._plan_path, json.dumps(plan, indent=1, sort_keys=True).encode())

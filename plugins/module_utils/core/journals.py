@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Dict, List, Mapping, Optional, Set, Tuple
 
 from .errors import EtcdError
-from .journal import ANY_JOB, PLANNED, Journal, Kind, Plan, names, sequence_of
+from .journal import ANY_JOB, PLANNED, Journal, Kind, Plan, job_of, names, sequence_of
 from .values import TEXT, from_plain
 
 
@@ -38,8 +38,7 @@ class JournalSummary:
     """The newest run of a job on a member, by its journal. ``earlier``: the ids of those before it, the oldest first.
 
     ``step`` is its last one. ``open``: it is not done. ``touched``: the cluster was stopped or changed. ``back``: there is
-    only the way back from now on. ``plan`` is this host's part of the plan, of whatever version. ``holder`` names the run
-    whose it is, and ``claim`` says more of that one; None where that is not known.
+    only the way back from now on. ``plan`` is this host's part of the plan, of whatever version.
     """
 
     restore_id: str
@@ -49,8 +48,21 @@ class JournalSummary:
     touched: bool
     back: bool
     plan: Dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Newest:
+    """The newest job on a member, whichever it is of. ``open``: it is not done; ``step`` is its last one.
+
+    ``holder`` names the run whose it is, and ``claim`` says more of that one; None where that is not known.
+    """
+
+    job: str
+    restore_id: str
+    step: str
+    open: bool
     holder: str
-    claim: Optional[LastRun]
+    claim: Optional[LastRun] = None
 
 
 @dataclass(frozen=True)
@@ -88,7 +100,7 @@ def journals(state_dir: str, data_dir: str, kind: Kind = ANY_JOB) -> List[Journa
         plan = journal.plan()
         if plan and not data_dirs_of(plan):
             raise EtcdError(f"the plan in {journal.folder} does not say of which member it is.", kind.next_step)
-        if plan and is_of(plan, data_dir):
+        if plan and is_of(plan, data_dir) and kind.has(plan):
             found.append((sequence_of(plan), name, journal))
     return [journal for _sequence, _name, journal in sorted(found, key=lambda each: each[:2])]
 
@@ -101,14 +113,15 @@ def latest(state_dir: str, data_dir: str, kind: Kind = ANY_JOB) -> Optional[Jour
 def open_plans(state_dir: str, data_dir: str = "", kind: Kind = ANY_JOB) -> List[Dict[str, Any]]:
     """The plans of the newest runs that are not done yet, one a member; only of this data directory where it is given.
 
-    None where a journal cannot be read: nobody knows then whose is the newest.
+    Jobs that stop no member say so in their plan, and do not count. None where a journal cannot be read: nobody knows then
+    whose is the newest.
     """
     newest: Dict[Any, Tuple[int, str, Dict[str, Any], Journal]] = {}
     try:
         for name in names(state_dir):
             journal = Journal(state_dir, name, kind)
             plan = journal.plan()
-            if plan and (not data_dir or is_of(plan, data_dir)):
+            if plan and plan.get("stops", True) and kind.has(plan) and (not data_dir or is_of(plan, data_dir)):
                 found = (sequence_of(plan), name, plan, journal)
                 whose = frozenset(data_dirs_of(plan))
                 newest[whose] = max(newest.get(whose, found), found, key=lambda each: each[:2])
@@ -141,7 +154,7 @@ def summary(state_dir: str, data_dir: str, kind: Kind) -> Optional[JournalSummar
     if not own:
         return None
     journal, plan = own[-1], own[-1].plan() or {}
-    steps, is_open, claim = journal.steps(), journal.is_open(), journal.claim()
+    steps, is_open = journal.steps(), journal.is_open()
     return JournalSummary(
         restore_id=os.path.basename(journal.folder),
         earlier=[os.path.basename(each.folder) for each in own[:-1]],
@@ -150,9 +163,24 @@ def summary(state_dir: str, data_dir: str, kind: Kind) -> Optional[JournalSummar
         touched=kind.touched in steps,
         back=journal.goes_back() or (is_open and kind.is_put_back(plan)),
         plan=plan,
-        holder=journal.holder(),
-        claim=from_plain(LastRun, {**claim, **journal.signs_of_life()}) if claim else None,
     )
+
+
+def newest(state_dir: str, data_dir: str) -> Optional[Newest]:
+    """The member's newest job here, with the run whose it is; None where there was none, or it cannot be read."""
+    with contextlib.suppress(EtcdError, OSError):
+        journal = latest(state_dir, data_dir)
+        if journal:
+            steps, claim = journal.steps(), journal.claim()
+            return Newest(
+                job=job_of(journal.plan() or {}),
+                restore_id=os.path.basename(journal.folder),
+                step=steps[-1] if steps else PLANNED,
+                open=journal.is_open(),
+                holder=journal.holder(),
+                claim=from_plain(LastRun, {**claim, **journal.signs_of_life()}) if claim else None,
+            )
+    return None
 
 
 def is_of(plan: Plan, data_dir: str) -> bool:

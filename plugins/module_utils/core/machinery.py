@@ -9,19 +9,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
+from .claim import ThisRun
 from .job import Words, plain_plan_in_words
 from .reporting import ReportOf
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What the operator asks of a job: its own ``options``, as its spec has made them. ``now`` is RFC 3339 in UTC, and
-    ``unwritable`` are folders of the controller that the run would write a report to, and cannot.
+    """What the operator asks of a job: its own ``options``, as its spec has made them. ``now`` is RFC 3339 in UTC,
+    ``unwritable`` are folders of the controller that the run would write a report to, and cannot, and ``run`` is who asks.
     """
 
     options: Mapping[str, Any]
     now: str = ""
     unwritable: Sequence[str] = ()
+    run: ThisRun = ThisRun()
 
 
 @dataclass(frozen=True)

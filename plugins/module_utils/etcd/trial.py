@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, Mapping, Union
 
+from ..core.check import Check, check
 from ..core.errors import EtcdError
 from .commands import Connection, Run, Tool, Tools, delete, endpoint_status, parse_json, put, run_checked
 from .identity import hex_id
@@ -17,9 +18,7 @@ WRITE = "a write and its deletion"
 _DENIED = ("permission denied", "user name is empty", "invalid auth token", "authentication failed")
 
 
-def leader_of_each(
-    run: Run, etcdctl: Tool, connection: Connection, members: Mapping[str, str], leader: str
-) -> Dict[str, Any]:
+def leader_of_each(run: Run, etcdctl: Tool, connection: Connection, members: Mapping[str, str], leader: str) -> Check:
     """Whether each of these members (ID -> name), asked at its own endpoint, follows the one that is called ``leader``."""
     command = endpoint_status(etcdctl, connection)
     said = parse_json(run(command.argv, command.env).out or "[]", command)
@@ -30,7 +29,7 @@ def leader_of_each(
         if member in members:
             found[members[member]] = members.get(_id(status.get("leader")), "")
     expected = dict.fromkeys(members.values(), leader)
-    return {"what": "leader that each member follows", "expected": expected, "found": found, "ok": found == expected}
+    return check("leader that each member follows", expected, found)
 
 
 def _id(number: Any) -> str:
@@ -38,10 +37,10 @@ def _id(number: Any) -> str:
     return hex_id(int(number or 0))
 
 
-def written(run: Run, tools: Tools, connection: Connection, key: str, job: str) -> Dict[str, Any]:
+def written(run: Run, tools: Tools, connection: Connection, key: str, job: str) -> Check:
     """Whether a key can be written and deleted; where nobody may, that is no fault of the cluster."""
     found = write(run, tools, connection, key, job)
-    return {"what": WRITE, "expected": True, "found": found, "ok": found in (True, NOT_WRITTEN)}
+    return check(WRITE, True, found, found in (True, NOT_WRITTEN))
 
 
 def write(run: Run, tools: Tools, connection: Connection, key: str, job: str) -> Union[bool, str]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional, Union
 
-from ..core.journals import Elsewhere
+from ..core.journals import Elsewhere, Newest
 from ..core.values import SPARSE, TEXT
 
 
@@ -211,7 +211,7 @@ class MemberFacts:
     """A host's member. What is not known is empty or None.
 
     ``journal`` is what a job's journals tell, in its plain form: the plan in it is of any version. It and
-    ``interrupted_elsewhere`` are added at the door, where it is known which job's they are.
+    ``interrupted_elsewhere`` are added at the door, where it is known which job's they are, and so is ``newest_job``.
     """
 
     found: bool
@@ -247,4 +247,5 @@ class MemberFacts:
     strangers: str = field(metadata=TEXT)
     unsettable: List[Unsettable]
     interrupted_elsewhere: List[Elsewhere] = field(default_factory=list)
+    newest_job: Optional[Newest] = None
     journal: Dict[str, Any] = field(default_factory=dict)

@@ -7,83 +7,98 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any, Dict, List, Mapping, Optional
+from dataclasses import dataclass
+from typing import Dict, Mapping, Optional
 
 from ..core.job import Facts, Findings, Planned
-from ..core.strict_json import ANY, WORD, misfit
+from ..core.journals import Unreadable
+from ..core.machinery import Asked
 from ..core.text import instant
-from ..core.values import Misfit, from_plain
+from ..core.values import Misfit, from_plain, to_plain
 from ..etcd.view import ClusterView
+from .facts import MemberFacts
+from .parts import HostPart, MemberPart, OfCluster
 
-# What a plan reads of a member, and what of it the phases of any job need.
-_JOURNAL = {"restore_id": WORD, "touched": bool, "open": bool}
-_UNREADABLE = {"problem": str, "next_step": str}
-_NO_JOURNAL = {"restore_id": None, "problem": None}
-_MEMBER = {
-    "name": WORD,
-    "state_dir": WORD,
-    "tools": ANY,
-    "service": {"manager": WORD, "name": WORD},
-    "journal": (_JOURNAL, _UNREADABLE, _NO_JOURNAL),
-    "connection": {"endpoints": [WORD], "cacert": WORD, "cert": WORD, "key": WORD},
-}
-_OF_A_MEMBER = ("name", "tools", "service", "state_dir", "connection")
+RUN = "run"  # the mode of a cluster's plan for which there is something to do
 
 
-def of_cluster(name: str, hosts: Mapping[str, Facts]) -> Dict[str, Facts]:
-    """The hosts of one cluster, with what each has told."""
-    return {host: hosts[host] for host in sorted(hosts) if hosts[host]["cluster"] == name}
+@dataclass(frozen=True)
+class Told:
+    """What a host has told of its member, and of the cluster as that sees it."""
+
+    member: MemberFacts
+    view: Optional[ClusterView] = None
 
 
-def settled_view(hosts: Mapping[str, Facts], findings: Findings) -> Optional[ClusterView]:
-    """The cluster, where it has a quorum and no other job has left it half-way; else None, and why is refused."""
-    view = _seen_by(hosts, findings)
-    if view and not findings.refusals:
-        _refuse_what_is_under_way(hosts, findings)
+@dataclass(frozen=True)
+class Restore:
+    """What is read here of the newest restore of a member."""
+
+    restore_id: str
+    touched: bool
+    open: bool
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A cluster that a job may be planned for: its hosts that have told something, and how it is."""
+
+    name: str
+    hosts: Dict[str, Told]
+    view: ClusterView
+
+
+def settled(name: str, hosts: Mapping[str, Facts], asked: Asked, findings: Findings) -> Optional[Cluster]:
+    """The cluster, where it has a quorum, nobody is at work on it, and no other job has left it half-way; else None, and why
+    is refused. ``hosts`` are those of all clusters.
+    """
+    told = _told({host: hosts[host] for host in sorted(hosts) if hosts[host]["cluster"] == name}, findings)
+    views = [one.view for one in told.values() if one.view]
+    view = max(views, key=lambda one: (one.has_quorum, len(one.members)), default=None)
+    if not (view or findings.refusals):
+        findings.refuse("no host can tell how the cluster is.", "run status.yml, and see that members run.")
+    if not view or findings.refusals:
+        return None
+    if asked.run.is_alone({host: one.member.newest_job for host, one in told.items()}, findings):
+        _refuse_what_is_half_way(told, findings)
         _refuse_no_quorum(view, findings)
-    return None if findings.refusals else view
+    return None if findings.refusals else Cluster(name, told, view)
 
 
-def _seen_by(hosts: Mapping[str, Facts], findings: Findings) -> Optional[ClusterView]:
-    """The cluster as the host sees it that sees most of it; None where no host can tell, which is refused."""
-    views: List[ClusterView] = []
+def _told(hosts: Mapping[str, Facts], findings: Findings) -> Dict[str, Told]:
+    """By host, what it has told; what cannot be understood is refused."""
+    told: Dict[str, Told] = {}
     for host, facts in hosts.items():
         if facts.get("why"):
             findings.warn(f"it {facts['why']}, so its member is not looked at from there.", host)
+        if facts.get("member") is None and facts.get("view") is None:
+            continue
         try:
-            views += _understood(facts)
+            told[host] = from_plain(Told, {"member": facts.get("member"), "view": facts.get("view") or None})
         except Misfit as why:
             findings.refuse(
                 f"what it answered cannot be understood: {why}.",
                 "see that nothing but this run answers for it; run with -vvv to see the whole answer.",
                 host,
             )
-    if not views:
-        findings.refuse("no host can tell how the cluster is.", "run status.yml, and see that members run.")
-    return max(views, key=lambda view: (view.has_quorum, len(view.members)), default=None)
+    return told
 
 
-def _understood(facts: Facts) -> List[ClusterView]:
-    """The view of a host, where it has one; Misfit where it tells something else than a plan reads."""
-    told = facts.get("member") is not None or facts.get("view") is not None
-    why = misfit(facts.get("member"), _MEMBER, "member") if told else ""
-    if why:
-        raise Misfit(why)
-    return [from_plain(ClusterView, facts["view"], "view")] if facts.get("view") else []
-
-
-def _refuse_what_is_under_way(hosts: Mapping[str, Facts], findings: Findings) -> None:
+def _refuse_what_is_half_way(hosts: Mapping[str, Told], findings: Findings) -> None:
     """A restore that was interrupted after it had touched a member is ended before anything else is done."""
-    for host, facts in hosts.items():
-        journal = (facts.get("member") or {}).get("journal") or {}
+    for host, told in hosts.items():
+        journal = told.member.journal
         if journal.get("problem"):
-            findings.refuse(journal["problem"], journal["next_step"], host)
-        if journal.get("touched") and journal.get("open"):
-            findings.refuse(
-                f"the restore {journal['restore_id']} of this cluster was interrupted here.",
-                "run restore.yml again, which completes it, or takes it back with -e etcd_restore_rollback=true.",
-                host,
-            )
+            unreadable = from_plain(Unreadable, journal)
+            findings.refuse(unreadable.problem, unreadable.next_step, host)
+        elif journal:
+            last = from_plain(Restore, journal)
+            if last.touched and last.open:
+                findings.refuse(
+                    f"the restore {last.restore_id} of this cluster was interrupted here.",
+                    "run restore.yml again, which completes it, or takes it back with -e etcd_restore_rollback=true.",
+                    host,
+                )
 
 
 def _refuse_no_quorum(view: ClusterView, findings: Findings) -> None:
@@ -98,35 +113,34 @@ def _refuse_no_quorum(view: ClusterView, findings: Findings) -> None:
         findings.refuse(f"the cluster has no quorum. {view.summary}", "start the members that are down, and run again.")
 
 
-def planned(
-    cluster: str, hosts: Mapping[str, Facts], view: ClusterView, now: str, shown: Mapping[str, str], **of: Any
-) -> Planned:
-    """The plan of a cluster and of those of its hosts that can ask it; ``of`` is what the job plans of its own, and
-    ``shown`` what it shows of that.
+def common_part(cluster: Cluster, asked: Asked, shown: Mapping[str, str]) -> OfCluster:
+    """What a job's plan says of any cluster. The hosts are those that can ask it; the first of them does what is done once."""
+    voters = [member for member in cluster.view.members if member.healthy and not member.is_learner]
+    return OfCluster(
+        cluster=cluster.name,
+        restore_id=f"{instant(asked.now):%Y%m%dT%H%M%SZ}-{hashlib.sha256(cluster.name.encode()).hexdigest()[:8]}",
+        hosts=[host for host, told in cluster.hosts.items() if told.view],
+        endpoints=[member.endpoint for member in voters],
+        members={member.id: member.name for member in voters},
+        shown=dict(shown),
+    )
 
-    ``endpoints`` and ``members`` (ID -> name) are the healthy voters', who can be asked. The first of the hosts ``reports``: it
-    does what is done once for all.
-    """
-    run = f"{instant(now):%Y%m%dT%H%M%SZ}-{hashlib.sha256(cluster.encode()).hexdigest()[:8]}"
-    able = [host for host, facts in hosts.items() if facts.get("view")]
-    voters = [member for member in view.members if member.healthy and not member.is_learner]
-    common = {
-        **of,
-        "shown": dict(shown),
-        "cluster": cluster,
-        "restore_id": run,
-        "hosts": able,
-        "endpoints": [member.endpoint for member in voters],
-        "members": {member.id: member.name for member in voters},
-    }
-    return {"mode": "run", **common}, {
-        host: {
-            "mode": "run",
-            "host": host,
-            "restore_id": run,
-            "of": common,
-            "reports": host == able[0],
-            "member": {key: hosts[host]["member"][key] for key in _OF_A_MEMBER},
-        }
-        for host in able
-    }
+
+def planned(job: str, cluster: Cluster, of: OfCluster, asked: Asked) -> Planned:
+    """The plan of a cluster, and those of its hosts."""
+    common = to_plain(of)
+    parts = {}
+    for host in of.hosts:
+        member = cluster.hosts[host].member
+        part = HostPart(
+            job=job,
+            mode=RUN,
+            host=host,
+            restore_id=of.restore_id,
+            of=common,
+            reports=host == of.hosts[0],
+            member=MemberPart(**{name: getattr(member, name) for name in MemberPart.__dataclass_fields__}),
+            claim=asked.run.claim(member.newest_job),
+        )
+        parts[host] = to_plain(part)
+    return {"mode": RUN, **common}, parts

@@ -11,13 +11,17 @@ import time
 from typing import Any, Dict, List, Mapping
 
 from ..core import journal as steps
+from ..core.check import Check
+from ..core.claim import take
 from ..core.errors import EtcdError
 from ..core.host_job import HostJob, Phase
-from ..core.journal import Journal
+from ..core.journal import Journal, Kind
 from ..core.progress import Progress
 from ..core.reporting import begins, ends
+from ..core.values import from_plain, to_plain
 from ..etcd.commands import Connection, Run
-from .tools import tools_from_dict
+from .parts import HostPart
+from .tools import tools_of
 
 PROVE = "prove"
 
@@ -32,38 +36,43 @@ class Stepwise(HostJob):
     LOOKS = (PROVE,)
 
     def __init__(self, plan: Mapping[str, Any], run: Run, connection: Connection) -> None:
-        state_dir = plan["member"]["state_dir"]
-        journal = Journal(os.path.join(state_dir, "jobs"), plan["restore_id"])
-        super().__init__(plan, journal, Progress(os.path.join(state_dir, "progress")))
-        self.of, self.run, self.connection = plan["of"], run, connection
-        self.tools = tools_from_dict(plan["member"]["tools"])
+        self.part = from_plain(HostPart, plan)
+        member = self.part.member
+        journal = Journal(member.state_dir, self.part.restore_id, Kind(job=self.part.job))
+        super().__init__(plan, journal, Progress(os.path.join(member.state_dir, "progress")))
+        self.run, self.connection, self.tools = run, connection, tools_of(member.tools)
         if self.tools.etcdctl is None:
             raise EtcdError("etcdctl is missing on this host.", "install etcdctl, or set etcd_bin_dir.")
         self.etcdctl = self.tools.etcdctl
 
     def do(self, phase: Phase) -> Dict[str, Any]:
+        take(self.journal, self.plan, phase.name, begins=phase.name == self.PHASES[0])
         self.journal.open(dict(self.plan))
+        with self.journal.at_work():
+            return {"changed": self._do(phase)}
+
+    def _do(self, phase: Phase) -> bool:
         if self.journal.has(ends(phase.name)):
-            return {"changed": False}
+            return False
         self.journal.record(begins(phase.name))
         if phase.name == PROVE:
             self._prove(phase.timeout)
             changed = False
         else:
-            changed = bool(self.plan["reports"]) and getattr(self, phase.name)()
+            changed = self.part.reports and bool(getattr(self, phase.name)())
         self.journal.record(ends(phase.name))
         if phase.name == self.PHASES[-1]:
             self.journal.record(steps.FINISHED)
-        return {"changed": changed}
+        return changed
 
-    def checks(self) -> List[Dict[str, Any]]:
-        """What must be true at the end: ``[{"what", "expected", "found", "ok"}]``, as far as it can be said yet."""
+    def checks(self) -> List[Check]:
+        """What must be true at the end, as far as it can be said yet."""
         raise NotImplementedError
 
     def _prove(self, timeout: float) -> None:
         deadline, checks = time.monotonic() + timeout, self.checks()
-        while not all(check["ok"] for check in checks):
-            failed = "; ".join(f"{each['what']}: {each['found']}" for each in checks if not each["ok"])
+        while not all(check.ok for check in checks):
+            failed = "; ".join(f"{each.what}: {each.found}" for each in checks if not each.ok)
             if time.monotonic() > deadline:
                 raise EtcdError(
                     f"it is not proven: {failed}.", "run status.yml, which says how the cluster is, and run again."
@@ -71,4 +80,4 @@ class Stepwise(HostJob):
             self.progress.say(f"waiting for the proof: {failed}")
             time.sleep(0.2)
             checks = self.checks()
-        self.journal.record(steps.PROVEN, checks=checks)
+        self.journal.record(steps.PROVEN, checks=to_plain(checks))

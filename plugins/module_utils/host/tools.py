@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 from contextlib import contextmanager
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
+from typing import Dict, Iterator, List, Mapping, Optional, Tuple
 
 from ..core.errors import EtcdError
 from ..etcd.commands import Run, Tool, Tools, etcd_version, tool_version
@@ -109,12 +109,6 @@ def tools_of(facts: ToolFacts) -> Tools:
     """EtcdError where a version is none."""
     found = {name: getattr(facts, name) for name in NAMES}
     return Tools(**{name: Tool(tool.path, parse_version(tool.version)) for name, tool in found.items() if tool})
-
-
-def tools_from_dict(tools: Mapping[str, Any]) -> Tools:
-    return Tools(
-        **{name: Tool(tools[name]["path"], parse_version(tools[name]["version"])) for name in NAMES if tools.get(name)}
-    )
 
 
 # ---- tools that a host has only in a container or its image ----------------------------------------------------------

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from typing import Any, Dict, Mapping
 
-from ..core.job import NOTHING, Findings, Planned, Words, plan_each
+from ..core.job import NOTHING, Facts, Findings, Planned, Words, plan_each
 from ..core.machinery import Asked, Job
 from ..core.reporting import ReportOf, begins, simple_phases
 from ..etcd.trial import NOT_WRITTEN
 from ..etcd.view import ClusterView
-from ..host.planning import Facts, of_cluster, planned, settled_view
+from ..host.planning import RUN, common_part, planned, settled
+from .switching import OfSwitch
 
 # A follower that lacks more entries than the leader keeps would have to be sent a whole snapshot first.
 LAG = 5000
@@ -21,16 +22,15 @@ LAG = 5000
 
 def make_plan(hosts: Mapping[str, Facts], asked: Asked) -> Dict[str, Any]:
     def plan_one(name: str, findings: Findings) -> Planned:
-        own = of_cluster(name, hosts)
-        view = settled_view(own, findings)
-        if view:
-            _check(view, asked.options["to"], findings)
-        if not view or findings.refusals:
-            return {"cluster": name, "mode": "run"}, {}
-        to, ids = asked.options["to"], {member.name: member.id for member in view.members}
-        shown = {"leader": f"{view.leader_name} -> {to}"}
-        cluster, per_host = planned(name, own, view, asked.now, shown, to=to, to_id=ids[to])
-        return ({**cluster, "mode": NOTHING}, {}) if view.leader == ids[to] else (cluster, per_host)
+        cluster = settled(name, hosts, asked, findings)
+        if cluster:
+            _check(cluster.view, asked.options["to"], findings)
+        if not cluster or findings.refusals:
+            return {"cluster": name, "mode": RUN}, {}
+        to, ids = asked.options["to"], {member.name: member.id for member in cluster.view.members}
+        common = common_part(cluster, asked, {"leader": f"{cluster.view.leader_name} -> {to}"})
+        plan, per_host = planned(WORDS.name, cluster, OfSwitch(**vars(common), to=to, to_id=ids[to]), asked)
+        return ({**plan, "mode": NOTHING}, {}) if cluster.view.leader == ids[to] else (plan, per_host)
 
     return plan_each((facts["cluster"] for facts in hosts.values()), plan_one, asked.unwritable)
 

@@ -6,25 +6,41 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List
+from dataclasses import dataclass
+from typing import Any, List, Mapping
 
-from ..etcd.commands import move_leader, run_checked
+from ..core.check import Check
+from ..core.values import from_plain
+from ..etcd.commands import Connection, Run, move_leader, run_checked
 from ..etcd.trial import leader_of_each, written
+from ..host.parts import OfCluster
 from ..host.stepwise import Stepwise
+
+
+@dataclass(frozen=True)
+class OfSwitch(OfCluster):
+    """``to`` is the member that is to lead, ``to_id`` its ID."""
+
+    to: str
+    to_id: str
 
 
 class SwitchLeader(Stepwise):
     PHASES = ("move", "prove")
 
+    def __init__(self, plan: Mapping[str, Any], run: Run, connection: Connection) -> None:
+        super().__init__(plan, run, connection)
+        self.of = from_plain(OfSwitch, self.part.of, "of")
+
     def move(self) -> bool:
         run_checked(
-            self.run, move_leader(self.etcdctl, self.connection, self.of["to_id"]), "run status.yml, and run again."
+            self.run, move_leader(self.etcdctl, self.connection, self.of.to_id), "run status.yml, and run again."
         )
         return True
 
-    def checks(self) -> List[Dict[str, Any]]:
-        follow = leader_of_each(self.run, self.etcdctl, self.connection, self.of["members"], self.of["to"])
-        if not follow["ok"] or not self.plan["reports"]:
+    def checks(self) -> List[Check]:
+        follow = leader_of_each(self.run, self.etcdctl, self.connection, self.of.members, self.of.to)
+        if not follow.ok or not self.part.reports:
             return [follow]
-        key = f"quorum.etcd/proof/{self.plan['restore_id']}"
+        key = f"quorum.etcd/proof/{self.part.restore_id}"
         return [follow, written(self.run, self.tools, self.connection, key, "switch of the leader")]

@@ -15,7 +15,7 @@ from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
 
 from ..core.errors import EtcdError
 from ..core.job import Findings
-from ..core.journals import LastRun, Unreadable
+from ..core.journals import Unreadable
 from ..core.values import Misfit, from_plain
 from ..etcd.commands import Tools
 from ..etcd.view import ClusterView
@@ -29,7 +29,7 @@ from .values import HostPlan
 class LastRestore:
     """The newest restore of a member, as its journal sums it up, with the plan that the host has kept.
 
-    ``highest_revision`` is that of all its restores. ``holder`` names the run whose it is, ``claim`` says more of that one.
+    ``highest_revision`` is that of all its restores.
     """
 
     restore_id: str
@@ -42,8 +42,6 @@ class LastRestore:
     started: bool = False
     proven: bool = False
     highest_revision: int = 0
-    holder: str = ""
-    claim: Optional[LastRun] = None
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any, Dict, Mapping
 
+from ..core.claim import take
 from ..core.host_job import HostJob, Phase
 from ..etcd.commands import Connection, Run
-from .claim import take
 from .phases import Restore
 from .proof import closing_table
 from .steps import STOPPING
@@ -28,7 +28,7 @@ class RestoreOnHost(HostJob):
     def do(self, phase: Phase) -> Dict[str, Any]:
         if phase.name == "agree":
             return {"changed": False}
-        take(self.journal, self.plan, phase.name)
+        take(self.journal, self.plan, phase.name, begins=phase.name in ("claim", "stage"))
         with self.journal.at_work():
             return self._do(phase)
 
@@ -40,7 +40,7 @@ class RestoreOnHost(HostJob):
             return {"changed": restore.rollback(phase.reason), "said": self._what_is_back()}
         done: Dict[str, Any] = {"changed": getattr(restore, phase.name)()}
         if phase.name == "finish":
-            done["summary"] = closing_table(self.plan["of"], self.journal.entries())
+            done["summary"] = closing_table(restore.work.plan.of, self.journal.entries())
         return done
 
     def _what_is_back(self) -> str:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import Any, Dict, List, Mapping, Tuple
 
 from ..core.errors import EtcdError
-from ..core.values import Misfit, from_plain, to_plain
+from ..core.values import Misfit, from_plain
 from ..etcd.cluster import observe
 from ..etcd.commands import Connection, Run
 from ..etcd.view import ClusterView
@@ -37,7 +37,7 @@ class Restore:
         self.work = work = Work(_understood(plan), run, connection)
         self.journal = work.journal
         self.progress = work.progress
-        self.proving = Proving(to_plain(work.plan), work.journal, work.progress, self._look, is_open)
+        self.proving = Proving(work.plan, work.journal, work.progress, self._look, is_open)
         restoring = Restoring(work)
         self.staging = Stage(work, restoring)
         self.change = Cutover(work, restoring, self.proving)
@@ -71,7 +71,7 @@ class Restore:
     def _look(self, thorough: bool) -> Tuple[ClusterView, List[Check]]:
         work = self.work
         view = observe(work.run, work.tools, work.connection, hash_check=thorough)
-        return view, prove(to_plain(work.plan.of), view, work.run, work.tools, work.connection, thorough)
+        return view, prove(work.plan.of, view, work.run, work.tools, work.connection, thorough)
 
 
 def _understood(plan: Mapping[str, Any]) -> HostPlan:

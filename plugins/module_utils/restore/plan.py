@@ -12,14 +12,14 @@ of its own.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Dict, Mapping, Tuple
+from typing import Any, Dict, Mapping, Optional, Tuple
 
 from ..core import job
 from ..core.job import ROLLBACK, Findings
+from ..core.journals import Newest
 from ..core.values import to_plain
 from .answers import Host, HostAnswer, read_answers, refuse_what_is_wrong
 from .checks import check_presence, unknown_excluded
-from .claim import check_claims, claim_of
 from .going_on import check_elsewhere, check_same_snapshot, go_on, interrupted, is_being_rolled_back, lasts_of
 from .new_restore import plan_restore
 from .terms import RESTORE, RESUME, Options
@@ -54,7 +54,7 @@ def make_plan(hosts: Mapping[str, Mapping[str, Any]], options: Options) -> Dict[
         own = {host: answers[host] for host in group if host not in options.exclude}
         left_out = {host: answers[host] for host in group if host not in own}
         cluster, per_host = _plan_cluster(name, own, left_out, options, findings)
-        claimed = {host: replace(plan, claim=claim_of(own[host], options)) for host, plan in per_host.items()}
+        claimed = {host: replace(plan, claim=options.run.claim(_newest(own[host]))) for host, plan in per_host.items()}
         return cluster.as_plain(), {host: to_plain(plan) for host, plan in claimed.items()}
 
     return job.plan_each((host["cluster"] for host in hosts.values()), plan_one)
@@ -73,7 +73,7 @@ def _plan_cluster(
     if check_elsewhere(name, present, findings) or unreadable:
         return PlannedCluster(name, ROLLBACK if options.rollback else RESTORE), {}
     lasts = lasts_of(present)
-    if not check_claims(lasts, options, findings):
+    if not options.run.is_alone({host: told.member.newest_job for host, told in present.items()}, findings):
         return PlannedCluster(name, ROLLBACK if options.rollback else RESTORE), {}
     if options.rollback:
         return go_on(name, ROLLBACK, present, findings)
@@ -87,6 +87,10 @@ def _plan_cluster(
         "an earlier run has begun to put the old data back, and this one ends that; for the restore itself, run again."
     )
     return go_on(name, ROLLBACK, present, findings)
+
+
+def _newest(answer: HostAnswer) -> Optional[Newest]:
+    return answer.told.member.newest_job if answer.told else None
 
 
 def _refuse_unreadable(hosts: Mapping[str, Host], findings: Findings) -> bool:

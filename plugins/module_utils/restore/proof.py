@@ -12,9 +12,10 @@ written and deleted.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Container, Dict, List, Mapping, Optional, Sequence, Union
 
+from ..core.check import Check, check
 from ..core.errors import EtcdError
 from ..core.text import instant, table
 from ..etcd.asking import Knock, ask, reach
@@ -23,6 +24,7 @@ from ..etcd.printed import count_of
 from ..etcd.trial import NOT_WRITTEN, WRITE, is_denied, write
 from ..etcd.view import ClusterView
 from .steps import PROVEN, STOPPING
+from .values import ClusterPlan
 
 # Members that were restored from snapshots of other revisions were compacted at other revisions too.
 NOT_COMPARABLE = "no revision at which all can be compared"
@@ -33,21 +35,9 @@ ALARMED = "refused for the NOSPACE alarm that the snapshot has brought: compact,
 UNJUDGED = (NOT_PERMITTED, COMPACTED, NOT_WRITTEN, ALARMED)
 HASHES, OLD_MEMBERS, KEYS = "equal hash of all members at one revision", "old members that answer", "keys"
 
-Told = Union[bool, int, str, Sequence[str], Mapping[str, str]]
-
-
-@dataclass(frozen=True)
-class Check:
-    """One thing that the proof looks at: what, what was planned, what was found, and whether that will do."""
-
-    what: str
-    expected: Told
-    found: Told
-    ok: bool
-
 
 def prove(
-    of: Mapping[str, Any],
+    of: ClusterPlan,
     view: ClusterView,
     run: Run,
     tools: Tools,
@@ -58,18 +48,18 @@ def prove(
     """Ask the cluster what the view does not say, and judge; see ``judge``."""
     user_keys: Union[int, str] = ""
     alive = _alive(of, run, tools, connection, knock) if thorough else {}
-    if thorough and of.get("user_keys") is not None and view.has_quorum:
+    if thorough and of.user_keys is not None and view.has_quorum:
         user_keys = _count(of, run, tools, connection)
     # Last, and into the planned cluster alone: hashes and keys were of a revision before it.
-    is_planned = view.has_quorum and view.cluster_ids == [of["cluster_id"]]
+    is_planned = view.has_quorum and view.cluster_ids == [of.cluster_id]
     written = _write(of, run, tools, connection) if thorough and is_planned else "not tried: no quorum of this cluster"
     return judge(of, view, user_keys, thorough, alive, written)
 
 
-def check_silent(of: Mapping[str, Any], run: Run, tools: Tools, connection: Connection, knock: Knock = reach) -> None:
+def check_silent(of: ClusterPlan, run: Run, tools: Tools, connection: Connection, knock: Knock = reach) -> None:
     """Before anything is stopped: no old member may answer that this restore does not stop; EtcdError where one does."""
     alive = sorted(_alive(of, run, tools, connection, knock).items())
-    old = [f"{url} (cluster {found})" for url, found in alive if found not in (of["cluster_id"], of["before_id"])]
+    old = [f"{url} (cluster {found})" for url, found in alive if found not in (of.cluster_id, of.before_id)]
     if old:
         raise EtcdError(
             f"old members of this cluster still answer at {', '.join(old)}: clients would go on to read old data from them.",
@@ -77,9 +67,9 @@ def check_silent(of: Mapping[str, Any], run: Run, tools: Tools, connection: Conn
         )
 
 
-def _alive(of: Mapping[str, Any], run: Run, tools: Tools, connection: Connection, knock: Knock) -> Dict[str, str]:
+def _alive(of: ClusterPlan, run: Run, tools: Tools, connection: Connection, knock: Knock) -> Dict[str, str]:
     """The cluster ID of each of ``old_endpoints`` that answers."""
-    old = list(of.get("old_endpoints") or ())
+    old = of.old_endpoints
     if not old or not tools.etcdctl:
         return {}
     answers = ask(run, tools.etcdctl, replace(connection, endpoints=old), old, knock)
@@ -87,7 +77,7 @@ def _alive(of: Mapping[str, Any], run: Run, tools: Tools, connection: Connection
 
 
 def judge(
-    of: Mapping[str, Any],
+    of: ClusterPlan,
     view: ClusterView,
     user_keys: Union[int, str],
     thorough: bool = True,
@@ -103,26 +93,26 @@ def judge(
     """
     members = {member.id: member.name for member in view.members if member.started and member.id}
     # Names that the operator has left out of a resumed run: gone, and not awaited.
-    without = set(of.get("without") or ())
+    without = set(of.without or ())
     healthy = sorted(m.name for m in view.members if m.healthy and m.name not in without)
     checks = [
-        _check("cluster ID", of["cluster_id"], view.cluster_id),
-        _check("member IDs", _but(without, of["members"]), _but(without, members)),
-        _check("cluster IDs that answer", [of["cluster_id"]], view.cluster_ids),
-        _check("healthy members", sorted(set(of["members"].values()) - without), healthy),
-        _check("revision at least", of["revision"], view.revision, view.revision >= int(of["revision"])),
+        check("cluster ID", of.cluster_id, view.cluster_id),
+        check("member IDs", _but(without, of.members), _but(without, members)),
+        check("cluster IDs that answer", [of.cluster_id], view.cluster_ids),
+        check("healthy members", sorted(set(of.members.values()) - without), healthy),
+        check("revision at least", of.revision, view.revision, view.revision >= of.revision),
     ]
     if thorough:
         equal = NOT_COMPARABLE if view.hashes_equal is None else view.hashes_equal
-        checks.append(_check(HASHES, True, equal))
-    if thorough and of.get("old_endpoints"):
+        checks.append(check(HASHES, True, equal))
+    if thorough and of.old_endpoints:
         # An old URL that leads to the restored cluster, such as a virtual address, is none of the old cluster's.
-        old = [f"{url} (cluster {found})" for url, found in sorted((alive or {}).items()) if found != of["cluster_id"]]
-        checks.append(_check(OLD_MEMBERS, [], old))
-    if thorough and of.get("user_keys") is not None:
-        checks.append(_check(KEYS, of["user_keys"], user_keys, user_keys in (of["user_keys"], *UNJUDGED)))
+        old = [f"{url} (cluster {found})" for url, found in sorted((alive or {}).items()) if found != of.cluster_id]
+        checks.append(check(OLD_MEMBERS, [], old))
+    if thorough and of.user_keys is not None:
+        checks.append(check(KEYS, of.user_keys, user_keys, user_keys in (of.user_keys, *UNJUDGED)))
     if thorough:
-        checks.append(_check(WRITE, True, written, written in (True, *UNJUDGED)))
+        checks.append(check(WRITE, True, written, written in (True, *UNJUDGED)))
     return checks
 
 
@@ -130,37 +120,37 @@ def failures(checks: Sequence[Check]) -> List[Check]:
     """The checks that failed; a proof without any check is a failure too."""
     if not checks:
         return [Check("any answer of the cluster", "one", "none", False)]
-    return [check for check in checks if not check.ok]
+    return [each for each in checks if not each.ok]
 
 
-def closing_table(of: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -> List[str]:
+def closing_table(of: ClusterPlan, entries: Sequence[Mapping[str, Any]]) -> List[str]:
     """What was restored and how it was proven, from the plan of the cluster and the journal of the member that compared all.
 
     The time from this member's stop to the proof is at most how long the restore itself kept the cluster from writes; a
     cluster that was down before was so for longer.
     """
     at = {entry["step"]: instant(entry["time"]) for entry in entries}
-    rows = [["members", ", ".join(sorted(of["members"].values()))]]
-    rows += [["cluster ID", f"{of['before_id'] or 'unknown'} -> {of['cluster_id']}"]]
+    rows = [["members", ", ".join(sorted(of.members.values()))]]
+    rows += [["cluster ID", f"{of.before_id or 'unknown'} -> {of.cluster_id}"]]
     checks = next(entry["checks"] for entry in reversed(entries) if entry["step"] == PROVEN)
-    rows += [[("proven: " if check["ok"] else "NOT PROVEN: ") + check["what"], _found(check)] for check in checks]
+    rows += [[("proven: " if each["ok"] else "NOT PROVEN: ") + each["what"], _found(each)] for each in checks]
     if STOPPING in at:
         rows.append(["from the stop to the proof", f"{(at[PROVEN] - at[STOPPING]).total_seconds():.1f} s"])
-    return [f"Cluster {of['cluster']} is restored from {of['snapshot']['path']}", *table(rows)]
+    return [f"Cluster {of.cluster} is restored from {of.snapshot.path}", *table(rows)]
 
 
-def _found(check: Mapping[str, Any]) -> str:
-    found = check["found"]
+def _found(proven: Mapping[str, Any]) -> str:
+    found = proven["found"]
     if isinstance(found, dict):
         return ", ".join(f"{name} {number}" for number, name in sorted(found.items(), key=lambda item: item[1]))
     return (", ".join(found) or "none") if isinstance(found, list) else str(found)
 
 
-def _count(of: Mapping[str, Any], run: Run, tools: Tools, connection: Connection) -> Union[int, str]:
+def _count(of: ClusterPlan, run: Run, tools: Tools, connection: Connection) -> Union[int, str]:
     """Keys at the restored revision: fixed, so that clients which write already do not disturb the proof."""
     if tools.etcdctl is None:
         return "etcdctl is missing"
-    command = count_keys(tools.etcdctl, connection, int(of["revision"]))
+    command = count_keys(tools.etcdctl, connection, of.revision)
     try:
         return count_of(run_checked(run, command), command)
     except EtcdError as error:
@@ -169,16 +159,12 @@ def _count(of: Mapping[str, Any], run: Run, tools: Tools, connection: Connection
         return NOT_PERMITTED if is_denied(error) else error.message
 
 
-def _write(of: Mapping[str, Any], run: Run, tools: Tools, connection: Connection) -> Union[bool, str]:
+def _write(of: ClusterPlan, run: Run, tools: Tools, connection: Connection) -> Union[bool, str]:
     """Whether clients can write: a key that is this restore's alone comes and goes, as often as anybody seeks the proof."""
-    found = write(run, tools, connection, f"quorum.etcd/proof/{of['restore_id']}-{of['cluster_id']}", "restore")
+    found = write(run, tools, connection, f"quorum.etcd/proof/{of.restore_id}-{of.cluster_id}", "restore")
     is_full = isinstance(found, str) and "database space exceeded" in found
-    return ALARMED if is_full and "NOSPACE" in (of["snapshot"].get("alarms") or ()) else found
+    return ALARMED if is_full and "NOSPACE" in of.snapshot.alarms else found
 
 
 def _but(names: Container[str], members: Mapping[str, str]) -> Dict[str, str]:
     return {number: name for number, name in members.items() if name not in names}
-
-
-def _check(what: str, expected: Told, found: Told, passed: Optional[bool] = None) -> Check:
-    return Check(what, expected, found, expected == found if passed is None else passed)

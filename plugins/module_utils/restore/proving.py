@@ -7,14 +7,16 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Sequence, Tuple
+from typing import Callable, Dict, List, Mapping, NamedTuple, Sequence, Tuple
 
+from ..core.check import Check
 from ..core.journal import Journal
 from ..core.progress import Progress
 from ..core.values import to_plain
 from ..etcd.view import ClusterView
 from . import steps
-from .proof import Check, failures
+from .proof import failures
+from .values import HostPlan
 from .verdict import (
     GIVEN_UP,
     INCOMPLETE,
@@ -57,7 +59,7 @@ class Proving:
 
     def __init__(
         self,
-        plan: Mapping[str, Any],
+        plan: HostPlan,
         journal: Journal,
         progress: Progress,
         look: Look,
@@ -67,7 +69,7 @@ class Proving:
         self.journal = journal
         self.progress = progress
         self.look = look
-        self.coming = Coming(urls_by_name(plan["of"]["initial_cluster"]), is_open)
+        self.coming = Coming(urls_by_name(plan.of.initial_cluster), is_open)
         self._disagreed = 0  # how often in a row the hashes could not be compared, though all were told
 
     def seek(self, deadline: float, judges: bool, hope: float = GIVEN_UP) -> Found:
@@ -84,12 +86,12 @@ class Proving:
             waited = time.monotonic() - began
             without = tuple(found.missing)
             due = judges and found.verdict == INCOMPLETE and waited >= PATIENCE and without not in compared
-            if due or (found.verdict == PROVEN and self.plan["reports"]):
+            if due or (found.verdict == PROVEN and self.plan.reports):
                 found = self._compare()
                 compared.update({without: found} if not self._disagreed else {})
             if found.verdict in (PROVEN, WRONG) or time.monotonic() > deadline:
                 break
-            if judges and self.coming.is_over(self.plan["of"], found.missing, hope):
+            if judges and self.coming.is_over(self.plan.of, found.missing, hope):
                 break
             self.progress.say("waiting for the proof: " + words_of(failures(found.checks)))
             pause(began)
@@ -106,8 +108,8 @@ class Proving:
 
     def _look(self, thorough: bool) -> Found:
         view, checks = self.look(thorough)
-        of = self.plan["of"]
-        if view.has_quorum and view.cluster_id == of["cluster_id"] and not self.journal.has(steps.SERVING):
+        of = self.plan.of
+        if view.has_quorum and view.cluster_id == of.cluster_id and not self.journal.has(steps.SERVING):
             self.journal.record(steps.SERVING)
         if thorough:
             self._disagreed = self._disagreed + 1 if cannot_agree(view, checks) else 0

@@ -50,7 +50,7 @@ class Stage:
         self._keep_configuration()
         self._keep_tools()
         if self.work.plan.reports:  # one for all
-            check_silent(to_plain(self.work.plan.of), self.work.run, self.work.tools, self.work.connection)
+            check_silent(self.work.plan.of, self.work.run, self.work.tools, self.work.connection)
         if not self.work.plan.slow:
             self._restore_from_planned()
         self.work.journal.record(steps.STAGED)

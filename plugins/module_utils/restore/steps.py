@@ -71,9 +71,14 @@ def latest(state_dir: str, data_dir: str) -> Optional[Journal]:
 
 
 def told(state_dir: str, data_dir: str) -> Dict[str, Any]:
-    """What a host's journals tell of the member: the two fields of its facts, ``{"journal", "interrupted_elsewhere"}``."""
+    """What a host's journals tell of the member: ``journal``, ``interrupted_elsewhere`` and ``newest_job`` of its facts."""
     elsewhere = journals.interrupted_elsewhere(state_dir, data_dir, RESTORE)
-    return {"interrupted_elsewhere": elsewhere, "journal": to_plain(summary(state_dir, data_dir) or {})}
+    newest = journals.newest(state_dir, data_dir)
+    return {
+        "interrupted_elsewhere": elsewhere,
+        "journal": to_plain(summary(state_dir, data_dir) or {}),
+        "newest_job": to_plain(newest) if newest else None,
+    }
 
 
 def summary(state_dir: str, data_dir: str) -> Union[RestoreSummary, Unreadable, None]:

@@ -10,6 +10,7 @@ import os
 from dataclasses import dataclass, field
 from typing import Mapping, Sequence
 
+from ..core.claim import ThisRun
 from ..core.job import Words
 from ..host.facts import Folder
 from ..snapshot.entry import Snapshot
@@ -31,9 +32,8 @@ class Options:
     ``controller_revisions`` the highest revision of each cluster in its manifests. ``spool`` is a folder there for a
     snapshot that must be brought from one host to others, or unpacked; ``spool_free`` are the bytes free for it. ``now`` is
     RFC 3339 in UTC. An empty ``token`` becomes one that names the cluster and the time, with ``nonce`` to make it unique.
-    ``run`` is this run, as a claim names it (``core.journal.Journal.claim``), and ``runs`` says of those of this controller
-    whether they still live. ``unwritable`` are folders of the controller that the run would write a report to, and cannot.
-    With ``signers``, text as ``ssh-keygen`` reads it, only what one of them has signed is restored.
+    ``unwritable`` are folders of the controller that the run would write a report to, and cannot. With ``signers``, text as
+    ``ssh-keygen`` reads it, only what one of them has signed is restored.
     """
 
     snapshot: str = "latest"
@@ -52,8 +52,7 @@ class Options:
     again: bool = False
     rollback: bool = False
     unwritable: Sequence[str] = ()
-    run: Mapping[str, str] = field(default_factory=dict)
-    runs: Mapping[str, bool] = field(default_factory=dict)
+    run: ThisRun = ThisRun()
 
 
 def is_inside(path: str, folder: str) -> bool:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
 
+from ..core.claim import Claim
 from ..core.values import SPARSE, TEXT, from_plain, to_plain
 from ..etcd.commands import Command
 from ..etcd.view import MemberView
@@ -138,21 +139,6 @@ class DiskNeed:
     need: int
     free: int
     freed: int
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A run, as it writes itself down on the hosts that it works on, and whose the member was when it was planned (``seen``).
-
-    ``process`` is the number and the beginning of the run's process on its ``controller``.
-    """
-
-    run: str
-    who: str
-    since: str
-    controller: str
-    process: str
-    seen: str = ""
 
 
 @dataclass(frozen=True)

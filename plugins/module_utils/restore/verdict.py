@@ -14,9 +14,11 @@ from __future__ import annotations
 import time
 from typing import Any, Callable, Dict, List, Mapping, Sequence
 
+from ..core.check import Check
 from ..etcd.quorum import quorum_size
 from ..etcd.view import ClusterView
-from .proof import HASHES, KEYS, NOT_COMPARABLE, OLD_MEMBERS, Check, failures
+from .proof import HASHES, KEYS, NOT_COMPARABLE, OLD_MEMBERS, failures
+from .values import ClusterPlan
 
 PROVEN, INCOMPLETE, WRONG, NOTHING_SERVES = "proven", "incomplete", "wrong", "nothing serves"
 # A member that is about to serve opens its peer URL before it reads its data. One that has not for so long is not waited
@@ -33,20 +35,20 @@ RESTART = (
 )
 
 
-def classify(of: Mapping[str, Any], view: ClusterView, checks: Sequence[Check], looks: int = 0) -> str:
+def classify(of: ClusterPlan, view: ClusterView, checks: Sequence[Check], looks: int = 0) -> str:
     """One of the four words above. ``looks``: how often in a row the hashes were ``cannot_agree``."""
     if not failures(checks):
         return PROVEN
     if evidence(of, view, checks, looks):
         return WRONG
-    return INCOMPLETE if view.has_quorum and view.cluster_id == of["cluster_id"] else NOTHING_SERVES
+    return INCOMPLETE if view.has_quorum and view.cluster_id == of.cluster_id else NOTHING_SERVES
 
 
-def evidence(of: Mapping[str, Any], view: ClusterView, checks: Sequence[Check], looks: int = 0) -> List[Check]:
+def evidence(of: ClusterPlan, view: ClusterView, checks: Sequence[Check], looks: int = 0) -> List[Check]:
     """The failed checks that time does not mend: they show another cluster, or other data, than was planned."""
     shows = {
         "cluster ID": bool(view.cluster_id),
-        "cluster IDs that answer": any(found != of["cluster_id"] for found in view.cluster_ids),
+        "cluster IDs that answer": any(found != of.cluster_id for found in view.cluster_ids),
         "member IDs": view.members_complete and not _are_planned(of, view),
         "revision at least": view.has_quorum and bool(view.revision),
         HASHES: view.hashes_equal is False or looks >= LOOKS,
@@ -66,10 +68,10 @@ def cannot_agree(view: ClusterView, checks: Sequence[Check]) -> bool:
     return found and len(hashed) > 1 and all(hashed)
 
 
-def missing(of: Mapping[str, Any], view: ClusterView) -> List[str]:
+def missing(of: ClusterPlan, view: ClusterView) -> List[str]:
     """The planned members, by name, that are not healthy, and were not left out."""
     healthy = {member.name for member in view.members if member.healthy}
-    return sorted(set(of["members"].values()) - healthy - set(of.get("without") or ()))
+    return sorted(set(of.members.values()) - healthy - set(of.without or ()))
 
 
 def together(results: Mapping[str, Mapping[str, Any]], settled: bool = False) -> str:
@@ -83,11 +85,11 @@ def together(results: Mapping[str, Mapping[str, Any]], settled: bool = False) ->
     return INCOMPLETE if settled or verdicts & {PROVEN, INCOMPLETE} else NOTHING_SERVES
 
 
-def stays_in_words(of: Mapping[str, Any], absent: Sequence[str]) -> str:
+def stays_in_words(cluster: str, absent: Sequence[str]) -> str:
     """What is said of a cluster that stays although not all of it is proven."""
     who = f" What is missing: {', '.join(absent)}." if absent else ""
     return (
-        f"The restored cluster {of['cluster']} STAYS, and clients can go on: a quorum of its planned members serves, and a"
+        f"The restored cluster {cluster} STAYS, and clients can go on: a quorum of its planned members serves, and a"
         f" rollback would lose what was written since.{who} Next: see etcd's log there, make it start and reachable, and run"
         " the same command again, which completes the restore. Only you take it back: -e etcd_restore_rollback=true."
     )
@@ -125,12 +127,10 @@ class Coming:
                 self._closed_since.setdefault(name, now)
         return [name for name in names if now - self._closed_since.get(name, now) >= hope]
 
-    def is_over(self, of: Mapping[str, Any], absent: Sequence[str], hope: float = GIVEN_UP) -> bool:
+    def is_over(self, of: ClusterPlan, absent: Sequence[str], hope: float = GIVEN_UP) -> bool:
         """Whether waiting for those who are absent is of no use: none of them will come, or too few for a quorum."""
         gone = self.given_up(absent, hope)
-        return bool(gone) and (
-            len(gone) == len(absent) or len(of["members"]) - len(gone) < quorum_size(len(of["members"]))
-        )
+        return bool(gone) and (len(gone) == len(absent) or len(of.members) - len(gone) < quorum_size(len(of.members)))
 
 
 def urls_by_name(initial_cluster: str) -> Dict[str, str]:
@@ -138,7 +138,7 @@ def urls_by_name(initial_cluster: str) -> Dict[str, str]:
     return {name: url for name, _equals, url in (entry.partition("=") for entry in initial_cluster.split(",")) if url}
 
 
-def _are_planned(of: Mapping[str, Any], view: ClusterView) -> bool:
+def _are_planned(of: ClusterPlan, view: ClusterView) -> bool:
     """Whether a whole member list has the planned IDs, and no other names where they have one."""
     listed = {member.id: member.name for member in view.members}
-    return set(listed) == set(of["members"]) and all(not name or of["members"][i] == name for i, name in listed.items())
+    return set(listed) == set(of.members) and all(not name or of.members[i] == name for i, name in listed.items())

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from ansible_collections.quorum.etcd.plugins.module_utils.core.claim import ThisRun
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
 from ansible_collections.quorum.etcd.plugins.module_utils.core.host_job import Phase
 from ansible_collections.quorum.etcd.plugins.module_utils.core.job import confirmation, refusals_in_words
@@ -21,6 +22,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils.members.switch_leader 
 from ansible_collections.quorum.etcd.plugins.module_utils.members.switching import SwitchLeader
 from ansible_collections.quorum.etcd.plugins.module_utils.report.data import Given, build, gather
 from ansible_collections.quorum.etcd.plugins.module_utils.report.page import render
+from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.restore.builder import member as member_told
 
 NAMES = ("m1", "m2", "m3")
 NOW = "2026-11-24T03:15:00Z"
@@ -53,26 +55,14 @@ def view(**changes):
 
 
 def hosts(seen=None, state_dir="/var/lib/quorum-etcd", **member):
-    tools = {"etcdctl": {"path": "/usr/bin/etcdctl", "version": "3.6.0"}}
-    service = {"manager": "systemd", "name": "etcd"}
-    connection = {"endpoints": ["http://10.0.0.1:2379"], "cacert": "", "cert": "", "key": ""}
     return {
         name: {
             "cluster": "etcd",
             "why": "",
             "view": seen or view(),
-            "member": {
-                "name": name,
-                "running": True,
-                "tools": tools,
-                "service": service,
-                "state_dir": state_dir,
-                "connection": connection,
-                "journal": {},
-                **member,
-            },
+            "member": {**member_told(number, "3.6.0"), "state_dir": state_dir, **member},
         }
-        for name in NAMES
+        for number, name in enumerate(NAMES, 1)
     }
 
 
@@ -135,6 +125,34 @@ def test_a_restore_that_was_interrupted_comes_first():
         "cause": "it is broken.",
         "next_step": "mend it.",
     }
+
+
+def test_another_run_that_is_at_work_comes_first():
+    claim = {"run": "r7", "who": "anna@desk", "since": NOW, "controller": "desk", "process": "7 99"}
+    alive = {**claim, "seen": NOW, "at_work": True, "age": 3}
+    newest = {"job": "restore", "restore_id": "r1", "step": "staged", "open": True, "holder": "r7", "claim": alive}
+    (item,) = planned(newest_job=newest)["refusals"]
+    assert item["cause"].startswith("another run is at work on this cluster: restore r1 by anna@desk, since 2026-11-24")
+    known = hosts(newest_job={**newest, "open": False})
+    mine = {**claim, "run": "r8"}
+    plan = make_plan(known, Asked({"to": "m2"}, NOW, run=ThisRun(mine)))
+    assert plan["refusals"] == [] and plan["hosts"]["m1"]["claim"] == {**mine, "seen": "r7"}
+
+
+def test_of_two_that_were_planned_together_one_goes_on(tmp_path):
+    claims = [
+        {"who": f"{who}@desk", "since": NOW, "controller": "desk", "process": "7 99", "run": who}
+        for who in ("anna", "bert")
+    ]
+    first, second = (
+        make_plan(hosts(state_dir=str(tmp_path)), Asked({"to": "m2"}, when, run=ThisRun(claim)))["hosts"]["m1"]
+        for when, claim in zip((NOW, "2026-11-24T03:15:09Z"), claims)
+    )
+    cluster = Cluster()
+    SwitchLeader(first, cluster.run, Connection()).answer(Phase("move"), check=False)
+    with pytest.raises(EtcdError, match="switch_leader .* by anna@desk"):
+        SwitchLeader(second, cluster.run, Connection()).answer(Phase("move"), check=False)
+    assert len(moves(cluster)) == 1
 
 
 def test_a_host_that_tells_nothing_is_left_out_and_said():

@@ -6,7 +6,9 @@ from __future__ import annotations
 import json
 
 from ansible_collections.quorum.etcd.plugins.module_utils.core.values import from_plain
+from ansible_collections.quorum.etcd.plugins.module_utils.restore.plan import make_plan
 from ansible_collections.quorum.etcd.plugins.module_utils.restore.terms import Options
+from ansible_collections.quorum.etcd.plugins.module_utils.restore.values import ClusterPlan
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.entry import Snapshot
 
 GIB = 1 << 30
@@ -279,6 +281,14 @@ def options(**changes):
     return Options(**given)
 
 
+def of_cluster(**changes):
+    """The plan of a cluster: the one of these hosts, but for what is given."""
+    plain = make_plan(hosts(), options())["hosts"]["host1"]["of"]
+    given = {"user_keys": None, "old_endpoints": [], **changes}
+    given["snapshot"] = {**plain["snapshot"], **changes.get("snapshot", {})}
+    return from_plain(ClusterPlan, {**plain, **given})
+
+
 def causes(plan):
     return " | ".join(f"{item['host']}: {item['cause']} {item['next_step']}" for item in plan["refusals"])
 
@@ -316,8 +326,6 @@ def journal(own, **changes):
         "back": False,
         "started": False,
         "proven": False,
-        "holder": "run-1",
-        "claim": None,
         "plan": json.loads(json.dumps(own)),
         "highest_revision": 0,
     }
@@ -328,7 +336,11 @@ def with_journals(plan, **changes):
     """The hosts as they are after a run that followed ``plan`` got as far as the journal says."""
     given = hosts()
     for host, facts in given.items():
-        facts["member"]["journal"] = journal(plan["hosts"][host], **changes.get(host, changes.get("all", {})))
+        own = dict(changes.get(host, changes.get("all", {})))
+        claim = own.pop("claim", None)
+        found = facts["member"]["journal"] = journal(plan["hosts"][host], **own)
+        newest = {name: found[name] for name in ("restore_id", "step", "open")}
+        facts["member"]["newest_job"] = {"job": "restore", "holder": "run-1", "claim": claim, **newest}
     return given
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import copy
 import json
+from dataclasses import replace
 
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
@@ -22,15 +23,16 @@ from ansible_collections.quorum.etcd.plugins.module_utils.restore.proof import (
     prove,
 )
 from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.etcd.seen import view_of
+from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.restore.builder import of_cluster
 
-PLANNED = {
-    "cluster_id": "c1",
-    "members": {"1": "m1", "2": "m2"},
-    "revision": 1000,
-    "user_keys": 7,
-    "restore_id": "20261124T030000Z",
-    "snapshot": {"alarms": []},
-}
+PLANNED = of_cluster(
+    cluster_id="c1",
+    members={"1": "m1", "2": "m2"},
+    revision=1000,
+    user_keys=7,
+    restore_id="20261124T030000Z",
+    snapshot={"alarms": []},
+)
 SEEN = {
     "cluster_id": "c1",
     "cluster_ids": ["c1"],
@@ -74,11 +76,11 @@ def test_each_fault_is_caught(fault):
 def test_a_wrong_number_of_keys_is_caught_and_an_unknown_one_is_not_judged():
     assert failures(judge(PLANNED, view_of(SEEN), 6))
     assert failures(judge(PLANNED, view_of(SEEN), "etcdctl get failed"))
-    assert failures(judge({**PLANNED, "user_keys": None}, view_of(SEEN), "")) == []
+    assert failures(judge(replace(PLANNED, user_keys=None), view_of(SEEN), "")) == []
 
 
 def test_an_old_member_that_still_answers_somewhere_else_is_caught():
-    of = {**PLANNED, "old_endpoints": ["http://10.0.0.3:2379"]}
+    of = replace(PLANNED, old_endpoints=["http://10.0.0.3:2379"])
     assert failures(judge(of, view_of(SEEN), 7, alive={})) == []
     assert failures(judge(of, view_of(SEEN), 7, alive={"http://10.0.0.3:2379": "c1"})) == [], (
         "it leads to the restored cluster"
@@ -88,7 +90,7 @@ def test_an_old_member_that_still_answers_somewhere_else_is_caught():
 
 
 def test_old_members_are_asked_at_their_old_urls():
-    of = {**PLANNED, "user_keys": None, "old_endpoints": ["http://10.0.0.3:2379", "http://10.0.0.4:2379"]}
+    of = replace(PLANNED, user_keys=None, old_endpoints=["http://10.0.0.3:2379", "http://10.0.0.4:2379"])
     asked = []
 
     def run(argv, env):
@@ -111,7 +113,7 @@ def test_old_members_are_asked_at_their_old_urls():
 
 @pytest.mark.parametrize("cluster, refused", [(0xC0, True), (0xC1, False), (0xCB, False)])
 def test_old_members_that_this_restore_does_not_stop_are_found_before_it_stops_any(cluster, refused):
-    of = {"old_endpoints": ["http://10.0.0.3:2379"], "cluster_id": "c1", "before_id": "cb"}
+    of = replace(PLANNED, old_endpoints=["http://10.0.0.3:2379"], before_id="cb")
     status = {"header": {"cluster_id": cluster, "member_id": 3, "revision": 9}, "version": "3.6.16"}
     answer = Result(0, json.dumps([{"Endpoint": "http://10.0.0.3:2379", "Status": status}]), "")
     given = (of, lambda *_: answer, Tools(etcdctl=Tool("/usr/bin/etcdctl", Version(3, 6, 16))), Connection())
@@ -121,13 +123,13 @@ def test_old_members_that_this_restore_does_not_stop_are_found_before_it_stops_a
     else:
         check_silent(*given, knock=lambda *_: "")
     check_silent(*given, knock=lambda *_: "Connection refused")
-    check_silent({**of, "old_endpoints": []}, *given[1:])
+    check_silent(replace(of, old_endpoints=[]), *given[1:])
 
 
 def test_a_member_that_was_left_out_of_the_completion_is_not_asked_for():
     seen = {**SEEN, "members": SEEN["members"][:1]}
     assert failures(judge(PLANNED, view_of(seen), 7))
-    assert failures(judge({**PLANNED, "without": ["m2"]}, view_of(seen), 7)) == []
+    assert failures(judge(replace(PLANNED, without=["m2"]), view_of(seen), 7)) == []
 
 
 def test_no_checks_are_no_proof():
@@ -196,7 +198,7 @@ NO_USER = Result(1, "", "Error: etcdserver: user name is empty")
     ],
 )
 def test_why_nothing_could_be_written_is_said_and_what_was_announced_is_not_judged(answers, alarms, found, ok):
-    check, asked = written(answers, {**PLANNED, "snapshot": {"alarms": alarms}})
+    check, asked = written(answers, replace(PLANNED, snapshot=replace(PLANNED.snapshot, alarms=alarms)))
     assert found in check.found and check.ok is ok
     assert ("del" in {words[0] for words in asked}) is ("put" not in answers)
 

@@ -22,15 +22,15 @@ from ansible_collections.quorum.etcd.plugins.module_utils.restore.verdict import
     urls_by_name,
 )
 from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.etcd.seen import view_of
+from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.restore.builder import of_cluster
 
-OF = {
-    "cluster": "etcd",
-    "cluster_id": "c1",
-    "members": {"1": "m1", "2": "m2", "3": "m3"},
-    "revision": 1000,
-    "user_keys": 7,
-    "old_endpoints": ["http://10.0.0.9:2379"],
-}
+OF = of_cluster(
+    cluster_id="c1",
+    members={"1": "m1", "2": "m2", "3": "m3"},
+    revision=1000,
+    user_keys=7,
+    old_endpoints=["http://10.0.0.9:2379"],
+)
 SEEN = {
     "cluster_id": "c1",
     "cluster_ids": ["c1"],
