@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help venv go demo lab-up lab-down lab-status lint test-unit test-py38 sanity test-integration faults core-matrix images molecule test-hosts bare benchmark test ci long clean
+.PHONY: help venv go demo lab-up lab-down lab-status lint test-unit test-py38 sanity test-integration faults core-matrix images molecule test-hosts bare benchmark benchmark-backup test ci long clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -101,6 +101,9 @@ test-hosts: images ## the matrix on real hosts with systemd and SSH: every line 
 
 benchmark: images ## this collection, a plain playbook and the machine's limit side by side (BENCHMARK="--cases 0.06 --rounds 1")
 	$(BIN)/python benchmarks/restore.py $(BENCHMARK)
+
+benchmark-backup: venv ## what a month off-site takes beside plain copies and restic, and what a verified backup costs (BENCHMARK="--size 0.1")
+	$(BIN)/python benchmarks/backup.py $(BENCHMARK)
 
 SUITE ?= bookworm trixie
 # A bare Debian in a folder has no systemd to ask; no test is to be skipped there.

@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import shutil
+import stat
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +21,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import Etc
 from ansible_collections.quorum.etcd.plugins.module_utils.core.values import from_plain, to_plain
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot import pages
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.entry import Manifest
+from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.manifest import read_manifest
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.offsite import (
     Offsite,
     header_of,
@@ -25,6 +30,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.offsite impor
     with_offsite,
 )
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.packed import SUFFIXES, pack
+from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.together import put_together as put_together_by_code
 from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.snapshot.builder import at_revision
 from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.snapshot.test_packed import run
 
@@ -113,7 +119,9 @@ def chain(folder, how):
         if before:
             (folder / "plain").write_bytes(pages.header_line(header_of(made)) + records.getvalue())
         pack(str(folder / "plain"), str(folder / told.object), inner if before else full, run)
-        (folder / f"{name}.json").write_text(json.dumps(to_plain(made)))
+        there = str(folder / told.object)
+        told = replace(told, sha256=pages.sha256_of(there), size=os.stat(there).st_size)
+        (folder / f"{name}.json").write_text(json.dumps(to_plain(with_offsite(made, told))))
         (folder / "base").write_bytes(data)
         wanted[name], before, hashes = data, name, own.getvalue()
     return wanted
@@ -138,6 +146,67 @@ def test_the_script_notices_what_is_damaged(tmp_path):
     (tmp_path / "other").rename(tmp_path / "0.db.zst")
     done = put_together(tmp_path, "3.db")
     assert done.returncode == 1 and "damaged: 0.db.zst" in done.stderr
+
+
+def known(folder):
+    return {path.name[: -len(".json")]: read_manifest(str(path)[: -len(".json")]) for path in folder.glob("*.json")}
+
+
+def together(folder, name, spoil=lambda _name, _path: None):
+    def get(name, path):
+        shutil.copyfile(folder / name, path)
+        spoil(name, path)
+
+    put_together_by_code(name, known(folder), get, str(folder / "out" / "x.db"), run)
+    made = folder / "out" / "x.db"
+    assert stat.S_IMODE(made.stat().st_mode) == 0o600 and os.listdir(folder / "out") == ["x.db"]
+    data = made.read_bytes()
+    made.unlink()
+    return data
+
+
+@pytest.mark.parametrize("how", [("zstd", "zstd"), ("gzip", "xz")])
+def test_the_code_puts_every_one_together(tmp_path, how):
+    for name, data in chain(tmp_path, how).items():
+        assert together(tmp_path, name) == data
+
+
+@pytest.mark.parametrize("what", ["0.db.zst", "2.pages.zst", "4.pages.zst"])
+@pytest.mark.parametrize("how", ["cut", "flipped", "exchanged", "gone"])
+def test_the_code_refuses_what_is_damaged_exchanged_or_gone(tmp_path, what, how):
+    chain(tmp_path, ("zstd", "zstd"))
+
+    def spoil(name, path):
+        if name == what and how == "gone":
+            raise FileNotFoundError(2, "No such file or directory")
+        if name == what:
+            with open(path, "rb") as file:
+                data = file.read()
+            other = (tmp_path / "1.pages.zst").read_bytes()
+            changed = {"cut": data[:-3], "flipped": data[:90] + bytes([data[90] ^ 1]) + data[91:], "exchanged": other}
+            with open(path, "wb") as file:
+                file.write(changed[how])
+
+    with pytest.raises(EtcdError, match="is damaged or another one|could not be put together"):
+        together(tmp_path, "4.db", spoil)
+    assert os.listdir(tmp_path / "out") == []
+    assert together(tmp_path, "4.db") == (tmp_path / "base").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["0.db.zst", "1.pages.zst"])
+def test_a_bomb_with_the_right_hash_is_stopped(tmp_path, name):
+    """Who can write a manifest can name any object in it."""
+    chain(tmp_path, ("zstd", "zstd"))
+    (tmp_path / "bomb").write_bytes(bytes(64 << 20))
+    (tmp_path / name).unlink()
+    pack(str(tmp_path / "bomb"), str(tmp_path / name), "zstd", run)
+    manifest = tmp_path / f"{name[0]}.db.json"
+    plain = json.loads(manifest.read_text())
+    plain["offsite"].update(sha256=pages.sha256_of(str(tmp_path / name)), size=(tmp_path / name).stat().st_size)
+    manifest.write_text(json.dumps(plain))
+    with pytest.raises(EtcdError, match="unpacks to|not a bbolt"):
+        together(tmp_path, "1.db")
+    assert os.listdir(tmp_path / "out") == []
 
 
 def test_the_script_is_short():
