@@ -14,12 +14,14 @@ import shutil
 from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from ..backup.records import BACKUPS, FAILED, NOT_ITS_TURN, PRUNED, PRUNES, SAVED, UNCHANGED, Attempt, Pruning
-from ..core.durable import put
+from ..core.durable import alone, put
 from ..core.text import epoch
 from ..snapshot.save import space_needed
+from ..snapshot.scratch import forget, leftovers
 from .settings import Settings
 
 FILE = "quorum-etcd.prom"
+_HALF = ".quorum-etcd-"  # begins the name of what is being written: node_exporter looks for *.prom
 AUTO, NONE = "auto", "none"
 # Where packages and roles let node_exporter look: Debian, then what those for other systems have in common.
 WELL_KNOWN = (
@@ -65,8 +67,10 @@ def publish(settings: Settings) -> str:
         return ""
     path = metrics_path(settings.metrics_dir)
     try:
-        # What is half written has a name that node_exporter does not look for.
-        put(path, collected(settings).encode(), prepare=lambda descriptor: os.fchmod(descriptor, 0o644))
+        with alone(settings.metrics_dir):
+            for left in leftovers(settings.metrics_dir, _HALF):
+                forget(left)
+            put(path, collected(settings).encode(), _HALF, prepare=lambda descriptor: os.fchmod(descriptor, 0o644))
     except OSError as error:
         return f"the metrics could not be written to {path}: {error.strerror}."
     return ""

@@ -19,9 +19,10 @@ from ..core.trees import sync_folder
 from ..etcd.commands import Run
 from ..snapshot.catalogue import NONE, catalogue, entry
 from ..snapshot.entry import Snapshot
-from ..snapshot.names import beside
+from ..snapshot.manifest import read_manifest
+from ..snapshot.names import PACKED, beside, without_end
 from .records import FAILED, PRUNED, PRUNES, Pruning
-from .retention import KEEP, LEAVE, REMOVE, Decision, Policy, decide, newest_first
+from .retention import KEEP, LEAVE, REMOVE, Decision, Policy, decide, newest_first, own_name
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def prune(
         look(folder, counted, now, verified, run), counted.keep, counted.cluster, counted.cluster_id, now
     )
     doomed = [one.entry.path for one in decisions if one.verdict == REMOVE]
-    failed = [] if pretend else _remove(doomed[::-1])
+    failed = [] if pretend else _remove([*_remains(folder, counted), *doomed[::-1]])
     if failed:
         raise EtcdError(
             f"old snapshots could not be removed: {'; '.join(failed)}.", "check the folder's owner and its disk."
@@ -109,15 +110,34 @@ def damaged(decisions: Sequence[Decision]) -> Tuple[str, ...]:
     return tuple(one.entry.reason for one in decisions if one.verdict == LEAVE and not one.entry.ok)
 
 
+def _remains(folder: str, counted: Counted) -> List[str]:
+    """The paths of own snapshots that are gone, and beside which something was left, since a removal was killed.
+
+    Of a snapshot that somebody has compressed the manifest still counts.
+    """
+    names = set(os.listdir(folder))
+    found = []
+    for name in sorted(names):
+        path = os.path.join(folder, name[: -len(".json")])
+        file = os.path.basename(path)
+        if not name.endswith(".json") or name.startswith(".") or names & {file, *(f"{file}{end}" for end in PACKED)}:
+            continue
+        with contextlib.suppress(EtcdError):
+            manifest = read_manifest(path)
+            if manifest and (manifest.cluster, manifest.cluster_id) == (counted.cluster, counted.cluster_id):
+                found += [path] if without_end(file, *PACKED) == own_name(manifest) else []
+    return found
+
+
 def _remove(paths: Sequence[str]) -> List[str]:
-    """Why some could not be removed. The snapshot goes first: what lies beside it is taken for nothing without it."""
+    """Why some could not be removed. The snapshot goes first, since what lies beside it is taken for nothing without it, and the
+    manifest last, by which the next removal finds what this one has left."""
     failed = []
     for path in paths:
         try:
-            os.unlink(path)
-            for other in beside(path):
+            for each in (path, *reversed(beside(path))):
                 with contextlib.suppress(FileNotFoundError):
-                    os.unlink(other)
+                    os.unlink(each)
         except OSError as error:
             failed.append(f"{error.filename}: {error.strerror}")
     if paths:

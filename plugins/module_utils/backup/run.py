@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Callable, Dict, Optional, Tuple
 
 from ..core.errors import EtcdError
-from ..core.text import rfc3339
+from ..core.text import epoch, rfc3339
 from ..etcd.cluster import observe
 from ..etcd.commands import Connection, Run, Tools
 from ..etcd.source import source_endpoint
@@ -34,6 +34,7 @@ from .turn import own_id, turn
 
 # Users, roles and leases have no revision. Where something besides keys may have changed, a snapshot this old is made anew.
 LONGEST = 86400  # seconds
+ELECTION = 5.0  # seconds, in which a new leader is found
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,7 @@ def back_up(
     try:
         make_folder(job.folder)
         with locked(job.folder, job.patience, clock) as left:
+            clear_saves(job.folder)
             if left:
                 _recorded(job, _killed(blank, left))
             return _recorded(job, _attempt(run, tools, to, job, force, clock, blank))
@@ -125,9 +127,7 @@ def _made(
     if newest:
         cause = f"nothing was written since {newest.name}"
         return replace(seen, result=UNCHANGED, cause=cause, path=newest.path, size=newest.size, sha256=newest.sha256)
-    view = observe(run, tools, to)
-    endpoint = source_endpoint(view, _own_endpoint(view, job.here), job.accept_divergence)
-    saved = take(run, tools, to, view, endpoint, job.folder, job.cluster, now, signing=job.signing)
+    saved, endpoint = _taken(run, tools, to, job, now)
     return replace(
         seen,
         result=SAVED,
@@ -142,17 +142,38 @@ def _made(
     )
 
 
+def _taken(run: Run, tools: Tools, to: Connection, job: Job, now: float) -> Tuple[Saved, str]:
+    """The snapshot, and the endpoint of the member that gave it.
+
+    Where one of etcd's tools failed there is a second try, of whoever is the best source then: an election, or the end of the
+    member in the middle of what it sent, is over within seconds, and the next run is half an hour away.
+    """
+    try:
+        return _taken_now(run, tools, to, job, now)
+    except EtcdError as error:
+        if "rc" not in error.context:
+            raise
+    time.sleep(ELECTION)
+    return _taken_now(run, tools, to, job, now)
+
+
+def _taken_now(run: Run, tools: Tools, to: Connection, job: Job, now: float) -> Tuple[Saved, str]:
+    view = observe(run, tools, to)
+    endpoint = source_endpoint(view, _own_endpoint(view, job.here), job.accept_divergence)
+    return take(run, tools, to, view, endpoint, job.folder, job.cluster, now, signing=job.signing), endpoint
+
+
 def _newest_if_current(run: Run, job: Job, view: ClusterView, now: float) -> Optional[Snapshot]:
     """The newest snapshot, read to its end, where it holds all that the cluster has; None where a new one is due."""
     for newest in newest_first(catalogue(job.folder, NONE, now), job.cluster, view.cluster_id)[:1]:
         unsigned = job.signing.key and not os.path.exists(signature_path(manifest_path(newest.path)))
-        if is_current(newest, view) and not unsigned:
+        if is_current(newest, view, now) and not unsigned:
             read = entry(newest.path, True, now, run, signers=job.signing.signers)
             return read if read.ok and read.verified else None
     return None
 
 
-def is_current(newest: Snapshot, view: ClusterView) -> bool:
+def is_current(newest: Snapshot, view: ClusterView, now: float) -> bool:
     """Whether nothing was written since a snapshot of this cluster was taken, as far as the cluster's numbers tell.
 
     Each write of a key raises the revision by one. Other changes raise only raft's index, as does a login: with that alone, a
@@ -165,7 +186,8 @@ def is_current(newest: Snapshot, view: ClusterView) -> bool:
     if view.members_complete and members != {(one.id, one.is_learner) for one in newest.members}:
         return False
     index = max([member.raft_applied_index for member in view.members], default=0)
-    return newest.consistent_index == index or newest.age < LONGEST
+    # One of the future, since the clock was set back, has no age that would ever end.
+    return newest.consistent_index == index or now - LONGEST < epoch(newest.taken_at) <= now
 
 
 def _own_endpoint(view: ClusterView, here: Tuple[str, ...]) -> str:

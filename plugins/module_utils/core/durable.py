@@ -7,9 +7,10 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import tempfile
-from typing import Callable
+from typing import Callable, Iterator
 
 from .trees import sync_folder
 
@@ -52,3 +53,14 @@ def add_line(path: str, line: str) -> None:
         stream.flush()
         os.fsync(stream.fileno())
     sync_folder(os.path.dirname(path))
+
+
+@contextlib.contextmanager
+def alone(folder: str) -> Iterator[None]:
+    """For the block, no other process that asks for the same is at work in the folder."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)

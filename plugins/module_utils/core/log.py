@@ -7,13 +7,12 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
-from typing import Generic, Iterator, List, Protocol, Type, TypeVar
+from typing import Generic, List, Protocol, Type, TypeVar
 
 from . import strict_json
-from .durable import add_line, put
+from .durable import add_line, alone, put
 from .values import from_plain, to_plain
 
 
@@ -37,7 +36,7 @@ class Log(Generic[T]):
         """Add the entry; the oldest go. OSError where it cannot be written."""
         os.makedirs(state_dir, mode=0o755, exist_ok=True)
         path = os.path.join(state_dir, self.name)
-        with _alone(state_dir):
+        with alone(state_dir):
             lines = _lines(path)
             if len(lines) >= 2 * self._most:
                 put(path, ("\n".join(lines[-self._most :]) + "\n").encode())
@@ -52,16 +51,6 @@ class Log(Generic[T]):
                 if entry.cluster == cluster:
                     found.append(entry)
         return found[: most or self._most]
-
-
-@contextlib.contextmanager
-def _alone(folder: str) -> Iterator[None]:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def _lines(path: str) -> List[str]:

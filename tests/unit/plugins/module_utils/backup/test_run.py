@@ -9,10 +9,19 @@ from __future__ import annotations
 import errno
 
 import pytest
+from ansible_collections.quorum.etcd.plugins.module_utils.backup import run as run_room
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.lock import NAME, Busy, locked
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.records import BACKUPS, FAILED
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.retention import DEFAULT
-from ansible_collections.quorum.etcd.plugins.module_utils.backup.run import LONGEST, Job, back_up, is_current
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.run import (
+    ELECTION,
+    LONGEST,
+    Job,
+    back_up,
+    is_current,
+)
+from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
+from ansible_collections.quorum.etcd.plugins.module_utils.core.text import rfc3339
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.commands import Connection, Tools
 from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.etcd.seen import view_of
 from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.snapshot.builder import snapshot as a_snapshot
@@ -27,7 +36,8 @@ def view(revision=7, index=20, members=("a1", "a2"), complete=True):
 
 def snapshot(revision=7, index=20, members=("a1", "a2"), age=60):
     listed = [{"id": one, "is_learner": False} for one in members]
-    return a_snapshot(revision=revision, consistent_index=index, members=listed, age=age)
+    taken = rfc3339(NOW - age)
+    return a_snapshot(revision=revision, consistent_index=index, members=listed, taken_at=taken, age=max(0, age))
 
 
 @pytest.mark.parametrize(
@@ -42,10 +52,16 @@ def snapshot(revision=7, index=20, members=("a1", "a2"), age=60):
         (snapshot(age=40 * LONGEST), view(), True),  # raft says that nothing at all has happened
         (snapshot(index=19), view(), True),  # a login, a user, a lease
         (snapshot(index=19, age=LONGEST), view(), False),
+        (
+            snapshot(index=19, age=-60),
+            view(),
+            False,
+        ),  # of the future, since the clock was set back: it would never grow old
+        (snapshot(age=-60), view(), True),
     ],
 )
 def test_a_new_one_is_due_where_something_may_have_changed(newest, seen, current):
-    assert is_current(newest, seen) is current
+    assert is_current(newest, seen, NOW) is current
 
 
 def job(tmp_path, **more):
@@ -98,3 +114,45 @@ def test_what_cannot_be_recorded_is_said(tmp_path, monkeypatch):
     attempt = attempted(tmp_path)
     assert "etcdctl is missing" in attempt.cause
     assert "could not be recorded in" in attempt.concerns[0] and "No space left" in attempt.concerns[0]
+
+
+class Saves:
+    """``take``, which fails as often as it is told to, and what came between."""
+
+    def __init__(self, monkeypatch, *failures):
+        self.failures, self.done = list(failures), []
+        view = view_of({"members": [], "best_endpoint": "http://a:2379"})
+        monkeypatch.setattr(run_room, "observe", lambda *_given, **_more: self.done.append("looked") or view)
+        monkeypatch.setattr(run_room, "take", self.take)
+        monkeypatch.setattr(run_room.time, "sleep", lambda seconds: self.done.append(seconds))
+
+    def take(self, *_given, **_more):
+        self.done.append("saved")
+        if self.failures:
+            raise self.failures.pop()
+        return "a snapshot"
+
+    def taken(self, tmp_path):
+        return run_room._taken(nothing_runs, Tools(), Connection(["http://a:2379"]), job(tmp_path), NOW)
+
+
+def test_an_election_or_a_source_that_dies_costs_no_backup(tmp_path, monkeypatch):
+    changed = EtcdError("etcdctl snapshot save failed with exit code 5: etcdserver: leader changed", "look.", rc=5)
+    saves = Saves(monkeypatch, changed)
+    assert saves.taken(tmp_path) == ("a snapshot", "http://a:2379")
+    assert saves.done == ["looked", "saved", ELECTION, "looked", "saved"]
+    with pytest.raises(EtcdError, match="leader changed"):
+        Saves(monkeypatch, changed, changed).taken(tmp_path)
+
+
+def test_what_is_no_fault_of_the_cluster_is_not_tried_again(tmp_path, monkeypatch):
+    saves = Saves(monkeypatch, EtcdError("/b has 5 bytes free, and a snapshot needs 9.", "free some disk."))
+    with pytest.raises(EtcdError, match="bytes free"):
+        saves.taken(tmp_path)
+    assert saves.done == ["looked", "saved"]
+
+
+def test_what_killed_runs_have_left_goes_also_where_nothing_is_saved(tmp_path):
+    (tmp_path / "backups" / ".quorum-etcd-saving-12345678").mkdir(parents=True)
+    assert attempted(tmp_path).result == FAILED
+    assert [path.name for path in (tmp_path / "backups").iterdir()] == [NAME]

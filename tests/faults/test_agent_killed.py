@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The agent is killed at 60 moments: before each step that it takes, and a moment after some; it is simply run again.
+
+What lies there is whole at every moment, and after the next run it is what it would have been without the kill.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from agents import PYTHON, Agent, made_program
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.lock import NAME as LOCK
+from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.catalogue import ALL, catalogue
+from client import seed
+from killing import SEED
+from lab import Lab
+
+pytestmark = pytest.mark.xdist_group("agent-killed")
+MOMENTS, KEEP = 60, 3
+DYING = Path(__file__).with_name("dying.py")
+# Without these the moments would not be those that matter.
+NAMED = (
+    "tempfile.mkdtemp",
+    "etcdctl snapshot save",
+    "os.rename",
+    "os.remove",
+    "lock",
+    "open backups.jsonl",
+    "open prunes.jsonl",
+)
+
+
+class Death(NamedTuple):
+    """Before which step, so many seconds later, and whether its children die with it."""
+
+    step: int
+    seconds: float
+    children: bool
+
+
+class Bed:
+    """One member and its agent, whose every run has something to save and something to remove."""
+
+    def __init__(self, lab: Lab, home: Path) -> None:
+        self.home, self._client, self._round = home, lab.members[0].client, 0
+        self.program = made_program(home)
+        self.metrics = home / "metrics"
+        self.metrics.mkdir()
+        self.agent = Agent(lab, lab.members[0], self.program, home / "own", keep=KEEP, metrics_dir=str(self.metrics))
+        self.begin()
+        self.write()
+        self.steps = self.dies(Death(0, 0.0, False))
+        assert len(self.snapshots()) == KEEP
+
+    def begin(self) -> None:
+        """A folder in which all is well, whatever was there."""
+        shutil.rmtree(self.agent.folder, ignore_errors=True)
+        for _one in range(KEEP):
+            self.write()
+            assert self.agent.run("backup")[1]["result"] == "saved"
+
+    def write(self) -> None:
+        self._round += 1
+        self._client.put(b"round", b"%d" % self._round)
+
+    def revision(self) -> int:
+        return self._client.status().revision
+
+    def dies(self, death: Death) -> list[str]:
+        """A run that dies so, and its steps until then; with step 0 it lives."""
+        log = self.home / "steps.log"
+        words = [str(self.home), str(log), str(death.step), str(death.seconds), *self.agent.argv[1:]]
+        argv = [PYTHON, str(DYING), *words, "backup", "--config", str(self.agent.config)]
+        process = subprocess.Popen(
+            argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        )
+        _out, err = process.communicate(timeout=60) if death.step == 0 else (process.wait(60), "")
+        if death.children:
+            with_children(process.pid)
+        # Where it should have died a moment later, it may have ended before.
+        ended = [0] if death.step == 0 else [-signal.SIGKILL, 0] if death.seconds else [-signal.SIGKILL]
+        assert process.returncode in ended, err
+        return log.read_text().splitlines()
+
+    def snapshots(self) -> list[str]:
+        """The names of the snapshots, each of which is whole and has its manifest."""
+        found = catalogue(str(self.agent.folder), ALL)
+        assert [(one.name, one.reason) for one in found if not (one.ok and one.verified and one.manifest)] == []
+        return sorted(one.name for one in found)
+
+    def names(self) -> set[str]:
+        return {path.name for path in self.agent.folder.iterdir()}
+
+    def records(self, name: str) -> list[dict]:
+        path = self.agent.config.parent / "state" / name
+        return [json.loads(line) for line in path.read_text().splitlines() if line]
+
+    def holder(self) -> int:
+        """The process that has the lock, or had it when it died; 0 for none."""
+        text = (self.agent.folder / LOCK).read_text()
+        return json.loads(text)["pid"] if text else 0
+
+
+def with_children(group: int) -> None:
+    try:
+        os.killpg(group, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+def deaths(steps: int) -> list[Death]:
+    """Before each step, and then a moment after some that are drawn; the same for the same seed."""
+    dice = random.Random(f"{SEED} agent")
+    before = [Death(step, 0.0, dice.random() < 0.5) for step in range(1, steps + 1)]
+    after = [Death(dice.randint(1, steps), dice.uniform(0.001, 0.08), dice.random() < 0.5) for _one in range(MOMENTS)]
+    return [*before, *after]
+
+
+@pytest.fixture(scope="module")
+def only_bed(tmp_path_factory: pytest.TempPathFactory):
+    home = tmp_path_factory.mktemp("agent-killed")
+    with Lab(home / "lab", members=1) as lab:
+        seed(lab.members[0].client, 50)
+        yield Bed(lab, home)
+
+
+@pytest.fixture
+def bed(only_bed: Bed, request: pytest.FixtureRequest):
+    """What one test leaves behind when it fails is no other's."""
+    failed = request.session.testsfailed
+    yield only_bed
+    if request.session.testsfailed > failed:
+        only_bed.begin()
+
+
+def test_these_are_its_steps(bed: Bed) -> None:
+    said = "\n".join(bed.steps)
+    assert [name for name in NAMED if name not in said] == []
+    assert len(bed.steps) < MOMENTS, "each of them is a moment, and some are left to be drawn between"
+
+
+@pytest.mark.parametrize("moment", range(MOMENTS))
+def test_killed_and_run_again(bed: Bed, moment: int, record_property) -> None:
+    death = deaths(len(bed.steps))[moment]
+    before = bed.snapshots()
+    bed.write()
+    recorded = len(bed.records("backups.jsonl"))
+    steps = bed.dies(death)
+    where = f"killed {death.seconds * 1000:.0f} ms after {steps[death.step - 1]} had to begin (FAULTS_SEED={SEED})"
+
+    left, holder = bed.snapshots(), bed.holder()
+    assert len(left) >= KEEP and set(before[1:]) <= set(left), f"{where}: what is to be kept is there, and whole"
+    assert not (told := bed.metrics / "quorum-etcd.prom").exists() or told.read_text().endswith("\n"), where
+
+    code, again = bed.agent.run("backup")
+    assert code == 0, f"{where}: {again}"
+    new = [name for name in left if name not in before]
+    assert again["result"] == ("unchanged" if new else "saved"), f"{where}: {again}"
+    found = bed.snapshots()
+    assert found == sorted({*before, *new, Path(again["path"]).name})[-KEEP:], f"{where}: no more, and no others"
+    assert again["revision"] == bed.revision(), where
+    manifests = {f"{name}.json" for name in found}
+    assert bed.names() == {*found, *manifests, LOCK}, f"{where}: nothing half is left"
+    assert {path.name for path in bed.metrics.iterdir()} == {"quorum-etcd.prom"}, where
+
+    records = bed.records("backups.jsonl")[recorded:]
+    killed = [one for one in records if "ended in the middle of its run: it was killed" in one["cause"]]
+    assert [f"process {holder} of" in one["cause"] for one in killed] == ([True] if holder else []), (
+        f"{where}: {records}"
+    )
+    assert records[-1]["result"] == again["result"] and bed.agent.run("status")[0] == 0, where
+    record_property("what became of it", "had saved" if new else "had saved nothing")
