@@ -115,6 +115,7 @@ cluster:
           db_size_in_use: 16384
           db_size_quota: 2147483648
           hash: 3260193388
+          hash_compact_revision: -1
           errors: []
     members_complete:
       description: Whether RV(cluster.members) is the cluster's own list. etcd 3.5 gives none without a quorum.

@@ -151,6 +151,7 @@ manifest:
     hash: 265565731
     hashkv: 3260193388
     hashkv_revision: 2
+    hashkv_compact_revision: -1
     cluster: prod
     cluster_id: a9b7a22aeb5c8521
     member_id: 76a19c46613183ce

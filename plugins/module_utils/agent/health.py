@@ -10,18 +10,25 @@ import os
 from dataclasses import dataclass, field
 from typing import Callable, Optional, Sequence, Tuple
 
+from ..backup.proofs import Drill, newest_proven
 from ..backup.records import NOT_ITS_TURN, Attempt
 from ..core.text import duration, epoch
 from ..core.values import TEXT
 
-OK, BAD, TOO_OLD = "ok", "failed", "too old"
+OK, BAD, TOO_OLD, NOT_PROVEN = "ok", "failed", "too old", "not proven"
+_DAY = 86400
+# Days after which a host on which no drill has ever succeeded is told of, at the latest: what backups.jsonl surely holds.
+_LATEST = 9
 
 
 @dataclass(frozen=True)
 class Status:
-    """``state`` is ``ok``, ``failed`` or ``too old``. ``age`` are the seconds since the last run that was good, -1 for never.
+    """``state`` is ``ok``, ``failed``, ``too old`` or ``not proven``. ``age`` are the seconds since the last run that was good,
+    -1 for never.
 
-    ``newest`` is the newest snapshot that a run of this host has saved, or has read again from end to end.
+    ``newest`` is the newest snapshot that a run of this host has saved, or has read again from end to end, and ``verified_age``
+    the seconds since then. ``proven`` is the drill of the youngest snapshot that was proven by one, and ``proven_age`` the
+    seconds since then. Both are -1 for never. ``drilled`` is the last drill.
     """
 
     state: str
@@ -31,6 +38,10 @@ class Status:
     age: int
     newest: Optional[Attempt]
     last: Optional[Attempt]
+    verified_age: int = -1
+    proven: Optional[Drill] = None
+    proven_age: int = -1
+    drilled: Optional[Drill] = None
 
 
 def judge(
@@ -40,14 +51,82 @@ def judge(
     max_age: int,
     now: float,
     exists: Callable[[str], bool] = os.path.isfile,
+    drills: Sequence[Drill] = (),
+    proof_age: int = 0,
 ) -> Status:
-    """``attempts`` are the newest first. ``now`` is in seconds since the epoch."""
+    """``attempts`` and ``drills`` are the newest first. ``now`` is in seconds since the epoch.
+
+    ``proof_age`` are the days that a proof is good for, 0 for any number.
+    """
     last = attempts[0] if attempts else None
     good = next((attempt for attempt in attempts if attempt.is_good), None)
     newest = next((attempt for attempt in attempts if attempt.is_good and attempt.path), None)
-    age = max(0, int(now - epoch(good.at))) if good else -1
+    proven = newest_proven(drills)
+    age = _since(good.at, now) if good else -1
     state, why = _verdict(last, good, newest, age, max_age, exists)
-    return Status(state, why, cluster, folder, age, newest, last)
+    if state == OK:
+        first = next((attempt for attempt in reversed(attempts) if attempt.is_good and attempt.path), None)
+        state, why = _proof(drills, proven, first, proof_age, now, exists) or (state, why)
+    return Status(
+        state,
+        why,
+        cluster,
+        folder,
+        age,
+        newest,
+        last,
+        _since(newest.at, now) if newest else -1,
+        proven,
+        _since(proven.at, now) if proven else -1,
+        drills[0] if drills else None,
+    )
+
+
+def _since(at: str, now: float) -> int:
+    return max(0, int(now - epoch(at)))
+
+
+def _proof(
+    drills: Sequence[Drill],
+    proven: Optional[Drill],
+    first: Optional[Attempt],
+    days: int,
+    now: float,
+    exists: Callable[[str], bool],
+) -> Optional[Tuple[str, str]]:
+    """What is to be said of the proofs of a host whose backups are well; None where that is nothing.
+
+    ``first`` is the oldest backup that is known. A host that has never made one has nothing to prove.
+    """
+    failed = unsettled(drills, exists)
+    if failed:
+        whose = failed.path or "a snapshot"
+        return BAD, f"the drill of {whose} failed, at {failed.at}: {failed.cause} {failed.next_step}".strip()
+    since = proven or first
+    if not (days and since):
+        return None
+    age = _since(since.at, now)
+    if proven and age > days * _DAY:
+        return NOT_PROVEN, (
+            f"no backup was proven by a drill for {duration(age)}, and {days} days are allowed: see whether its timer runs"
+        )
+    if not proven and age > min(days, _LATEST) * _DAY:
+        return NOT_PROVEN, f"no backup was ever proven by a drill, for {duration(age)}: run quorum-etcd drill"
+    return None
+
+
+def unsettled(drills: Sequence[Drill], exists: Callable[[str], bool]) -> Optional[Drill]:
+    """The last drill that failed and still counts: a later one has not proven the same snapshot, which is still there.
+
+    Where it was not the snapshot's fault, any later proof settles it: the host can do drills again.
+    """
+    proven = set()
+    for drill in drills:
+        if drill.is_proof:
+            proven.add(drill.path)
+        elif drill.damaged and drill.path not in proven and exists(drill.path) or not (drill.damaged or proven):
+            return drill
+    return None
 
 
 def _verdict(

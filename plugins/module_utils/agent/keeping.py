@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import argparse
 import time
-from typing import Any, Dict
+from typing import Any, Dict, Mapping
 
 from ..backup.lock import locked
+from ..backup.proofs import DRILLS, LEVELS, NOT_VERIFIED, VERIFIED, Proof, proofs
 from ..backup.prune import Counted, look, prune, prune_recorded
 from ..backup.records import BACKUPS
 from ..backup.retention import decide, policy_of
 from ..core.errors import EtcdError
+from ..core.text import epoch, rfc3339
 from ..core.values import to_plain
 from ..etcd.cluster import observe
 from ..etcd.commands import Run
@@ -44,7 +46,8 @@ def _list(settings: Settings, given: argparse.Namespace, run: Run) -> Answer:
     if problem:
         raise EtcdError(problem, "run quorum-etcd backup first, or check its owner and mode.")
     now, keep = time.time(), policy_of(settings.keep)
-    known = [attempt.cluster_id for attempt in BACKUPS.last(settings.state_dir, settings.cluster) if attempt.cluster_id]
+    attempts = BACKUPS.last(settings.state_dir, settings.cluster)
+    known = [attempt.cluster_id for attempt in attempts if attempt.cluster_id]
     counted = Counted(settings.cluster, known[0] if known else "", keep, settings.signers)
     entries = (
         catalogue(settings.folder, ALL, now, run, signers=settings.signers)
@@ -52,14 +55,19 @@ def _list(settings: Settings, given: argparse.Namespace, run: Run) -> Answer:
         else look(settings.folder, counted, now, run=run)
     )
     decisions = decide(entries, keep, counted.cluster, counted.cluster_id, now)
-    rows = [{**_told(one.entry), "verdict": one.verdict, "why": one.why} for one in decisions]
+    proven = proofs(DRILLS.last(settings.state_dir, settings.cluster), attempts)
+    rows = [{**_told(one.entry, proven, now), "verdict": one.verdict, "why": one.why} for one in decisions]
     damaged = (given.verify or settings.signers) and not all(row["ok"] for row in rows)
     data = {"folder": settings.folder, "cluster": settings.cluster, "snapshots": rows}
     return Answer(UNSUCCESSFUL if damaged else FINE, data, list_in_words(settings.folder, rows))
 
 
-def _told(found: Snapshot) -> Dict[str, Any]:
-    """What ``list`` says of a snapshot."""
+def _told(found: Snapshot, proven: Mapping[str, Proof], now: float) -> Dict[str, Any]:
+    """What ``list`` says of a snapshot. How far it is proven is known by its SHA-256: its own where it is read, else its
+    manifest's word."""
+    proof = Proof(VERIFIED, rfc3339(now)) if found.ok and found.verified else Proof(NOT_VERIFIED, "")
+    if found.ok and found.sha256 in proven and LEVELS.index(proven[found.sha256].level) > LEVELS.index(proof.level):
+        proof = proven[found.sha256]
     told = (
         "name",
         "path",
@@ -75,7 +83,8 @@ def _told(found: Snapshot) -> Dict[str, Any]:
         "manifest",
     )
     plain = to_plain(found)
-    return {name: plain[name] for name in told}
+    level = {"level": proof.level, "level_at": proof.at, "level_age": int(now - epoch(proof.at)) if proof.at else -1}
+    return {**{name: plain[name] for name in told}, **level}
 
 
 def _prune(settings: Settings, given: argparse.Namespace, run: Run) -> Answer:

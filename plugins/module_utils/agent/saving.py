@@ -10,12 +10,13 @@ import argparse
 import random
 import time
 
+from ..backup.proofs import DRILLS
 from ..backup.records import BACKUPS, FAILED
 from ..backup.run import back_up
 from ..core.values import to_plain
 from ..etcd.commands import Run
 from .command import FINE, STALE, UNSUCCESSFUL, Answer, Command, tools_of
-from .health import BAD, TOO_OLD, judge
+from .health import BAD, NOT_PROVEN, TOO_OLD, judge
 from .settings import Settings, connection_of, job_of
 from .words import attempt_in_words, status_in_words
 
@@ -41,10 +42,13 @@ def _backup(settings: Settings, given: argparse.Namespace, run: Run) -> Answer:
 
 def _status(settings: Settings, given: argparse.Namespace, run: Run) -> Answer:
     attempts = BACKUPS.last(settings.state_dir, settings.cluster)
-    status = judge(settings.cluster, settings.folder, attempts, settings.max_age, time.time())
-    return Answer(
-        {BAD: UNSUCCESSFUL, TOO_OLD: STALE}.get(status.state, FINE), to_plain(status), status_in_words(status)
+    drills = DRILLS.last(settings.state_dir, settings.cluster)
+    cluster, folder = settings.cluster, settings.folder
+    status = judge(
+        cluster, folder, attempts, settings.max_age, time.time(), drills=drills, proof_age=settings.proof_age
     )
+    code = {BAD: UNSUCCESSFUL, TOO_OLD: STALE, NOT_PROVEN: STALE}.get(status.state, FINE)
+    return Answer(code, to_plain(status), status_in_words(status))
 
 
 BACKUP = Command(

@@ -11,6 +11,7 @@ import stat
 from dataclasses import dataclass, field
 from typing import Any, Tuple
 
+from ..backup.drill import Terms
 from ..backup.retention import policy_of
 from ..backup.run import Job
 from ..core import strict_json
@@ -30,7 +31,9 @@ _NEXT = "run backup.yml again with etcd_backup_schedule, or mend it by hand."
 class Settings:
     """``here`` are the endpoints of this host's own member, ``max_age`` seconds after which ``status`` is no longer content.
 
-    ``metrics_dir`` is where node_exporter looks for files, empty for no metrics.
+    ``metrics_dir`` is where node_exporter looks for files, empty for no metrics. ``drill_dir`` is where backups are restored to
+    for a drill, empty for a folder of ``state_dir``; ``drill_check`` the site's own check of what was restored; ``drill_timeout``
+    is in seconds, ``drill_memory`` in MiB. After ``proof_age`` days without a proof ``status`` is no longer content; 0 for never.
     """
 
     cluster: str
@@ -52,6 +55,11 @@ class Settings:
     metrics_dir: str = ""
     signing_key: str = ""
     signers: str = field(default="", metadata=TEXT)
+    drill_dir: str = ""
+    drill_check: Tuple[str, ...] = field(default=(), metadata=TEXT)
+    drill_timeout: int = 3600
+    drill_memory: int = 2048
+    proof_age: int = 7
 
 
 def load(path: str) -> Settings:
@@ -99,6 +107,23 @@ def job_of(settings: Settings, patience: float = 0.0) -> Job:
         accept_divergence=settings.accept_divergence,
         patience=patience,
         signing=Signing(settings.signing_key, settings.signers),
+    )
+
+
+def scratch_of(drill_dir: str, state_dir: str) -> str:
+    return drill_dir or os.path.join(state_dir, "drill")
+
+
+def terms_of(settings: Settings, patience: float = 0.0) -> Terms:
+    return Terms(
+        cluster=settings.cluster,
+        scratch=scratch_of(settings.drill_dir, settings.state_dir),
+        state_dir=settings.state_dir,
+        check=settings.drill_check,
+        seconds=settings.drill_timeout,
+        memory=settings.drill_memory << 20,
+        signers=settings.signers,
+        patience=patience,
     )
 
 

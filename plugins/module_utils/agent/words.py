@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Any, List, Mapping, Sequence
 
+from ..backup.proofs import IN_WORDS, NOT_VERIFIED, Drill
 from ..backup.records import FAILED, NOT_ITS_TURN, SAVED, UNCHANGED, Attempt
 from ..backup.retention import REMOVE, Decision
-from ..core.text import size, table
+from ..core.text import duration, size, table
 from .health import Status
 
 
@@ -31,14 +32,53 @@ def attempt_in_words(attempt: Attempt) -> List[str]:
     return said + [f"  {concern}" for concern in attempt.concerns]
 
 
+def drills_in_words(drills: Sequence[Drill], folder: str, cluster: str) -> List[str]:
+    """What became of a run of drills."""
+    if not drills:
+        return [f"nothing to drill: no snapshot of cluster {cluster} lies in {folder} of this host"]
+    return [line for drill in drills for line in drill_in_words(drill)]
+
+
+def drill_in_words(drill: Drill) -> List[str]:
+    told = f" in {drill.seconds:g} s"
+    if drill.is_proof:
+        lines = [
+            f"proven: {drill.path or drill.name}, {size(drill.size)}, was restored by etcd {drill.etcd_version} and is as it"
+            f" should be{told} ({drill.picked})",
+            f"  {', '.join(drill.compared)}",
+        ]
+    else:
+        how_far = f", after {IN_WORDS[drill.level]}" if drill.level != NOT_VERIFIED else ""
+        lines = [f"FAILED: {drill.path}{how_far}{told} ({drill.picked}): {drill.cause}"] if drill.path else []
+        lines = lines or [f"FAILED: {drill.cause}"]
+        lines += [f"  Next: {drill.next_step}"] if drill.next_step else []
+    lines += [f"  not compared: {why}" for why in drill.not_compared]
+    if drill.is_proof:
+        lines.append(f"  a restore of it takes about {drill.restore_seconds:g} s on this host, until it serves")
+    return lines + [f"  check: {line}" for line in drill.check]
+
+
 def status_in_words(status: Status) -> List[str]:
     lines = [f"backups of cluster {status.cluster} on this host: {status.state.upper()} ({status.why})"]
     if status.newest:
         newest = status.newest
-        lines.append(f"  newest  {newest.path}, revision {newest.revision}, {size(newest.size)}, whole at {newest.at}")
+        ago = duration(status.verified_age)
+        lines.append(
+            f"  newest  {newest.path}, revision {newest.revision}, {size(newest.size)}, verified {ago} ago, at {newest.at}"
+        )
+        lines.append(f"  proven  {_proven(status)}")
     if status.last:
         lines.append(f"  last    {status.last.at} {status.last.result}")
     return lines
+
+
+def _proven(status: Status) -> str:
+    proven = status.proven
+    if not proven:
+        return "none by a drill"
+    taken = f", taken at {proven.taken_at}" if proven.taken_at else ""
+    restore = f"a restore takes about {proven.restore_seconds:g} s"
+    return f"{proven.path}{taken}, restored and compared {duration(status.proven_age)} ago, at {proven.at}; {restore}"
 
 
 def decisions_in_words(decisions: Sequence[Decision], pretended: bool) -> List[str]:
@@ -63,7 +103,7 @@ def list_in_words(folder: str, rows: Sequence[Mapping[str, Any]]) -> List[str]:
                         row["taken_at"],
                         row["revision"] or "",
                         size(row["size"]),
-                        "NOT USABLE" if not row["ok"] else "whole" if row["verified"] else "not read",
+                        _state(row),
                         row["why"],
                     ]
                     for row in rows
@@ -71,3 +111,11 @@ def list_in_words(folder: str, rows: Sequence[Mapping[str, Any]]) -> List[str]:
             ]
         ),
     ]
+
+
+def _state(row: Mapping[str, Any]) -> str:
+    """How far a snapshot is proven, and how long ago."""
+    if not row["ok"]:
+        return "NOT USABLE"
+    ago = f", {duration(row['level_age'])} ago" if row["level_age"] > 0 else ""
+    return f"{IN_WORDS[row['level']]}{ago}"

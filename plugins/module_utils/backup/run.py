@@ -69,11 +69,12 @@ def take(
     Whoever calls has the folder's lock: what a save has left there is of one that was killed, and takes room away.
     """
     clear_saves(folder)
-    hashed = next((member.hash for member in view.members if member.endpoint == endpoint), None)
+    source = next((member for member in view.members if member.endpoint == endpoint), None)
     extra: Dict[str, object] = {"cluster": cluster, "source_host": socket.gethostname()}
     # A hash is the source's own: it is worth keeping only where it is known at which revision it was made.
-    if hashed is not None and view.hash_revision:
-        extra.update(hashkv=hashed, hashkv_revision=view.hash_revision)
+    if source and source.hash is not None and view.hash_revision:
+        extra.update(hashkv=source.hash, hashkv_revision=view.hash_revision)
+        extra.update(hashkv_compact_revision=source.hash_compact_revision)
     return save(run, tools, to, endpoint, folder, name, now, extra, signing)
 
 

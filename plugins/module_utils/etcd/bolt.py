@@ -93,13 +93,19 @@ class Bolt:
 
         A value of more than ``largest`` bytes is not what it should be, and an EtcdError.
         """
+        place = self.place(bucket, key)
+        if place is None:
+            return None
+        at, size = place
+        if size > largest:
+            raise self._malformed(f"the value of {key!r} in {bucket!r} has {size} bytes")
+        return self._read(at, size)
+
+    def place(self, bucket: bytes, key: bytes) -> Optional[Tuple[int, int]]:
+        """Where in the file the value of ``key`` is: its first byte, and how many. None where it is missing."""
         root = self._bucket(bucket)
         leaf = self._find(root, key) if root else None
-        if leaf is None or leaf.flags & _BUCKET:
-            return None
-        if leaf.value_size > largest:
-            raise self._malformed(f"the value of {key!r} in {bucket!r} has {leaf.value_size} bytes")
-        return self._read(leaf.value_at, leaf.value_size)
+        return None if leaf is None or leaf.flags & _BUCKET else (leaf.value_at, leaf.value_size)
 
     def items(self, bucket: bytes, head: int = _LARGEST) -> Iterator[Tuple[bytes, bytes]]:
         """Every (key, value) of a top-level bucket in the order of the keys; nothing for a missing bucket.

@@ -104,6 +104,9 @@ def tool_version(path: str) -> Command:
     return Command([path, "version"], {"ETCDCTL_API": "3"})
 
 
+# A lone etcd: its name, its socket (etcd wants host:port for the name of the file), and its peer URL, which nobody opens.
+THROWAWAY, THROWAWAY_SOCKET, THROWAWAY_PEER = "throwaway", "client:1", "http://127.0.0.1:1"
+
 VERSION_TIMEOUT = 10.0  # seconds that a program may take to say its version; it is killed then
 
 
@@ -230,6 +233,30 @@ def snapshot_restore(
     if skip_hash_check:
         argv.append("--skip-hash-check=true")
     return Command(argv, {"ETCDCTL_API": "3"})
+
+
+def throwaway(etcd: Tool, data_dir: str, quota: int) -> Command:
+    """A lone etcd on restored data, that can be reached through two sockets in its working directory, and by no network.
+
+    It has no peers, so that an election need not wait for any. ``quota`` is in bytes.
+    """
+    argv = [
+        etcd.path,
+        f"--name={THROWAWAY}",
+        f"--data-dir={data_dir}",
+        f"--listen-client-urls=unix://{THROWAWAY_SOCKET}",
+        f"--advertise-client-urls=unix://{THROWAWAY_SOCKET}",
+        "--listen-peer-urls=unix://peer:1",
+        f"--initial-advertise-peer-urls={THROWAWAY_PEER}",
+        f"--initial-cluster={THROWAWAY}={THROWAWAY_PEER}",
+        "--heartbeat-interval=20",
+        "--election-timeout=200",
+        f"--quota-backend-bytes={quota}",
+        "--logger=zap",
+        "--log-level=error",
+        "--log-outputs=stderr",
+    ]
+    return Command(argv, {"GOMAXPROCS": "1"})
 
 
 def in_words(command: Command) -> str:

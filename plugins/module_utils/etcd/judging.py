@@ -66,16 +66,20 @@ def assemble(
 
 def conclude(view: ClusterView, hashes: Sequence[Hash], revision: Optional[int]) -> ClusterView:
     """The view with its hashes, its health in a word, a sentence for people, and the best endpoint."""
-    by_endpoint = {found.endpoint: found.hash for found in hashes}
+    by_endpoint = {found.endpoint: found for found in hashes}
     revisions = {found.revision for found in hashes}
     view = replace(
         view,
-        members=[replace(member, hash=by_endpoint.get(member.endpoint)) for member in view.members],
+        members=[_with_hash(member, by_endpoint.get(member.endpoint)) for member in view.members],
         hash_revision=revision or (revisions.pop() if len(revisions) == 1 else None) or None,
         hashes_equal=hashes_equal(hashes),
     )
     view = replace(view, health=health(view), best_endpoint=choose_endpoint(view))
     return replace(view, summary=summary(view))
+
+
+def _with_hash(member: MemberView, found: Optional[Hash]) -> MemberView:
+    return replace(member, hash=found.hash, hash_compact_revision=found.compact_revision) if found else member
 
 
 def hashes_equal(hashes: Sequence[Hash]) -> Optional[bool]:

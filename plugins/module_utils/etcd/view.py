@@ -47,6 +47,7 @@ class MemberView:
     db_size_in_use: int = 0
     db_size_quota: int = 0
     hash: Optional[int] = None
+    hash_compact_revision: Optional[int] = field(default=None, metadata=SPARSE)
 
 
 @dataclass(frozen=True)

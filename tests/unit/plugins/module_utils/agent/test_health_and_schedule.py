@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from ansible_collections.quorum.etcd.plugins.module_utils.agent.health import BAD, OK, TOO_OLD, judge
+from ansible_collections.quorum.etcd.plugins.module_utils.agent.health import BAD, NOT_PROVEN, OK, TOO_OLD, judge
 from ansible_collections.quorum.etcd.plugins.module_utils.agent.schedule import cron_line, service_unit, timer_unit
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.proofs import PROVEN, Drill
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.records import (
     FAILED,
     NOT_ITS_TURN,
@@ -19,6 +20,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils.backup.records import 
     Attempt,
 )
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
+from ansible_collections.quorum.etcd.plugins.module_utils.core.text import rfc3339
 
 NOW = 1795492000.0  # 2026-11-24T03:46:40Z
 AT = Attempt("2026-11-24T03:16:40Z", "m1", "etcd", "/b", SAVED, path="/b/new.db", revision=7)
@@ -124,3 +126,57 @@ def test_too_long_ago_never_and_gone():
 
 def test_a_clock_that_was_set_back_is_no_age():
     assert judged(replace(AT, at="2026-11-25T00:00:00Z")).age == 0
+
+
+# Whether a backup is proven.
+
+DRILL = Drill("2026-11-24T03:00:00Z", "m1", "etcd", PROVEN, PROVEN, path="/b/new.db", taken_at="2026-11-24T02:00:00Z")
+DAY = 86400
+
+
+def proof(*drills, days=7, later=0, exists=True, first=AT):
+    at = replace(AT, at=rfc3339(NOW + later))
+    return judge("etcd", "/b", [at, first], 7200, NOW + later, lambda _path: exists, drills, days)
+
+
+def test_a_proof_grows_old():
+    fresh = proof(DRILL)
+    assert (fresh.state, fresh.proven, fresh.proven_age, fresh.verified_age) == (OK, DRILL, 2800, 0)
+    assert proof(DRILL, later=7 * DAY - 2800).state == OK
+    stale = proof(DRILL, later=7 * DAY)
+    assert stale.state == NOT_PROVEN and "for 7 d 46 min 40 s, and 7 days are allowed" in stale.why
+    assert proof(DRILL, later=7 * DAY, days=30).state == OK and proof(DRILL, later=70 * DAY, days=0).state == OK
+
+
+def test_one_that_was_never_made_is_waited_for_as_long():
+    assert proof().state == OK and proof().proven_age == -1
+    assert proof(later=7 * DAY - 1800).state == OK
+    never = proof(later=7 * DAY)
+    assert never.state == NOT_PROVEN and "no backup was ever proven" in never.why and "quorum-etcd drill" in never.why
+    assert proof(later=9 * DAY, days=30).state == NOT_PROVEN, "the records of backups do not reach back further"
+
+
+def test_a_host_that_makes_no_backups_has_nothing_to_prove():
+    other = replace(AT, result=NOT_ITS_TURN, path="", cause="it is the turn of m2")
+    status = judge("etcd", "/b", [replace(other, at=rfc3339(NOW)), other], 7200, NOW + 60, lambda _path: True, (), 1)
+    assert status.state == OK and status.verified_age == -1
+
+
+def test_a_drill_that_failed_counts_until_it_is_settled():
+    damaged = replace(DRILL, result="failed", cause="it is damaged.", next_step="see.", damaged=True)
+    failed = proof(damaged, DRILL)
+    assert (
+        failed.state == BAD
+        and "the drill of /b/new.db failed, at 2026-11-24T03:00:00Z: it is damaged. see." in failed.why
+    )
+    other = replace(DRILL, path="/b/other.db")
+    assert proof(other, damaged).state == BAD, "another one says nothing of it"
+    assert proof(DRILL, damaged).state == OK, "it was put right"
+    assert proof(damaged, exists=True).state == BAD and judged(AT, exists=False).state == BAD
+    gone = judge("etcd", "/b", [replace(AT, path="/b/x.db")], 7200, NOW, lambda path: path == "/b/x.db", [damaged], 7)
+    assert gone.state == OK, "it was removed"
+
+    unable = replace(damaged, damaged=False, cause="the disk is full.")
+    assert proof(unable, other).state == BAD and proof(other, unable).state == OK, "the host can do drills again"
+    killed = replace(unable, path="", cause="it was killed.")
+    assert "the drill of a snapshot failed" in proof(killed).why

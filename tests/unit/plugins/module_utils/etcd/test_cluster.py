@@ -139,6 +139,7 @@ def test_a_healthy_cluster():
         "db_size_quota": 0,
         "errors": [],
         "hash": 7,
+        "hash_compact_revision": -1,
     }
     assert json.dumps(view)
 

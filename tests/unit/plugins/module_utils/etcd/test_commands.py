@@ -56,6 +56,13 @@ RESTORE = (
     "snapshot restore /s.db --name=m0 --initial-cluster=m0=http://a:2380 --initial-cluster-token=t"
     " --initial-advertise-peer-urls=http://a:2380,http://b:2380 --data-dir=/d"
 )
+# No address of a network among what it listens on.
+THROWAWAY = (
+    "--name=throwaway --data-dir=data --listen-client-urls=unix://client:1 --advertise-client-urls=unix://client:1"
+    " --listen-peer-urls=unix://peer:1 --initial-advertise-peer-urls=http://127.0.0.1:1"
+    " --initial-cluster=throwaway=http://127.0.0.1:1 --heartbeat-interval=20 --election-timeout=200"
+    " --quota-backend-bytes=7 --logger=zap --log-level=error --log-outputs=stderr"
+)
 BUMP = " --bump-revision=1000 --mark-compacted"
 
 # For each command: the versions for which it holds, how it is made, its argv, its environment.
@@ -98,6 +105,7 @@ TABLE = [
     (EVERY[1:], lambda v: restore(host(v), wal_dir="/w"), "/utl " + RESTORE + " --wal-dir=/w", API),
     (EVERY[1:], lambda v: restore(host(v), skip_hash_check=True), "/utl " + RESTORE + " --skip-hash-check=true", API),
     ((V34,), lambda v: restore(host(v, utl=V35)), "/utl " + RESTORE, API),
+    (EVERY, lambda v: c.throwaway(c.Tool("/etcd", v), "data", 7), "/etcd " + THROWAWAY, {"GOMAXPROCS": "1"}),
 ]
 
 

@@ -1,0 +1,103 @@
+# Copyright: (c) 2026, the quorum.etcd authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Which snapshots are drilled: the newest, whatever is wrong with it, and an older one at random. Pure functions."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+from typing import Dict, List, NamedTuple, Sequence
+
+from ..core.errors import EtcdError
+from ..core.text import epoch
+from ..snapshot.entry import Snapshot
+from ..snapshot.order import newest
+from ..snapshot.packed import SUFFIXES
+from ..snapshot.save import default_name
+from .records import SAVED, Attempt
+
+_STAMP = re.compile(r"-\d{8}T\d{6}Z-rev\d+\.db\Z")
+
+
+class Picked(NamedTuple):
+    """A snapshot to be drilled. ``sha256`` is what was recorded when it was saved, ``cluster`` whose it must be; both may be
+    empty, for what is not known."""
+
+    path: str
+    why: str
+    sha256: str = ""
+    cluster: str = ""
+
+
+def pick(
+    entries: Sequence[Snapshot], attempts: Sequence[Attempt], cluster: str, seed: int, name: str = "", one: bool = False
+) -> List[Picked]:
+    """What is drilled of a folder's snapshots: the one called ``name``, or the newest of the cluster and, but for ``one``, an
+    older one that the ``seed`` draws; and whatever is seen to be exchanged. Nothing where the cluster has none here. EtcdError
+    where there is none of that name.
+
+    ``attempts`` are the newest first. What is damaged counts too: a drill that passes it over would always succeed.
+    """
+    saved = {attempt.path: attempt for attempt in reversed(attempts) if attempt.result == SAVED}
+    if name:
+        entry = next((entry for entry in entries if name in (entry.name, entry.path)), None)
+        if entry is None:
+            raise EtcdError(f"there is no snapshot {name}.", "see quorum-etcd list.")
+        return [_picked(entry, "it was named", saved, cluster if _is_of(entry, cluster, saved) else "")]
+    own = [entry for entry in entries if _is_of(entry, cluster, saved)]
+    living = next((attempt.cluster_id for attempt in attempts if attempt.cluster_id), "")
+    first = newest(own, {living} if living else frozenset())
+    if first is None:
+        return []
+    found = [_picked(first, "it is the newest", saved, cluster)]
+    others = sorted((entry for entry in own if entry.path != first.path), key=lambda entry: entry.name)
+    exchanged = [entry for entry in others if _is_exchanged(entry, cluster, saved)]
+    found += [_picked(entry, "its manifest is not the one it was saved with", saved, cluster) for entry in exchanged]
+    older = [entry for entry in others if entry not in exchanged]
+    if older and not one:
+        drawn = random.Random(seed).choice(older)  # noqa: S311
+        found.append(_picked(drawn, f"it was drawn of {len(older)} older ones by seed {seed}", saved, cluster))
+    return found
+
+
+def _picked(entry: Snapshot, why: str, saved: Dict[str, Attempt], cluster: str) -> Picked:
+    record = saved.get(entry.path)
+    return Picked(entry.path, why, record.sha256 if record else "", cluster)
+
+
+def _is_of(entry: Snapshot, cluster: str, saved: Dict[str, Attempt]) -> bool:
+    """Whether it is the cluster's, or lies where the cluster's has lain or would: then something else was put in its place."""
+    manifest = entry.manifest
+    if entry.path in saved or (manifest and manifest.cluster == cluster):
+        return True
+    return bool(manifest) and _has_name_of(entry, cluster) and not _has_own_name(entry)
+
+
+def _is_exchanged(entry: Snapshot, cluster: str, saved: Dict[str, Attempt]) -> bool:
+    """Whether its manifest alone tells that something else was put there, which may even look older than it was."""
+    manifest, record = entry.manifest, saved.get(entry.path)
+    return manifest is not None and (
+        manifest.cluster != cluster or record is not None and manifest.sha256 != record.sha256
+    )
+
+
+def _has_name_of(entry: Snapshot, cluster: str) -> bool:
+    plain = _plain_name(entry)
+    start = _STAMP.sub("", default_name(cluster, 0, 0))
+    return plain.startswith(start) and bool(_STAMP.fullmatch(plain[len(start) :]))
+
+
+def _has_own_name(entry: Snapshot) -> bool:
+    """Whether it has the name that its own manifest gives it, as two clusters' may that are called nearly the same."""
+    manifest = entry.manifest
+    if not (manifest and manifest.taken_at):
+        return False
+    return _plain_name(entry) == default_name(manifest.cluster or "", epoch(manifest.taken_at), manifest.revision or 0)
+
+
+def _plain_name(entry: Snapshot) -> str:
+    stem, suffix = os.path.splitext(entry.name)
+    return stem if suffix in SUFFIXES.values() else entry.name
