@@ -22,7 +22,7 @@ from ..core.trees import opened
 from ..snapshot.offsite import is_object_name
 from ..snapshot.pages import digest_of
 from ..snapshot.scratch import forget
-from .stores import check_changeable, check_object, differs
+from .stores import check_changeable, check_object, differs, not_there
 
 UPLOADING = ".quorum-etcd-uploading-"  # begins the names of what is under way, or was when its host died
 _DAY = 86400.0
@@ -120,10 +120,7 @@ class Folder:
         try:
             yield
         except FileNotFoundError as error:
-            raise EtcdError(
-                f"the store {self.name}: {what}: there is no {error.filename}.",
-                "see quorum-etcd list --offsite for what it has.",
-            ) from error
+            raise not_there(self.name, str(error.filename)) from error
         except OSError as error:
             raise EtcdError(
                 f"the store {self.name}: {what}: {error.strerror}.",

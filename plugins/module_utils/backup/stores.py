@@ -4,8 +4,8 @@
 
 """Places away from home where the objects of a cluster lie, all in one folder of the cluster's name; see docs/offsite-format.md.
 
-A store holds objects of plain names and knows nothing of what they are. Whatever it is, an object is there whole or not at all,
-and what was put there has been compared.
+A store holds objects of plain names and knows nothing of what they are. What was put there has been compared. What was cut off
+is not there, or is shorter, as rclone leaves it with SFTP: the next look at the sizes tells.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Store(Protocol):
         """
 
     def get(self, name: str, path: str) -> None:
-        """Make a copy of the object the file at ``path``, for its owner alone. What is in it, is for the caller to compare."""
+        """Make a copy of the object the file at ``path``, in a private folder. What is in it, is for the caller to compare."""
 
     def delete(self, name: str) -> None:
         """Remove the object. One that is not there is no error."""
@@ -58,6 +58,10 @@ def check_changeable(store: str, append_only: bool, name: str) -> None:
             f"{name} in the store {store} is neither deleted nor replaced, since append_only is set for it.",
             "do it there by hand with other credentials, or let the store's own life-cycle rules do it.",
         )
+
+
+def not_there(store: str, name: str) -> EtcdError:
+    return EtcdError(f"the store {store} has no {name}.", "see quorum-etcd list --offsite for what it has.")
 
 
 def differs(store: str, name: str) -> EtcdError:

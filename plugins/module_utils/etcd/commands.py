@@ -36,7 +36,9 @@ class Result(NamedTuple):
 Run = Callable[[Sequence[str], Dict[str, str]], Result]
 
 # What etcd's tools and the gRPC in them heed: an endpoint, a user, a certificate, another resolver, more words than JSON.
-_MISLEADING = ("ETCDCTL_", "ETCDUTL_", "GRPC_", "GODEBUG")
+_ETCD = ("ETCDCTL_", "ETCDUTL_", "GRPC_", "GODEBUG")
+# And rclone, which has a configuration for all of it: other credentials, other authorities, another endpoint.
+_RCLONE = ("RCLONE_", "AWS_", "AZURE_", "GOOGLE_")
 _PROXIES = ("http_proxy", "https_proxy", "no_proxy", "all_proxy")
 
 
@@ -46,7 +48,7 @@ def misleading(names: Iterable[str]) -> List[str]:
     etcdctl refuses a flag that it also finds in the environment, so a profile that sets ``ETCDCTL_ENDPOINTS`` makes each
     answer an error; and a proxy answers for a member that it cannot reach.
     """
-    return [name for name in names if name.startswith(_MISLEADING) or name.lower() in _PROXIES]
+    return [name for name in names if name.startswith(_ETCD + _RCLONE) or name.lower() in _PROXIES]
 
 
 @dataclass(frozen=True)

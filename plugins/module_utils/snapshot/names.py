@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Tuple
 
 from .packed import SUFFIXES
@@ -13,6 +14,11 @@ from .packed import SUFFIXES
 PACKED = tuple(SUFFIXES.values())  # ends of the names of compressed snapshots
 _MANIFEST, _SIGNATURE, _KIT = ".json", ".json.sig", ".kit.tar.gz"
 BESIDE = (_MANIFEST, _SIGNATURE, _KIT)  # ends of the names of what is no snapshot
+
+
+def safe(cluster: str) -> str:
+    """The cluster's name as a file can have it: what is no letter, digit, ``.``, ``_`` or ``-`` becomes ``-``."""
+    return re.sub(r"[^A-Za-z0-9._-]", "-", cluster).lstrip(".-") or "etcd"
 
 
 def manifest_path(path: str) -> str:

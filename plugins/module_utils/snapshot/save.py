@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import time
 from dataclasses import replace
@@ -35,7 +34,7 @@ from ..etcd.database import Recorded, describe
 from ..etcd.identity import hex_id
 from .entry import Manifest
 from .manifest import SCHEMA, in_bytes
-from .names import manifest_path, signature_path
+from .names import manifest_path, safe, signature_path
 from .publish import check_name, clear_saves, publish
 from .scratch import private_folder
 from .signature import UNSIGNED, Signing, sign, signer_of_file
@@ -90,8 +89,7 @@ class _Draft(NamedTuple):
 
 def default_name(cluster: str, now: float, revision: int) -> str:
     """``<cluster>-<UTC yyyymmddThhmmssZ>-rev<revision>.db``; what is no letter, digit, ``.``, ``_`` or ``-`` becomes ``-``."""
-    safe = re.sub(r"[^A-Za-z0-9._-]", "-", cluster).lstrip(".-") or "etcd"
-    return f"{safe}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(now))}-rev{revision}.db"
+    return f"{safe(cluster)}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(now))}-rev{revision}.db"
 
 
 def space_needed(db_size: int) -> int:

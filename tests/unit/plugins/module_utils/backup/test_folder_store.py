@@ -57,7 +57,7 @@ def test_what_is_put_is_listed_read_back_and_deleted(root, source, tmp_path):
 def test_before_the_first_one_it_is_empty_and_nothing_is_made(root):
     assert store(root).names() == {}
     assert os.listdir(root) == []
-    assert "there is no" in refused(store(root).digest, NAME)
+    assert "has no" in refused(store(root).digest, NAME)
 
 
 def test_another_content_takes_the_place_of_what_was_damaged(root, source):
