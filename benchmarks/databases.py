@@ -60,7 +60,8 @@ def _make(path: Path, keys: int, value: int) -> None:
         lab = Seeding(folder, members=1, line=LINE)
         with lab:
             _seed(lab.members[0], keys, value)
-            playbook(CHECKOUT / "playbooks" / "backup.yml", "-i", lab.inventory, "-e", f"etcd_backup_dir={folder}/made")
+            given = ("-e", f"etcd_backup_dir={folder}/made", "-e", "etcd_backup_compress=none")
+            playbook(CHECKOUT / "playbooks" / "backup.yml", "-i", lab.inventory, *given)
         made = next((folder / "made").glob("*.db"))
         Path(f"{made}.json").rename(f"{path}.json")
         made.rename(path)

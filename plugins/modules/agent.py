@@ -83,6 +83,11 @@ options:
         is, no metrics are written. V(none) writes none in any case.
     type: str
     default: auto
+  compress:
+    description: How snapshots are compressed, as in M(quorum.etcd.snapshot).
+    type: str
+    choices: [auto, zstd, gzip, none]
+    default: auto
   signing_key:
     description:
       - Path of a private key on the host, its owner's alone and without a passphrase, with which C(ssh-keygen) signs the manifest
@@ -167,6 +172,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils.core.values import fro
 from ansible_collections.quorum.etcd.plugins.module_utils.glue import CONNECTION_OPTIONS, answer, runner
 from ansible_collections.quorum.etcd.plugins.module_utils.host.facts import ToolFacts
 from ansible_collections.quorum.etcd.plugins.module_utils.host.tools import NAMES, keep_tools, tools_of
+from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.packed import AUTO, CHOICES
 
 
 def work(module: AnsibleModule) -> Dict[str, Any]:
@@ -211,6 +217,7 @@ def _wanted(given: Dict[str, Any]) -> Wanted:
         "max_age",
         "command_timeout",
         "signers",
+        "compress",
     )
     settings = Settings(
         endpoints=tuple(given["endpoints"]),
@@ -243,6 +250,7 @@ def main() -> None:
         "accept_divergence": {"type": "bool", "default": False},
         "max_age": {"type": "int", "default": 7200},
         "metrics_dir": {"type": "str", "default": "auto"},
+        "compress": {"type": "str", "choices": list(CHOICES), "default": AUTO},
         "signing_key": {"type": "path", "default": "", "no_log": False},
         "signing_key_text": {"type": "str", "default": "", "no_log": True},
         "signers": {"type": "str", "default": ""},

@@ -45,9 +45,18 @@ options:
     type: bool
     default: false
   name:
-    description: Name of the file. When empty, it is C(<cluster>-<UTC time>-rev<revision>.db).
+    description:
+      - Name of the file. When empty, it is C(<cluster>-<UTC time>-rev<revision>.db), with C(.zst) or C(.gz) if it is compressed.
+      - A name that is given says by its end how the snapshot is compressed, C(.zst) or C(.gz); any other stays plain.
     type: str
     default: ""
+  compress:
+    description:
+      - How a snapshot without O(name) is compressed. V(auto) takes zstd where the host has it, else gzip; V(none) leaves it so.
+      - It is unpacked once more, as a stream, before it gets its name. Its manifest has the SHA-256 of both.
+    type: str
+    choices: [auto, zstd, gzip, none]
+    default: auto
   keep:
     description:
       - How many snapshots of this cluster O(dest) keeps. A number keeps the last ones; V(all) removes none; a mapping has one
@@ -189,6 +198,8 @@ from ansible_collections.quorum.etcd.plugins.module_utils.etcd.source import sou
 from ansible_collections.quorum.etcd.plugins.module_utils.glue import CONNECTION_OPTIONS, answer, connection, runner
 from ansible_collections.quorum.etcd.plugins.module_utils.host.tools import find_tools
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot import scratch
+from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.packed import AUTO, CHOICES
+from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.save import Form
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.signature import Signing
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.usable import concerns
 
@@ -207,8 +218,8 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         return {"changed": True, **told, "removed": [], "damaged": []}
     scratch.make_folder(given["dest"])
     with locked(given["dest"], PATIENCE), _signing(given) as signing:
-        now = time.time()
-        saved = take(run, tools, to, view, endpoint, given["dest"], given["cluster"], now, given["name"], signing)
+        now, form = time.time(), Form(given["compress"], signing)
+        saved = take(run, tools, to, view, endpoint, given["dest"], given["cluster"], now, given["name"], form)
         counted = Counted(given["cluster"], saved.cluster_id, keep, given["signers"]) if keep else None
         decisions = prune(given["dest"], counted, now, saved.path, run=run) if counted else []
     found = [found.in_words for found in concerns(saved.alarms, saved.size, _values(given["settings"]))]
@@ -247,6 +258,7 @@ def main() -> None:
         "accept_divergence": {"type": "bool", "default": False},
         "name": {"type": "str", "default": ""},
         "keep": {"type": "raw"},
+        "compress": {"type": "str", "choices": list(CHOICES), "default": AUTO},
         "signing_key": {"type": "path", "default": "", "no_log": False},
         "signing_key_text": {"type": "str", "default": "", "no_log": True},
         "signers": {"type": "str", "default": ""},

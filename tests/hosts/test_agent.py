@@ -50,7 +50,7 @@ def present(hosts: Hosts, member: Member) -> list[str]:
 
 def snapshots(hosts: Hosts, member: Member) -> list[str]:
     return sorted(
-        hosts.run(member, ["sh", "-c", "cd /var/backups/etcd 2>/dev/null && ls *.db 2>/dev/null || :"]).split()
+        hosts.run(member, ["sh", "-c", "cd /var/backups/etcd 2>/dev/null && ls *.db.gz 2>/dev/null || :"]).split()
     )
 
 

@@ -57,7 +57,7 @@ class Agent:
         return subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False).stdout
 
     def snapshots(self) -> list[str]:
-        return sorted(path.name for path in self.folder.glob("*.db"))
+        return sorted(path.name for path in self.folder.glob("*.db*") if path.suffix in (".db", ".gz", ".zst"))
 
 
 def ended(process: subprocess.Popen) -> tuple[int, dict[str, Any]]:

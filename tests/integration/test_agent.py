@@ -218,8 +218,8 @@ def test_what_goes_wrong_is_recorded_and_told_by_exit_codes(lab: Lab, agent: Age
     agent.set(endpoints=lab.endpoints)
     assert agent.run("backup")[1]["result"] == "unchanged"
     assert agent.run("status")[0] == 0
-    for path in agent.folder.glob("*.db"):
-        path.unlink()
+    for name in agent.snapshots():
+        (agent.folder / name).unlink()
     code, told = agent.run("status")
     assert code == 1 and "is gone" in told["why"]
 

@@ -79,7 +79,7 @@ def test_a_password_that_is_wrong_or_missing(
         f"next: {cure}",
     )
     assert [member.pid() for member in guarded.members] == pids, "a member was stopped"
-    assert len(list(guarded.backup_dir.glob("*.db"))) == 1
+    assert len(list(guarded.backup_dir.glob("*.json"))) == 1
 
 
 def test_a_user_that_the_snapshot_does_not_have_or_that_may_not_read(guarded: Lab) -> None:

@@ -17,11 +17,12 @@ def test_it_keeps_what_it_was_told_to_and_waits_for_another_run(tmp_path: Path) 
     with Lab(tmp_path / "lab", members=1) as lab:
         seed(lab.members[0].client, 50)
         assert play(BACKUP, "-i", lab.inventory).rc == 0
-        (first,) = lab.backup_dir.glob("*.db")
+        (first,) = lab.backup_dir.glob("*.db.zst")
         # Somebody keeps one: a copy under a name of his own, with its manifest.
-        shutil.copy(first, lab.backup_dir / "before-upgrade.db")
-        shutil.copy(f"{first}.json", lab.backup_dir / "before-upgrade.db.json")
-        (lab.backup_dir / "broken.db").write_bytes(first.read_bytes()[:5000])
+        shutil.copy(first, lab.backup_dir / "before-upgrade.db.zst")
+        shutil.copy(f"{first}.json", lab.backup_dir / "before-upgrade.db.zst.json")
+        (lab.backup_dir / "broken.db.zst").write_bytes(first.read_bytes()[:500])
+        shutil.copy(f"{first}.json", lab.backup_dir / "broken.db.zst.json")
 
         lab.members[0].client.put(b"more", b"1")
         refused = play(BACKUP, "-i", lab.inventory, "-e", "etcd_backup_keep=none")
@@ -41,7 +42,7 @@ def test_it_keeps_what_it_was_told_to_and_waits_for_another_run(tmp_path: Path) 
         worker.join()
         assert done[0].rc == 0, done[0].output
         assert f"Removed, as no rule keeps it: {first.name}" in done[0].text, done[0].output
-        assert "broken.db" in done[0].text
-        kept = sorted(path.name for path in lab.backup_dir.glob("*.db"))
-        assert len(kept) == 3 and {"before-upgrade.db", "broken.db"} < set(kept) and first.name not in kept
+        assert "broken.db.zst is cut off or damaged: its manifest was written for" in done[0].text
+        kept = sorted(path.name for path in lab.backup_dir.glob("*.db.zst"))
+        assert len(kept) == 3 and {"before-upgrade.db.zst", "broken.db.zst"} < set(kept) and first.name not in kept
         assert not Path(f"{first}.json").exists()

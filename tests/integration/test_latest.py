@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd import database
-from conftest import BACKUP, CHECKOUT, CONFIRM, RESTORE, STATUS, play, seeded
+from conftest import BACKUP, CHECKOUT, CONFIRM, PLAIN, RESTORE, STATUS, play, seeded
 from etcd_binaries import obtain
 from lab import Lab
 
@@ -31,7 +31,7 @@ def test_the_newest_is_told_by_its_revision_and_lost_revisions_are_those_that_we
     (first,) = lab.backup_dir.glob("*.db")
     for number in range(20):
         lab.members[0].client.put(b"since the first", b"%d" % number)
-    assert play(BACKUP, "-i", lab.inventory).rc == 0
+    assert play(BACKUP, "-i", lab.inventory, *PLAIN).rc == 0
     second = next(path for path in lab.backup_dir.glob("*.db") if path != first)
     copied = lab.backup_dir / "copied.db"
     shutil.copy(first, copied)  # with the time of the copy, and without its manifest

@@ -19,6 +19,8 @@ from ..core.errors import EtcdError
 from ..core.values import TEXT, Misfit, from_plain
 from ..etcd.commands import Connection
 from ..host.trust import weakness
+from ..snapshot.packed import AUTO, CHOICES
+from ..snapshot.save import Form
 from ..snapshot.signature import Signing
 
 PATH = "/etc/quorum-etcd/agent.json"
@@ -60,6 +62,7 @@ class Settings:
     drill_timeout: int = 3600
     drill_memory: int = 2048
     proof_age: int = 7
+    compress: str = AUTO
 
 
 def load(path: str) -> Settings:
@@ -74,6 +77,8 @@ def load(path: str) -> Settings:
     except Misfit as error:
         raise EtcdError(f"the configuration {path} cannot be understood: {error}.", _NEXT) from error
     policy_of(settings.keep)
+    if settings.compress not in CHOICES:
+        raise EtcdError(f"the configuration {path} has no compression that is known: {settings.compress}.", _NEXT)
     if not settings.endpoints:
         raise EtcdError(f"the configuration {path} has no endpoints.", _NEXT)
     if not (settings.here or settings.every_member):
@@ -106,7 +111,7 @@ def job_of(settings: Settings, patience: float = 0.0) -> Job:
         every_member=settings.every_member,
         accept_divergence=settings.accept_divergence,
         patience=patience,
-        signing=Signing(settings.signing_key, settings.signers),
+        form=Form(settings.compress, Signing(settings.signing_key, settings.signers)),
     )
 
 

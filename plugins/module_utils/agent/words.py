@@ -18,8 +18,8 @@ from .health import Status
 def attempt_in_words(attempt: Attempt) -> List[str]:
     """What became of one run."""
     lines = {
-        SAVED: f"saved {attempt.path}: {attempt.size} bytes, revision {attempt.revision}, from {attempt.endpoint}, verified,"
-        f" in {attempt.seconds:g} s",
+        SAVED: f"saved {attempt.path}: {attempt.size} bytes{_packed(attempt)}, revision {attempt.revision}, from"
+        f" {attempt.endpoint}, verified, in {attempt.seconds:g} s",
         UNCHANGED: f"nothing to save: {attempt.cause}, which was read and is whole (revision {attempt.revision})",
         NOT_ITS_TURN: f"nothing to do: {attempt.cause}",
         FAILED: f"FAILED: {attempt.cause}",
@@ -56,6 +56,10 @@ def drill_in_words(drill: Drill) -> List[str]:
     if drill.is_proof:
         lines.append(f"  a restore of it takes about {drill.restore_seconds:g} s on this host, until it serves")
     return lines + [f"  check: {line}" for line in drill.check]
+
+
+def _packed(attempt: Attempt) -> str:
+    return f", compressed to {attempt.packed_size}" if attempt.packed_size else ""
 
 
 def status_in_words(status: Status) -> List[str]:

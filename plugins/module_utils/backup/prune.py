@@ -113,19 +113,20 @@ def damaged(decisions: Sequence[Decision]) -> Tuple[str, ...]:
 def _remains(folder: str, counted: Counted) -> List[str]:
     """The paths of own snapshots that are gone, and beside which something was left, since a removal was killed.
 
-    Of a snapshot that somebody has compressed the manifest still counts.
+    Of a snapshot that somebody has compressed or unpacked the manifest still counts.
     """
     names = set(os.listdir(folder))
     found = []
     for name in sorted(names):
         path = os.path.join(folder, name[: -len(".json")])
         file = os.path.basename(path)
-        if not name.endswith(".json") or name.startswith(".") or names & {file, *(f"{file}{end}" for end in PACKED)}:
+        bare = without_end(file, *PACKED)
+        if not name.endswith(".json") or name.startswith(".") or names & {bare, *(f"{bare}{end}" for end in PACKED)}:
             continue
         with contextlib.suppress(EtcdError):
             manifest = read_manifest(path)
             if manifest and (manifest.cluster, manifest.cluster_id) == (counted.cluster, counted.cluster_id):
-                found += [path] if without_end(file, *PACKED) == own_name(manifest) else []
+                found += [path] if bare == own_name(manifest) else []
     return found
 
 

@@ -21,6 +21,7 @@ from ..core.text import epoch
 from ..core.values import from_plain
 from ..snapshot.entry import Manifest, Snapshot
 from ..snapshot.order import Lineage
+from ..snapshot.packed import SUFFIXES
 from ..snapshot.save import default_name
 from ..snapshot.verify import SNAPSHOT
 
@@ -121,14 +122,17 @@ def why_left(entry: Snapshot, cluster: str, cluster_id: str) -> str:
 def is_own(entry: Snapshot) -> bool:
     """Whether this software has saved the snapshot and named it by itself, and it still lies there as it did then."""
     manifest = entry.manifest
-    if entry.kind != SNAPSHOT or entry.compression or not (manifest and own_name(manifest)):
+    if entry.kind != SNAPSHOT or not (manifest and own_name(manifest)):
         return False
-    path = os.path.join(os.path.realpath(os.path.dirname(entry.path)), own_name(manifest))
-    return entry.name == own_name(manifest) and entry.real_path == path  # and no link
+    if entry.compression != (manifest.packed.compression if manifest.packed else ""):
+        return False  # somebody has compressed or unpacked it since
+    name = own_name(manifest) + SUFFIXES.get(entry.compression, "")
+    folder = os.path.realpath(os.path.dirname(entry.path))
+    return entry.name == name and entry.real_path == os.path.join(folder, name)  # and no link
 
 
 def own_name(manifest: Manifest) -> str:
-    """The name that this software has given to the snapshot of this manifest, if it has chosen it; empty where nobody knows."""
+    """The name that this software has given to the snapshot of this manifest, but for its compression; empty: nobody knows."""
     if not manifest.taken_at:
         return ""
     return default_name(manifest.cluster or "", epoch(manifest.taken_at), manifest.revision or 0)

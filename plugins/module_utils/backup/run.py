@@ -22,9 +22,8 @@ from ..snapshot.catalogue import NONE, catalogue, entry
 from ..snapshot.entry import Snapshot
 from ..snapshot.names import manifest_path, signature_path
 from ..snapshot.publish import clear_saves
-from ..snapshot.save import Saved, save
+from ..snapshot.save import PLAIN, Form, Saved, save
 from ..snapshot.scratch import make_folder
-from ..snapshot.signature import UNSIGNED, Signing
 from ..snapshot.usable import concerns
 from .lock import Busy, Holder, locked
 from .prune import Counted, damaged, names, prune_recorded
@@ -49,7 +48,7 @@ class Job:
     every_member: bool = False
     accept_divergence: bool = False
     patience: float = 0.0
-    signing: Signing = UNSIGNED
+    form: Form = PLAIN
 
 
 def take(
@@ -62,7 +61,7 @@ def take(
     cluster: str,
     now: float,
     name: str = "",
-    signing: Signing = UNSIGNED,
+    form: Form = PLAIN,
 ) -> Saved:
     """Save a snapshot of a member of the cluster that was seen as ``view``; see ``snapshot.save``.
 
@@ -75,7 +74,7 @@ def take(
     if source and source.hash is not None and view.hash_revision:
         extra.update(hashkv=source.hash, hashkv_revision=view.hash_revision)
         extra.update(hashkv_compact_revision=source.hash_compact_revision)
-    return save(run, tools, to, endpoint, folder, name, now, extra, signing)
+    return save(run, tools, to, endpoint, folder, name, now, extra, form)
 
 
 def back_up(
@@ -127,7 +126,15 @@ def _made(
     newest = None if force else _newest_if_current(run, job, view, now)
     if newest:
         cause = f"nothing was written since {newest.name}"
-        return replace(seen, result=UNCHANGED, cause=cause, path=newest.path, size=newest.size, sha256=newest.sha256)
+        return replace(
+            seen,
+            result=UNCHANGED,
+            cause=cause,
+            path=newest.path,
+            size=newest.size,
+            sha256=newest.sha256,
+            packed_size=newest.packed_size,
+        )
     saved, endpoint = _taken(run, tools, to, job, now)
     return replace(
         seen,
@@ -137,6 +144,7 @@ def _made(
         revision=saved.revision,
         path=saved.path,
         size=saved.size,
+        packed_size=saved.manifest.packed.size if saved.manifest.packed else 0,
         sha256=saved.sha256,
         endpoint=endpoint,
         concerns=tuple(found.in_words for found in concerns(saved.alarms, saved.size, {})),
@@ -161,15 +169,15 @@ def _taken(run: Run, tools: Tools, to: Connection, job: Job, now: float) -> Tupl
 def _taken_now(run: Run, tools: Tools, to: Connection, job: Job, now: float) -> Tuple[Saved, str]:
     view = observe(run, tools, to)
     endpoint = source_endpoint(view, _own_endpoint(view, job.here), job.accept_divergence)
-    return take(run, tools, to, view, endpoint, job.folder, job.cluster, now, signing=job.signing), endpoint
+    return take(run, tools, to, view, endpoint, job.folder, job.cluster, now, form=job.form), endpoint
 
 
 def _newest_if_current(run: Run, job: Job, view: ClusterView, now: float) -> Optional[Snapshot]:
     """The newest snapshot, read to its end, where it holds all that the cluster has; None where a new one is due."""
     for newest in newest_first(catalogue(job.folder, NONE, now), job.cluster, view.cluster_id)[:1]:
-        unsigned = job.signing.key and not os.path.exists(signature_path(manifest_path(newest.path)))
+        unsigned = job.form.signing.key and not os.path.exists(signature_path(manifest_path(newest.path)))
         if is_current(newest, view, now) and not unsigned:
-            read = entry(newest.path, True, now, run, signers=job.signing.signers)
+            read = entry(newest.path, True, now, run, signers=job.form.signing.signers)
             return read if read.ok and read.verified else None
     return None
 
@@ -199,7 +207,7 @@ def _own_endpoint(view: ClusterView, here: Tuple[str, ...]) -> str:
 
 
 def _pruned(run: Run, job: Job, made: Attempt, now: float) -> Attempt:
-    counted = Counted(job.cluster, made.cluster_id, job.keep, job.signing.signers)
+    counted = Counted(job.cluster, made.cluster_id, job.keep, job.form.signing.signers)
     try:
         decisions = prune_recorded(job.state_dir, job.folder, counted, now, made.path, run)
     except EtcdError as error:

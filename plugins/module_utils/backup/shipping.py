@@ -21,6 +21,7 @@ from ..core.errors import EtcdError
 from ..core.text import epoch, rfc3339
 from ..etcd.commands import Run
 from ..snapshot.catalogue import NONE, catalogue
+from ..snapshot.names import PACKED, without_end
 from ..snapshot.offsite import PAGES, Offsite, offsite_of
 from ..snapshot.pages import sha256_of
 from ..snapshot.scratch import forget, make_folder
@@ -85,7 +86,7 @@ def _spool(run: Run, job: Shipping, now: float) -> Optional[EtcdError]:
             entries = catalogue(job.folder, NONE, now)
             for one in due(entries, base_of(job.spool), job.cluster, _cluster_id(job)):
                 try:
-                    if one.manifest and one.name not in there:
+                    if one.manifest and without_end(one.name, *PACKED) not in there:
                         put(job.spool, one.path, one.manifest, run, job.signing)
                 except EtcdError as error:
                     problem = problem or error

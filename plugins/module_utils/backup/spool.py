@@ -101,7 +101,7 @@ def due(entries: Sequence[Snapshot], base: Optional[Base], cluster: str, cluster
     if base is None or base.cluster_id != cluster_id:
         return counted[:1]
     newer = [one for one in counted if revision(one) > base.revision or one.taken_at > base.taken_at]
-    return [one for one in newer[::-1] if one.name != base.name]
+    return [one for one in newer[::-1] if without_end(one.name, *PACKED) != base.name]
 
 
 def waiting(spool: str) -> List[Spooled]:
@@ -235,7 +235,7 @@ def _packed(work: _Work, what: str, compression: str, told: Offsite) -> Offsite:
 
 def _publish(work: _Work, told: Offsite, base: Optional[Base], path: str, signing: Signing) -> None:
     """The object, what else there is, the manifest, and at last the page hashes: each on the disk before the next."""
-    manifest = with_offsite(replace(work.manifest, file=work.name), told)
+    manifest = with_offsite(replace(work.manifest, file=work.name, packed=None, inside=None), told)
     write_manifest(work.draft(work.name), manifest)
     if signing.key:
         sign(work.run, signing.key, work.draft(manifest_path(work.name)))

@@ -14,15 +14,14 @@ from typing import Dict, List, NamedTuple, Optional, Sequence
 from ..core.errors import EtcdError
 from ..core.text import epoch, rfc3339
 from ..etcd.commands import Run
-from ..etcd.database import describe
-from .entry import Manifest, Snapshot, SnapshotMember
-from .kubernetes import kubernetes_in
+from .entry import Inside, Manifest, Packed, Snapshot
+from .inside import inside_of
 from .manifest import held_manifest, manifest_mismatch, signed_by, understood
 from .names import BESIDE
 from .order import lineages, newest
 from .packed import compression_of
 from .scratch import plain
-from .verify import DATABASE, SNAPSHOT, Verdict, glance, trailer, verify
+from .verify import DATABASE, SNAPSHOT, Verdict, glance, sha256_of, verify
 
 NEWEST, ALL, NONE = "newest", "all", "none"  # how many snapshots of a folder are read to their end
 
@@ -82,8 +81,9 @@ def entry(
     """One snapshot: its verdict, its manifest and ``describe`` of it. ``age`` is in seconds.
 
     Without ``thorough`` the file is not read to its end: ``ok`` then means only that nothing speaks against it, and
-    ``sha256`` is the manifest's word. Of a compressed one, ``size`` and ``sha256`` are those of the plain snapshot, which
-    is unpacked into a private folder for the time of the look; not without ``thorough``, and ``size`` can be 0 then.
+    ``sha256`` is the manifest's word. Of a compressed one, ``size`` and ``sha256`` are those of the plain snapshot. One that
+    was saved so is read as it is, and never unpacked: its manifest says what it must be, and what is in it. Any other is
+    unpacked into a private folder for the time of the look; not without ``thorough``, and ``size`` can be 0 then.
 
     With ``signers``, text as ``ssh-keygen`` reads it, one of them must have signed it, else it is not ``ok``, and not read.
     """
@@ -91,13 +91,16 @@ def entry(
     manifest, signer, reason = _vouched(path, signers, run)
     verdict, file, thorough = Verdict(False, "", 0, "", ""), path, thorough and not reason
     try:
-        if found.compression and not thorough:
+        saved = _saved_packed(found, manifest)
+        if saved:
+            verdict = _verdict_of_packed(path, saved, thorough)
+            found = _with(found, saved.inside) if verdict.ok else found
+        elif found.compression and not thorough:
             verdict = Verdict(True, SNAPSHOT, (manifest.size if manifest else 0) or 0, "", "")
         else:
             with plain(path, run, scratch) as file:
                 verdict = verify(file) if thorough else glance(file)
-                found = _described(found, file) if verdict.ok else found
-                found = _with_kubernetes(found, file) if verdict.ok and thorough else found
+                found = _with(found, inside_of(file, thorough)) if verdict.ok else found
     except EtcdError as error:
         reason = reason or _in_words(error)
     except OSError as error:
@@ -119,6 +122,39 @@ def entry(
         manifest=manifest,
         signed_by=signer if ok else "",
     )
+
+
+class _SavedPacked(NamedTuple):
+    """What a manifest says of a snapshot that was compressed when it was saved; ``size`` is that of the plain one."""
+
+    packed: Packed
+    inside: Inside
+    size: int
+
+
+def _saved_packed(found: Snapshot, manifest: Optional[Manifest]) -> Optional[_SavedPacked]:
+    """None for one that is plain, or that somebody else has compressed."""
+    if not (manifest and manifest.packed and manifest.inside and manifest.size):
+        return None
+    fits = manifest.packed.compression == found.compression
+    return _SavedPacked(manifest.packed, manifest.inside, manifest.size) if fits else None
+
+
+def _verdict_of_packed(path: str, saved: _SavedPacked, thorough: bool) -> Verdict:
+    """Of a file that was unpacked and found whole when it was saved: whether it is still the same."""
+    packed = saved.packed
+    size, sha256 = os.stat(path).st_size, sha256_of(path) if thorough else packed.sha256
+    if size != packed.size:
+        why = f"{path} is cut off or damaged: its manifest was written for {packed.size} bytes, and it has {size}."
+        return Verdict(False, "", saved.size, "", why)
+    if sha256 != packed.sha256:
+        why = f"{path} is damaged: its manifest was written for other content (the SHA-256 differs)."
+        return Verdict(False, "", saved.size, "", why)
+    return Verdict(True, SNAPSHOT, saved.size, "", "")
+
+
+def _with(found: Snapshot, inside: Inside) -> Snapshot:
+    return replace(found, **vars(inside))
 
 
 class _Vouched(NamedTuple):
@@ -165,21 +201,6 @@ def _unread(path: str) -> Snapshot:
         key_revision=0,
         members=[],
     )
-
-
-def _described(found: Snapshot, file: str) -> Snapshot:
-    """The snapshot, with what its database, which lies unpacked in ``file``, says of itself."""
-    told = describe(file)
-    members = [
-        SnapshotMember(one.id, one.name, list(one.peer_urls), list(one.client_urls), one.is_learner)
-        for one in told.members
-    ]
-    return replace(found, **{**vars(told), "members": members, "alarms": list(told.alarms)}, trailer=trailer(file))
-
-
-def _with_kubernetes(found: Snapshot, file: str) -> Snapshot:
-    told = kubernetes_in(file)
-    return replace(found, kubernetes=told.found, encryption_keys=told.encryption_keys)
 
 
 def look(path: str, run: Optional[Run] = None, scratch: str = "", signers: str = "") -> List[Snapshot]:

@@ -24,6 +24,36 @@ class SnapshotMember:
 
 
 @dataclass(frozen=True)
+class Packed:
+    """A compressed snapshot as it lies there: ``compression`` is ``gzip`` or ``zstd``, ``size`` in bytes."""
+
+    compression: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Inside:
+    """What is in a compressed snapshot, as it was before: the same as in ``Snapshot``, so that a look need not unpack it."""
+
+    trailer: str
+    revision: int
+    key_revision: int
+    members: List[SnapshotMember]
+    compact_revision: int = 0
+    consistent_index: int = 0
+    term: int = 0
+    cluster_version: str = field(default="", metadata=TEXT)
+    storage_version: str = field(default="", metadata=TEXT)
+    removed_members: int = 0
+    auth_enabled: bool = False
+    users: Optional[Dict[str, bool]] = None
+    alarms: List[str] = field(default_factory=list)
+    kubernetes: bool = False
+    encryption_keys: List[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
 class Manifest:
     """What is read of the file beside a snapshot; any of it may be missing.
 
@@ -41,6 +71,8 @@ class Manifest:
     etcd_version: Optional[str] = field(default=None, metadata=SPARSE)
     taken_at: Optional[str] = field(default=None, metadata={**MOMENT, **SPARSE})
     file: Optional[str] = field(default=None, metadata={**TEXT, **SPARSE})
+    packed: Optional[Packed] = field(default=None, metadata=SPARSE)
+    inside: Optional[Inside] = field(default=None, metadata=SPARSE)
     more: Mapping[str, Any] = field(default_factory=dict, metadata=REST)
 
 

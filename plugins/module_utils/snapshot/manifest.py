@@ -35,15 +35,16 @@ class Held(NamedTuple):
 def held_manifest(path: str) -> Optional[Held]:
     """What lies there as the manifest of the snapshot at ``path``; None where it has none. EtcdError where it cannot be read.
 
-    That of ``x.db`` counts for ``x.db.gz`` too: people compress snapshots after they were taken.
+    That of ``x.db`` counts for ``x.db.gz`` too, and the other way: people compress and unpack snapshots after they were taken.
     """
-    where = manifest_path(path)
-    if not os.path.exists(where):
-        where = manifest_path(without_end(path, *PACKED))
-    try:
-        return Held(where, strict_json.read_bytes(where, "the manifest", _WITHOUT_MANIFEST))
-    except FileNotFoundError:
-        return None
+    bare = without_end(path, *PACKED)
+    for other in dict.fromkeys([path, bare, *(bare + end for end in PACKED)]):
+        where = manifest_path(other)
+        try:
+            return Held(where, strict_json.read_bytes(where, "the manifest", _WITHOUT_MANIFEST))
+        except FileNotFoundError:
+            continue
+    return None
 
 
 def read_manifest(path: str) -> Optional[Manifest]:

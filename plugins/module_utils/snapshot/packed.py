@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import hashlib
 import importlib
 import io
 import os
@@ -29,6 +30,8 @@ from ..etcd.commands import Result, Run
 GZIP, XZ, ZSTD = "gzip", "xz", "zstd"
 SUFFIXES = {GZIP: ".gz", XZ: ".xz", ZSTD: ".zst"}
 # No database begins like these: its first page has the number 0.
+AUTO, NONE = "auto", "none"
+CHOICES = (AUTO, ZSTD, GZIP, NONE)  # of etcd_backup_compress
 _MAGIC = {b"\x1f\x8b": GZIP, b"\xfd7zXZ\x00": XZ, b"\x28\xb5\x2f\xfd": ZSTD}
 _ZSTD_MODULES = ("compression.zstd", "backports.zstd", "zstandard")  # each has open(path, mode)
 _CHUNK = 1 << 20
@@ -65,6 +68,40 @@ def can_pack(compression: str, run: Optional[Run] = None) -> bool:
         return compression == ZSTD and run is not None and run(["zstd", "--version"], {}).rc == 0
     except FileNotFoundError:
         return False
+
+
+def compression_for(wanted: str, run: Run) -> str:
+    """How this host compresses where ``wanted`` is ``auto``, ``zstd``, ``gzip`` or ``none``; empty for not at all.
+
+    EtcdError for what is none of these, or cannot be done here.
+    """
+    if wanted not in CHOICES:
+        raise EtcdError(f"there is no compression {wanted!r}.", f"choose one of {', '.join(CHOICES)}.")
+    if wanted == AUTO:
+        return ZSTD if can_pack(ZSTD, run) else GZIP
+    if wanted == ZSTD and not can_pack(ZSTD, run):
+        raise EtcdError("there is no zstd here to compress with.", "install zstd on this host, or choose auto or gzip.")
+    return "" if wanted == NONE else wanted
+
+
+def plain_sha256(path: str, run: Optional[Run] = None) -> str:
+    """The SHA-256 of what an archive holds, read as a stream: nothing is written. EtcdError where it cannot be read whole."""
+    packed = _open(compression_of(path), path, "rb")
+    if packed is None:
+        return _sha256_by_program(path, run)
+    digest = hashlib.sha256()
+    with packed:
+        for chunk in iter(lambda: _read(packed, path), b""):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _sha256_by_program(path: str, run: Optional[Run]) -> str:
+    # A pipe, since what a command prints is otherwise held in memory. Of zstd's own end only its words are left.
+    result = run(["sh", "-c", 'zstd -dcq -- "$1" | sha256sum', "sh", path], {}) if run else Result(1, "", "no zstd")
+    if result.rc or result.err.strip():
+        raise _damaged(path, _last_words(result))
+    return result.out.split()[0]
 
 
 def pack(path: str, to: str, compression: str, run: Optional[Run] = None) -> None:

@@ -10,7 +10,7 @@ import os
 import shutil
 import time
 from dataclasses import replace
-from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from ..core.errors import EtcdError
 from ..core.strict_json import misfit
@@ -30,23 +30,31 @@ from ..etcd.commands import (
     snapshot_save,
     snapshot_status,
 )
-from ..etcd.database import Recorded, describe
 from ..etcd.identity import hex_id
-from .entry import Manifest
+from .entry import Inside, Manifest, Packed, SnapshotMember
+from .inside import inside_of
 from .manifest import SCHEMA, in_bytes
 from .names import manifest_path, safe, signature_path
+from .packed import GZIP, NONE, SUFFIXES, ZSTD, compression_for, pack, plain_sha256
 from .publish import check_name, clear_saves, publish
 from .scratch import private_folder
 from .signature import UNSIGNED, Signing, sign, signer_of_file
-from .verify import SNAPSHOT, verify
+from .verify import SNAPSHOT, sha256_of, verify
 
 _DAY = 86400.0
 _SLOWEST = 4 << 20  # bytes a second that a snapshot is expected to come with at least, for the time limit of a save
 _STATUS = {"revision": (int, None), "totalKey": (int, None), "hash": (int, None)}  # what is read of snapshot status
 
 
+class Form(NamedTuple):
+    """How a snapshot is kept: ``compress`` is one of ``packed.CHOICES``; where the caller gives a name, its end says it."""
+
+    compress: str = NONE
+    signing: Signing = UNSIGNED
+
+
 class Saved(NamedTuple):
-    """A new snapshot. ``size`` is in bytes, ``cluster_id`` in hex, as in its manifest."""
+    """A new snapshot. ``size`` is in bytes, of the plain one, ``cluster_id`` in hex, as in its manifest."""
 
     path: str
     size: int
@@ -55,6 +63,9 @@ class Saved(NamedTuple):
     cluster_id: str
     alarms: List[str]
     manifest: Manifest
+
+
+PLAIN = Form()
 
 
 class _Source(NamedTuple):
@@ -82,9 +93,8 @@ class _Draft(NamedTuple):
     revision: int
     status: _Status
     user_keys: Optional[int]
-    members: Sequence[Recorded]
-    cluster_version: str
-    alarms: List[str]
+    inside: Inside
+    complete: bool
 
 
 def default_name(cluster: str, now: float, revision: int) -> str:
@@ -92,9 +102,17 @@ def default_name(cluster: str, now: float, revision: int) -> str:
     return f"{safe(cluster)}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(now))}-rev{revision}.db"
 
 
-def space_needed(db_size: int) -> int:
-    """Bytes that must be free before a snapshot of a database of ``db_size`` is begun: it may grow while it is read."""
-    return db_size + db_size // 10 + (1 << 20)
+def compression_by_name(name: str) -> str:
+    """How a file of this name is compressed; empty where it is not."""
+    return next((one for one in (ZSTD, GZIP) if name.endswith(SUFFIXES[one])), "")
+
+
+def space_needed(db_size: int, compressed: bool = False) -> int:
+    """Bytes that must be free before a snapshot of a database of ``db_size`` is begun: it may grow while it is read.
+
+    A compressed one lies beside the plain one for a moment, and need not be smaller: what is encrypted is not.
+    """
+    return (db_size + db_size // 10) * (2 if compressed else 1) + (1 << 20)
 
 
 def save(
@@ -106,24 +124,25 @@ def save(
     name: str,
     now: float,
     extra: Optional[Mapping[str, object]] = None,
-    signing: Signing = UNSIGNED,
+    form: Form = PLAIN,
 ) -> Saved:
     """Save a snapshot of ``endpoint`` into ``folder``, verify it, and publish it by a rename, with its manifest.
 
     ``name`` is the file's name, or empty for ``default_name``. ``now`` is in seconds since the epoch. ``extra`` is what
     the caller knows on top (``cluster``, ``source_host``, ``hashkv``, ``hashkv_revision``, ...) and stands in the
-    manifest as it is. The manifest is signed as ``signing`` says. The snapshot is made in a private folder
-    inside ``folder``: a run that is killed leaves nothing that looks like a snapshot, and the next save clears it away
-    after a day. EtcdError, with nothing published, where anything is wrong.
+    manifest as it is. It is compressed and signed as ``form`` says. The snapshot is made in a private folder inside
+    ``folder``: a run that is killed leaves nothing that looks like a snapshot, and the next save clears it away after a
+    day. EtcdError, with nothing published, where anything is wrong.
     """
     etcdctl = tools.etcdctl
     if not etcdctl:
         raise EtcdError("etcdctl is missing, so no snapshot can be saved.", "install etcdctl, or set bin_dir.")
-    signing.check()
+    form.signing.check()
     check_name(folder, name)
+    compression = compression_by_name(name) if name else compression_for(form.compress, run)
     clear_saves(folder, now - _DAY)
     source = _source(run, etcdctl, connection, endpoint)
-    _check_space(folder, source.db_size)
+    _check_space(folder, space_needed(source.db_size, bool(compression)), source.db_size)
     try:
         with private_folder(folder) as private:
             draft = os.path.join(private, "snapshot.db")
@@ -134,16 +153,33 @@ def save(
                 f"see the log of the etcd behind {endpoint}, and check user, password and disk.",
             )
             told = _look(run, tools, etcdctl, patient, draft)
-            name = name or default_name(str((extra or {}).get("cluster", "")), now, told.revision)
+            own_name = default_name(str((extra or {}).get("cluster", "")), now, told.revision)
+            name = name or own_name + SUFFIXES.get(compression, "")
             known = {"taken_at": rfc3339(now), **(extra or {}), "file": name}
+            if compression:
+                draft, packed = _packed(run, draft, compression, told.sha256)
+                known.update(packed=to_plain(packed), **({"inside": to_plain(told.inside)} if told.complete else {}))
             manifest = _manifest(told, source, endpoint, etcdctl, known)
-            publish(private, folder, [*_beside(run, private, name, manifest, signing), (draft, name)])
+            publish(private, folder, [*_beside(run, private, name, manifest, form.signing), (draft, name)])
     except OSError as error:
         raise EtcdError(
             f"the snapshot could not be written to {folder}: {error.strerror}.", "check the disk."
         ) from error
     path = os.path.join(folder, name)
-    return Saved(path, told.size, told.sha256, told.revision, source.cluster_id, told.alarms, manifest)
+    return Saved(path, told.size, told.sha256, told.revision, source.cluster_id, told.inside.alarms, manifest)
+
+
+def _packed(run: Run, draft: str, compression: str, sha256: str) -> Tuple[str, Packed]:
+    """The draft compressed, in its place, and unpacked once more to see that it is the same, which writes nothing."""
+    to = draft + SUFFIXES[compression]
+    pack(draft, to, compression, run)
+    os.unlink(draft)
+    if plain_sha256(to, run) != sha256:
+        raise EtcdError(
+            f"the snapshot came out of its compression by {compression} as another.",
+            "check memory and disk of this host.",
+        )
+    return to, Packed(compression, os.path.getsize(to), sha256_of(to))
 
 
 def _source(run: Run, etcdctl: Tool, connection: Connection, endpoint: str) -> _Source:
@@ -179,18 +215,25 @@ def _look(run: Run, tools: Tools, etcdctl: Tool, connection: Connection, draft: 
     if not verdict.ok or verdict.kind != SNAPSHOT:
         reason = verdict.reason or "it has no hash at its end."
         raise EtcdError(f"the snapshot of {endpoint} is not whole: {reason}", "save it again; check disk and network.")
-    told = describe(draft)
-    revision = max(told.revision, status.revision)
+    inside, complete = _inside(draft)
+    revision = max(inside.revision, status.revision)
     return _Draft(
         sha256=verdict.sha256,
         size=verdict.size,
         revision=revision,
         status=status,
         user_keys=_user_keys(run, etcdctl, connection, revision),
-        members=told.members,
-        cluster_version=told.cluster_version,
-        alarms=list(told.alarms),
+        inside=inside,
+        complete=complete,
     )
+
+
+def _inside(draft: str) -> Tuple[Inside, bool]:
+    """What is in the snapshot, and whether that is all that a look would say; what is odd in it is no reason to save none."""
+    try:
+        return inside_of(draft), True
+    except EtcdError:
+        return inside_of(draft, thorough=False), False
 
 
 def _manifest(told: _Draft, source: _Source, endpoint: str, etcdctl: Tool, more: Mapping[str, object]) -> Manifest:
@@ -205,10 +248,10 @@ def _manifest(told: _Draft, source: _Source, endpoint: str, etcdctl: Tool, more:
         "hash": told.status.hash,
         "cluster_id": source.cluster_id,
         "member_id": source.member_id,
-        "members": [_without_client_urls(member) for member in told.members],
+        "members": [_without_client_urls(member) for member in told.inside.members],
         "etcd_version": source.etcd_version,
-        "cluster_version": told.cluster_version,
-        "alarms": told.alarms,
+        "cluster_version": told.inside.cluster_version,
+        "alarms": told.inside.alarms,
         "tool": {"name": "etcdctl", "version": str(etcdctl.version)},
         "source_endpoint": endpoint,
         **more,
@@ -221,7 +264,7 @@ def _manifest(told: _Draft, source: _Source, endpoint: str, etcdctl: Tool, more:
         ) from why
 
 
-def _without_client_urls(member: Recorded) -> Dict[str, object]:
+def _without_client_urls(member: SnapshotMember) -> Dict[str, object]:
     return {key: value for key, value in to_plain(member).items() if key != "client_urls"}
 
 
@@ -264,13 +307,13 @@ def _beside(run: Run, private: str, name: str, manifest: Manifest, signing: Sign
     return drafts
 
 
-def _check_space(folder: str, db_size: int) -> None:
+def _check_space(folder: str, need: int, db_size: int) -> None:
     try:
         free = shutil.disk_usage(folder).free
     except OSError as error:
         raise EtcdError(f"the folder {folder} cannot be used: {error.strerror}.", "create it.") from error
-    if free < space_needed(db_size):
+    if free < need:
         raise EtcdError(
-            f"{folder} has {free} bytes free, and a snapshot of {db_size} bytes needs {space_needed(db_size)}.",
+            f"{folder} has {free} bytes free, and a snapshot of {db_size} bytes needs {need}.",
             "free some disk, prune old snapshots, or choose another folder.",
         )

@@ -102,6 +102,15 @@ def _hashes(path: str, size: int) -> Tuple[bool, str]:
     return trailer == before, digest.hexdigest()
 
 
+def sha256_of(path: str) -> str:
+    """The SHA-256 of a whole file, whatever it is. OSError where it cannot be read."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        for chunk in iter(lambda: file.read(_CHUNK), b""):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
 def trailer(path: str) -> str:
     """The SHA-256 with which etcd has ended a snapshot, of all that stands before it, in hex; empty where the file is none.
 

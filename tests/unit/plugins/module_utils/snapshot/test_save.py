@@ -67,9 +67,11 @@ def tools(version=V36, utl=True):
     return Tools(etcdctl=etcdctl, etcdutl=Tool("/bin/etcdutl", version) if utl else None)
 
 
-def save(etcd, folder, name="", given=None, extra=None, signing=UNSIGNED):
+def save(etcd, folder, name="", given=None, extra=None, signing=UNSIGNED, compress="none"):
     to = Connection(endpoints=["http://other:2379"], user="root", password="geheim")
-    return saving.save(etcd, given or tools(), to, ENDPOINT, str(folder), name, NOW, extra, signing)
+    return saving.save(
+        etcd, given or tools(), to, ENDPOINT, str(folder), name, NOW, extra, saving.Form(compress, signing)
+    )
 
 
 @pytest.fixture
