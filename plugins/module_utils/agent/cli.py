@@ -19,6 +19,7 @@ from .command import FINE, REFUSED, STALE, UNSUCCESSFUL, Answer, Command
 from .drilling import DRILL
 from .keeping import LIST, PRUNE
 from .metrics import publish
+from .offsite import SHIP
 from .saving import BACKUP, STATUS
 from .settings import PATH, Settings, load
 
@@ -26,7 +27,8 @@ EPILOG = f"""\
 exit codes, for monitors:
   {FINE}  all is well; of backup also: nothing was written since the last one, or it is another member's turn;
      of drill also: no snapshot of the cluster lies here
-  {UNSUCCESSFUL}  it failed: no snapshot could be saved, the last run failed (status), one is not usable (list --verify, drill)
+  {UNSUCCESSFUL}  it failed: no snapshot could be saved, or shipped to each store; the last run failed (status); one is not
+     usable (list --verify, drill)
   {REFUSED}  nothing was done: a wrong option or configuration, or another run is at work in the folder
   {STALE}  status: the last good run is longer ago than max_age allows, or there has been none; or no backup was proven by a
      drill within proof_age
@@ -34,7 +36,7 @@ exit codes, for monitors:
 With --json each command prints one JSON object, also where it fails.
 """
 
-COMMANDS = {command.name: command for command in (BACKUP, DRILL, LIST, PRUNE, STATUS)}
+COMMANDS = {command.name: command for command in (BACKUP, SHIP, DRILL, LIST, PRUNE, STATUS)}
 
 
 def main(argv: Sequence[str], run: Run, version: str, say: Callable[[str], object]) -> int:

@@ -11,12 +11,13 @@ import random
 import time
 
 from ..backup.proofs import DRILLS
-from ..backup.records import BACKUPS, FAILED
+from ..backup.records import BACKUPS
 from ..backup.run import back_up
 from ..core.values import to_plain
 from ..etcd.commands import Run
 from .command import FINE, STALE, UNSUCCESSFUL, Answer, Command, tools_of
 from .health import BAD, NOT_PROVEN, TOO_OLD, judge
+from .offsite import are_good, ship_after
 from .settings import Settings, connection_of, job_of
 from .words import attempt_in_words, status_in_words
 
@@ -36,8 +37,9 @@ def _backup(settings: Settings, given: argparse.Namespace, run: Run) -> Answer:
         time.sleep(random.uniform(0, given.delay))  # noqa: S311
     tools, to = tools_of(settings, run), connection_of(settings)
     attempt = back_up(run, tools, to, job_of(settings, given.wait), given.force)
-    code = UNSUCCESSFUL if attempt.result == FAILED else FINE
-    return Answer(code, to_plain(attempt), attempt_in_words(attempt))
+    uploads, words = ship_after(settings, attempt, run)
+    code = FINE if attempt.is_good and are_good(uploads) else UNSUCCESSFUL
+    return Answer(code, {**to_plain(attempt), "uploads": to_plain(uploads)}, attempt_in_words(attempt) + words)
 
 
 def _status(settings: Settings, given: argparse.Namespace, run: Run) -> Answer:
@@ -54,7 +56,8 @@ def _status(settings: Settings, given: argparse.Namespace, run: Run) -> Answer:
 BACKUP = Command(
     "backup",
     "save one verified snapshot, if it is this host's turn and something was written, and remove old ones",
-    "What\nbecame of it is recorded in backups.jsonl of the state folder.",
+    "What\nbecame of it is recorded in backups.jsonl of the state folder. Then the off-site"
+    "\nstores are brought up to date, if there are any.",
     _options,
     _backup,
     records=True,

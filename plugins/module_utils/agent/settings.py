@@ -14,6 +14,7 @@ from typing import Any, Tuple
 from ..backup.drill import Terms
 from ..backup.retention import policy_of
 from ..backup.run import Job
+from ..backup.store_settings import StoreSettings
 from ..core import strict_json
 from ..core.errors import EtcdError
 from ..core.values import TEXT, Misfit, from_plain
@@ -36,6 +37,7 @@ class Settings:
     ``metrics_dir`` is where node_exporter looks for files, empty for no metrics. ``drill_dir`` is where backups are restored to
     for a drill, empty for a folder of ``state_dir``; ``drill_check`` the site's own check of what was restored; ``drill_timeout``
     is in seconds, ``drill_memory`` in MiB. After ``proof_age`` days without a proof ``status`` is no longer content; 0 for never.
+    ``offsite`` are the stores elsewhere, and ``offsite_keep`` how much is kept there.
     """
 
     cluster: str
@@ -63,6 +65,8 @@ class Settings:
     drill_memory: int = 2048
     proof_age: int = 7
     compress: str = AUTO
+    offsite: Tuple[StoreSettings, ...] = ()
+    offsite_keep: Any = field(default_factory=lambda: {"days": 31})
 
 
 def load(path: str) -> Settings:
@@ -79,6 +83,7 @@ def load(path: str) -> Settings:
     policy_of(settings.keep)
     if settings.compress not in CHOICES:
         raise EtcdError(f"the configuration {path} has no compression that is known: {settings.compress}.", _NEXT)
+    policy_of(settings.offsite_keep)
     if not settings.endpoints:
         raise EtcdError(f"the configuration {path} has no endpoints.", _NEXT)
     if not (settings.here or settings.every_member):

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Any, List, Mapping, Sequence
 
 from ..backup.proofs import IN_WORDS, NOT_VERIFIED, Drill
-from ..backup.records import FAILED, NOT_ITS_TURN, SAVED, UNCHANGED, Attempt
+from ..backup.records import FAILED, NOT_ITS_TURN, SAVED, UNCHANGED, Attempt, Upload
 from ..backup.retention import REMOVE, Decision
-from ..core.text import duration, size, table
+from ..core.text import counted, duration, size, table
 from .health import Status
 
 
@@ -60,6 +60,23 @@ def drill_in_words(drill: Drill) -> List[str]:
 
 def _packed(attempt: Attempt) -> str:
     return f", compressed to {attempt.packed_size}" if attempt.packed_size else ""
+
+
+def uploads_in_words(uploads: Sequence[Upload]) -> List[str]:
+    """What became of each store."""
+    lines = []
+    for one in uploads:
+        if one.is_good:
+            did = f"{counted(len(one.sent), 'snapshot')} shipped, {one.size:,} bytes" if one.sent else "up to date"
+            lines.append(
+                f"off-site {one.store}: {did}, in {one.seconds:g} s; {one.whole:,} there, the newest {one.newest}"
+            )
+        else:
+            lines.append(f"off-site {one.store}: FAILED: {one.cause}")
+            lines += [f"  Next: {one.next_step}"] if one.next_step else []
+            lines.append(f"  {counted(one.waiting, 'snapshot')} still to be shipped to it")
+        lines += [f"  removed {name} there, as no rule keeps its chain" for name in one.removed]
+    return lines
 
 
 def status_in_words(status: Status) -> List[str]:

@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Half hours of a real member, shipped by the agent into folders: each is put together again, byte for byte, in two ways."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from agents import Agent, made_program
+from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
+from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.manifest import read_manifest
+from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.together import put_together
+from ansible_collections.quorum.etcd.plugins.plugin_utils.local import run
+from client import Writer, seed
+from conftest import CHECKOUT
+from lab import Lab
+
+SCRIPT = CHECKOUT / "docs" / "put_together.py"
+SEED = int(os.environ.get("FAULTS_SEED", "1"))
+HALF_HOURS = 5
+KILLS = 10
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory):
+    with Lab(tmp_path_factory.mktemp("chain") / "lab", members=1) as made:
+        seed(made.members[0].client, 4000)
+        yield made
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made_program(tmp_path_factory.mktemp("program"))
+
+
+def store(root: Path, name: str, **more: Any) -> dict[str, Any]:
+    (root / name).mkdir(exist_ok=True)
+    return {"name": name, "folder": str(root / name), "mounted": False, **more}
+
+
+def write(lab: Lab, number: int) -> None:
+    """Some keys overwritten, and what was before compacted away."""
+    client = lab.members[0].client
+    client.put_many((b"changed/%03d" % key, b"%d" % (number * 1000 + key) * 40) for key in range(60))
+    client.compact(client.status().revision)
+    time.sleep(0.3)
+
+
+def names(folder: Path) -> list[str]:
+    """The snapshots in a store, the oldest first."""
+    return sorted(path.name[: -len(".json")] for path in (folder / "etcd").glob("*.db.json"))
+
+
+def by_script(folder: Path, name: str, to: Path) -> bytes:
+    to.unlink(missing_ok=True)
+    argv = [sys.executable, str(SCRIPT), str(folder / "etcd" / f"{name}.json"), str(to)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return to.read_bytes()
+
+
+def by_code(folder: Path, name: str, to: Path) -> bytes:
+    to.unlink(missing_ok=True)
+    objects = folder / "etcd"
+    known = {one: read_manifest(str(objects / one)) for one in names(folder)}
+    put_together(name, known, lambda each, path: shutil.copyfile(objects / each, path), str(to), run)
+    return to.read_bytes()
+
+
+def test_each_half_hour_is_put_together_again_byte_for_byte(lab: Lab, program: Path, tmp_path: Path) -> None:
+    near, far = store(tmp_path, "near"), store(tmp_path, "far")
+    agent = Agent(lab, lab.members[0], program, tmp_path / "m1", offsite=[near, far], keep=2, compress="none")
+    kept = {}
+    for number in range(HALF_HOURS):
+        if number == 2:
+            (tmp_path / "far").rename(tmp_path / "away")  # for a day
+        if number == 4:
+            (tmp_path / "away").rename(tmp_path / "far")
+        write(lab, number)
+        with Writer(lab.endpoints) as writer:  # and while somebody writes
+            writer.wait_for_write()
+            code, told = agent.run("backup")
+        missing = number in (2, 3)
+        assert (code, [one["result"] for one in told["uploads"]]) == (
+            (1, ["shipped", "failed"]) if missing else (0, ["shipped", "shipped"])
+        ), told
+        if missing:
+            assert "is not there" in told["uploads"][1]["cause"] and told["uploads"][1]["waiting"] == number - 1
+        name = os.path.basename(told["path"])
+        kept[name] = Path(told["path"]).read_bytes()
+        time.sleep(1.1)  # the names have seconds
+    assert len(agent.snapshots()) == 2, "here two are kept"
+    objects = sorted(path.name for path in (tmp_path / "near" / "etcd").iterdir())
+    assert [sum(name.endswith(end) for name in objects) for end in (".db.zst", ".pages.zst", ".db.json")] == [1, 4, 5]
+    for folder in (tmp_path / "near", tmp_path / "far"):
+        assert names(folder) == sorted(kept)
+        for name, data in kept.items():
+            assert by_script(folder, name, tmp_path / "script.db") == data
+            assert by_code(folder, name, tmp_path / "code.db") == data
+    sizes = {path.name: path.stat().st_size for path in (tmp_path / "far" / "etcd").iterdir()}
+    full = max(size for name, size in sizes.items() if name.endswith(".db.zst"))
+    pages = [size for name, size in sizes.items() if ".pages." in name]
+    print(f"full {full:,} bytes, increments {pages}")
+    assert max(pages) < full / 3
+    assert [path for path in (tmp_path / "m1" / "state" / "spool").iterdir() if not path.name.startswith(".")] == []
+
+    # What was put together is a snapshot as any: etcd's own tool restores it, and finds it whole.
+    data_dir = tmp_path / "restored"
+    tool = lab.bin_dir / ("etcdutl" if (lab.bin_dir / "etcdutl").exists() else "etcdctl")
+    done = subprocess.run(
+        [str(tool), "snapshot", "restore", str(tmp_path / "script.db"), "--data-dir", str(data_dir)],
+        capture_output=True,
+    )
+    assert done.returncode == 0 and (data_dir / "member").is_dir()
+
+    # Nothing was written: nothing is shipped again.
+    code, told = agent.run("backup")
+    code, told = agent.run("backup")
+    assert (code, told["result"]) == (0, "unchanged") and [one["result"] for one in told["uploads"]] == [
+        "up to date"
+    ] * 2
+
+
+def test_killed_at_any_moment_the_stores_are_right_after_the_next_run(lab: Lab, program: Path, tmp_path: Path) -> None:
+    chance = random.Random(SEED)
+    print(f"seed {SEED}")
+    near, far = store(tmp_path, "near"), store(tmp_path, "far")
+    agent = Agent(lab, lab.members[0], program, tmp_path / "m1", offsite=[near, far], keep=40, compress="none")
+    began = time.monotonic()
+    assert agent.run("backup")[0] == 0
+    lasts = time.monotonic() - began
+    for number in range(KILLS):
+        write(lab, number)
+        process = agent.begin("backup")
+        time.sleep(chance.uniform(0.5, 1.3) * lasts)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        time.sleep(1.1)
+    write(lab, KILLS)
+    code, told = agent.run("backup")
+    assert code == 0 and [one["waiting"] for one in told["uploads"]] == [0, 0], told
+    local = {path.name: path.read_bytes() for path in agent.folder.glob("*.db")}
+    print(f"{len(local)} of {KILLS + 2} were saved")
+    for folder in (tmp_path / "near", tmp_path / "far"):
+        assert set(names(folder)) == set(local), "each that was saved is in each store"
+        for name in names(folder):
+            assert by_script(folder, name, tmp_path / "script.db") == local[name]
+        objects = {path.name for path in (folder / "etcd").iterdir() if not path.name.startswith(".")}
+        told_of = {json.loads((folder / "etcd" / f"{name}.json").read_text())["offsite"]["object"] for name in local}
+        assert objects == told_of | {f"{name}.json" for name in local}, "and nothing else"
+
+
+def test_what_somebody_does_to_the_store_is_noticed(lab: Lab, program: Path, tmp_path: Path) -> None:
+    near = store(tmp_path, "near")
+    agent = Agent(lab, lab.members[0], program, tmp_path / "m1", offsite=[near], compress="none")
+    for number in range(3):
+        write(lab, number)
+        assert agent.run("backup")[0] == 0
+        time.sleep(1.1)
+    folder = tmp_path / "near"
+    (full,) = (folder / "etcd").glob("*.db.zst")
+    good = full.read_bytes()
+    for spoilt in (good[:-9], good[:200] + bytes([good[200] ^ 1]) + good[201:], b""):
+        full.write_bytes(spoilt)
+        with pytest.raises(EtcdError):
+            by_code(folder, names(folder)[-1], tmp_path / "code.db")
+        assert not (tmp_path / "code.db").exists()
+    full.unlink()
+    # The next one could not be put together from what is there: it is a full one again.
+    write(lab, 4)
+    agent.run("backup")
+    time.sleep(1.1)
+    write(lab, 5)
+    code, told = agent.run("backup")
+    assert code == 0 and told["uploads"][0]["whole"] >= 1
+    newest = names(folder)[-1]
+    assert by_script(folder, newest, tmp_path / "script.db") == Path(told["path"]).read_bytes()
+    code, told = agent.run("ship")
+    assert (code, told["uploads"][0]["result"]) == (0, "up to date")
