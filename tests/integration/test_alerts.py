@@ -7,10 +7,12 @@ import re
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from agents import Agent, made_program
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.records import SHIPPED, UPLOADS, Upload
 from client import seed
 from conftest import CHECKOUT
 from lab import Lab
@@ -83,14 +85,25 @@ def test_what_real_runs_write_is_what_the_rules_read(agent: Agent) -> None:
     assert found[f"etcd_backup_snapshots{{{labels}}}"] == 1
     assert found[f"etcd_backup_folder_free_bytes{{{labels}}}"] <= found[f"etcd_backup_folder_size_bytes{{{labels}}}"]
 
+    code, drilled = agent.run("drill")
+    assert code == 0, drilled
+    UPLOADS.add(str(agent.config.parent / "state"), upload(saved))
+    agent.run("backup")
+    text = path.read_text()
+    found = values(text)
+    assert told("check", "metrics", given=text) == ""
+    assert found[f'etcd_backup_drill_last_result{{{labels},result="proven"}}'] == 1
+    assert found[f"etcd_backup_drill_restore_duration_seconds{{{labels}}}"] > 0
+
     read = {word for file in (RULES, SERIES) for word in NAME.findall(series_and_rules(file))}
     assert read and read <= names(text), "rules and series have the names that are written, and no others"
 
     # A later one removes the first, and one that fails is told too: as failed, and with the old time of the good one.
     time.sleep(1.1)
+    size = Path(saved["path"]).stat().st_size
     again = agent.run("backup", "--force")[1]
     assert again["removed"] == [Path(saved["path"]).name]
-    assert values(path.read_text())[f"etcd_backup_prune_removed_bytes{{{labels}}}"] == saved["size"]
+    assert values(path.read_text())[f"etcd_backup_prune_removed_bytes{{{labels}}}"] == size
     good = values(path.read_text())[f"etcd_backup_last_success_timestamp_seconds{{{labels}}}"]
     agent.set(endpoints=["http://127.0.0.1:9"])
     assert agent.run("backup")[0] == 1
@@ -105,6 +118,13 @@ def test_what_real_runs_write_is_what_the_rules_read(agent: Agent) -> None:
     agent.set(endpoints=[saved["endpoint"]])
     code, after = agent.run("backup")
     assert code == 0 and "the metrics could not be written to" in after["metrics"]
+
+
+def upload(saved: dict[str, Any]) -> Upload:
+    name = Path(saved["path"]).name
+    return Upload(
+        saved["at"], "m1", saved["cluster"], "nas", SHIPPED, size=9, newest=name, newest_at=saved["at"], whole=1
+    )
 
 
 def series_and_rules(file: Path) -> str:

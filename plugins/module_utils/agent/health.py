@@ -18,7 +18,7 @@ from ..core.values import TEXT
 OK, BAD, TOO_OLD, NOT_PROVEN = "ok", "failed", "too old", "not proven"
 _DAY = 86400
 # Days after which a host on which no drill has ever succeeded is told of, at the latest: what backups.jsonl surely holds.
-_LATEST = 9
+LATEST = 9
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def _proof(
         return NOT_PROVEN, (
             f"no backup was proven by a drill for {duration(age)}, and {days} days are allowed: see whether its timer runs"
         )
-    if not proven and age > min(days, _LATEST) * _DAY:
+    if not proven and age > min(days, LATEST) * _DAY:
         return NOT_PROVEN, f"no backup was ever proven by a drill, for {duration(age)}: run quorum-etcd drill"
     return None
 

@@ -10,14 +10,31 @@ Its content is a function of what the runs have recorded and of the disk. ``docs
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple, Union
 
-from ..backup.records import BACKUPS, FAILED, NOT_ITS_TURN, PRUNED, PRUNES, SAVED, UNCHANGED, Attempt, Pruning
+from ..backup.proofs import DRILLS, PROVEN, Drill
+from ..backup.records import (
+    BACKUPS,
+    FAILED,
+    NOT_ITS_TURN,
+    PRUNED,
+    PRUNES,
+    SAVED,
+    SHIPPED,
+    UNCHANGED,
+    UP_TO_DATE,
+    UPLOADS,
+    Attempt,
+    Pruning,
+    Upload,
+)
 from ..core.durable import alone, put
 from ..core.text import epoch
 from ..snapshot.save import space_needed
 from ..snapshot.scratch import forget, leftovers
+from .health import LATEST, unsettled
 from .settings import Settings
 
 FILE = "quorum-etcd.prom"
@@ -31,6 +48,8 @@ WELL_KNOWN = (
 )
 BACKUP_RESULTS = (SAVED, UNCHANGED, NOT_ITS_TURN, FAILED)
 PRUNE_RESULTS = (PRUNED, FAILED)
+UPLOAD_RESULTS = (SHIPPED, UP_TO_DATE, FAILED)
+DRILL_RESULTS = (PROVEN, FAILED)
 
 Labels = Dict[str, str]
 
@@ -89,6 +108,8 @@ def collected(settings: Settings) -> str:
         [
             *_of_backups(cluster, backups, settings.max_age),
             *_of_prunes(cluster, prunes),
+            *_of_uploads(cluster, UPLOADS.last(state_dir, cluster)),
+            *_of_drills(cluster, DRILLS.last(state_dir, cluster), backups, settings.proof_age),
             *_of_disk(cluster, disk, backups),
         ]
     )
@@ -134,6 +155,76 @@ def _of_prunes(cluster: str, prunes: Sequence[Pruning]) -> List[Metric]:
     return found
 
 
+def _of_uploads(cluster: str, uploads: Sequence[Upload]) -> List[Metric]:
+    """Of each store by itself: what it is to have now, and when it had it last."""
+    found = []
+    for store in sorted({one.store for one in uploads}):
+        labels, own = {"cluster": cluster, "store": store}, [one for one in uploads if one.store == store]
+        last, good = own[0], next((one for one in own if one.is_good), None)
+        held = next((one for one in own if one.newest_at), None)
+        prefix = "etcd_backup_upload"
+        found += _of_last(prefix, "upload to the store", labels, [last], UPLOAD_RESULTS)
+        found += [
+            Metric(
+                f"{prefix}_last_success_timestamp_seconds",
+                "When this host last found that the store has all that it is to have; 0 for never.",
+                [(labels, epoch(good.at) if good else 0)],
+            ),
+            Metric(f"{prefix}_last_size_bytes", "What the last upload sent to the store.", [(labels, last.size)]),
+            Metric(f"{prefix}_waiting", "Snapshots that still wait for the store.", [(labels, last.waiting)]),
+            Metric(f"{prefix}_snapshots", "Snapshots that the store holds whole.", [(labels, last.whole)]),
+        ]
+        if held:
+            taken, revision = f"{prefix}_newest_timestamp_seconds", f"{prefix}_newest_revision"
+            found.append(
+                Metric(taken, "When the newest one was taken that it holds.", [(labels, epoch(held.newest_at))])
+            )
+            found.append(Metric(revision, "The revision of that one.", [(labels, _revision_in(held.newest))]))
+    return _together(found)
+
+
+def _revision_in(name: str) -> int:
+    """Of a snapshot's name, which this software has chosen."""
+    found = re.search(r"-rev(\d+)\.", name)
+    return int(found.group(1)) if found else 0
+
+
+def _of_drills(cluster: str, drills: Sequence[Drill], attempts: Sequence[Attempt], proof_age: int) -> List[Metric]:
+    labels, prefix = {"cluster": cluster}, "etcd_backup_drill"
+    found = _of_last(prefix, "drill", labels, drills[:1], DRILL_RESULTS)
+    proof = next((one for one in drills if one.is_proof), None)
+    # What was never proven is so since there is something to prove.
+    first = next((one for one in reversed(attempts) if one.is_good and one.path), None)
+    since, days = proof or first, proof_age if proof else min(proof_age, LATEST)
+    if since and proof_age:
+        name = "etcd_backup_not_proven_since_timestamp_seconds"
+        words = "When a drill of this host last proved a backup, or, where none ever did, when it had the first one."
+        found.append(Metric(name, words, [(labels, epoch(since.at))]))
+        allowed = "How long that may last (etcd_backup_proof_age)."
+        found.append(Metric("etcd_backup_proof_age_seconds", allowed, [(labels, days * 86400)]))
+    for last in drills[:1]:
+        failed = "1 where a drill failed, and no later one has proven the same backup."
+        size, revision = "The size of the backup of the last drill.", "The revision of the backup of the last drill."
+        found += [
+            Metric(f"{prefix}_failed", failed, [(labels, float(unsettled(drills, os.path.isfile) is not None))]),
+            Metric(f"{prefix}_last_size_bytes", size, [(labels, last.size)]),
+            Metric(f"{prefix}_last_revision", revision, [(labels, last.revision)]),
+        ]
+    if proof:
+        took = "How long the restore of the last proof took, until a client was served."
+        found.append(Metric(f"{prefix}_restore_duration_seconds", took, [(labels, proof.restore_seconds)]))
+    return found
+
+
+def _together(metrics: Sequence[Metric]) -> List[Metric]:
+    """Those of one name as one."""
+    found: Dict[str, Metric] = {}
+    for one in metrics:
+        before = found.get(one.name)
+        found[one.name] = one._replace(values=[*before.values, *one.values]) if before else one
+    return list(found.values())
+
+
 def _of_disk(cluster: str, disk: Optional[Disk], attempts: Sequence[Attempt]) -> List[Metric]:
     labels = {"cluster": cluster}
     newest = next((one.size for one in attempts if one.size), 0)
@@ -149,7 +240,11 @@ def _of_disk(cluster: str, disk: Optional[Disk], attempts: Sequence[Attempt]) ->
 
 
 def _of_last(
-    prefix: str, what: str, labels: Labels, last: Sequence[Union[Attempt, Pruning]], results: Iterable[str]
+    prefix: str,
+    what: str,
+    labels: Labels,
+    last: Sequence[Union[Attempt, Pruning, Upload, Drill]],
+    results: Iterable[str],
 ) -> List[Metric]:
     """What every kind of run is told by; nothing where there was none."""
     found = []

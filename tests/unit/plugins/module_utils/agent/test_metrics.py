@@ -19,6 +19,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils.agent.metrics import (
     publish,
 )
 from ansible_collections.quorum.etcd.plugins.module_utils.agent.settings import Settings
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.proofs import DRILLS, PROVEN, Drill
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.records import (
     BACKUPS,
     FAILED,
@@ -26,9 +27,13 @@ from ansible_collections.quorum.etcd.plugins.module_utils.backup.records import 
     PRUNED,
     PRUNES,
     SAVED,
+    SHIPPED,
     UNCHANGED,
+    UP_TO_DATE,
+    UPLOADS,
     Attempt,
     Pruning,
+    Upload,
 )
 
 AT = 1795490200  # 2026-11-24T03:16:40Z
@@ -112,6 +117,103 @@ def test_a_removal_is_told_with_what_it_gave_free(settings):
     failed = lines(settings, prunes=[replace(pruning, result=FAILED, kept=0)])
     assert 'etcd_backup_prune_last_result{cluster="prod",result="failed"} 1' in failed
     assert not [line for line in failed if line.startswith("etcd_backup_snapshots")], "it is not known"
+
+
+UPLOAD = Upload(
+    "2026-11-24T03:16:40Z",
+    "m1",
+    "prod",
+    "s3",
+    SHIPPED,
+    seconds=2.0,
+    size=900,
+    newest="prod-20261124T031640Z-rev7.db",
+    newest_at="2026-11-24T03:16:40Z",
+    whole=3,
+)
+
+
+def uploaded(settings, *uploads):
+    for upload in uploads:
+        UPLOADS.add(settings.state_dir, upload)
+    return lines(settings)
+
+
+def test_an_upload_is_told_of_each_store_by_itself(settings):
+    later = replace(UPLOAD, at="2026-11-24T03:46:40Z")
+    nas = replace(
+        later, store="nas", result=FAILED, cause="it is away.", newest="", newest_at="", whole=0, size=0, waiting=4
+    )
+    found = uploaded(
+        settings, UPLOAD, replace(UPLOAD, store="nas", result=UP_TO_DATE, size=0), replace(later, size=0), nas
+    )
+    for said in (
+        f'last_run_timestamp_seconds{{cluster="prod",store="s3"}} {AT + 1800}',
+        f'last_success_timestamp_seconds{{cluster="prod",store="s3"}} {AT + 1800}',
+        f'last_success_timestamp_seconds{{cluster="prod",store="nas"}} {AT}',
+        'last_result{cluster="prod",store="nas",result="failed"} 1',
+        'last_result{cluster="prod",store="s3",result="shipped"} 1',
+        'last_duration_seconds{cluster="prod",store="s3"} 2',
+        'last_size_bytes{cluster="prod",store="s3"} 0',
+        'waiting{cluster="prod",store="nas"} 4',
+        'snapshots{cluster="prod",store="s3"} 3',
+        f'newest_timestamp_seconds{{cluster="prod",store="nas"}} {AT}',
+        'newest_revision{cluster="prod",store="s3"} 7',
+    ):
+        assert f"etcd_backup_upload_{said}" in found, said
+    heads = [line for line in collected(settings).splitlines() if line.startswith("# TYPE")]
+    assert len(heads) == len(set(heads)), "what has one name stands together, below one head"
+    never = uploaded(replace(settings, cluster="shop"), replace(nas, cluster="shop"))
+    assert 'etcd_backup_upload_last_success_timestamp_seconds{cluster="shop",store="nas"} 0' in never
+
+
+DRILLED = Drill(
+    "2026-11-24T03:46:40Z",
+    "m1",
+    "prod",
+    PROVEN,
+    path="/b/new.db",
+    size=20512,
+    revision=7,
+    seconds=9.0,
+    restore_seconds=4.5,
+    taken_at="2026-11-24T03:16:40Z",
+)
+
+
+def drilled(settings, *drills, proof_age=7):
+    for drill in drills:
+        DRILLS.add(settings.state_dir, drill)
+    return lines(replace(settings, proof_age=proof_age))
+
+
+def test_a_drill_is_told_and_since_when_nothing_is_proven(settings, tmp_path):
+    since, allowed = "etcd_backup_not_proven_since_timestamp_seconds", "etcd_backup_proof_age_seconds"
+    assert not [line for line in lines(settings) if "prove" in line or "proof" in line], "there is nothing to prove"
+    BACKUPS.add(settings.state_dir, SAVE)
+    assert f'{since}{{cluster="prod"}} {AT}' in lines(settings)
+    assert f'{allowed}{{cluster="prod"}} {9 * 86400}' in drilled(settings, proof_age=30), "what the records surely hold"
+    found = drilled(settings, DRILLED, proof_age=30)
+    assert f'{since}{{cluster="prod"}} {AT + 1800}' in found and f'{allowed}{{cluster="prod"}} {30 * 86400}' in found
+    for said in (
+        f'last_run_timestamp_seconds{{cluster="prod"}} {AT + 1800}',
+        'last_result{cluster="prod",result="proven"} 1',
+        'last_duration_seconds{cluster="prod"} 9',
+        'restore_duration_seconds{cluster="prod"} 4.5',
+        'last_size_bytes{cluster="prod"} 20512',
+        'last_revision{cluster="prod"} 7',
+        'failed{cluster="prod"} 0',
+    ):
+        assert f"etcd_backup_drill_{said}" in found, said
+    assert not [line for line in drilled(settings, proof_age=0) if since in line]
+
+    # The newest fails, and after it an older one is proven: that does not hide it while the damaged one is there.
+    bad = tmp_path / "b" / "bad.db"
+    bad.write_text("")
+    failed = replace(DRILLED, result="failed", path=str(bad), damaged=True)
+    assert 'etcd_backup_drill_failed{cluster="prod"} 1' in drilled(settings, failed, DRILLED)
+    bad.unlink()
+    assert 'etcd_backup_drill_failed{cluster="prod"} 0' in drilled(settings)
 
 
 def test_a_label_says_what_it_is_given():
