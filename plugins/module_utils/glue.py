@@ -46,6 +46,24 @@ MEMBER_OPTIONS: Dict[str, Any] = {
     "aside_dir": {"type": "path", "default": ""},
 }
 
+# Option of the doc fragment quorum.etcd.offsite.
+OFFSITE_OPTION: Dict[str, Any] = {
+    "offsite": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "name": {"type": "str", "required": True},
+            "folder": {"type": "path"},
+            "mounted": {"type": "raw", "default": True},
+            "remote": {"type": "str"},
+            "rclone_config": {"type": "str", "no_log": True},
+            "password": {"type": "str", "no_log": True},
+            "append_only": {"type": "bool", "default": False},
+        },
+    },
+}
+
 # Options of the doc fragment quorum.etcd.phase; the choices of ``phase`` are the job's.
 PHASE_OPTIONS: Dict[str, Any] = {
     "phase": {"type": "str", "required": True},

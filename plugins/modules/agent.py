@@ -19,6 +19,7 @@ author:
   - The quorum.etcd authors (@quorum-etcd)
 extends_documentation_fragment:
   - quorum.etcd.connection
+  - quorum.etcd.offsite
 attributes:
   check_mode:
     description: Says what it would change.
@@ -104,6 +105,10 @@ options:
         none of them has signed is neither counted nor listed as usable.
     type: str
     default: ""
+  offsite_keep:
+    description: How much is kept off-site, as O(keep). Chains go as a whole, and never the newest that is whole.
+    type: raw
+    default: {days: 31}
   tools:
     description: The tools of the host, as RV(quorum.etcd.member_info#module:member) has them; those in a container are copied.
     type: dict
@@ -167,9 +172,15 @@ from ansible_collections.quorum.etcd.plugins.module_utils.agent.settings import 
     Settings,
 )
 from ansible_collections.quorum.etcd.plugins.module_utils.agent.words import attempt_in_words
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.wanted_stores import wanted_stores
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
 from ansible_collections.quorum.etcd.plugins.module_utils.core.values import from_plain, to_plain
-from ansible_collections.quorum.etcd.plugins.module_utils.glue import CONNECTION_OPTIONS, answer, runner
+from ansible_collections.quorum.etcd.plugins.module_utils.glue import (
+    CONNECTION_OPTIONS,
+    OFFSITE_OPTION,
+    answer,
+    runner,
+)
 from ansible_collections.quorum.etcd.plugins.module_utils.host.facts import ToolFacts
 from ansible_collections.quorum.etcd.plugins.module_utils.host.tools import NAMES, keep_tools, tools_of
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.packed import AUTO, CHOICES
@@ -191,6 +202,8 @@ def work(module: AnsibleModule) -> Dict[str, Any]:
         run,
         given["image"],
     )
+    if changes:
+        agent.reach(wanted.settings)
     attempt = agent.first_run(wanted.settings, bool(changes))
     text: List[str] = attempt_in_words(attempt) if attempt else []
     return {
@@ -218,7 +231,9 @@ def _wanted(given: Dict[str, Any]) -> Wanted:
         "command_timeout",
         "signers",
         "compress",
+        "offsite_keep",
     )
+    stores = wanted_stores(given["offsite"], (given["folder"], given["state_dir"]))
     settings = Settings(
         endpoints=tuple(given["endpoints"]),
         here=tuple(given["here"]),
@@ -226,18 +241,21 @@ def _wanted(given: Dict[str, Any]) -> Wanted:
         bin_dir="" if given["bin_dir"].startswith("/proc/") else given["bin_dir"],
         password_file=PASSWORD_PATH if given["user"] else "",
         metrics_dir=folder_of(given["metrics_dir"]),
+        offsite=tuple(store.settings for store in stores),
         signing_key=SIGNING_KEY_PATH if given["signing_key_text"] else given["signing_key"],
         **{name: given[name] for name in (*names, "cacert", "cert", "key", "user")},
     )
     program = zlib.decompress(base64.b64decode(given["program"]))
     interpreter = f"#!{sys.executable}\n".encode()
     own = (settings, given["password"], given["schedule"], given["delay"])
-    return Wanted(*own, interpreter + program, given["signing_key_text"])
+    secrets = {path: text for store in stores for path, text in store.files.items()}
+    return Wanted(*own, interpreter + program, given["signing_key_text"], secrets)
 
 
 def main() -> None:
     options: Dict[str, Any] = {
         **CONNECTION_OPTIONS,
+        **OFFSITE_OPTION,
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         "cluster": {"type": "str", "default": "etcd"},
         "here": {"type": "list", "elements": "str", "default": []},
@@ -254,6 +272,7 @@ def main() -> None:
         "signing_key": {"type": "path", "default": "", "no_log": False},
         "signing_key_text": {"type": "str", "default": "", "no_log": True},
         "signers": {"type": "str", "default": ""},
+        "offsite_keep": {"type": "raw", "default": {"days": 31}},
         "tools": {"type": "dict", "default": {}},
         "image": {"type": "str", "default": ""},
         # What the action of the same name adds: the zipapp, packed.

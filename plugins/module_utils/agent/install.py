@@ -10,17 +10,21 @@ import contextlib
 import json
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Dict, List, Mapping, Optional
 
-from ..backup.records import BACKUPS, Attempt
+from ..backup.rclone_store import check_rclone
+from ..backup.records import BACKUPS, UPLOADS, Attempt, Upload
 from ..backup.retention import policy_of
+from ..backup.store_settings import StoreSettings, store_of
+from ..backup.wanted_stores import FOLDER as SECRETS
 from ..core import strict_json
 from ..core.durable import put
 from ..core.errors import EtcdError
 from ..core.trees import remove
 from ..core.values import to_plain
 from ..etcd.commands import Run
+from ..host.trust import weakness
 from ..snapshot.scratch import make_folder
 from ..snapshot.signature import Signing
 from .metrics import metrics_path
@@ -46,7 +50,8 @@ class File:
 class Wanted:
     """``program`` are the bytes of the zipapp with its interpreter's line; ``delay`` is in seconds.
 
-    ``signing_key`` is the text of the private key, where it is put there with the agent.
+    ``signing_key`` is the text of the private key, where it is put there with the agent; ``secrets`` are the texts of the files
+    that the off-site stores need, by their paths.
     """
 
     settings: Settings
@@ -55,6 +60,7 @@ class Wanted:
     delay: int
     program: bytes
     signing_key: str = ""
+    secrets: Mapping[str, str] = field(default_factory=dict)
 
 
 def has_systemd(root: str = "/") -> bool:
@@ -66,6 +72,7 @@ def files_of(wanted: Wanted, systemd: bool) -> List[File]:
     """Every file of the agent. EtcdError for a policy or a schedule that this host could not use."""
     settings = wanted.settings
     policy_of(settings.keep)
+    policy_of(settings.offsite_keep)
     Signing(settings.signing_key, settings.signers).check()
     text = json.dumps(to_plain(settings), indent=2, sort_keys=True) + "\n"
     found = [File(PROGRAM, wanted.program, 0o755), _text(PATH, text, 0o600)]
@@ -73,11 +80,12 @@ def files_of(wanted: Wanted, systemd: bool) -> List[File]:
         found.append(File(PASSWORD_PATH, (wanted.password + "\n").encode(), 0o600))
     if settings.signing_key == SIGNING_KEY_PATH:
         found.append(File(SIGNING_KEY_PATH, (wanted.signing_key.strip() + "\n").encode(), 0o600))
+    found += [File(path, content.encode(), 0o600) for path, content in sorted(wanted.secrets.items())]
     if systemd:
         folders = [settings.folder, settings.state_dir]
         own = (settings.cacert, settings.cert, settings.key, settings.bin_dir, settings.signing_key)
-        paths = [path for path in own if path]
-        optional = [path for path in (settings.metrics_dir,) if path]
+        paths = [path for path in (*own, *(store.rclone_config for store in settings.offsite)) if path]
+        optional = [path for path in (settings.metrics_dir, *(store.folder for store in settings.offsite)) if path]
         found.append(_text(SERVICE_PATH, service_unit(settings.cluster, folders, paths, optional), 0o644))
         found.append(_text(TIMER_PATH, timer_unit(settings.cluster, wanted.schedule, wanted.delay), 0o644))
     else:
@@ -102,7 +110,7 @@ class Installation:
 
         EtcdError, before anything is touched, for what could not work here.
         """
-        self._check(wanted)
+        self._check(wanted, pretend)
         files = files_of(wanted, self._systemd)
         due = [file for file in files if not self._is(file)]
         kept = {file.path for file in files} | {metrics_path(wanted.settings.metrics_dir)}
@@ -141,13 +149,19 @@ class Installation:
         Without ``again`` only where its last run was no good one, or there was none; None where it was not due.
         """
         before = BACKUPS.last(settings.state_dir, settings.cluster, 1)
-        if not again and before and before[0].is_good:
+        if not again and before and before[0].is_good and not _failed_upload(settings):
             return None
         command = ["systemctl", "start", SERVICE] if self._systemd else [PROGRAM, "backup"]
         result = self._run(command, {})
         after = BACKUPS.last(settings.state_dir, settings.cluster, 1)
         if after and not after[0].is_good:
             raise EtcdError(f"the agent is set up, and its first run failed: {after[0].cause}", after[0].next_step)
+        upload = _failed_upload(settings)
+        if upload:
+            raise EtcdError(
+                f"the agent is set up, and its first run could not ship to the store {upload.store}: {upload.cause}",
+                upload.next_step,
+            )
         if result.rc or not after:
             said = (result.err or result.out).strip().splitlines()
             raise EtcdError(
@@ -156,8 +170,13 @@ class Installation:
             )
         return after[0]
 
-    def _check(self, wanted: Wanted) -> None:
-        """EtcdError where this host could not have this agent."""
+    def reach(self, settings: Settings) -> None:
+        """Look into each off-site store, as this host may have to ship there tonight. EtcdError where one is not reached."""
+        for store in settings.offsite:
+            store_of(store, settings.cluster, settings.folder, self._run).names()
+
+    def _check(self, wanted: Wanted, pretend: bool) -> None:
+        """EtcdError where this host could not have this agent; with ``pretend`` rclone may be what is yet to be installed."""
         other = self._known().get("cluster")
         if other not in (None, wanted.settings.cluster):
             raise EtcdError(
@@ -168,9 +187,23 @@ class Installation:
             raise EtcdError(
                 "this host has neither systemd nor cron.", "install cron, or schedule backup.yml elsewhere."
             )
+        for store in wanted.settings.offsite:
+            if store.remote:
+                self._check_remote(store, wanted.secrets, pretend)
         if self._systemd:
             timer_unit("", wanted.schedule, 0)
             self._check_calendar(wanted.schedule)
+
+    def _check_remote(self, store: StoreSettings, secrets: Mapping[str, str], pretend: bool) -> None:
+        """A configuration of rclone can name programs that are run, so nobody else may write it."""
+        if not pretend:
+            check_rclone(self._run, store.name)
+        weak = "" if store.rclone_config in secrets else weakness(self._at(store.rclone_config))
+        if weak:
+            raise EtcdError(
+                f"the rclone_config of the store {store.name} is not believed: {weak}.",
+                "let it be there, and only root write it.",
+            )
 
     def _known(self) -> Mapping[str, Any]:
         """The configuration as it is; empty where there is none that can be read."""
@@ -183,7 +216,10 @@ class Installation:
     def _present(self) -> List[str]:
         """The agent's files that are there; with them goes what it has told a monitor, which would else grow old."""
         metrics = metrics_path(str(self._known().get("metrics_dir") or ""))
-        return [path for path in (*EVERY_PATH, metrics) if path and self._has(path)]
+        secrets: List[str] = []
+        with contextlib.suppress(OSError):
+            secrets = [os.path.join(SECRETS, name) for name in sorted(os.listdir(self._at(SECRETS)))]
+        return [path for path in (*EVERY_PATH, metrics, *secrets) if path and self._has(path)]
 
     def _check_calendar(self, schedule: str) -> None:
         try:
@@ -245,6 +281,15 @@ class Installation:
         path = self._at(file.path)
         os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
         put(path, file.content, ".quorum-etcd-", prepare=lambda descriptor: os.fchmod(descriptor, file.mode))
+
+
+def _failed_upload(settings: Settings) -> Optional[Upload]:
+    """What became of a store that was not brought up to date the last time; None where all were."""
+    newest: Dict[str, Upload] = {}
+    for one in UPLOADS.last(settings.state_dir, settings.cluster):
+        newest.setdefault(one.store, one)
+    shipped_to = (newest.get(store.name) for store in settings.offsite)
+    return next((one for one in shipped_to if one and not one.is_good), None)
 
 
 def _removed(path: str) -> Dict[str, str]:

@@ -59,14 +59,14 @@ class Settings:
     metrics_dir: str = ""
     signing_key: str = ""
     signers: str = field(default="", metadata=TEXT)
+    offsite: Tuple[StoreSettings, ...] = ()
+    offsite_keep: Any = field(default_factory=lambda: {"days": 31})
     drill_dir: str = ""
     drill_check: Tuple[str, ...] = field(default=(), metadata=TEXT)
     drill_timeout: int = 3600
     drill_memory: int = 2048
     proof_age: int = 7
     compress: str = AUTO
-    offsite: Tuple[StoreSettings, ...] = ()
-    offsite_keep: Any = field(default_factory=lambda: {"days": 31})
 
 
 def load(path: str) -> Settings:

@@ -18,8 +18,16 @@ from ansible_collections.quorum.etcd.plugins.module_utils.agent.schedule import 
     SERVICE_PATH,
     TIMER_PATH,
 )
-from ansible_collections.quorum.etcd.plugins.module_utils.agent.settings import PASSWORD_PATH, PATH, Settings
-from ansible_collections.quorum.etcd.plugins.module_utils.backup.records import BACKUPS, FAILED, SAVED, Attempt
+from ansible_collections.quorum.etcd.plugins.module_utils.agent.settings import PASSWORD_PATH, PATH, Settings, load
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.records import (
+    BACKUPS,
+    FAILED,
+    SAVED,
+    UPLOADS,
+    Attempt,
+    Upload,
+)
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.wanted_stores import wanted_stores
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.commands import Result
 
@@ -192,3 +200,93 @@ def test_it_works_once_so_that_what_is_wrong_is_seen_now(bed):
     bed.run.on_start, bed.run.wrong = None, {"start"}
     with pytest.raises(EtcdError, match="systemctl start .* failed with exit code 1: it says no"):
         bed.agent.first_run(settings, again=True)
+
+
+S3 = {"name": "s3", "remote": "offsite:bucket", "rclone_config": "[offsite]\ntype = s3\n", "password": "of the crypt"}
+
+
+def with_stores(bed, *given):
+    stores = wanted_stores(given)
+    secrets = {path: text for store in stores for path, text in store.files.items()}
+    settings = replace(bed.wanted.settings, offsite=tuple(store.settings for store in stores))
+    return replace(bed.wanted, settings=settings, secrets=secrets)
+
+
+def test_the_stores_secrets_are_in_files_of_roots_alone_and_go_with_their_store(bed):
+    wanted = with_stores(bed, {"name": "nfs", "folder": "/mnt/backup"}, S3)
+    changes = bed.agent.install(wanted, pretend=False)
+    config, password = "/etc/quorum-etcd/offsite/s3.conf", "/etc/quorum-etcd/offsite/s3.password"
+    assert {config, password} < {change["after_header"] for change in changes}
+    assert "type = s3" not in repr(changes) and "of the crypt" not in repr(changes)
+    for path in (config, password):
+        assert stat.S_IMODE(bed.path(path).stat().st_mode) == 0o600
+    settings = bed.path(PATH).read_text()
+    assert "type = s3" not in settings and "of the crypt" not in settings
+    assert load(str(bed.path(PATH))).offsite == wanted.settings.offsite
+    assert 'ReadWritePaths="/var/backups/etcd"' in bed.path(SERVICE_PATH).read_text()
+    assert '"-/mnt/backup"' in bed.path(SERVICE_PATH).read_text()
+    assert bed.agent.install(wanted, pretend=False) == []
+
+    (change,) = bed.agent.install(replace(wanted, secrets={**wanted.secrets, password: "another\n"}), pretend=True)
+    assert change["after_header"] == password and "another" not in repr(change)
+    without = with_stores(bed, {"name": "nfs", "folder": "/mnt/backup"})
+    assert {change["after_header"] for change in bed.agent.install(without, pretend=False)} == {PATH, config, password}
+    assert not bed.path(config).exists() and not bed.path(password).exists()
+    bed.agent.install(wanted, pretend=False)
+    bed.agent.remove(pretend=False)
+    assert not bed.path(config).exists() and not bed.path(password).exists()
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (FileNotFoundError(), "this host has none"),
+        (Result(0, "rclone v1.45\n- os/arch: linux/amd64", ""), "rclone v1.45"),
+    ],
+)
+def test_without_rclone_it_is_refused_with_what_to_do_and_nothing_is_touched(bed, answer, why):
+    def run(argv, env):
+        if argv[0] != "rclone":
+            return Result(0, "", "")
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    bed.run = run
+    with pytest.raises(EtcdError, match=why) as refused:
+        bed.agent.install(with_stores(bed, S3), pretend=False)
+    assert "the store s3 needs rclone" in refused.value.message and "rclone" in refused.value.next_step
+    assert bed.there() == []
+    assert bed.agent.install(with_stores(bed, S3), pretend=True), "in check mode nobody has installed it yet"
+
+
+def test_a_configuration_of_rclones_that_others_can_write_is_not_believed(bed):
+    path = bed.path("/srv/rclone.conf")
+    path.parent.mkdir()
+    path.write_text("[offsite]\n")
+    path.chmod(0o666)
+    with pytest.raises(EtcdError, match="is not believed: .* can be written by others"):
+        bed.agent.install(with_stores(bed, {**S3, "rclone_config": "/srv/rclone.conf"}), pretend=False)
+    assert bed.there() == []
+
+
+def test_a_store_that_nothing_could_be_shipped_to_is_told_and_tried_again(bed, monkeypatch):
+    wanted = with_stores(bed, {"name": "nfs", "folder": "/mnt/backup"})
+    state = wanted.settings.state_dir
+    at = "2026-11-28T10:00:00Z"
+
+    def runs(result, cause=""):
+        def on_start():
+            BACKUPS.add(state, Attempt(at, "h", "etcd", "/var/backups/etcd", SAVED))
+            UPLOADS.add(state, Upload(at, "h", "etcd", "nfs", result, cause, "mount it."))
+
+        bed.run.on_start = on_start
+
+    runs(FAILED, "the folder /mnt/backup of the store nfs is not there.")
+    with pytest.raises(EtcdError, match="could not ship to the store nfs: the folder") as refused:
+        bed.agent.first_run(wanted.settings, True)
+    assert refused.value.next_step == "mount it."
+    runs("shipped")
+    assert bed.agent.first_run(wanted.settings, False).result == SAVED
+    bed.run.on_start = None
+    assert bed.agent.first_run(wanted.settings, False) is None
