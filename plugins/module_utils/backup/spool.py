@@ -33,7 +33,8 @@ from ..snapshot.manifest import read_manifest, write_manifest
 from ..snapshot.names import PACKED, manifest_path, signature_path, without_end
 from ..snapshot.offsite import FULL, PAGES, Offsite, header_of, offsite_of, with_offsite
 from ..snapshot.order import revision
-from ..snapshot.packed import GZIP, SUFFIXES, XZ, ZSTD, can_pack, pack
+from ..snapshot.packed import GZIP, SUFFIXES, XZ, ZSTD, can_pack, compression_of, pack
+from ..snapshot.pages import sha256_of
 from ..snapshot.publish import clear_saves
 from ..snapshot.save import space_needed
 from ..snapshot.scratch import forget, make_folder, plain, private_folder
@@ -159,23 +160,26 @@ def put(spool: str, path: str, manifest: Manifest, run: Run, signing: Signing = 
     base = base_of(spool)
     reason = why_full(base, manifest)
     try:
-        _check_room(spool, manifest.size or 0, bool(reason))
+        # That one is unpacked for the time of the work.
+        _check_room(spool, (manifest.size or 0) * (2 if compression_of(path) else 1), bool(reason))
         with plain(path, run, spool) as source, private_folder(spool) as private:
-            work = _Work(spool, private, name, source, manifest, run)
+            work = _Work(spool, private, name, path, source, manifest, run)
             made = _increment(work, base) if base and not reason else None
             told = made or _full(work)
-            _publish(work, told, base, path, signing)
+            _publish(work, told, base, signing)
     except OSError as error:
         raise EtcdError(f"{name} could not be spooled in {spool}: {error.strerror}.", "check its disk.") from error
     return told
 
 
 class _Work(NamedTuple):
-    """A snapshot that is being spooled: ``source`` is its plain file, ``private`` where its objects are made."""
+    """A snapshot that is being spooled: ``path`` is where it lies, ``source`` its plain file, ``private`` where its objects are
+    made."""
 
     spool: str
     private: str
     name: str
+    path: str
     source: str
     manifest: Manifest
     run: Run
@@ -212,7 +216,20 @@ def _full(work: _Work) -> Offsite:
     _check_room(work.spool, work.manifest.size or 0, True)
     compression = ZSTD if can_pack(ZSTD, work.run) else GZIP
     told = Offsite(FULL, work.name + SUFFIXES[compression], "", 0, work.name)
-    return _packed(work, work.source, compression, told)
+    return _copied(work, told, compression) or _packed(work, work.source, compression, told)
+
+
+def _copied(work: _Work, told: Offsite, compression: str) -> Optional[Offsite]:
+    """The snapshot as it lies here, where it is compressed in the same way; its manifest says that it was compared."""
+    packed = work.manifest.packed
+    if packed is None or (packed.compression, compression_of(work.path)) != (compression, compression):
+        return None
+    to = work.draft(told.object)
+    shutil.copyfile(work.path, to)
+    if sha256_of(to) == packed.sha256:
+        return replace(told, sha256=packed.sha256, size=packed.size)
+    forget(to)
+    return None
 
 
 def _compare(work: _Work, before: BinaryIO, records: BinaryIO, most: int) -> pages.Compared:
@@ -230,10 +247,10 @@ def _compare(work: _Work, before: BinaryIO, records: BinaryIO, most: int) -> pag
 def _packed(work: _Work, what: str, compression: str, told: Offsite) -> Offsite:
     path = work.draft(told.object)
     pack(os.path.join(work.private, what), path, compression, work.run)
-    return replace(told, sha256=pages.sha256_of(path), size=os.stat(path).st_size)
+    return replace(told, sha256=sha256_of(path), size=os.stat(path).st_size)
 
 
-def _publish(work: _Work, told: Offsite, base: Optional[Base], path: str, signing: Signing) -> None:
+def _publish(work: _Work, told: Offsite, base: Optional[Base], signing: Signing) -> None:
     """The object, what else there is, the manifest, and at last the page hashes: each on the disk before the next."""
     manifest = with_offsite(replace(work.manifest, file=work.name, packed=None, inside=None), told)
     write_manifest(work.draft(work.name), manifest)
@@ -241,7 +258,7 @@ def _publish(work: _Work, told: Offsite, base: Optional[Base], path: str, signin
         sign(work.run, signing.key, work.draft(manifest_path(work.name)))
     kit = kit_of(manifest)
     if kit:
-        shutil.copyfile(os.path.join(os.path.dirname(path), kit), work.draft(kit))
+        shutil.copyfile(os.path.join(os.path.dirname(work.path), kit), work.draft(kit))
     _finish_hashes(work, told, base)
     for name in (told.object, kit, signature_path(manifest_path(work.name)), manifest_path(work.name)):
         if name and os.path.exists(work.draft(name)):

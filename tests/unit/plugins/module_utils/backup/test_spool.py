@@ -25,7 +25,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils.core.text import rfc33
 from ansible_collections.quorum.etcd.plugins.module_utils.core.values import from_plain
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot import packed
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.catalogue import NONE, catalogue
-from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.entry import Manifest
+from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.entry import Manifest, Packed
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.manifest import held_manifest, signed_by
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.offsite import offsite_of
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.pages import sha256_of
@@ -158,15 +158,25 @@ def test_a_snapshot_that_is_not_its_manifests_is_not_spooled(tmp_path):
     assert member.put().kind == "pages"
 
 
-def test_a_compressed_snapshot_is_spooled_as_the_plain_one(tmp_path):
+@pytest.mark.parametrize("how", ["zstd", "gzip"])
+def test_a_compressed_snapshot_is_spooled_as_the_plain_one(tmp_path, how):
     member = Member(tmp_path / "m")
-    member.put()
-    path, told = member.save()
-    packed.pack(path, f"{path}.zst", "zstd", run)
-    os.unlink(path)
-    assert spool.put(member.spool, f"{path}.zst", told, run).kind == "pages"
-    name = os.path.basename(path)
-    assert put_together(member.spool, name, tmp_path / "result") == member.bytes_of[name]
+    wanted = {}
+    for kind in ("full", "pages"):
+        path, told = member.save()
+        lies = path + packed.SUFFIXES[how]
+        packed.pack(path, lies, how, run)
+        os.unlink(path)
+        told = replace(told, packed=Packed(how, os.path.getsize(lies), sha256_of(lies)), file=os.path.basename(lies))
+        assert spool.put(member.spool, lies, told, run).kind == kind
+        name = os.path.basename(path)
+        wanted[name] = (tmp_path / "m" / os.path.basename(lies)).read_bytes()
+        assert put_together(member.spool, name, tmp_path / "result") == member.bytes_of[name]
+    (first, *_rest) = waiting(member.spool)
+    assert (first.manifest.packed, first.manifest.file) == (None, first.name)
+    with open(os.path.join(member.spool, first.files[0]), "rb") as file:
+        same = file.read() == wanted[first.name]
+    assert same is (how == "zstd"), "it is not compressed twice where it is as it should be"
 
 
 def test_the_manifest_is_signed_anew_under_the_name_that_it_has_there(tmp_path):
