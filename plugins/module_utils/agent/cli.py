@@ -17,6 +17,7 @@ from ..core.text import printable
 from ..etcd.commands import Run
 from .command import FINE, REFUSED, STALE, UNSUCCESSFUL, Answer, Command
 from .drilling import DRILL
+from .fetching import FETCH
 from .keeping import LIST, PRUNE
 from .metrics import publish
 from .offsite import SHIP
@@ -36,7 +37,7 @@ exit codes, for monitors:
 With --json each command prints one JSON object, also where it fails.
 """
 
-COMMANDS = {command.name: command for command in (BACKUP, SHIP, DRILL, LIST, PRUNE, STATUS)}
+COMMANDS = {command.name: command for command in (BACKUP, SHIP, FETCH, DRILL, LIST, PRUNE, STATUS)}
 
 
 def main(argv: Sequence[str], run: Run, version: str, say: Callable[[str], object]) -> int:

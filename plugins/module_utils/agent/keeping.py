@@ -23,12 +23,14 @@ from ..etcd.commands import Run
 from ..snapshot.catalogue import ALL, catalogue, folder_problem
 from ..snapshot.entry import Snapshot
 from .command import FINE, UNSUCCESSFUL, Answer, Command, tools_of
+from .fetching import list_offsite
 from .settings import Settings, connection_of
 from .words import decisions_in_words, list_in_words
 
 
 def _list_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--verify", action="store_true", help="read each one to its end")
+    parser.add_argument("--offsite", action="store_true", help="list those in the off-site stores instead")
 
 
 def _prune_options(parser: argparse.ArgumentParser) -> None:
@@ -42,6 +44,8 @@ def _prune_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _list(settings: Settings, given: argparse.Namespace, run: Run) -> Answer:
+    if given.offsite:
+        return list_offsite(settings, run)
     problem = folder_problem(settings.folder)
     if problem:
         raise EtcdError(problem, "run quorum-etcd backup first, or check its owner and mode.")

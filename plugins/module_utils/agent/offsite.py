@@ -14,12 +14,11 @@ from ..backup.records import NOT_ITS_TURN, Attempt, Upload
 from ..backup.retention import policy_of
 from ..backup.shipping import Shipping, ship
 from ..backup.spool import waiting
-from ..backup.store_settings import store_of
 from ..core.values import to_plain
 from ..etcd.commands import Run
 from ..snapshot.signature import Signing
 from .command import FINE, UNSUCCESSFUL, Answer, Command
-from .settings import Settings
+from .settings import Settings, stores_of
 from .words import uploads_in_words
 
 
@@ -28,7 +27,7 @@ def shipping_of(settings: Settings, run: Run) -> Shipping:
         cluster=settings.cluster,
         folder=settings.folder,
         state_dir=settings.state_dir,
-        stores=tuple(store_of(one, settings.cluster, settings.folder, run) for one in settings.offsite),
+        stores=stores_of(settings, run),
         keep=policy_of(settings.offsite_keep),
         signing=Signing(settings.signing_key, settings.signers),
     )

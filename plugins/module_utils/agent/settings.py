@@ -14,11 +14,12 @@ from typing import Any, Tuple
 from ..backup.drill import Terms
 from ..backup.retention import policy_of
 from ..backup.run import Job
-from ..backup.store_settings import StoreSettings
+from ..backup.store_settings import StoreSettings, store_of
+from ..backup.stores import Store
 from ..core import strict_json
 from ..core.errors import EtcdError
 from ..core.values import TEXT, Misfit, from_plain
-from ..etcd.commands import Connection
+from ..etcd.commands import Connection, Run
 from ..host.trust import weakness
 from ..snapshot.packed import AUTO, CHOICES
 from ..snapshot.save import Form
@@ -135,6 +136,10 @@ def terms_of(settings: Settings, patience: float = 0.0) -> Terms:
         signers=settings.signers,
         patience=patience,
     )
+
+
+def stores_of(settings: Settings, run: Run) -> Tuple[Store, ...]:
+    return tuple(store_of(one, settings.cluster, settings.folder, run) for one in settings.offsite)
 
 
 def _password(path: str) -> str:

@@ -15,7 +15,7 @@ import os
 import secrets
 import stat
 import time
-from typing import Dict, Iterator, Union
+from typing import Dict, Iterator, Sequence, Union
 
 from ..core.errors import EtcdError
 from ..core.trees import opened
@@ -100,6 +100,10 @@ class Folder:
                 raise
             finally:
                 os.close(source)
+
+    def get_many(self, names: Sequence[str], folder: str) -> None:
+        for name in names:
+            self.get(name, os.path.join(folder, name))
 
     def delete(self, name: str) -> None:
         check_object(self.name, name)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import time
 from typing import Dict, List, Mapping, Sequence, Tuple
 
 from ..core.errors import EtcdError
@@ -16,13 +17,15 @@ from ..snapshot.entry import Manifest, Snapshot
 from ..snapshot.manifest import read_manifest
 from ..snapshot.names import manifest_path, signature_path
 from ..snapshot.offsite import FULL, LONGEST, Offsite, offsite_of
-from ..snapshot.scratch import forget, make_folder
+from ..snapshot.publish import clear_saves
+from ..snapshot.scratch import forget, make_folder, private_folder
 from ..snapshot.verify import SNAPSHOT
 from .retention import Policy, reasons_of
 from .spool import Spooled, kit_of
 from .stores import Store
 
 _MANIFEST = ".db.json"
+_DAY = 86400.0
 
 
 class Content:
@@ -71,19 +74,33 @@ def content_of(store: Store, copies: str) -> Content:
     wanted = {name for name in sizes if name.endswith(_MANIFEST)}
     for name in set(os.listdir(copies)) - wanted:
         forget(os.path.join(copies, name))
+    _copy_missing(store, copies, {name: sizes[name] for name in sorted(wanted)})
     manifests = {}
     for name in sorted(wanted):
         path = os.path.join(copies, name)
-        if not os.path.exists(path):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(f"{path}.new")
-            store.get(name, f"{path}.new")
-            os.rename(f"{path}.new", path)
         with contextlib.suppress(EtcdError):
             manifest = read_manifest(path[: -len(".json")])
             if manifest:
                 manifests[name[: -len(".json")]] = manifest
     return Content(sizes, manifests)
+
+
+def _copy_missing(store: Store, copies: str, sizes: Mapping[str, int]) -> None:
+    """Fetch the manifests of which there is no copy, or one of another size."""
+    missing = [name for name, size in sizes.items() if _size(os.path.join(copies, name)) != size]
+    clear_saves(copies, time.time() - _DAY)  # a younger one may be another's, under way
+    if missing:
+        with private_folder(copies) as private:
+            store.get_many(missing, private)
+            for name in missing:
+                os.rename(os.path.join(private, name), os.path.join(copies, name))
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return -1
 
 
 def doomed(held: Content, cluster: str, cluster_id: str, keep: Policy, now: float) -> List[str]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from typing import Any, Container, Dict, List, Optional, Tuple
+from typing import Any, Container, Dict, List, Optional, Sequence, Tuple
 
 from ..core import strict_json
 from ..core.errors import EtcdError
@@ -131,6 +131,21 @@ class Rclone:
             self._check_there(name, self._list(name))
             raise self._error(f"{name} could not be fetched", result)
         os.chmod(path, 0o600)
+
+    def get_many(self, names: Sequence[str], folder: str) -> None:
+        """All by one rclone: to reach a store takes longer than to fetch what is small."""
+        for name in names:
+            check_object(self.name, name)
+        with tempfile.NamedTemporaryFile("w", prefix="quorum-etcd-", encoding="ascii") as wanted:
+            wanted.write("".join(f"/{name}\n" for name in names))
+            wanted.flush()
+            many = ("--files-from-raw", wanted.name, "--no-traverse", "--transfers", "16", "--checkers", "16")
+            result = self._rclone("copy", *many, self._at, folder)
+        missing = [name for name in names if not os.path.isfile(os.path.join(folder, name))]
+        if result.rc or missing:
+            raise (
+                not_there(self.name, missing[0]) if not result.rc else self._error("they could not be fetched", result)
+            )
 
     def delete(self, name: str) -> None:
         check_object(self.name, name)

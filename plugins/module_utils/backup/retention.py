@@ -112,6 +112,8 @@ def why_left(entry: Snapshot, cluster: str, cluster_id: str) -> str:
         return f"not usable: {entry.reason}"
     if not manifest or not is_own(entry):
         return "not saved by this software under a name of its own"
+    if "offsite" in manifest.more:
+        return "fetched from off-site, and yours to remove"
     if manifest.cluster != cluster:
         return f"of another cluster, {manifest.cluster}"
     if manifest.cluster_id != cluster_id:

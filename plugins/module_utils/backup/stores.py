@@ -10,7 +10,7 @@ is not there, or is shorter, as rclone leaves it with SFTP: the next look at the
 
 from __future__ import annotations
 
-from typing import Dict, Protocol
+from typing import Dict, Protocol, Sequence
 
 from ..core.errors import EtcdError
 from ..snapshot.offsite import is_object_name
@@ -37,6 +37,9 @@ class Store(Protocol):
 
     def get(self, name: str, path: str) -> None:
         """Make a copy of the object the file at ``path``, in a private folder. What is in it, is for the caller to compare."""
+
+    def get_many(self, names: Sequence[str], folder: str) -> None:
+        """Make copies of many small objects, each the file of its name in a private folder."""
 
     def delete(self, name: str) -> None:
         """Remove the object. One that is not there is no error."""

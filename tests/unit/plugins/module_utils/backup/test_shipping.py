@@ -65,6 +65,10 @@ class Shelf:
         self.log.append(f"get {name}")
         shutil.copyfile(self.folder / name, path)
 
+    def get_many(self, names, folder):
+        for name in names:
+            self.get(name, f"{folder}/{name}")
+
     def delete(self, name):
         self._answer()
         self.log.append(f"delete {name}")
