@@ -109,6 +109,35 @@ options:
     description: How much is kept off-site, as O(keep). Chains go as a whole, and never the newest that is whole.
     type: raw
     default: {days: 31}
+  drill_schedule:
+    description:
+      - When backups are drilled, as O(schedule); the newest one of this host, and an older one at random. V(never) drills none.
+      - Each drill begins after a time that is drawn, of at most four hours.
+    type: str
+    default: daily
+  drill_check:
+    description:
+      - The site's own check of what a drill has restored - a command and its words. It finds C(ETCDCTL_ENDPOINTS) in its
+        environment and C(etcdctl) in its path, and the drill fails where it ends with another exit code than 0.
+    type: list
+    elements: str
+    default: []
+  drill_dir:
+    description: Folder where drills restore to, which needs room for a snapshot. When empty, it is C(drill) in O(state_dir).
+    type: path
+    default: ""
+  drill_timeout:
+    description: Seconds that the drill of one snapshot may take, with the site's check.
+    type: int
+    default: 3600
+  drill_memory:
+    description: MiB of memory that each process of a drill may have.
+    type: int
+    default: 2048
+  proof_age:
+    description: Days after the last proof by a drill from which C(quorum-etcd status) ends with 3; V(0) for never.
+    type: int
+    default: 7
   tools:
     description: The tools of the host, as RV(quorum.etcd.member_info#module:member) has them; those in a container are copied.
     type: dict
@@ -232,6 +261,10 @@ def _wanted(given: Dict[str, Any]) -> Wanted:
         "signers",
         "compress",
         "offsite_keep",
+        "drill_dir",
+        "drill_timeout",
+        "drill_memory",
+        "proof_age",
     )
     stores = wanted_stores(given["offsite"], (given["folder"], given["state_dir"]))
     settings = Settings(
@@ -242,6 +275,7 @@ def _wanted(given: Dict[str, Any]) -> Wanted:
         password_file=PASSWORD_PATH if given["user"] else "",
         metrics_dir=folder_of(given["metrics_dir"]),
         offsite=tuple(store.settings for store in stores),
+        drill_check=tuple(given["drill_check"]),
         signing_key=SIGNING_KEY_PATH if given["signing_key_text"] else given["signing_key"],
         **{name: given[name] for name in (*names, "cacert", "cert", "key", "user")},
     )
@@ -249,7 +283,7 @@ def _wanted(given: Dict[str, Any]) -> Wanted:
     interpreter = f"#!{sys.executable}\n".encode()
     own = (settings, given["password"], given["schedule"], given["delay"])
     secrets = {path: text for store in stores for path, text in store.files.items()}
-    return Wanted(*own, interpreter + program, given["signing_key_text"], secrets)
+    return Wanted(*own, interpreter + program, given["signing_key_text"], secrets, given["drill_schedule"])
 
 
 def main() -> None:
@@ -273,6 +307,12 @@ def main() -> None:
         "signing_key_text": {"type": "str", "default": "", "no_log": True},
         "signers": {"type": "str", "default": ""},
         "offsite_keep": {"type": "raw", "default": {"days": 31}},
+        "drill_schedule": {"type": "str", "default": "daily"},
+        "drill_check": {"type": "list", "elements": "str", "default": []},
+        "drill_dir": {"type": "path", "default": ""},
+        "drill_timeout": {"type": "int", "default": 3600},
+        "drill_memory": {"type": "int", "default": 2048},
+        "proof_age": {"type": "int", "default": 7},
         "tools": {"type": "dict", "default": {}},
         "image": {"type": "str", "default": ""},
         # What the action of the same name adds: the zipapp, packed.

@@ -20,6 +20,8 @@ FILES = (
     "/etc/quorum-etcd/agent.password",
     "/etc/systemd/system/quorum-etcd-backup.service",
     "/etc/systemd/system/quorum-etcd-backup.timer",
+    "/etc/systemd/system/quorum-etcd-drill.service",
+    "/etc/systemd/system/quorum-etcd-drill.timer",
 )
 SERVICE = "quorum-etcd-backup.service"
 
@@ -66,10 +68,11 @@ def test_it_is_set_up_runs_by_itself_and_goes_away_again(hosts: Hosts) -> None:
     assert done.rc == 0, done.output
     for member in hosts.members:
         assert present(hosts, member) == list(FILES)
-        assert hosts.run(member, ["systemctl", "is-active", "quorum-etcd-backup.timer"]) == "active"
-        assert hosts.run(member, ["systemctl", "is-enabled", "quorum-etcd-backup.timer"]) == "enabled"
+        for timer in ("quorum-etcd-backup.timer", "quorum-etcd-drill.timer"):
+            assert hosts.run(member, ["systemctl", "is-active", timer]) == "active"
+            assert hosts.run(member, ["systemctl", "is-enabled", timer]) == "enabled"
         modes = hosts.run(member, ["stat", "-c", "%a %U", *FILES]).splitlines()
-        assert modes == ["755 root", "600 root", "600 root", "644 root", "644 root"]
+        assert modes == ["755 root", "600 root", "600 root", *["644 root"] * 4]
         assert hosts.password not in hosts.run(member, ["cat", FILES[1]])
         assert said(hosts, member, "status")["state"] == "ok"
     (owner,) = [member for member in hosts.members if snapshots(hosts, member)]
@@ -95,6 +98,18 @@ def test_it_is_set_up_runs_by_itself_and_goes_away_again(hosts: Hosts) -> None:
         hosts.run(member, ["systemctl", "start", SERVICE])
         journal = hosts.run(member, ["journalctl", "--no-pager"])
         assert "quorum-etcd" in journal and [word for word in secrets_of(hosts) if word in journal] == []
+
+    # Drilled by systemd, within its bounds: all capabilities but three, and most of the file system, are not there then.
+    hosts.run(owner, ["systemctl", "start", "quorum-etcd-drill.service"])
+    proofs = hosts.run(owner, ["quorum-etcd", "drill", "--export"]).splitlines()
+    found = [json.loads(line) for line in proofs]
+    assert [one["result"] for one in found] == ["proven", "proven"], found
+    assert found[0]["keys"] >= 200 and any(one.startswith("hash ") for one in found[0]["compared"]), found
+    assert said(hosts, owner, "status")["proven"]["path"] == found[0]["path"]
+    other = next(member for member in hosts.members if member is not owner)
+    assert said(hosts, other, "drill")["result"] == "nothing", "it is another member that makes the backups"
+    assert hosts.run(owner, ["sh", "-c", "ls -A /var/lib/quorum-etcd/drill"]) == ".quorum-etcd-backup.lock"
+    assert "throwaway" not in hosts.run(owner, ["sh", "-c", "cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' '"])
 
     # A password that is no longer right is told by the service, by the status and by the play.
     hosts.run(owner, ["sh", "-c", f"echo wrong > {FILES[2]}"])

@@ -28,12 +28,27 @@ from ..host.trust import weakness
 from ..snapshot.scratch import make_folder
 from ..snapshot.signature import Signing
 from .metrics import metrics_path
-from .schedule import CRON_PATH, PROGRAM, SERVICE_PATH, TIMER_PATH, UNIT, cron_line, service_unit, timer_unit
+from .schedule import (
+    CRON_PATH,
+    DRILL_DELAY,
+    DRILL_SERVICE_PATH,
+    DRILL_TIMER_PATH,
+    NEVER,
+    PROGRAM,
+    SERVICE_PATH,
+    TIMER_PATH,
+    UNIT,
+    cron_lines,
+    drill_unit,
+    service_unit,
+    timer_unit,
+)
 from .settings import PASSWORD_PATH, PATH, SIGNING_KEY_PATH, Settings
 
-TIMER = f"{UNIT}.timer"
 SERVICE = f"{UNIT}.service"
-EVERY_PATH = (TIMER_PATH, SERVICE_PATH, CRON_PATH, PATH, PASSWORD_PATH, SIGNING_KEY_PATH, PROGRAM)
+TIMERS = (TIMER_PATH, DRILL_TIMER_PATH)
+UNITS = (*TIMERS, SERVICE_PATH, DRILL_SERVICE_PATH)
+EVERY_PATH = (*UNITS, CRON_PATH, PATH, PASSWORD_PATH, SIGNING_KEY_PATH, PROGRAM)
 
 
 @dataclass(frozen=True)
@@ -51,7 +66,7 @@ class Wanted:
     """``program`` are the bytes of the zipapp with its interpreter's line; ``delay`` is in seconds.
 
     ``signing_key`` is the text of the private key, where it is put there with the agent; ``secrets`` are the texts of the files
-    that the off-site stores need, by their paths.
+    that the off-site stores need, by their paths. ``drill_schedule`` is when backups are drilled, or ``never``.
     """
 
     settings: Settings
@@ -61,6 +76,7 @@ class Wanted:
     program: bytes
     signing_key: str = ""
     secrets: Mapping[str, str] = field(default_factory=dict)
+    drill_schedule: str = NEVER
 
 
 def has_systemd(root: str = "/") -> bool:
@@ -88,9 +104,21 @@ def files_of(wanted: Wanted, systemd: bool) -> List[File]:
         optional = [path for path in (settings.metrics_dir, *(store.folder for store in settings.offsite)) if path]
         found.append(_text(SERVICE_PATH, service_unit(settings.cluster, folders, paths, optional), 0o644))
         found.append(_text(TIMER_PATH, timer_unit(settings.cluster, wanted.schedule, wanted.delay), 0o644))
+        if wanted.drill_schedule != NEVER:
+            found += _drill_units(wanted, [*paths, settings.folder, *(store.folder for store in settings.offsite)])
     else:
-        found.append(_text(CRON_PATH, cron_line(wanted.schedule, wanted.delay), 0o644))
+        found.append(_text(CRON_PATH, cron_lines(wanted.schedule, wanted.delay, wanted.drill_schedule), 0o644))
     return found
+
+
+def _drill_units(wanted: Wanted, paths: List[str]) -> List[File]:
+    settings = wanted.settings
+    folders = [path for path in (settings.state_dir, settings.drill_dir) if path]
+    seen = [*paths, *settings.drill_check[:1]]
+    metrics = [path for path in (settings.metrics_dir,) if path]
+    service = drill_unit(settings.cluster, settings.drill_memory, folders, seen, metrics)
+    timer = timer_unit(settings.cluster, wanted.drill_schedule, DRILL_DELAY, "Drill of the backups")
+    return [_text(DRILL_SERVICE_PATH, service, 0o644), _text(DRILL_TIMER_PATH, timer, 0o644)]
 
 
 def _text(path: str, text: str, mode: int) -> File:
@@ -116,32 +144,38 @@ class Installation:
         kept = {file.path for file in files} | {metrics_path(wanted.settings.metrics_dir)}
         gone = [path for path in self._present() if path not in kept]
         changes = [self._diff(file) for file in due] + [_removed(path) for path in gone]
-        if self._systemd and not changes and not self._timer_runs():
-            changes = [{"before_header": TIMER, "before": "stopped\n", "after_header": TIMER, "after": "running\n"}]
+        timers = [path for path in TIMERS if path in kept]
+        if self._systemd and not changes:
+            changes = [_begun(path) for path in timers if not self._timer_runs(path)]
         if changes and not pretend:
             make_folder(self._at(wanted.settings.folder))
+            if wanted.settings.drill_dir:
+                make_folder(self._at(wanted.settings.drill_dir))
             for folder in filter(None, (wanted.settings.state_dir, wanted.settings.metrics_dir)):
                 os.makedirs(self._at(folder), mode=0o755, exist_ok=True)
             for file in due:
                 self._write(file)
-            for path in gone:
-                remove(self._at(path))
+            self._take_away(gone)
             if self._systemd:
-                self._begin_timer()
+                self._begin_timers(timers)
         return changes
 
     def remove(self, pretend: bool) -> List[Dict[str, str]]:
         """Take the agent away again; snapshots and records stay. Returns what changes."""
         gone = self._present()
         if gone and not pretend:
-            if self._systemd and self._has(TIMER_PATH):
-                self._systemctl("disable", "--now", "--quiet", TIMER)
-                self._systemctl("stop", SERVICE)
-            for path in gone:
-                remove(self._at(path))
+            self._take_away(gone)
             if self._systemd:
                 self._systemctl("daemon-reload")
         return [_removed(path) for path in gone]
+
+    def _take_away(self, gone: List[str]) -> None:
+        for path in gone if self._systemd else ():
+            if path in TIMERS:
+                self._systemctl("disable", "--now", "--quiet", os.path.basename(path))
+                self._systemctl("stop", os.path.basename(path).replace(".timer", ".service"))
+        for path in gone:
+            remove(self._at(path))
 
     def first_run(self, settings: Settings, again: bool) -> Optional[Attempt]:
         """Let it work once, as the timer will, so that what is wrong is seen now and not tonight. EtcdError where it fails.
@@ -190,9 +224,10 @@ class Installation:
         for store in wanted.settings.offsite:
             if store.remote:
                 self._check_remote(store, wanted.secrets, pretend)
-        if self._systemd:
-            timer_unit("", wanted.schedule, 0)
-            self._check_calendar(wanted.schedule)
+        drills = [wanted.drill_schedule] if wanted.drill_schedule != NEVER else []
+        for schedule in [wanted.schedule, *drills] if self._systemd else ():
+            timer_unit("", schedule, 0)
+            self._check_calendar(schedule)
 
     def _check_remote(self, store: StoreSettings, secrets: Mapping[str, str], pretend: bool) -> None:
         """A configuration of rclone can name programs that are run, so nobody else may write it."""
@@ -232,14 +267,16 @@ class Installation:
                 "give what OnCalendar= takes, such as *:0/30, hourly or 02:30 (man systemd.time).",
             )
 
-    def _timer_runs(self) -> bool:
-        asked = (self._run(["systemctl", word, "--quiet", TIMER], {}).rc for word in ("is-enabled", "is-active"))
+    def _timer_runs(self, path: str) -> bool:
+        words = ("is-enabled", "is-active")
+        asked = (self._run(["systemctl", word, "--quiet", os.path.basename(path)], {}).rc for word in words)
         return not any(asked)
 
-    def _begin_timer(self) -> None:
+    def _begin_timers(self, paths: List[str]) -> None:
         self._systemctl("daemon-reload")
-        self._systemctl("enable", "--quiet", TIMER)
-        self._systemctl("restart", TIMER)
+        for path in paths:
+            self._systemctl("enable", "--quiet", os.path.basename(path))
+            self._systemctl("restart", os.path.basename(path))
 
     def _systemctl(self, *words: str) -> None:
         result = self._run(["systemctl", *words], {})
@@ -294,3 +331,8 @@ def _failed_upload(settings: Settings) -> Optional[Upload]:
 
 def _removed(path: str) -> Dict[str, str]:
     return {"before_header": path, "before": "(it is there)\n", "after_header": path, "after": ""}
+
+
+def _begun(path: str) -> Dict[str, str]:
+    timer = os.path.basename(path)
+    return {"before_header": timer, "before": "stopped\n", "after_header": timer, "after": "running\n"}

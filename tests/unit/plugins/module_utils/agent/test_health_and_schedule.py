@@ -10,7 +10,12 @@ from dataclasses import replace
 
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.agent.health import BAD, NOT_PROVEN, OK, TOO_OLD, judge
-from ansible_collections.quorum.etcd.plugins.module_utils.agent.schedule import cron_line, service_unit, timer_unit
+from ansible_collections.quorum.etcd.plugins.module_utils.agent.schedule import (
+    cron_lines,
+    drill_unit,
+    service_unit,
+    timer_unit,
+)
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.proofs import PROVEN, Drill
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.records import (
     FAILED,
@@ -45,6 +50,25 @@ def test_a_folder_that_is_not_there_keeps_no_run_from_its_beginning():
     assert 'ReadWritePaths="/b" "-/var/lib/node exporter"\n' in text
 
 
+def test_a_drill_goes_last_and_has_its_bounds_and_only_reads_the_snapshots():
+    text = drill_unit("etcd", 2048, ["/var/lib/quorum-etcd"], ["/var/backups/etcd"], ["/m"])
+    lines = set(text.splitlines())
+    assert {"Nice=19", "IOSchedulingClass=idle", "CPUQuota=100%", "MemoryMax=2304M", "OOMScoreAdjust=1000"} < lines
+    assert "ExecStart=/usr/local/bin/quorum-etcd drill --wait 3600" in lines and "@" not in text
+    assert 'ReadWritePaths="/var/lib/quorum-etcd" "-/m"' in lines and "PrivateTmp=yes" in lines
+    assert "PrivateTmp=no\n" in drill_unit("etcd", 1, ["/s"], ["/tmp/check"])
+    timer = timer_unit("etcd", "daily", 14400, "Drill of the backups").splitlines()
+    assert {"OnCalendar=daily", "RandomizedDelaySec=14400", "Persistent=true"} < set(timer)
+
+
+def test_cron_drills_too():
+    assert "drill" not in cron_lines("hourly", 60)
+    last = cron_lines("hourly", 60, "daily").splitlines()[-1]
+    assert last == "0 0 * * * root nice -n 19 /usr/local/bin/quorum-etcd drill --wait 3600 --delay 14400 >/dev/null"
+    with pytest.raises(EtcdError, match="no schedule of cron"):
+        cron_lines("hourly", 60, "02:30")
+
+
 def test_what_is_in_tmp_is_still_seen():
     assert "PrivateTmp=no\n" in service_unit("etcd", ["/tmp/backups"], [])
     assert "PrivateTmp=no\n" in service_unit("etcd", ["/b"], ["/var/tmp/ca.crt"])
@@ -66,7 +90,7 @@ def test_a_name_is_a_name_and_no_specifier():
     ],
 )
 def test_schedules_of_cron(schedule, fields):
-    text = cron_line(schedule, 60)
+    text = cron_lines(schedule, 60)
     assert text.endswith(f"\n{fields} root /usr/local/bin/quorum-etcd backup --wait 3600 --delay 60 >/dev/null\n")
 
 
@@ -75,7 +99,7 @@ def test_schedules_of_cron(schedule, fields):
 )
 def test_what_cron_does_not_know_is_refused_there(schedule):
     with pytest.raises(EtcdError, match="no schedule of cron") as refused:
-        cron_line(schedule, 60)
+        cron_lines(schedule, 60)
     assert "five fields" in refused.value.next_step
 
 

@@ -14,6 +14,8 @@ import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.agent.install import EVERY_PATH, Installation, Wanted
 from ansible_collections.quorum.etcd.plugins.module_utils.agent.schedule import (
     CRON_PATH,
+    DRILL_SERVICE_PATH,
+    DRILL_TIMER_PATH,
     PROGRAM,
     SERVICE_PATH,
     TIMER_PATH,
@@ -120,6 +122,26 @@ def test_to_pretend_is_to_touch_nothing(bed):
     bed.run.asked.clear()
     assert len(bed.agent.remove(pretend=True)) == 5
     assert len(bed.there()) == 5 and bed.run.asked == []
+
+
+def test_drills_have_a_timer_of_their_own_that_can_go_again(bed):
+    drills = replace(bed.wanted, drill_schedule="daily")
+    changes = bed.agent.install(drills, pretend=False)
+    assert {DRILL_TIMER_PATH, DRILL_SERVICE_PATH} < {change["after_header"] for change in changes}
+    assert "systemctl restart quorum-etcd-drill.timer" in bed.run.asked
+    assert bed.agent.install(drills, pretend=False) == []
+    bed.run.asked.clear()
+    assert len(bed.agent.install(bed.wanted, pretend=False)) == 2
+    assert bed.run.asked[:3] != [] and "systemctl disable --now --quiet quorum-etcd-drill.timer" in bed.run.asked
+    assert "systemctl stop quorum-etcd-drill.service" in bed.run.asked and not bed.path(DRILL_TIMER_PATH).exists()
+    bed.agent.install(drills, pretend=False)
+    bed.run.asked.clear()
+    assert len(bed.agent.remove(pretend=False)) == 7 and bed.there() == []
+    assert {f"systemctl disable --now --quiet quorum-etcd-{one}.timer" for one in ("backup", "drill")} < set(
+        bed.run.asked
+    )
+    bed.run.wrong = {"each full moon"}
+    assert "systemd does not understand" in refused(bed, replace(drills, drill_schedule="each full moon"))
 
 
 def test_it_goes_away_as_a_whole_and_the_snapshots_stay(bed):
