@@ -11,6 +11,7 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 from ansible_collections.quorum.etcd.plugins.module_utils.report.status import (
     Seen,
+    newest_backups,
     nothing_runs,
     problem,
     status_in_words,
@@ -42,6 +43,7 @@ class ActionModule(ActionBase):
             "changed": False,
             "text": status_in_words(clusters, seen),
             "problem": problem(clusters, seen),
+            "newest_on": newest_backups(clusters, seen),
             "unseen": unseen(list(clusters), seen),
             "nothing_runs": nothing_runs(clusters, seen),
         }

@@ -43,8 +43,17 @@ options:
         none of them has signed is not RV(snapshots[].ok), and not read.
     type: str
     default: ""
+  cluster:
+    description: With O(state_dir), the cluster whose drills and uploads are looked for.
+    type: str
+    default: ""
+  state_dir:
+    description: Where the agent of this host records its runs; with it RV(ages) tells what was proven and what is off-site.
+    type: path
+    default: ""
 seealso:
   - module: quorum.etcd.snapshot
+  - module: quorum.etcd.drill
 """
 
 EXAMPLES = r"""
@@ -213,6 +222,22 @@ newest:
   sample:
     path: /var/backups/etcd/prod-20261124T034557Z-rev2.db
     revision: 2
+ages:
+  description:
+    - How old the newest verified snapshot is that lies here, and the newest that a drill has proven; and of each store off-site
+      the newest that it holds, as the last run of this host has seen it. Null where there is none.
+    - C(age) are the seconds since it was taken, C(told_age) those since that was found out.
+  returned: with O(state_dir)
+  type: dict
+  sample:
+    verified:
+      path: /var/backups/etcd/prod-20261124T034557Z-rev2.db
+      taken_at: "2026-11-24T03:45:57Z"
+      age: 302
+      told_age: 0
+      restore_seconds: 0.0
+    proven: null
+    offsite: []
 text:
   description: The newest good snapshot and its age, and what else lies there, in words, a line each.
   returned: always
@@ -227,9 +252,13 @@ reason:
 """
 
 import os
+import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.ages import ages
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.proofs import DRILLS
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.records import UPLOADS
 from ansible_collections.quorum.etcd.plugins.module_utils.core.values import to_plain
 from ansible_collections.quorum.etcd.plugins.module_utils.glue import answer, runner
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.catalogue import (
@@ -253,12 +282,18 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         depth = (ALL if module.params["all"] else NEWEST) if verify else NONE
         found, reason = catalogue(path, depth, run=run, signers=signers), folder_problem(path)
     newest = newest_good(found)
+    state_dir, cluster = module.params["state_dir"], module.params["cluster"]
+    told = {}
+    if state_dir:
+        drills, uploads = DRILLS.last(state_dir, cluster), UPLOADS.last(state_dir, cluster)
+        told["ages"] = to_plain(ages(newest, drills, uploads, time.time()))
     return {
         "changed": False,
         "snapshots": to_plain(found),
         "newest": to_plain(newest),
         "text": backups_in_words(found, newest, path),
         "reason": reason,
+        **told,
     }
 
 
@@ -268,6 +303,8 @@ def main() -> None:
         "verify": {"type": "bool", "default": True},
         "all": {"type": "bool", "default": False},
         "signers": {"type": "str", "default": ""},
+        "cluster": {"type": "str", "default": ""},
+        "state_dir": {"type": "path", "default": ""},
     }
     answer(AnsibleModule(argument_spec=options, supports_check_mode=True), work)
 

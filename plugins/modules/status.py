@@ -64,6 +64,11 @@ problem:
   returned: success
   type: str
   sample: "cluster prod is not well: it is degraded; etcd3 cannot be reached: Connection refused"
+newest_on:
+  description: By cluster, the host that has the newest snapshot of it, whole or not; empty where none has any.
+  returned: success
+  type: dict
+  sample: {"prod": "etcd2"}
 unseen:
   description: The hosts that could not be looked at, with why.
   returned: success

@@ -47,7 +47,7 @@ def open_folder():
 
 @pytest.fixture
 def agent(lab: Lab, program: Path, tmp_path: Path, open_folder: Path):
-    own = {"every_member": True, "drill_memory": 1024, "drill_dir": str(open_folder / "drill")}
+    own = {"every_member": True, "drill_memory": 1024, "drill_dir": str(open_folder / "drill"), "compress": "none"}
     made = Agent(lab, lab.members[0], program, tmp_path / "own", **own)
     yield made
     assert marked(made) == [] and left(made) == [], "a drill leaves neither processes nor data"
@@ -115,8 +115,17 @@ def test_of_other_lines_and_with_users_it_is_proven_too(
         assert (code, drill["result"], drill["keys"]) == (0, "proven", 200), drill
         assert "200 keys" in drill["compared"] and any(one.startswith("hash ") for one in drill["compared"]), drill
         assert drill["not_compared"] == ["authentication is on in it, and was off while it was looked at"]
-        assert drill["check"][-1:] == ["200 keys, and nobody else sees them"]
-        assert drill["etcd_version"].startswith(line) and marked(agent) == [] and left(agent) == []
+        assert drill["check"] == ["200 keys, and nobody else sees them"]
+        assert drill["etcd_version"].startswith(line)
+
+        (packed,) = [agent.folder / name for name in agent.snapshots()]
+        assert packed.suffix in (".zst", ".gz")
+        spoil(packed)
+        code, told = agent.run("drill")
+        (drill,) = told["drills"]
+        assert (code, drill["result"], drill["level"], drill["damaged"]) == (1, "failed", "none", True), drill
+        assert f"{packed} is damaged" in drill["cause"]
+        assert marked(agent) == [] and left(agent) == []
 
 
 def test_the_newest_and_an_older_one_are_proven_and_it_is_known_how_long_that_is_ago(lab: Lab, agent: Agent) -> None:
@@ -135,7 +144,7 @@ def test_the_newest_and_an_older_one_are_proven_and_it_is_known_how_long_that_is
     manifest = json.loads(Path(f"{paths[-1]}.json").read_text())
     assert (newest["revision"], newest["keys"]) == (manifest["revision"], manifest["user_keys"])
     assert f"hash {manifest['hashkv']} of all keys at revision {manifest['hashkv_revision']}" in newest["compared"]
-    assert newest["check"][-1:] == [f"{newest['keys']} keys, and nobody else sees them"]
+    assert newest["check"] == [f"{newest['keys']} keys, and nobody else sees them"]
     assert set(newest["parts"]) == {"unpack", "verify", "read", "restore", "start", "compare", "check"}
     assert 0 < newest["restore_seconds"] <= newest["seconds"]
     assert "a restore of it takes about" in agent.words("drill", "--newest-only")

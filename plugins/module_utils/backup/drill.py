@@ -39,8 +39,9 @@ from ..etcd.throwaway import MARK, Bed, Etcd, why
 from ..etcd.users import open_to_all
 from ..snapshot.entry import Manifest
 from ..snapshot.manifest import held_manifest, manifest_mismatch, signed_by, understood
+from ..snapshot.packed import compression_of
 from ..snapshot.scratch import make_folder, plain, private_folder
-from ..snapshot.verify import SNAPSHOT, verify
+from ..snapshot.verify import SNAPSHOT, sha256_of, verify
 from .lock import Holder, locked
 from .picking import Picked
 from .proofs import DRILLS, FAILED, PROVEN, READ, VERIFIED, Drill
@@ -125,12 +126,7 @@ def _drilled(run: Run, tools: Tools, picked: Picked, terms: Terms, clock: Callab
     found = _Found(replace(blank, name=os.path.basename(picked.path), path=picked.path, picked=picked.why))
     try:
         with private_folder(terms.scratch, PREFIX) as way:
-            bed = Bed(os.readlink(way), way, terms.memory, began + terms.seconds)
-            with found.part("unpack"), contextlib.ExitStack() as stack:
-                file = stack.enter_context(plain(picked.path, run, way))
-                kept = stack.pop_all()
-            with kept:
-                _prove(run, tools, picked, file, bed, terms, found)
+            _prove(run, tools, picked, Bed(os.readlink(way), way, terms.memory, began + terms.seconds), terms, found)
         return found.done(began, result=PROVEN, level=PROVEN)
     except EtcdError as error:
         if not os.path.exists(picked.path):
@@ -142,10 +138,28 @@ def _drilled(run: Run, tools: Tools, picked: Picked, terms: Terms, clock: Callab
         return found.done(began, cause=cause, next_step="check the disk, and the mode of the folder.")
 
 
-def _prove(run: Run, tools: Tools, picked: Picked, file: str, bed: Bed, terms: Terms, found: _Found) -> None:
+def _prove(run: Run, tools: Tools, picked: Picked, bed: Bed, terms: Terms, found: _Found) -> None:
     """Level by level; EtcdError at the first thing that is not as it should be."""
+    manifest = _vouched(run, picked.path, terms.signers, found)
+    with contextlib.ExitStack() as stack:
+        with found.part("unpack"):
+            _check_packed(picked.path, manifest)
+            file = stack.enter_context(plain(picked.path, run, bed.way))
+        _prove_plain(run, tools, picked, manifest, file, bed, terms, found)
+
+
+def _prove_plain(
+    run: Run,
+    tools: Tools,
+    picked: Picked,
+    manifest: Optional[Manifest],
+    file: str,
+    bed: Bed,
+    terms: Terms,
+    found: _Found,
+) -> None:
     with found.part("verify"):
-        manifest = _verified(run, picked, file, terms.signers, found)
+        _verify(picked, manifest, file, found)
     with found.part("read"):
         told = _read(picked.path, file, manifest, found)
     etcd, etcdctl = _tools(tools)
@@ -168,10 +182,9 @@ def _prove(run: Run, tools: Tools, picked: Picked, file: str, bed: Bed, terms: T
                 _check(run, lone, etcdctl, bed, terms, found)
 
 
-def _verified(run: Run, picked: Picked, file: str, signers: str, found: _Found) -> Optional[Manifest]:
+def _verify(picked: Picked, manifest: Optional[Manifest], file: str, found: _Found) -> None:
     """The hash at its end, its manifest, and what was recorded when it was saved: all must be of these bytes."""
     path = picked.path
-    manifest = _vouched(run, path, signers, found)
     verdict = verify(file)
     found.learn(sha256=verdict.sha256, size=verdict.size)
     if not verdict.ok:
@@ -193,7 +206,6 @@ def _verified(run: Run, picked: Picked, file: str, signers: str, found: _Found) 
             "see who has put it there.",
         )
     found.learn(level=VERIFIED)
-    return manifest
 
 
 def _vouched(run: Run, path: str, signers: str, found: _Found) -> Optional[Manifest]:
@@ -208,6 +220,16 @@ def _vouched(run: Run, path: str, signers: str, found: _Found) -> Optional[Manif
     except EtcdError as error:
         raise Damaged(error.message, error.next_step) from error
     return manifest
+
+
+def _check_packed(path: str, manifest: Optional[Manifest]) -> None:
+    """One that was compressed when it was saved is still the same file; what it unpacks to is looked at next."""
+    packed = manifest.packed if manifest else None
+    if packed and packed.compression == compression_of(path) and sha256_of(path) != packed.sha256:
+        raise Damaged(
+            f"{path} is damaged: its manifest was written for other content (the SHA-256 differs).",
+            "use another one, and check the disk.",
+        )
 
 
 def _read(path: str, file: str, manifest: Optional[Manifest], found: _Found) -> Database:
@@ -296,7 +318,7 @@ def _compare_hash(run: Run, lone: Etcd, etcdctl: Tool, etcd: Tool, manifest: Man
 def _check(run: Run, lone: Etcd, etcdctl: Tool, bed: Bed, terms: Terms, found: _Found) -> None:
     """The site's own command, which reaches the etcd by etcdctl's variables, and finds etcdctl on its path."""
     path = f"{os.path.dirname(etcdctl.path)}:{os.environ.get('PATH', os.defpath)}"
-    env = {"ETCDCTL_API": "3", "ETCDCTL_ENDPOINTS": bed.endpoint, "PATH": path}
+    env = {"ETCDCTL_ENDPOINTS": bed.endpoint, "PATH": path}
     result = bed.run(run, terms.check, env)
     lines = [line[:_CHECK_LINE] for line in result.out.strip().splitlines()[-_CHECK_LINES:]]
     found.learn(check=tuple(lines))

@@ -10,6 +10,7 @@ from typing import Any, Dict, Iterable, List, Mapping, NamedTuple
 
 from ..core.errors import has_failed
 from ..etcd.quorum import DOWN
+from .backups import ages_in_words, newest_on
 
 
 class Seen(NamedTuple):
@@ -33,6 +34,7 @@ def status_in_words(clusters: Mapping[str, str], seen: Mapping[str, Seen]) -> Li
         lines += [f"Cluster {cluster}"] if len(set(clusters.values())) > 1 else []
         lines += views[0]["text"] if views else []
         lines += [f"  {host}: {why}" for host, why in unseen(hosts, seen).items()]
+        lines += ages_in_words({host: seen[host].backups for host in hosts if host in seen})
         for host in hosts:
             lines += [f"  {host}: {line}" for line in seen[host].backups.get("text", ())] if host in seen else []
     return lines
@@ -109,3 +111,12 @@ def unseen(hosts: Iterable[str], seen: Mapping[str, Seen]) -> Dict[str, str]:
 
 def _of(cluster: str, clusters: Mapping[str, str]) -> List[str]:
     return sorted(host for host, of in clusters.items() if of == cluster)
+
+
+def newest_backups(clusters: Mapping[str, str], seen: Mapping[str, Seen]) -> Dict[str, str]:
+    """By cluster the host that has the newest snapshot of it; empty where none has any."""
+    names = sorted(set(clusters.values()))
+    return {
+        name: newest_on(name, {host: seen[host].backups for host in _of(name, clusters) if host in seen})
+        for name in names
+    }

@@ -1,0 +1,77 @@
+# Copyright: (c) 2026, the quorum.etcd authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""How old the newest verified and the newest proven backup of a host are, and the newest in its stores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import List, Optional, Sequence
+
+from ..core.text import epoch
+from ..core.values import MOMENT, TEXT
+from ..snapshot.entry import Snapshot
+from .proofs import Drill, newest_proven
+from .records import Upload
+
+
+@dataclass(frozen=True)
+class Aged:
+    """A backup, and how old it is: ``age`` are the seconds since it was taken, ``told_age`` those since that was found out.
+
+    ``restore_seconds`` is how long its restore took; 0 where none was tried.
+    """
+
+    path: str = field(metadata=TEXT)
+    taken_at: str = field(metadata=MOMENT)
+    age: int
+    told_age: int = 0
+    restore_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Stored:
+    """The newest snapshot that a store holds whole, by the last run that looked; ``age`` is -1 where it holds none.
+
+    ``cause`` is why that run failed, empty where it did not.
+    """
+
+    store: str
+    newest: str = field(default="", metadata=TEXT)
+    age: int = -1
+    told_age: int = 0
+    cause: str = field(default="", metadata=TEXT)
+
+
+@dataclass(frozen=True)
+class Ages:
+    verified: Optional[Aged] = None
+    proven: Optional[Aged] = None
+    offsite: Sequence[Stored] = ()
+
+
+def ages(newest: Optional[Snapshot], drills: Sequence[Drill], uploads: Sequence[Upload], now: float) -> Ages:
+    """``newest`` is the newest good snapshot, ``drills`` and ``uploads`` are the newest first; ``now`` is in seconds."""
+    verified = Aged(newest.path, newest.taken_at, newest.age) if newest and newest.verified else None
+    proof = newest_proven(drills)
+    proven = None
+    if proof:
+        taken = proof.taken_at or proof.at
+        proven = Aged(proof.path, taken, _since(taken, now), _since(proof.at, now), proof.restore_seconds)
+    return Ages(verified, proven, _stored(uploads, now))
+
+
+def _stored(uploads: Sequence[Upload], now: float) -> List[Stored]:
+    """Of each store what its last run has told, and of one that failed, what an earlier one has."""
+    found = []
+    for store in sorted({upload.store for upload in uploads}):
+        own = [upload for upload in uploads if upload.store == store]
+        told = next((upload for upload in own if upload.newest_at), own[0])
+        age = _since(told.newest_at, now) if told.newest_at else -1
+        found.append(Stored(store, told.newest, age, _since(told.at, now), "" if own[0].is_good else own[0].cause))
+    return found
+
+
+def _since(at: str, now: float) -> int:
+    return max(0, int(now - epoch(at)))
