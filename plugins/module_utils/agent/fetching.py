@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from typing import Any, Dict, List
 
-from ..backup.fetching import Fetched, fetch, listed, look_at
+from ..backup.fetching import fetch, listed, look_at
 from ..backup.selecting import Selector, selector
 from ..core.errors import EtcdError
 from ..core.text import listed as in_words
@@ -18,6 +18,7 @@ from ..core.values import to_plain
 from ..etcd.commands import Run
 from .command import FINE, UNSUCCESSFUL, Answer, Command
 from .settings import Settings, stores_of
+from .words import fetched_in_words
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
@@ -49,16 +50,6 @@ def _fetch(settings: Settings, given: argparse.Namespace, run: Run) -> Answer:
         settings.signers,
     )
     return Answer(FINE, to_plain(done), fetched_in_words(done))
-
-
-def fetched_in_words(done: Fetched) -> List[str]:
-    did = f"fetched from the store {done.store}, and whole" if done.fetched else "there already, and whole"
-    lines = [
-        f"{done.path}: {did}: {done.size:,} bytes, revision {done.revision:,}, taken {done.taken_at}.",
-        f"  Its SHA-256 is {done.sha256}.",
-    ]
-    lines += [f"  What was in its place and is not that snapshot is {done.aside} now."] if done.aside else []
-    return lines + [f"  Not used: {note}" for note in done.notes]
 
 
 def list_offsite(settings: Settings, run: Run) -> Answer:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, List, Mapping, Sequence
 
+from ..backup.fetching import Fetched
 from ..backup.proofs import IN_WORDS, NOT_VERIFIED, Drill
 from ..backup.records import FAILED, NOT_ITS_TURN, SAVED, UNCHANGED, Attempt, Upload
 from ..backup.retention import REMOVE, Decision
@@ -77,6 +78,16 @@ def uploads_in_words(uploads: Sequence[Upload]) -> List[str]:
             lines.append(f"  {counted(one.waiting, 'snapshot')} still to be shipped to it")
         lines += [f"  removed {name} there, as no rule keeps its chain" for name in one.removed]
     return lines
+
+
+def fetched_in_words(done: Fetched) -> List[str]:
+    did = f"fetched from the store {done.store}, and whole" if done.fetched else "there already, and whole"
+    lines = [
+        f"{done.path}: {did}: {done.size:,} bytes, revision {done.revision:,}, taken {done.taken_at}.",
+        f"  Its SHA-256 is {done.sha256}.",
+    ]
+    lines += [f"  What was in its place and is not that snapshot is {done.aside} now."] if done.aside else []
+    return lines + [f"  Not used: {note}" for note in done.notes]
 
 
 def status_in_words(status: Status) -> List[str]:

@@ -1,0 +1,185 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, the quorum.etcd authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: offsite_fetch
+short_description: Bring a snapshot back from an off-site store
+version_added: 0.1.0
+description:
+  - Fetches what the snapshot is put together from, compares each part and the whole with its SHA-256, and puts it into
+    O(folder), with its manifest, its signature and its recovery kit. It needs neither the agent nor etcd on the host.
+  - The first store that has it whole is used. Where none has, it says which object is missing or damaged, and what can be had.
+  - What is there already is not fetched again. Without O(offsite), the stores of the agent on the host are used.
+author:
+  - The quorum.etcd authors (@quorum-etcd)
+extends_documentation_fragment:
+  - quorum.etcd.offsite
+attributes:
+  check_mode:
+    description: Fetches in check mode too, since a plan needs the snapshot; a copy in a folder of snapshots changes no cluster.
+    support: full
+  diff_mode:
+    description: There is nothing to show.
+    support: none
+options:
+  snapshot:
+    description:
+      - V(latest); the name of a snapshot; a time with its zone, such as V(2026-11-28T10:00:00Z), for the last one until then; or
+        a revision, such as V(rev4711), for the last one until that. C(offsite:) may stand before it.
+    type: str
+    required: true
+  cluster:
+    description: Name of the cluster, as it was when it was backed up.
+    type: str
+    default: etcd
+  folder:
+    description: Folder for the snapshot; it is made where it is missing.
+    type: path
+    default: /var/backups/etcd
+  state_dir:
+    description: Folder for copies of the stores' manifests.
+    type: path
+    default: /var/lib/quorum-etcd
+  signers:
+    description: Who may have signed, as in M(quorum.etcd.agent). What none of them has signed is not fetched.
+    type: str
+    default: ""
+seealso:
+  - module: quorum.etcd.agent
+"""
+
+EXAMPLES = r"""
+- name: Bring the last snapshot back that was taken until ten o'clock
+  quorum.etcd.offsite_fetch:
+    snapshot: "2026-11-28T10:00:00Z"
+    cluster: prod
+    offsite:
+      - name: nfs
+        folder: /mnt/backup
+"""
+
+RETURN = r"""
+path:
+  description: Where the snapshot lies now.
+  returned: success
+  type: str
+  sample: /var/backups/etcd/prod-20261128T093000Z-rev4711.db
+name:
+  description: Its name off-site.
+  returned: success
+  type: str
+  sample: prod-20261128T093000Z-rev4711.db
+store:
+  description: The store that it is from.
+  returned: success
+  type: str
+  sample: nfs
+fetched:
+  description: Whether it was fetched now, and was not there before.
+  returned: success
+  type: bool
+sha256:
+  description: The SHA-256 of the snapshot.
+  returned: success
+  type: str
+size:
+  description: Its bytes.
+  returned: success
+  type: int
+revision:
+  description: The cluster's revision in it.
+  returned: success
+  type: int
+taken_at:
+  description: When it was taken.
+  returned: success
+  type: str
+  sample: "2026-11-28T09:30:00Z"
+aside:
+  description: What was in its place, and was not this snapshot; empty where nothing was.
+  returned: success
+  type: str
+notes:
+  description: What kept other stores from being used.
+  returned: success
+  type: list
+  elements: str
+text:
+  description: All of it in words.
+  returned: success
+  type: list
+  elements: str
+"""
+
+import contextlib
+import os
+import tempfile
+from typing import Any, Dict, Iterator, Tuple
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.quorum.etcd.plugins.module_utils.agent.settings import PATH, load
+from ansible_collections.quorum.etcd.plugins.module_utils.agent.words import fetched_in_words
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.fetching import fetch
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.selecting import selector
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.store_settings import StoreSettings, store_of
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.wanted_stores import wanted_stores
+from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
+from ansible_collections.quorum.etcd.plugins.module_utils.core.values import to_plain
+from ansible_collections.quorum.etcd.plugins.module_utils.glue import OFFSITE_OPTION, answer, runner
+
+
+def work(module: AnsibleModule) -> Dict[str, Any]:
+    given, run = module.params, runner(module)
+    wanted = selector(given["snapshot"])
+    cluster, folder = given["cluster"], given["folder"]
+    with _stores(given) as settings:
+        stores = [store_of(one, cluster, folder, run) for one in settings]
+        done = fetch(run, stores, cluster, wanted, folder, given["state_dir"], given["signers"])
+    return {"changed": done.fetched, **to_plain(done), "text": fetched_in_words(done)}
+
+
+@contextlib.contextmanager
+def _stores(given: Dict[str, Any]) -> Iterator[Tuple[StoreSettings, ...]]:
+    """The stores that were given, whose secrets lie in files of root's alone for the time of the block; else the agent's."""
+    if not given["offsite"]:
+        yield _of_agent(given["cluster"])
+        return
+    with tempfile.TemporaryDirectory(prefix="quorum-etcd-") as private:
+        stores = wanted_stores(given["offsite"], (given["folder"], given["state_dir"]), private)
+        for store in stores:
+            for path, text in store.files.items():
+                with os.fdopen(
+                    os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8"
+                ) as file:
+                    file.write(text)
+        yield tuple(store.settings for store in stores)
+
+
+def _of_agent(cluster: str) -> Tuple[StoreSettings, ...]:
+    nowhere = "set etcd_backup_offsite, as it was when the cluster was backed up."
+    if not os.path.exists(PATH):
+        raise EtcdError("no off-site store is set, and this host has no agent that would know one.", nowhere)
+    settings = load(PATH)
+    if settings.cluster != cluster:
+        raise EtcdError(f"the agent of this host is that of cluster {settings.cluster}, and not of {cluster}.", nowhere)
+    return settings.offsite
+
+
+def main() -> None:
+    options: Dict[str, Any] = {
+        **OFFSITE_OPTION,
+        "snapshot": {"type": "str", "required": True},
+        "cluster": {"type": "str", "default": "etcd"},
+        "folder": {"type": "path", "default": "/var/backups/etcd"},
+        "state_dir": {"type": "path", "default": "/var/lib/quorum-etcd"},
+        "signers": {"type": "str", "default": ""},
+    }
+    answer(AnsibleModule(argument_spec=options, supports_check_mode=True), work)
+
+
+if __name__ == "__main__":
+    main()
