@@ -40,8 +40,9 @@ from ..etcd.users import open_to_all
 from ..snapshot.entry import Manifest
 from ..snapshot.manifest import held_manifest, manifest_mismatch, signed_by, understood
 from ..snapshot.packed import compression_of
+from ..snapshot.pages import sha256_of
 from ..snapshot.scratch import make_folder, plain, private_folder
-from ..snapshot.verify import SNAPSHOT, sha256_of, verify
+from ..snapshot.verify import SNAPSHOT, verify
 from .lock import Holder, locked
 from .picking import Picked
 from .proofs import DRILLS, FAILED, PROVEN, READ, VERIFIED, Drill

@@ -20,8 +20,9 @@ from .manifest import held_manifest, manifest_mismatch, signed_by, understood
 from .names import BESIDE
 from .order import lineages, newest
 from .packed import compression_of
+from .pages import sha256_of
 from .scratch import plain
-from .verify import DATABASE, SNAPSHOT, Verdict, glance, sha256_of, verify
+from .verify import DATABASE, SNAPSHOT, Verdict, glance, verify
 
 NEWEST, ALL, NONE = "newest", "all", "none"  # how many snapshots of a folder are read to their end
 

@@ -32,14 +32,16 @@ from ..etcd.commands import (
 )
 from ..etcd.identity import hex_id
 from .entry import Inside, Manifest, Packed, SnapshotMember
+from .following import Follower
 from .inside import inside_of
 from .manifest import SCHEMA, in_bytes
 from .names import manifest_path, safe, signature_path
 from .packed import GZIP, NONE, SUFFIXES, ZSTD, compression_for, pack, plain_sha256
+from .pages import sha256_of
 from .publish import check_name, clear_saves, publish
 from .scratch import private_folder
 from .signature import UNSIGNED, Signing, sign, signer_of_file
-from .verify import SNAPSHOT, sha256_of, verify
+from .verify import SNAPSHOT, Read, verify
 
 _DAY = 86400.0
 _SLOWEST = 4 << 20  # bytes a second that a snapshot is expected to come with at least, for the time limit of a save
@@ -147,12 +149,13 @@ def save(
         with private_folder(folder) as private:
             draft = os.path.join(private, "snapshot.db")
             patient = _patient(connection, endpoint, source.db_size)
-            run_checked(
-                run,
-                snapshot_save(etcdctl, patient, draft),
-                f"see the log of the etcd behind {endpoint}, and check user, password and disk.",
-            )
-            told = _look(run, tools, etcdctl, patient, draft)
+            with Follower(f"{draft}.part", draft) as follower:
+                run_checked(
+                    run,
+                    snapshot_save(etcdctl, patient, draft),
+                    f"see the log of the etcd behind {endpoint}, and check user, password and disk.",
+                )
+            told = _look(run, tools, etcdctl, patient, draft, follower.read, bool(compression))
             own_name = default_name(str((extra or {}).get("cluster", "")), now, told.revision)
             name = name or own_name + SUFFIXES.get(compression, "")
             known = {"taken_at": rfc3339(now), **(extra or {}), "file": name}
@@ -207,15 +210,17 @@ def _patient(connection: Connection, endpoint: str, db_size: int) -> Connection:
     return replace(connection, endpoints=[endpoint], command_timeout=seconds)
 
 
-def _look(run: Run, tools: Tools, etcdctl: Tool, connection: Connection, draft: str) -> _Draft:
-    """What is to be said of the saved file, once it is known to be whole."""
+def _look(
+    run: Run, tools: Tools, etcdctl: Tool, connection: Connection, draft: str, read: Optional[Read], thorough: bool
+) -> _Draft:
+    """What is to be said of the saved file, once it is known to be whole; with ``thorough`` all that a look would say."""
     endpoint = connection.endpoints[0]
     status = _status(run, tools, draft)
-    verdict = verify(draft)  # after etcd's own look, so that these are the bytes that are published
+    verdict = verify(draft, read)  # after etcd's own look, so that these are the bytes that are published
     if not verdict.ok or verdict.kind != SNAPSHOT:
         reason = verdict.reason or "it has no hash at its end."
         raise EtcdError(f"the snapshot of {endpoint} is not whole: {reason}", "save it again; check disk and network.")
-    inside, complete = _inside(draft)
+    inside, complete = _inside(draft, thorough)
     revision = max(inside.revision, status.revision)
     return _Draft(
         sha256=verdict.sha256,
@@ -228,10 +233,10 @@ def _look(run: Run, tools: Tools, etcdctl: Tool, connection: Connection, draft: 
     )
 
 
-def _inside(draft: str) -> Tuple[Inside, bool]:
+def _inside(draft: str, thorough: bool) -> Tuple[Inside, bool]:
     """What is in the snapshot, and whether that is all that a look would say; what is odd in it is no reason to save none."""
     try:
-        return inside_of(draft), True
+        return inside_of(draft, thorough), thorough
     except EtcdError:
         return inside_of(draft, thorough=False), False
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from typing import NamedTuple, Tuple
+from typing import NamedTuple, Optional, Tuple
 
 from ..core.errors import EtcdError
 from ..etcd.bolt import Bolt
@@ -39,13 +39,51 @@ class Verdict(NamedTuple):
     reason: str
 
 
-def verify(path: str) -> Verdict:
-    """Read the file once from end to end and say whether it is a whole snapshot. Raises nothing: a refusal is an answer."""
+class Running:
+    """The hashes of a snapshot whose bytes come one chunk after the other."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+        self._last = b""  # what may be the trailer
+
+    def add(self, chunk: bytes) -> None:
+        data = chunk if len(chunk) >= _HASH else self._last + chunk
+        if data is chunk:
+            self._digest.update(self._last)
+        self._digest.update(memoryview(data)[:-_HASH])
+        self._last = data[-_HASH:]
+
+    def end(self) -> Tuple[bool, str]:
+        """Whether the trailer matches the body (False for a database), and the SHA-256 of the whole."""
+        trailer, before = self._last, self._digest.digest()
+        self._digest.update(trailer)
+        return trailer == before, self._digest.hexdigest()
+
+
+class Read(NamedTuple):
+    """What ``Running`` has seen of a file, and which file that was, in that state."""
+
+    intact: bool
+    sha256: str
+    state: Tuple[int, int, int, int]
+
+
+def state_of(status: os.stat_result) -> Tuple[int, int, int, int]:
+    """What changes with a file's bytes, and with the file."""
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def verify(path: str, read: Optional[Read] = None) -> Verdict:
+    """Read the file once from end to end and say whether it is a whole snapshot. Raises nothing: a refusal is an answer.
+
+    One that was ``read`` while it was written, and is the same since, is not read again.
+    """
     size = 0
     try:
         size = _size(path)
         _check_shape(path, size)
-        intact, whole = _hashes(path, size)
+        seen = read if read and read.state == state_of(os.stat(path)) else None
+        intact, whole = (seen.intact, seen.sha256) if seen else _hashes(path, size)
     except EtcdError as error:
         return Verdict(False, "", size, "", error.message)
     except OSError as error:
@@ -86,29 +124,18 @@ def _check_shape(path: str, size: int) -> None:
 
 
 def _hashes(path: str, size: int) -> Tuple[bool, str]:
-    """Whether the trailer matches the body (False for a database), and the SHA-256 of the whole file."""
-    digest, left = hashlib.sha256(), size - _HASH
+    """What ``Running.end`` says of the file."""
+    running, left = Running(), size
     with open(path, "rb") as file:
-        while left > 0:
-            chunk = file.read(min(_CHUNK, left))
+        while True:
+            chunk = file.read(_CHUNK)
             if not chunk:
-                raise EtcdError(f"{path} became shorter while it was read.")
-            digest.update(chunk)
+                break
+            running.add(chunk)
             left -= len(chunk)
-        trailer, before = file.read(_HASH + 1), digest.digest()
-    if len(trailer) != _HASH:
+    if left:
         raise EtcdError(f"{path} changed its size while it was read.")
-    digest.update(trailer)
-    return trailer == before, digest.hexdigest()
-
-
-def sha256_of(path: str) -> str:
-    """The SHA-256 of a whole file, whatever it is. OSError where it cannot be read."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        for chunk in iter(lambda: file.read(_CHUNK), b""):
-            digest.update(chunk)
-    return digest.hexdigest()
+    return running.end()
 
 
 def trailer(path: str) -> str:
