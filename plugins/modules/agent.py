@@ -84,6 +84,22 @@ options:
         is, no metrics are written. V(none) writes none in any case.
     type: str
     default: auto
+  kit:
+    description:
+      - Put a recovery kit beside each snapshot, C(<name>.kit.tar.gz) - the member list, versions, the configuration files of this
+        host's member with passwords masked, fingerprints and expiry dates of certificates, names of a Kubernetes' encryption
+        keys.
+      - Its SHA-256 stands in the manifest.
+    type: bool
+    default: true
+  kit_pki:
+    description: Put the PKI into the kit. It is refused, since kits lie in a folder that is not encrypted.
+    type: bool
+    default: false
+  member:
+    description: Options of M(quorum.etcd.member_info) by which the member of this host is known, for the kit.
+    type: dict
+    default: {}
   compress:
     description: How snapshots are compressed, as in M(quorum.etcd.snapshot).
     type: str
@@ -265,6 +281,8 @@ def _wanted(given: Dict[str, Any]) -> Wanted:
         "drill_timeout",
         "drill_memory",
         "proof_age",
+        "kit",
+        "kit_pki",
     )
     stores = wanted_stores(given["offsite"], (given["folder"], given["state_dir"]))
     settings = Settings(
@@ -276,6 +294,7 @@ def _wanted(given: Dict[str, Any]) -> Wanted:
         metrics_dir=folder_of(given["metrics_dir"]),
         offsite=tuple(store.settings for store in stores),
         drill_check=tuple(given["drill_check"]),
+        member={name: value for name, value in given["member"].items() if value and not name.endswith("_command")},
         signing_key=SIGNING_KEY_PATH if given["signing_key_text"] else given["signing_key"],
         **{name: given[name] for name in (*names, "cacert", "cert", "key", "user")},
     )
@@ -302,6 +321,9 @@ def main() -> None:
         "accept_divergence": {"type": "bool", "default": False},
         "max_age": {"type": "int", "default": 7200},
         "metrics_dir": {"type": "str", "default": "auto"},
+        "kit": {"type": "bool", "default": True},
+        "kit_pki": {"type": "bool", "default": False},
+        "member": {"type": "dict", "default": {}},
         "compress": {"type": "str", "choices": list(CHOICES), "default": AUTO},
         "signing_key": {"type": "path", "default": "", "no_log": False},
         "signing_key_text": {"type": "str", "default": "", "no_log": True},

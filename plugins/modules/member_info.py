@@ -79,6 +79,7 @@ member:
     - Paths are the host's, also those of a member in a container or in a unit with mounts of its own. V(data.contained) is
       the member's own name of a data directory that is in its container only.
     - V(service.start_timeout) are the seconds that systemd gives it to start, null where it has no limit.
+    - V(missing_files) are certificates and keys that the settings of a member which does not run name, and that are not there.
     - V(unsettable) says why settings that a restore writes cannot be set where they are written; it is found by setting them
       in memory. V(shadowed) are settings that are there as a flag and as a variable, which etcd ends at.
   type: dict
@@ -214,6 +215,7 @@ member:
     interrupted_elsewhere: []
     newest_job: null
     strangers: ""
+    missing_files: {}
     unsettable: []
     shadowed: {}
 view:

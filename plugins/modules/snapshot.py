@@ -50,6 +50,26 @@ options:
       - A name that is given says by its end how the snapshot is compressed, C(.zst) or C(.gz); any other stays plain.
     type: str
     default: ""
+  kit:
+    description:
+      - Put a recovery kit beside each snapshot, C(<name>.kit.tar.gz) - the member list, versions, the configuration files of this
+        host's member with passwords masked, fingerprints and expiry dates of certificates, names of a Kubernetes' encryption
+        keys.
+      - Its SHA-256 stands in the manifest.
+    type: bool
+    default: true
+  kit_pki:
+    description: Put the PKI into the kit. It is refused, since kits lie in a folder that is not encrypted.
+    type: bool
+    default: false
+  member:
+    description: Options of M(quorum.etcd.member_info) by which the member of this host is known, for the kit.
+    type: dict
+    default: {}
+  members:
+    description: What M(quorum.etcd.member_info) has told of each member, by inventory name, for the kit.
+    type: dict
+    default: {}
   compress:
     description:
       - How a snapshot without O(name) is compressed. V(auto) takes zstd where the host has it, else gzip; V(none) leaves it so.
@@ -188,14 +208,17 @@ from collections.abc import Iterator
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.kit import Asked, check_pki
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.lock import locked
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.prune import Counted, damaged, names, prune
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.retention import REMOVE, policy_of
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.run import take
-from ansible_collections.quorum.etcd.plugins.module_utils.core.values import to_plain
+from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
+from ansible_collections.quorum.etcd.plugins.module_utils.core.values import Misfit, from_plain, to_plain
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.cluster import observe
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.source import source_endpoint
 from ansible_collections.quorum.etcd.plugins.module_utils.glue import CONNECTION_OPTIONS, answer, connection, runner
+from ansible_collections.quorum.etcd.plugins.module_utils.host.facts import MemberFacts
 from ansible_collections.quorum.etcd.plugins.module_utils.host.tools import find_tools
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot import scratch
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.packed import AUTO, CHOICES
@@ -216,16 +239,31 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         size = next((member.db_size for member in view.members if member.endpoint == endpoint), 0)
         told = {"path": given["dest"], "endpoint": endpoint, "size": size, "concerns": [], "manifest": {}}
         return {"changed": True, **told, "removed": [], "damaged": []}
+    kit = _kit(given)
     scratch.make_folder(given["dest"])
     with locked(given["dest"], PATIENCE), _signing(given) as signing:
         now, form = time.time(), Form(given["compress"], signing)
-        saved = take(run, tools, to, view, endpoint, given["dest"], given["cluster"], now, given["name"], form)
+        saved = take(run, tools, to, view, endpoint, given["dest"], given["cluster"], now, given["name"], form, kit)
         counted = Counted(given["cluster"], saved.cluster_id, keep, given["signers"]) if keep else None
         decisions = prune(given["dest"], counted, now, saved.path, run=run) if counted else []
     found = [found.in_words for found in concerns(saved.alarms, saved.size, _values(given["settings"]))]
     told = {"path": saved.path, "endpoint": endpoint, "size": saved.size, "concerns": found}
     told["manifest"] = to_plain(saved.manifest)
     return {"changed": True, **told, "removed": list(names(decisions, REMOVE)), "damaged": list(damaged(decisions))}
+
+
+def _kit(given: dict[str, Any]) -> Asked | None:
+    """What the recovery kit is made of; None where there is to be none."""
+    check_pki(given["kit_pki"])
+    if not given["kit"]:
+        return None
+    try:
+        seen = {host: from_plain(MemberFacts, told) for host, told in given["members"].items() if told}
+    except Misfit as why:
+        raise EtcdError(f"members: {why}.", "give what member_info has told.") from why
+    return Asked(
+        {name: value for name, value in given["member"].items() if value and not name.endswith("_command")}, seen
+    )
 
 
 @contextlib.contextmanager
@@ -258,6 +296,10 @@ def main() -> None:
         "accept_divergence": {"type": "bool", "default": False},
         "name": {"type": "str", "default": ""},
         "keep": {"type": "raw"},
+        "kit": {"type": "bool", "default": True},
+        "kit_pki": {"type": "bool", "default": False},
+        "member": {"type": "dict", "default": {}},
+        "members": {"type": "dict", "default": {}},
         "compress": {"type": "str", "choices": list(CHOICES), "default": AUTO},
         "signing_key": {"type": "path", "default": "", "no_log": False},
         "signing_key_text": {"type": "str", "default": "", "no_log": True},

@@ -201,6 +201,16 @@ snapshots:
       description: Who of O(signers) has signed its manifest; empty where that was not asked.
       type: str
       sample: ""
+    kit:
+      description:
+        - What the recovery kit beside it tells of the old members; null where there is none, or the snapshot was not read to its
+          end. RV(snapshots[].kit_problem) says why one cannot be read.
+      type: dict
+      sample: null
+    kit_problem:
+      description: Why the recovery kit cannot be read.
+      type: str
+      sample: ""
     removed_members:
       description: Number of members that were removed from that cluster.
       type: int

@@ -25,6 +25,8 @@ from ansible_collections.quorum.etcd.plugins.module_utils.backup.run import back
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.bolt import Bolt
 from ansible_collections.quorum.etcd.plugins.module_utils.host.tools import look_for_tools
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.catalogue import ALL, catalogue, newest_good
+from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.scratch import plain
+from ansible_collections.quorum.etcd.plugins.plugin_utils.local import run
 from ansible_collections.quorum.etcd.plugins.plugin_utils.local import run as run_here
 from client import WRITER_KEY, Client, Writer
 from conftest import CHECKOUT
@@ -163,7 +165,7 @@ def whole(agent: Agent) -> list[dict[str, Any]]:
 
 def written_in(path: Path) -> bytes:
     """The writer's counter in a snapshot: the value in the last record of its key, which ends with it."""
-    with Bolt(str(path)) as bolt:
+    with plain(str(path), run) as file, Bolt(file) as bolt:
         records = [record for _revision, record in bolt.items(b"key", 128) if WRITER_KEY in record[:20]]
     found = re.search(rb"\x2a[\x01-\x09](\d+)$", records[-1])  # field 5 of mvccpb.KeyValue, its length, and the value
     assert found, records[-1]

@@ -39,7 +39,7 @@ class Bed:
         assert "PRIVATE" not in done.output
         new = set(self.lab.backup_dir.glob("*.db*")) - before
         (path,) = [path for path in new if Path(f"{path}.json.sig").exists()]
-        assert new == {path, Path(f"{path}.json"), Path(f"{path}.json.sig")}
+        assert new == {path, Path(f"{path}.json"), Path(f"{path}.json.sig")} and path.suffix == ".zst"
         return path
 
     def restore(self, *words: str, **variables: str) -> Play:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 import stat
 from dataclasses import dataclass, field
-from typing import Any, Tuple
+from typing import Any, Dict, Tuple
 
 from ..backup.drill import Terms
+from ..backup.kit import Asked, check_pki
 from ..backup.retention import policy_of
 from ..backup.run import Job
 from ..backup.store_settings import StoreSettings, store_of
@@ -34,6 +35,7 @@ _NEXT = "run backup.yml again with etcd_backup_schedule, or mend it by hand."
 @dataclass(frozen=True)
 class Settings:
     """``here`` are the endpoints of this host's own member, ``max_age`` seconds after which ``status`` is no longer content.
+    ``member`` are the options by which ``discover`` knows this host's member, for the recovery kit.
 
     ``metrics_dir`` is where node_exporter looks for files, empty for no metrics. ``drill_dir`` is where backups are restored to
     for a drill, empty for a folder of ``state_dir``; ``drill_check`` the site's own check of what was restored; ``drill_timeout``
@@ -68,6 +70,9 @@ class Settings:
     drill_memory: int = 2048
     proof_age: int = 7
     compress: str = AUTO
+    kit: bool = True
+    kit_pki: bool = False
+    member: Dict[str, Any] = field(default_factory=dict)
 
 
 def load(path: str) -> Settings:
@@ -82,6 +87,7 @@ def load(path: str) -> Settings:
     except Misfit as error:
         raise EtcdError(f"the configuration {path} cannot be understood: {error}.", _NEXT) from error
     policy_of(settings.keep)
+    check_pki(settings.kit_pki)
     if settings.compress not in CHOICES:
         raise EtcdError(f"the configuration {path} has no compression that is known: {settings.compress}.", _NEXT)
     policy_of(settings.offsite_keep)
@@ -118,6 +124,7 @@ def job_of(settings: Settings, patience: float = 0.0) -> Job:
         accept_divergence=settings.accept_divergence,
         patience=patience,
         form=Form(settings.compress, Signing(settings.signing_key, settings.signers)),
+        kit=Asked(settings.member) if settings.kit else None,
     )
 
 

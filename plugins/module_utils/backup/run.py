@@ -25,6 +25,7 @@ from ..snapshot.publish import clear_saves
 from ..snapshot.save import PLAIN, Form, Saved, save
 from ..snapshot.scratch import make_folder
 from ..snapshot.usable import concerns
+from .kit import Asked, make_kit
 from .lock import Busy, Holder, locked
 from .prune import Counted, damaged, names, prune_recorded
 from .records import BACKUPS, FAILED, NOT_ITS_TURN, SAVED, UNCHANGED, Attempt
@@ -49,6 +50,7 @@ class Job:
     accept_divergence: bool = False
     patience: float = 0.0
     form: Form = PLAIN
+    kit: Optional[Asked] = None
 
 
 def take(
@@ -62,9 +64,11 @@ def take(
     now: float,
     name: str = "",
     form: Form = PLAIN,
+    kit: Optional[Asked] = None,
 ) -> Saved:
     """Save a snapshot of a member of the cluster that was seen as ``view``; see ``snapshot.save``.
 
+    With ``kit``, a recovery kit lies beside it.
     Whoever calls has the folder's lock: what a save has left there is of one that was killed, and takes room away.
     """
     clear_saves(folder)
@@ -74,6 +78,8 @@ def take(
     if source and source.hash is not None and view.hash_revision:
         extra.update(hashkv=source.hash, hashkv_revision=view.hash_revision)
         extra.update(hashkv_compact_revision=source.hash_compact_revision)
+    if kit:
+        form = form._replace(kit=make_kit(run, tools, view, cluster, kit))
     return save(run, tools, to, endpoint, folder, name, now, extra, form)
 
 
@@ -169,7 +175,7 @@ def _taken(run: Run, tools: Tools, to: Connection, job: Job, now: float) -> Tupl
 def _taken_now(run: Run, tools: Tools, to: Connection, job: Job, now: float) -> Tuple[Saved, str]:
     view = observe(run, tools, to)
     endpoint = source_endpoint(view, _own_endpoint(view, job.here), job.accept_divergence)
-    return take(run, tools, to, view, endpoint, job.folder, job.cluster, now, form=job.form), endpoint
+    return take(run, tools, to, view, endpoint, job.folder, job.cluster, now, form=job.form, kit=job.kit), endpoint
 
 
 def _newest_if_current(run: Run, job: Job, view: ClusterView, now: float) -> Optional[Snapshot]:

@@ -98,9 +98,13 @@ class _Look:
             connection=self._connection(self._own_urls(clients, listen_client, peers), tls.client, tools),
             shadowed=written.shadowed(),
             strangers=self._strangers(data, wal),
+            missing_files={} if self.process else self._missing_files(tls),
             unsettable=[],
         )
         return replace(member, unsettable=rehearse(member, self.host.read))
+
+    def _missing_files(self, tls: Tls) -> Dict[str, str]:
+        return {setting: path for setting, path in tls.by_setting().items() if not self.host.exists(path)}
 
     def _strangers(self, *folders: str) -> str:
         """Who else has the data in use than the member, in words: an etcd that does not count, or one of another name.

@@ -170,6 +170,15 @@ class Tls:
     client: TlsFiles
     peer: TlsFiles
 
+    def by_setting(self) -> Dict[str, str]:
+        """The files, by the settings that name them."""
+        named = {}
+        for prefix, files in (("", self.client), ("peer-", self.peer)):
+            named[f"{prefix}trusted-ca-file"] = files.cacert
+            named[f"{prefix}cert-file"] = files.cert
+            named[f"{prefix}key-file"] = files.key
+        return {setting: path for setting, path in named.items() if path}
+
 
 @dataclass(frozen=True)
 class ConfigFile:
@@ -210,6 +219,9 @@ class Unsettable:
 class MemberFacts:
     """A host's member. What is not known is empty or None.
 
+    ``missing_files`` are certificates and keys that the settings of a member which does not run name, by these, and that are
+    not there.
+
     ``journal`` is what a job's journals tell, in its plain form: the plan in it is of any version. It and
     ``interrupted_elsewhere`` are added at the door, where it is known which job's they are, and so is ``newest_job``.
     """
@@ -246,6 +258,7 @@ class MemberFacts:
     shadowed: Dict[str, Shadowed]
     strangers: str = field(metadata=TEXT)
     unsettable: List[Unsettable]
+    missing_files: Dict[str, str] = field(default_factory=dict, metadata=TEXT)
     interrupted_elsewhere: List[Elsewhere] = field(default_factory=list)
     newest_job: Optional[Newest] = None
     journal: Dict[str, Any] = field(default_factory=dict)

@@ -23,6 +23,7 @@ from .choice import choose_snapshot
 from .configuration import check_start
 from .going_on import already_restored, lasts_of
 from .host_plan import plan_host
+from .old_members import check_files, check_kit
 from .terms import RESTORE, Options, said_of
 from .transfer import plan_transfer
 from .values import Before, ChosenSnapshot, ClusterPlan, HostPlan, Loss, PlannedCluster, Spool
@@ -55,6 +56,8 @@ def plan_restore(
     if snapshot is None or findings.refusals:
         return replace(refused, snapshot=snapshot), {}
     check_kubernetes(hosts, snapshot, findings)
+    check_files(hosts, findings)
+    check_kit(hosts, snapshot, findings)
     done = already_restored(hosts, snapshot.sha256, before, options)
     if done:
         ahead = _written_since(done, before)

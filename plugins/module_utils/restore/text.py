@@ -17,6 +17,7 @@ from ..host.settings.edits import parked_manifest
 from ..snapshot.entry import Snapshot
 from ..snapshot.order import clock_of
 from ..snapshot.verify import DATABASE
+from .old_members import kit_rows
 from .terms import RESTORE, RESUME
 from .values import Before, ClusterPlan, DiskNeed, HostPlan, Loss, PlannedCluster, PlannedMember, Swap
 
@@ -54,6 +55,8 @@ def _in_full(cluster: PlannedCluster, of: ClusterPlan) -> List[str]:
         rows.append(
             ["needs keys", ", ".join(snapshot.encryption_keys) + " of the API server's encryption configuration"]
         )
+    if snapshot.kit and before and not before.running:
+        rows += kit_rows(snapshot.kit)
     if spool and spool.path:
         what = f"unpacked ({snapshot.compression}) on" if spool.unpacks else "brought by way of"
         rows.append(["", f"{what} the controller, in {spool.path}: needs {spool.need:,} bytes for that time"])

@@ -16,6 +16,7 @@ from ..core.text import epoch, rfc3339
 from ..etcd.commands import Run
 from .entry import Inside, Manifest, Packed, Snapshot
 from .inside import inside_of
+from .kit import read_kit
 from .manifest import held_manifest, manifest_mismatch, signed_by, understood
 from .names import BESIDE
 from .order import lineages, newest
@@ -110,6 +111,8 @@ def entry(
     mismatch = manifest_mismatch(manifest, verdict.size, verdict.sha256)
     taken = _taken(path, manifest)
     ok = verdict.ok and not (reason or mismatch)
+    if ok and thorough:
+        found = _with_kit(found, manifest)
     return replace(
         found,
         ok=ok,
@@ -123,6 +126,14 @@ def entry(
         manifest=manifest,
         signed_by=signer if ok else "",
     )
+
+
+def _with_kit(found: Snapshot, manifest: Optional[Manifest]) -> Snapshot:
+    """What is wrong with a kit is no reason to not use the snapshot."""
+    try:
+        return replace(found, kit=read_kit(found.path, manifest.more.get("kit") if manifest else None))
+    except EtcdError as error:
+        return replace(found, kit_problem=_in_words(error))
 
 
 class _SavedPacked(NamedTuple):

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Dict, List, Mapping, Optional
 
 from ..core.values import MOMENT, REST, SPARSE, TEXT
+from .kit import Kit
 
 
 @dataclass(frozen=True)
@@ -113,3 +114,5 @@ class Snapshot:
     encryption_keys: List[str] = field(default_factory=list)
     manifest: Optional[Manifest] = None
     signed_by: str = field(default="", metadata=TEXT)
+    kit: Optional[Kit] = None
+    kit_problem: str = field(default="", metadata=TEXT)

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import time
@@ -35,7 +36,7 @@ from .entry import Inside, Manifest, Packed, SnapshotMember
 from .following import Follower
 from .inside import inside_of
 from .manifest import SCHEMA, in_bytes
-from .names import manifest_path, safe, signature_path
+from .names import kit_path, manifest_path, safe, signature_path
 from .packed import GZIP, NONE, SUFFIXES, ZSTD, compression_for, pack, plain_sha256
 from .pages import sha256_of
 from .publish import check_name, clear_saves, publish
@@ -49,10 +50,14 @@ _STATUS = {"revision": (int, None), "totalKey": (int, None), "hash": (int, None)
 
 
 class Form(NamedTuple):
-    """How a snapshot is kept: ``compress`` is one of ``packed.CHOICES``; where the caller gives a name, its end says it."""
+    """How a snapshot is kept: ``compress`` is one of ``packed.CHOICES``; where the caller gives a name, its end says it.
+
+    ``kit`` are the bytes of the recovery kit that lies beside it; empty for none.
+    """
 
     compress: str = NONE
     signing: Signing = UNSIGNED
+    kit: bytes = b""
 
 
 class Saved(NamedTuple):
@@ -162,8 +167,11 @@ def save(
             if compression:
                 draft, packed = _packed(run, draft, compression, told.sha256)
                 known.update(packed=to_plain(packed), **({"inside": to_plain(told.inside)} if told.complete else {}))
+            if form.kit:
+                digest = hashlib.sha256(form.kit).hexdigest()
+                known.update(kit={"name": kit_path(name), "sha256": digest, "size": len(form.kit)})
             manifest = _manifest(told, source, endpoint, etcdctl, known)
-            publish(private, folder, [*_beside(run, private, name, manifest, form.signing), (draft, name)])
+            publish(private, folder, [*_beside(run, private, name, manifest, form), (draft, name)])
     except OSError as error:
         raise EtcdError(
             f"the snapshot could not be written to {folder}: {error.strerror}.", "check the disk."
@@ -299,12 +307,17 @@ def _user_keys(run: Run, etcdctl: Tool, connection: Connection, revision: int) -
     return int(answer.get("count", 0)) if isinstance(answer, dict) else None
 
 
-def _beside(run: Run, private: str, name: str, manifest: Manifest, signing: Signing) -> List[Tuple[str, str]]:
+def _beside(run: Run, private: str, name: str, manifest: Manifest, form: Form) -> List[Tuple[str, str]]:
     """What lies beside the snapshot of this name, as drafts in the private folder, each with its name."""
     file = manifest_path(os.path.join(private, "snapshot.db"))
     with open(file, "wb") as stream:
         stream.write(in_bytes(manifest))
-    drafts = [(file, manifest_path(name))]
+    drafts, signing = [(file, manifest_path(name))], form.signing
+    if form.kit:
+        kit = kit_path(os.path.join(private, "snapshot.db"))
+        with open(kit, "wb") as stream:
+            stream.write(form.kit)
+        drafts.append((kit, kit_path(name)))
     if signing.key:
         drafts.append((sign(run, signing.key, file), signature_path(manifest_path(name))))
         if signing.signers:

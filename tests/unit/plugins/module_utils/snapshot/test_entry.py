@@ -19,7 +19,7 @@ KEYS = {
     *("path", "real_path", "name", "ok", "verified", "reason", "kind", "size", "sha256", "trailer", "compression"),
     *("packed_size", "taken_at", "age", "revision", "key_revision", "compact_revision", "consistent_index", "term"),
     *("cluster_version", "storage_version", "members", "removed_members", "auth_enabled", "users", "alarms"),
-    *("kubernetes", "encryption_keys", "manifest", "signed_by"),
+    *("kubernetes", "encryption_keys", "manifest", "signed_by", "kit", "kit_problem"),
 }
 MORE = {"hash": None, "tool": {"name": "etcdctl"}, "ticket": ["OPS-1"], "more": 5}  # and more than we know
 

@@ -1,0 +1,219 @@
+# Copyright: (c) 2026, the quorum.etcd authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The recovery kit of real-shaped hosts: what is in it, what never is, and that it is the same each time."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import subprocess
+import tarfile
+
+import pytest
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.kit import Asked, check_pki, make_kit
+from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
+from ansible_collections.quorum.etcd.plugins.module_utils.core.values import from_plain
+from ansible_collections.quorum.etcd.plugins.module_utils.etcd.commands import Result, Tool, Tools
+from ansible_collections.quorum.etcd.plugins.module_utils.etcd.versions import Version
+from ansible_collections.quorum.etcd.plugins.module_utils.host.facts import MemberFacts
+from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.kit import read_kit
+from ansible_collections.quorum.etcd.plugins.plugin_utils.local import run as run_here
+from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.etcd.seen import view_of
+from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.host.fake_host import MANIFEST, FakeHost, debian
+from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.restore.builder import member
+
+TOOLS = Tools(etcd=Tool("/usr/bin/etcd", Version(3, 6, 16)), etcdctl=Tool("/usr/bin/etcdctl", Version(3, 6, 16)))
+ENV = """\
+ETCD_NAME=m1
+ETCD_DATA_DIR=/var/lib/etcd/default
+ETCD_INITIAL_CLUSTER_TOKEN=tok-1
+ETCD_ADVERTISE_CLIENT_URLS=https://192.0.2.11:2379
+ETCD_INITIAL_ADVERTISE_PEER_URLS=https://192.0.2.11:2380
+ETCD_CERT_FILE=/etc/etcd/pki/server.crt
+ETCD_KEY_FILE=/etc/etcd/pki/server.key
+ETCD_TRUSTED_CA_FILE=/etc/etcd/pki/ca.crt
+ETCD_PEER_CERT_FILE=/etc/etcd/pki/gone.crt
+ETCDCTL_PASSWORD=gehe1m
+"""
+ENCRYPTION = "resources:\n- providers:\n  - aescbc:\n      keys:\n      - name: key2026\n        secret: Z2VoZTFt\n"
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pki")
+    argv = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-subj", "/O=ops/CN=etcd ca"]
+    subprocess.run([*argv, "-keyout", folder / "key", "-out", folder / "crt"], check=True, capture_output=True)
+    return (folder / "crt").read_text(), (folder / "key").read_text()
+
+
+@pytest.fixture
+def host(tmp_path, certificate):
+    made = FakeHost(tmp_path / "root")
+    (tmp_path / "root").mkdir()
+    debian(made, ENV)
+    made.put("/etc/systemd/system/etcd.service.d/10-limits.conf", "[Service]\nEnvironment=DB_PASSWORD=gehe1m\n")
+    made.show["DropInPaths"] = "/etc/systemd/system/etcd.service.d/10-limits.conf"
+    for name in ("server.crt", "ca.crt"):
+        made.put(f"/etc/etcd/pki/{name}", certificate[0] * (2 if name == "ca.crt" else 1))
+    made.put("/etc/etcd/pki/server.key", certificate[1])
+    return made
+
+
+def view(*names):
+    seen = [
+        {
+            "id": f"a{n}",
+            "name": name,
+            "version": "3.6.16",
+            "peer_urls": [f"https://192.0.2.1{n}:2380"],
+            "client_urls": [],
+        }
+        for n, name in enumerate(names, 1)
+    ]
+    return view_of({"cluster_id": "cafe", "members": seen})
+
+
+def made_of(host, openssl=True, **asked):
+    def run(argv, env):
+        if argv[0] == "openssl" and openssl:
+            return run_here(argv, env)
+        return host.run(argv, env)
+
+    return make_kit(run, TOOLS, view("m1", "m2"), "prod", Asked(root=str(host.root), **asked))
+
+
+def opened(content):
+    with tarfile.open(fileobj=io.BytesIO(content)) as archive:
+        return {one.name: archive.extractfile(one).read().decode() for one in archive}
+
+
+def test_it_has_the_members_the_files_without_their_secrets_and_the_certificates_without_keys(host, certificate):
+    content = made_of(host)
+    files = opened(content)
+    told = json.loads(files["kit/members.json"])
+    assert [one["name"] for one in told["members"]] == ["m1", "m2"] and told["cluster_id"] == "cafe"
+    own = told["members"][0]
+    assert (own["data_dir"], own["unit"], own["version"]) == ("/var/lib/etcd/default", "etcd", "3.6.16")
+    assert own["tls_files"]["key-file"] == "/etc/etcd/pki/server.key" and told["members"][1]["tls_files"] == {}
+    assert told["tools"] == {"etcd": "3.6.16", "etcdctl": "3.6.16"}
+    assert told["files"] == [
+        "/etc/default/etcd",
+        "/etc/systemd/system/etcd.service.d/10-limits.conf",
+        "/usr/lib/systemd/system/etcd.service",
+    ]
+    assert files["kit/files/etc/default/etcd"] == ENV.replace("gehe1m", "(masked)")
+    assert "m1" in files["kit/settings.json"] and "tok-1" in files["kit/settings.json"]
+    by_path = {one["path"]: one for one in told["certificates"]}
+    assert len(told["certificates"]) == 3 and set(by_path) == {"/etc/etcd/pki/ca.crt", "/etc/etcd/pki/server.crt"}
+    found = by_path["/etc/etcd/pki/server.crt"]
+    assert (
+        found["uses"] == ["cert-file"] and found["subject"] == "CN=etcd ca,O=ops" and found["not_after"].endswith("GMT")
+    )
+    printed = subprocess.run(
+        ["openssl", "x509", "-noout", "-fingerprint", "-sha256"], input=certificate[0], capture_output=True, text=True
+    ).stdout
+    assert printed.strip().partition("=")[2].replace(":", "").lower() == found["sha256"]
+    assert told["notes"] == ["/etc/etcd/pki/gone.crt is named in the configuration, and is not there"]
+    assert "gehe1m" not in str(files) and "PRIVATE KEY" not in str(files) and certificate[1][100:200] not in str(files)
+    readme = files["kit/README"]
+    assert "etcd cluster prod" in readme and "restore.yml" in readme and "etcdutl snapshot restore" in readme
+
+
+def test_the_same_makes_the_same_bytes_and_everything_is_its_owners_alone(host):
+    one, two = made_of(host), made_of(host)
+    assert one == two and len(one) < 10000
+    with tarfile.open(fileobj=io.BytesIO(one)) as archive:
+        for entry in archive:
+            assert (entry.mode, entry.uid, entry.mtime, entry.uname) == (0o600, 0, 0, "")
+            assert not entry.name.startswith("/") and ".." not in entry.name
+
+
+def test_where_there_is_no_openssl_it_is_said_and_the_fingerprints_are_there(host):
+    told = json.loads(opened(made_of(host, openssl=False))["kit/members.json"])
+    assert "there is no openssl on this host, so subjects and expiry dates are not told" in told["notes"]
+    assert all(one["sha256"] and not one["subject"] for one in told["certificates"]) and len(told["notes"]) == 2
+
+
+def test_of_a_static_pod_the_manifest_and_the_names_of_keys_and_never_the_keys(tmp_path, certificate):
+    host = FakeHost(tmp_path)
+    host.put("/etc/kubernetes/manifests/etcd.yaml", MANIFEST + "# password: gehe1m\n")
+    host.put("/etc/kubernetes/pki/etcd/server.crt", certificate[0])
+    api = "spec:\n  containers:\n  - command:\n    - kube-apiserver\n    - --encryption-provider-config=/etc/enc.yaml\n"
+    host.put("/etc/kubernetes/manifests/kube-apiserver.yaml", api)
+    host.put("/etc/enc.yaml", ENCRYPTION)
+    files = opened(made_of(host, member={"service_manager": "static_pod"}))
+    told = json.loads(files["kit/members.json"])
+    assert told["encryption_keys"] == ["key2026"] and "Z2VoZTFt" not in str(files) and "gehe1m" not in str(files)
+    assert (
+        told["files"] == ["/etc/kubernetes/manifests/etcd.yaml"]
+        and "- --name=cp1" in files["kit/files/etc/kubernetes/manifests/etcd.yaml"]
+    )
+    (own,) = [one for one in told["members"] if one["name"] == "cp1"]
+    assert own["image"].startswith("registry.k8s.io/etcd") and own["data_dir"] == "/var/lib/etcd"
+    assert own["tls_files"]["cert-file"] == "/etc/kubernetes/pki/etcd/server.crt"
+
+
+def test_a_play_has_seen_all_hosts(host):
+    seen = {f"host{n}": from_plain(MemberFacts, member(n)) for n in (1, 2)}
+    told = json.loads(opened(made_of(host, hosts=seen))["kit/members.json"])
+    assert [(one["name"], one["host"]) for one in told["members"]] == [("m1", "host1"), ("m2", "host2")]
+    assert all(one["data_dir"] for one in told["members"])
+
+
+def test_a_host_that_cannot_be_looked_at_still_has_a_kit_of_what_the_cluster_tells(tmp_path):
+    def broken(argv, env):
+        raise EtcdError("several etcd run here.") if argv[0] == "systemctl" else FileNotFoundError(argv[0])
+
+    content = make_kit(broken, TOOLS, view("m1"), "prod", Asked(root=str(tmp_path)))
+    told = json.loads(opened(content)["kit/members.json"])
+    assert told["members"][0]["name"] == "m1" and "several etcd run here" in told["notes"][0]
+
+
+def test_files_are_bounded(host):
+    host.put("/etc/default/etcd", ENV + "#" * (300 << 10))
+    told = json.loads(opened(made_of(host))["kit/members.json"])
+    assert "/etc/default/etcd has more than 262144 bytes, and is left out" in told["notes"]
+    assert "/etc/default/etcd" not in told["files"]
+
+
+def test_what_is_read_again_is_what_its_manifest_says(host, tmp_path):
+    content = made_of(host)
+    where = tmp_path / "x.kit.tar.gz"
+    where.write_bytes(content)
+    kit = {"name": "x.kit.tar.gz", "sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
+    for name in ("x.db", "x.db.zst", "x.db.gz"):
+        read = read_kit(str(tmp_path / name), kit)
+        assert read and [one.name for one in read.members] == ["m1", "m2"]
+    assert read_kit(str(tmp_path / "x.db"), None) is None
+    where.write_bytes(content[:-1])
+    with pytest.raises(EtcdError, match="is not the one that its snapshot was saved with"):
+        read_kit(str(tmp_path / "x.db"), kit)
+    where.unlink()
+    with pytest.raises(EtcdError, match="cannot be read: No such file"):
+        read_kit(str(tmp_path / "x.db"), kit)
+
+
+@pytest.mark.parametrize("content", [b"", b"junk", b"\x1f\x8b\x08junk"])
+def test_what_is_no_kit_is_said(tmp_path, content):
+    (tmp_path / "x.kit.tar.gz").write_bytes(content)
+    kit = {"sha256": hashlib.sha256(content).hexdigest()}
+    with pytest.raises(EtcdError, match="cannot be understood"):
+        read_kit(str(tmp_path / "x.db"), kit)
+
+
+def test_the_pki_goes_into_no_folder_that_is_not_encrypted():
+    check_pki(False)
+    with pytest.raises(EtcdError, match="in a folder that is not encrypted") as refused:
+        check_pki(True)
+    assert "leave it false" in refused.value.next_step
+
+
+def test_nothing_is_said_of_a_tool_that_fails(host):
+    def odd(argv, env):
+        return Result(1, "", "unable to load certificate") if argv[0] == "openssl" else host.run(argv, env)
+
+    told = json.loads(opened(make_kit(odd, TOOLS, view("m1"), "prod", Asked(root=str(host.root))))["kit/members.json"])
+    assert all(one["sha256"] and one["subject"] == "" for one in told["certificates"])
