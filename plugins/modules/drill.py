@@ -143,10 +143,6 @@ def work(module: AnsibleModule) -> Dict[str, Any]:
     seed = new_seed() if given["seed"] is None else given["seed"]
     asked = Asked(given["name"], given["newest_only"], seed)
     folder, cluster, state_dir = given["folder"], given["cluster"], given["state_dir"]
-    if module.check_mode:
-        picked = picked_of(cluster, folder, state_dir, asked)
-        text = [f"would drill {one.path}: {one.why}" for one in picked] or drills_in_words([], folder, cluster)
-        return {"changed": bool(picked), "result": "planned", "seed": seed, "drills": [], "text": text}
     terms = Terms(
         cluster=cluster,
         scratch=scratch_of(given["scratch"], state_dir),
@@ -157,6 +153,10 @@ def work(module: AnsibleModule) -> Dict[str, Any]:
         patience=PATIENCE,
         signers=given["signers"],
     )
+    if module.check_mode:
+        picked = picked_of(terms, folder, asked)
+        text = [f"would drill {one.path}: {one.why}" for one in picked] or drills_in_words([], folder, cluster)
+        return {"changed": bool(picked), "result": "planned", "seed": seed, "drills": [], "text": text}
     tools = look_for_tools(run, given["bin_dir"], more=kept_folders(Host("/"), state_dir))[0]
     result, drills = drilled(run, tools, folder, terms, asked)
     text = drills_in_words(drills, folder, cluster)

@@ -316,3 +316,40 @@ def test_killed_in_the_middle_it_leaves_nothing_that_the_next_one_does_not_clear
     process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGTERM
     until(lambda: not marked(agent), 20)
+
+
+def test_what_lies_off_site_is_fetched_wholly_and_proven(lab: Lab, agent: Agent, open_folder: Path) -> None:
+    """A store that flips a bit and keeps the length is found out by nothing less."""
+    stores = [open_folder / "one", open_folder / "two"]
+    for folder in stores:
+        folder.mkdir()
+    agent.set(offsite=[{"name": folder.name, "folder": str(folder), "mounted": False} for folder in stores])
+    paths = backed_up(lab, agent, 3)
+    code, told = agent.run("drill", "--offsite", "--seed", "1")
+    first, second, older = told["drills"]
+    assert (code, told["result"]) == (0, "proven"), told
+    assert [(one["source"], one["path"]) for one in (first, second)] == [(one.name, paths[-1].name) for one in stores]
+    assert older["path"] in {path.name for path in paths[:-1]} and "drawn of 4 older ones by seed 1" in older["picked"]
+    assert {"fetch", "restore"} < set(first["parts"]) and "of the store one" in agent.words("drill", "--offsite")
+    assert any(one.startswith("hash ") for one in first["compared"]), first
+
+    # Here or there: seeds draw of both.
+    sources = {agent.run("drill", "--seed", str(seed))[1]["drills"][-1]["source"] for seed in range(6)}
+    assert "local" in sources and len(sources) > 1, sources
+
+    objects = sorted(path for path in stores[1].rglob("*") if path.suffix in (".zst", ".gz", ".xz"))
+    assert len(objects) == 3, objects
+    whole = objects[-1].read_bytes()
+    spoil(objects[-1])
+    code, told = agent.run("drill", "--offsite", "--newest-only")
+    good, bad = told["drills"]
+    assert (code, good["result"], bad["result"], bad["level"]) == (1, "proven", "failed", "none"), told
+    assert bad["source"] == "two" and objects[-1].name in bad["cause"], bad
+    assert agent.run("status")[0] == 1
+    code, told = agent.run("drill", "--offsite", paths[0].name, "--newest-only")
+    assert (code, {one["path"] for one in told["drills"]}) == (0, {paths[0].name}), told
+    objects[-1].write_bytes(whole)
+    shutil.rmtree(stores[0])
+    code, told = agent.run("drill", "--offsite")
+    assert code == 1 and "one" in told["cause"], told
+    assert agent.run("drill")[0] == 0, "what lies here can be drilled all the same"

@@ -9,17 +9,20 @@ from __future__ import annotations
 import argparse
 import random
 import time
-from typing import List, NamedTuple
+from typing import List, NamedTuple, Sequence
 
 from ..backup.drill import Terms, drill_all
-from ..backup.picking import Picked, pick
+from ..backup.fetching import Source, look_at
+from ..backup.picking import Candidates, Picked, candidates, candidates_offsite, drawn, named
 from ..backup.proofs import DRILLS, FAILED, PROVEN, Drill, as_csv, as_json_lines
 from ..backup.records import BACKUPS
+from ..backup.stores import Store
+from ..core.errors import EtcdError
 from ..core.values import to_plain
 from ..etcd.commands import Run, Tools
 from ..snapshot.catalogue import NONE, catalogue
 from .command import FINE, UNSUCCESSFUL, Answer, Command, tools_of
-from .settings import Settings, terms_of
+from .settings import Settings, stores_of, terms_of
 from .words import drills_in_words
 
 NOTHING = "nothing"
@@ -27,11 +30,15 @@ _SEEDS = 1 << 32
 
 
 class Asked(NamedTuple):
-    """What is drilled: the snapshot called ``name``; else the newest, and unless ``newest_only`` one that ``seed`` draws."""
+    """What is drilled: the snapshot called ``name``; else the newest, and unless ``newest_only`` one that ``seed`` draws.
+
+    ``offsite``: of the stores alone. Else the newest is one of the folder, and an older one of either.
+    """
 
     name: str = ""
     newest_only: bool = False
     seed: int = 0
+    offsite: bool = False
 
 
 class Drilled(NamedTuple):
@@ -45,17 +52,48 @@ def new_seed() -> int:
     return random.SystemRandom().randrange(_SEEDS)
 
 
-def picked_of(cluster: str, folder: str, state_dir: str, asked: Asked) -> List[Picked]:
-    """Which snapshots of a folder are drilled, without a look into any."""
-    attempts = BACKUPS.last(state_dir, cluster)
-    entries = catalogue(folder, NONE, time.time())
-    return pick(entries, attempts, cluster, asked.seed, asked.name, asked.newest_only)
+def picked_of(terms: Terms, folder: str, asked: Asked, stores: Sequence[Store] = ()) -> List[Picked]:
+    """Which snapshots are drilled, without a look into any. Nothing where none of the cluster lies in the folder.
+
+    EtcdError where there is none of the name. A store that is down is passed over, unless only the stores are asked for.
+    """
+    if asked.offsite:
+        return _picked_offsite(terms, asked, stores)
+    cluster, state_dir = terms.cluster, terms.state_dir
+    attempts, entries = BACKUPS.last(state_dir, cluster), catalogue(folder, NONE, time.time())
+    if asked.name:
+        return [named(entries, attempts, cluster, asked.name)]
+    here = candidates(entries, attempts, cluster)
+    if asked.newest_only or not here.first:
+        return here.first
+    sources, _problems = look_at(stores, cluster, state_dir)
+    there = _candidates(sources, cluster)
+    return here.first + drawn([*here.older, *there.first, *there.older], asked.seed)
 
 
-def drilled(run: Run, tools: Tools, folder: str, terms: Terms, asked: Asked) -> Drilled:
+def _picked_offsite(terms: Terms, asked: Asked, stores: Sequence[Store]) -> List[Picked]:
+    if not stores:
+        raise EtcdError("no off-site store is set.", "set etcd_backup_offsite.")
+    sources, problems = look_at(stores, terms.cluster, terms.state_dir)
+    if problems:
+        raise problems[0]
+    there = _candidates(sources, terms.cluster)
+    if asked.name:
+        found = [one._replace(why="it was named") for one in (*there.first, *there.older) if one.path == asked.name]
+        if not found:
+            raise EtcdError(f"no snapshot {asked.name} is off-site.", "see quorum-etcd list --offsite.")
+        return found
+    return there.first + ([] if asked.newest_only else drawn(there.older, asked.seed))
+
+
+def _candidates(sources: Sequence[Source], cluster: str) -> Candidates:
+    return candidates_offsite({source.store.name: source.held.manifests for source in sources}, cluster)
+
+
+def drilled(run: Run, tools: Tools, folder: str, terms: Terms, asked: Asked, stores: Sequence[Store] = ()) -> Drilled:
     """The drills of a host, as the agent and the module do them."""
-    picked = picked_of(terms.cluster, folder, terms.state_dir, asked)
-    drills = drill_all(run, tools, picked, terms) if picked else []
+    picked = picked_of(terms, folder, asked, stores)
+    drills = drill_all(run, tools, picked, terms, stores) if picked else []
     result = NOTHING if not drills else PROVEN if all(drill.is_proof for drill in drills) else FAILED
     return Drilled(result, drills)
 
@@ -63,6 +101,11 @@ def drilled(run: Run, tools: Tools, folder: str, terms: Terms, asked: Asked) -> 
 def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "name", nargs="?", default="", help="this snapshot only (default: the newest, and an older one)"
+    )
+    parser.add_argument(
+        "--offsite",
+        action="store_true",
+        help="only what lies off-site: the newest there, and an older one, fetched wholly",
     )
     parser.add_argument("--newest-only", action="store_true", help="the newest only")
     parser.add_argument(
@@ -88,10 +131,12 @@ def _drill(settings: Settings, given: argparse.Namespace, run: Run) -> Answer:
         return _export(settings, given.export)
     if given.delay > 0:
         time.sleep(random.uniform(0, given.delay))  # noqa: S311
-    asked = Asked(given.name, given.newest_only, new_seed() if given.seed is None else given.seed)
-    result, drills = drilled(run, tools_of(settings, run), settings.folder, terms_of(settings, given.wait), asked)
+    seed = new_seed() if given.seed is None else given.seed
+    asked = Asked(given.name, given.newest_only, seed, given.offsite)
+    terms, stores = terms_of(settings, given.wait), stores_of(settings, run)
+    result, drills = drilled(run, tools_of(settings, run), settings.folder, terms, asked, stores)
     data = {"result": result, "seed": asked.seed, "folder": settings.folder, "drills": to_plain(drills)}
-    text = drills_in_words(drills, settings.folder, settings.cluster)
+    text = drills_in_words(drills, "a store" if given.offsite else settings.folder, settings.cluster)
     return Answer(UNSUCCESSFUL if result == FAILED else FINE, data, text)
 
 
@@ -103,7 +148,7 @@ def _export(settings: Settings, form: str) -> Answer:
 
 DRILL = Command(
     "drill",
-    "restore the newest backup, and an older one at random, and compare what is restored",
+    "restore the newest backup, and an older one at random, here or off-site, and compare what is restored",
     "Each is\nrestored into a folder of its own and served by an etcd that nobody else can reach; the member of this host\nis not"
     " touched. Where no snapshot of the cluster lies here, there is nothing to do. What became of it is\nrecorded in drills.jsonl"
     " of the state folder.",

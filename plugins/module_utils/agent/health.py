@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass, field
 from typing import Callable, Optional, Sequence, Tuple
 
-from ..backup.proofs import Drill, newest_proven
+from ..backup.proofs import LOCAL, Drill, newest_proven
 from ..backup.records import NOT_ITS_TURN, Attempt
 from ..core.text import duration, epoch
 from ..core.values import TEXT
@@ -118,13 +118,17 @@ def _proof(
 def unsettled(drills: Sequence[Drill], exists: Callable[[str], bool]) -> Optional[Drill]:
     """The last drill that failed and still counts: a later one has not proven the same snapshot, which is still there.
 
-    Where it was not the snapshot's fault, any later proof settles it: the host can do drills again.
+    Where it was not the snapshot's fault, any later proof settles it: the host can do drills again. So it is with what lies
+    off-site, which this host does not see.
     """
     proven = set()
     for drill in drills:
         if drill.is_proof:
             proven.add(drill.path)
-        elif drill.damaged and drill.path not in proven and exists(drill.path) or not (drill.damaged or proven):
+        elif drill.damaged and drill.source == LOCAL:
+            if drill.path not in proven and exists(drill.path):
+                return drill
+        elif not proven:
             return drill
     return None
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, List, Mapping, Sequence
 
 from ..backup.fetching import Fetched
-from ..backup.proofs import IN_WORDS, NOT_VERIFIED, Drill
+from ..backup.proofs import IN_WORDS, LOCAL, NOT_VERIFIED, Drill
 from ..backup.records import FAILED, NOT_ITS_TURN, SAVED, UNCHANGED, Attempt, Upload
 from ..backup.retention import REMOVE, Decision
 from ..core.text import counted, duration, size, table
@@ -40,17 +40,21 @@ def drills_in_words(drills: Sequence[Drill], folder: str, cluster: str) -> List[
     return [line for drill in drills for line in drill_in_words(drill)]
 
 
+def _place(drill: Drill) -> str:
+    return drill.path if drill.source == LOCAL else f"{drill.path} of the store {drill.source}"
+
+
 def drill_in_words(drill: Drill) -> List[str]:
     told = f" in {drill.seconds:g} s"
     if drill.is_proof:
         lines = [
-            f"proven: {drill.path or drill.name}, {size(drill.size)}, was restored by etcd {drill.etcd_version} and is as it"
+            f"proven: {_place(drill)}, {size(drill.size)}, was restored by etcd {drill.etcd_version} and is as it"
             f" should be{told} ({drill.picked})",
             f"  {', '.join(drill.compared)}",
         ]
     else:
         how_far = f", after {IN_WORDS[drill.level]}" if drill.level != NOT_VERIFIED else ""
-        lines = [f"FAILED: {drill.path}{how_far}{told} ({drill.picked}): {drill.cause}"] if drill.path else []
+        lines = [f"FAILED: {_place(drill)}{how_far}{told} ({drill.picked}): {drill.cause}"] if drill.path else []
         lines = lines or [f"FAILED: {drill.cause}"]
         lines += [f"  Next: {drill.next_step}"] if drill.next_step else []
     lines += [f"  not compared: {why}" for why in drill.not_compared]

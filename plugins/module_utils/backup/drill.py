@@ -43,12 +43,15 @@ from ..snapshot.packed import compression_of
 from ..snapshot.pages import sha256_of
 from ..snapshot.scratch import make_folder, plain, private_folder
 from ..snapshot.verify import SNAPSHOT, verify
+from .fetching import fetch
 from .lock import Holder, locked
 from .picking import Picked
-from .proofs import DRILLS, FAILED, PROVEN, READ, VERIFIED, Drill
+from .proofs import DRILLS, FAILED, LOCAL, PROVEN, READ, VERIFIED, Drill
+from .selecting import NAME, Selector
+from .stores import Store
 
 PREFIX = ".quorum-etcd-drill-"
-_DATA = "data"  # the restored data directory, in the drill's folder
+_DATA, _FETCHED = "data", "fetched"  # the restored data directory, and what was fetched, in the drill's folder
 _WAL = 192 << 20  # bytes that a WAL takes at once, whatever is in it, and a second file of it
 _CHECK_LINES, _CHECK_LINE = 20, 300  # of what the site's check prints at its end, and characters of a line
 
@@ -96,7 +99,7 @@ class _Found:
             self.parts[name] = round(time.monotonic() - began, 2)
 
     def done(self, began: float, **more: object) -> Drill:
-        restore = sum(self.parts.get(name, 0.0) for name in ("unpack", "verify", "restore", "start"))
+        restore = sum(self.parts.get(name, 0.0) for name in ("fetch", "unpack", "verify", "restore", "start"))
         self.learn(
             parts=self.parts,
             compared=tuple(self.compared),
@@ -109,34 +112,57 @@ class _Found:
 
 
 def drill_all(
-    run: Run, tools: Tools, picked: Sequence[Picked], terms: Terms, clock: Callable[[], float] = time.time
+    run: Run,
+    tools: Tools,
+    picked: Sequence[Picked],
+    terms: Terms,
+    stores: Sequence[Store] = (),
+    clock: Callable[[], float] = time.time,
 ) -> List[Drill]:
-    """A drill of each, one after the other; what became of them is recorded. Busy where another run of drills is at work here."""
+    """A drill of each, one after the other; what became of them is recorded. Busy where another run of drills is at work here.
+
+    ``stores`` are those that something was picked of.
+    """
     _check_scratch(terms.scratch)
     make_folder(terms.scratch)
     with locked(terms.scratch, terms.patience, clock) as left:
         clear_leftovers(terms.scratch)
         if left:
             _recorded(terms, _killed(terms, left))
-        return [_recorded(terms, _drilled(run, tools, one, terms, clock)) for one in picked]
+        return [_recorded(terms, _drilled(run, tools, one, terms, stores, clock)) for one in picked]
 
 
-def _drilled(run: Run, tools: Tools, picked: Picked, terms: Terms, clock: Callable[[], float]) -> Drill:
+def _drilled(
+    run: Run, tools: Tools, picked: Picked, terms: Terms, stores: Sequence[Store], clock: Callable[[], float]
+) -> Drill:
     began = time.monotonic()
-    blank = Drill(rfc3339(clock()), socket.gethostname(), terms.cluster, FAILED)
+    blank = Drill(rfc3339(clock()), socket.gethostname(), terms.cluster, FAILED, source=picked.store or LOCAL)
     found = _Found(replace(blank, name=os.path.basename(picked.path), path=picked.path, picked=picked.why))
+    path = picked.path
     try:
         with private_folder(terms.scratch, PREFIX) as way:
-            _prove(run, tools, picked, Bed(os.readlink(way), way, terms.memory, began + terms.seconds), terms, found)
+            bed = Bed(os.readlink(way), way, terms.memory, began + terms.seconds)
+            if picked.store:
+                path = _fetched(run, picked, bed, terms, stores, found)
+            _prove(run, tools, picked._replace(path=path), bed, terms, found)
         return found.done(began, result=PROVEN, level=PROVEN)
     except EtcdError as error:
-        if not os.path.exists(picked.path):
-            return found.done(began, cause=f"{picked.path} was removed meanwhile.", next_step="run the drill again.")
-        damaged = isinstance(error, Damaged)
-        return found.done(began, cause=error.message, next_step=error.next_step, damaged=damaged)
+        if not (picked.store or os.path.exists(path)):
+            return found.done(began, cause=f"{path} was removed meanwhile.", next_step="run the drill again.")
+        cause, damaged = error.message.replace(path, picked.path), isinstance(error, Damaged)
+        return found.done(began, cause=cause, next_step=error.next_step, damaged=damaged)
     except OSError as error:
         cause = f"the drill could not use {error.filename or terms.scratch}: {error.strerror}."
         return found.done(began, cause=cause, next_step="check the disk, and the mode of the folder.")
+
+
+def _fetched(run: Run, picked: Picked, bed: Bed, terms: Terms, stores: Sequence[Store], found: _Found) -> str:
+    """Where the snapshot lies that was fetched: in the drill's own folder, put together of all that the store has of it."""
+    _check_room(terms.scratch, 2 * picked.size)
+    store = [store for store in stores if store.name == picked.store]
+    wanted, folder = Selector(NAME, picked.path), f"{bed.way}/{_FETCHED}"
+    with found.part("fetch"):
+        return fetch(run, store, terms.cluster, wanted, folder, terms.state_dir, terms.signers).path
 
 
 def _prove(run: Run, tools: Tools, picked: Picked, bed: Bed, terms: Terms, found: _Found) -> None:

@@ -2,65 +2,103 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which snapshots are drilled: the newest, whatever is wrong with it, and an older one at random. Pure functions."""
+"""Which snapshots are drilled: the newest, whatever is wrong with it, and an older one at random, here or off-site.
+
+Pure functions.
+"""
 
 from __future__ import annotations
 
 import os
 import random
 import re
-from typing import Dict, List, NamedTuple, Sequence
+from typing import Dict, List, Mapping, NamedTuple, Sequence
 
 from ..core.errors import EtcdError
 from ..core.text import epoch
-from ..snapshot.entry import Snapshot
+from ..snapshot.entry import Manifest, Snapshot
 from ..snapshot.order import newest
 from ..snapshot.packed import SUFFIXES
 from ..snapshot.save import default_name
 from .records import SAVED, Attempt
+from .selecting import newest_of
 
 _STAMP = re.compile(r"-\d{8}T\d{6}Z-rev\d+\.db\Z")
 
 
 class Picked(NamedTuple):
-    """A snapshot to be drilled. ``sha256`` is what was recorded when it was saved, ``cluster`` whose it must be; both may be
-    empty, for what is not known."""
+    """A snapshot to be drilled: a file at ``path``, or the one that is called so in ``store``.
+
+    ``sha256`` is what was recorded when it was saved, ``cluster`` whose it must be, ``size`` its bytes off-site; what is not
+    known is empty or 0.
+    """
 
     path: str
     why: str
     sha256: str = ""
     cluster: str = ""
+    store: str = ""
+    size: int = 0
 
 
-def pick(
-    entries: Sequence[Snapshot], attempts: Sequence[Attempt], cluster: str, seed: int, name: str = "", one: bool = False
-) -> List[Picked]:
-    """What is drilled of a folder's snapshots: the one called ``name``, or the newest of the cluster and, but for ``one``, an
-    older one that the ``seed`` draws; and whatever is seen to be exchanged. Nothing where the cluster has none here. EtcdError
-    where there is none of that name.
+class Candidates(NamedTuple):
+    """What is drilled in any case, and what one is drawn of."""
+
+    first: List[Picked]
+    older: List[Picked]
+
+
+def candidates(entries: Sequence[Snapshot], attempts: Sequence[Attempt], cluster: str) -> Candidates:
+    """Of a folder's snapshots the newest of the cluster, and whatever is seen to be exchanged; and the others.
 
     ``attempts`` are the newest first. What is damaged counts too: a drill that passes it over would always succeed.
     """
-    saved = {attempt.path: attempt for attempt in reversed(attempts) if attempt.result == SAVED}
-    if name:
-        entry = next((entry for entry in entries if name in (entry.name, entry.path)), None)
-        if entry is None:
-            raise EtcdError(f"there is no snapshot {name}.", "see quorum-etcd list.")
-        return [_picked(entry, "it was named", saved, cluster if _is_of(entry, cluster, saved) else "")]
+    saved = _saved(attempts)
     own = [entry for entry in entries if _is_of(entry, cluster, saved)]
     living = next((attempt.cluster_id for attempt in attempts if attempt.cluster_id), "")
-    first = newest(own, {living} if living else frozenset())
-    if first is None:
-        return []
-    found = [_picked(first, "it is the newest", saved, cluster)]
-    others = sorted((entry for entry in own if entry.path != first.path), key=lambda entry: entry.name)
+    newest_one = newest(own, {living} if living else frozenset())
+    if newest_one is None:
+        return Candidates([], [])
+    others = sorted((entry for entry in own if entry.path != newest_one.path), key=lambda entry: entry.name)
     exchanged = [entry for entry in others if _is_exchanged(entry, cluster, saved)]
-    found += [_picked(entry, "its manifest is not the one it was saved with", saved, cluster) for entry in exchanged]
-    older = [entry for entry in others if entry not in exchanged]
-    if older and not one:
-        drawn = random.Random(seed).choice(older)  # noqa: S311
-        found.append(_picked(drawn, f"it was drawn of {len(older)} older ones by seed {seed}", saved, cluster))
-    return found
+    first = [_picked(newest_one, "it is the newest", saved, cluster)]
+    first += [_picked(entry, "its manifest is not the one it was saved with", saved, cluster) for entry in exchanged]
+    return Candidates(first, [_picked(entry, "", saved, cluster) for entry in others if entry not in exchanged])
+
+
+def candidates_offsite(held: Mapping[str, Mapping[str, Manifest]], cluster: str) -> Candidates:
+    """The newest of each store, and all the others, whole or not. ``held``: by store, the manifests by name."""
+    first, older = [], []
+    for store, manifests in sorted(held.items()):
+        latest = newest_of(manifests)
+        for name, manifest in sorted(manifests.items()):
+            one = Picked(name, "", manifest.sha256 or "", cluster, store, manifest.size or 0)
+            if name == latest:
+                first.append(one._replace(why=f"it is the newest in the store {store}"))
+            else:
+                older.append(one)
+    return Candidates(first, older)
+
+
+def drawn(older: Sequence[Picked], seed: int) -> List[Picked]:
+    """One of them, which the seed draws; none of none."""
+    if not older:
+        return []
+    one = random.Random(seed).choice(older)  # noqa: S311
+    return [one._replace(why=f"it was drawn of {len(older)} older ones by seed {seed}")]
+
+
+def named(entries: Sequence[Snapshot], attempts: Sequence[Attempt], cluster: str, name: str) -> Picked:
+    """The snapshot of the folder that is called so. EtcdError where there is none."""
+    entry = next((entry for entry in entries if name in (entry.name, entry.path)), None)
+    if entry is None:
+        raise EtcdError(f"there is no snapshot {name}.", "see quorum-etcd list.")
+    saved = _saved(attempts)
+    return _picked(entry, "it was named", saved, cluster if _is_of(entry, cluster, saved) else "")
+
+
+def _saved(attempts: Sequence[Attempt]) -> Dict[str, Attempt]:
+    return {attempt.path: attempt for attempt in reversed(attempts) if attempt.result == SAVED}
 
 
 def _picked(entry: Snapshot, why: str, saved: Dict[str, Attempt], cluster: str) -> Picked:

@@ -21,6 +21,7 @@ from ..core.values import MOMENT, SPARSE, TEXT, to_plain
 from .records import SAVED, UNCHANGED, Attempt
 
 PROVEN, FAILED = "proven", "failed"
+LOCAL = "local"
 NOT_VERIFIED, VERIFIED, READ = "none", "verified", "read"
 LEVELS = (NOT_VERIFIED, VERIFIED, READ, PROVEN)
 IN_WORDS = {
@@ -35,8 +36,9 @@ IN_WORDS = {
 class Drill:
     """One drill of one snapshot. ``result`` is ``proven`` or ``failed``; ``level`` is how far it came, ``cause`` why not further.
 
-    ``taken_at`` is when the snapshot was taken, ``size`` in bytes, ``picked`` why it was this one. ``parts`` are the seconds of
-    each part, ``restore_seconds`` those until a client was served: what a restore of it can be expected to take. ``compared``
+    ``source`` is ``local``, or the store that it was fetched from; ``path`` is its name there then. ``taken_at`` is when the
+    snapshot was taken, ``size`` in bytes, ``picked`` why it was this one. ``parts`` are the seconds of each part,
+    ``restore_seconds`` those until a client was served: what a restore of it can be expected to take. ``compared``
     says what was found to be as it should, ``not_compared`` what could not be told. ``check`` are the last lines of the site's
     own check. ``damaged``: the snapshot is to blame, and not the host.
     """
@@ -48,7 +50,7 @@ class Drill:
     level: str = NOT_VERIFIED
     name: str = field(default="", metadata=TEXT)
     path: str = field(default="", metadata=TEXT)
-    source: str = field(default="local", metadata=TEXT)
+    source: str = field(default=LOCAL, metadata=TEXT)
     picked: str = field(default="", metadata=TEXT)
     sha256: str = ""
     size: int = 0

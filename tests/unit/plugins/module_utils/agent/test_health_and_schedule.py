@@ -200,6 +200,9 @@ def test_a_drill_that_failed_counts_until_it_is_settled():
     gone = judge("etcd", "/b", [replace(AT, path="/b/x.db")], 7200, NOW, lambda path: path == "/b/x.db", [damaged], 7)
     assert gone.state == OK, "it was removed"
 
+    offsite = replace(damaged, path="new.db", source="s3")
+    assert proof(offsite, DRILL).state == BAD and proof(other, offsite).state == OK
+
     unable = replace(damaged, damaged=False, cause="the disk is full.")
     assert proof(unable, other).state == BAD and proof(other, unable).state == OK, "the host can do drills again"
     killed = replace(unable, path="", cause="it was killed.")

@@ -11,7 +11,12 @@ import json
 from dataclasses import replace
 
 import pytest
-from ansible_collections.quorum.etcd.plugins.module_utils.backup.picking import pick
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.picking import (
+    candidates,
+    candidates_offsite,
+    drawn,
+    named,
+)
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.proofs import (
     FAILED,
     PROVEN,
@@ -45,6 +50,13 @@ def snapshot(revision, at="2026-11-24T03:00:00Z", cluster="etcd", cluster_id=OWN
 
 def saved(entry, at="2026-11-24T03:00:00Z", sha256="", cluster_id=OWN_ID):
     return Attempt(at, "m1", "etcd", "/b", SAVED, path=entry.path, sha256=sha256, cluster_id=cluster_id)
+
+
+def pick(entries, attempts, cluster, seed, name="", one=False):
+    if name:
+        return [named(entries, attempts, cluster, name)]
+    found = candidates(entries, attempts, cluster)
+    return found.first + ([] if one else drawn(found.older, seed))
 
 
 def picked(entries, attempts=(), seed=1, **more):
@@ -111,6 +123,17 @@ def test_one_by_its_name():
     with pytest.raises(EtcdError, match="there is no snapshot none.db") as error:
         pick(FIVE, [], "etcd", 1, "none.db")
     assert "quorum-etcd list" in error.value.next_step
+
+
+def test_off_site_the_newest_of_each_store_and_one_of_all_others():
+    told = {entry.name: entry.manifest for entry in FIVE}
+    told[FIVE[4].name] = replace(FIVE[4].manifest, taken_at="2026-11-24T05:00:00Z", sha256="ab", size=7)
+    found = candidates_offsite({"s3": told, "nfs": {FIVE[0].name: FIVE[0].manifest}}, "etcd")
+    assert [(one.store, one.path) for one in found.first] == [("nfs", FIVE[0].name), ("s3", FIVE[4].name)]
+    assert found.first[1].why == "it is the newest in the store s3"
+    assert (found.first[1].sha256, found.first[1].size, found.first[1].cluster) == ("ab", 7, "etcd")
+    assert {drawn(found.older, seed)[0].path for seed in range(50)} == {entry.name for entry in FIVE[:4]}
+    assert drawn([], 1) == [] and candidates_offsite({}, "etcd") == ([], [])
 
 
 # Levels.
