@@ -247,8 +247,7 @@ def work(module: AnsibleModule) -> Dict[str, Any]:
         run,
         given["image"],
     )
-    if changes:
-        agent.reach(wanted.settings)
+    agent.reach(wanted.settings)
     attempt = agent.first_run(wanted.settings, bool(changes))
     text: List[str] = attempt_in_words(attempt) if attempt else []
     return {

@@ -17,7 +17,7 @@ from ..backup.kit import check_pki
 from ..backup.rclone_store import check_rclone
 from ..backup.records import BACKUPS, UPLOADS, Attempt, Upload
 from ..backup.retention import policy_of
-from ..backup.store_settings import StoreSettings, store_of
+from ..backup.store_settings import StoreSettings
 from ..backup.wanted_stores import FOLDER as SECRETS
 from ..core import strict_json
 from ..core.durable import put
@@ -44,7 +44,7 @@ from .schedule import (
     service_unit,
     timer_unit,
 )
-from .settings import PASSWORD_PATH, PATH, SIGNING_KEY_PATH, Settings
+from .settings import PASSWORD_PATH, PATH, SIGNING_KEY_PATH, Settings, stores_of
 
 SERVICE = f"{UNIT}.service"
 TIMERS = (TIMER_PATH, DRILL_TIMER_PATH)
@@ -208,8 +208,11 @@ class Installation:
 
     def reach(self, settings: Settings) -> None:
         """Look into each off-site store, as this host may have to ship there tonight. EtcdError where one is not reached."""
-        for store in settings.offsite:
-            store_of(store, settings.cluster, settings.folder, self._run).names()
+        for store in stores_of(settings, self._run):
+            try:
+                store.names()
+            except EtcdError as error:
+                raise EtcdError(f"the agent is set up, and from this host {error.message}", error.next_step) from error
 
     def _check(self, wanted: Wanted, pretend: bool) -> None:
         """EtcdError where this host could not have this agent; with ``pretend`` rclone may be what is yet to be installed."""

@@ -25,6 +25,7 @@ from ..snapshot.entry import Manifest
 from ..snapshot.manifest import held_manifest, signed_by
 from ..snapshot.names import PACKED, manifest_path, signature_path
 from ..snapshot.offsite import needed_for, offsite_of
+from ..snapshot.pages import sha256_of
 from ..snapshot.publish import clear_saves, publish
 from ..snapshot.scratch import make_folder, private_folder
 from ..snapshot.together import put_together
@@ -162,7 +163,13 @@ def _beside(store: Store, held: Content, name: str, private: str, state_dir: str
     drafts = [(os.path.join(private, one), one) for one in beside if one and one in held.sizes]
     for draft, one in drafts:
         store.get(one, draft)
-    return drafts
+    return [(draft, one) for draft, one in drafts if one != kit_of(manifest) or _is_the_kit(manifest, draft)]
+
+
+def _is_the_kit(manifest: Manifest, path: str) -> bool:
+    """Whether it is the kit that the manifest was written for. Another is worth nothing, and no reason to have no data."""
+    kit = manifest.more.get("kit")
+    return isinstance(kit, dict) and kit.get("sha256") == sha256_of(path)
 
 
 def _check_signature(run: Run, private: str, name: str, signers: str) -> None:
@@ -179,7 +186,10 @@ def _make(run: Run, store: Store, held: Content, name: str, draft: str) -> None:
     def get(one: str, path: str) -> None:
         asked.append(one)
         if held.sizes.get(one) is None:
-            raise EtcdError(f"the store {store.name} has no {one}, which {name} needs.")
+            raise EtcdError(
+                f"the store {store.name} has no {one}, which {name} needs.",
+                "take it from another store, or choose another one of quorum-etcd list --offsite.",
+            )
         store.get(one, path)
 
     try:

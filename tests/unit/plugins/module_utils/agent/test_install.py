@@ -312,3 +312,13 @@ def test_a_store_that_nothing_could_be_shipped_to_is_told_and_tried_again(bed, m
     assert bed.agent.first_run(wanted.settings, False).result == SAVED
     bed.run.on_start = None
     assert bed.agent.first_run(wanted.settings, False) is None
+
+
+def test_a_store_that_this_host_does_not_reach_is_told(bed, tmp_path):
+    wanted = with_stores(bed, {"name": "nfs", "folder": str(tmp_path / "gone")})
+    with pytest.raises(
+        EtcdError, match="the agent is set up, and from this host the folder .*gone of the store nfs is not there"
+    ):
+        bed.agent.reach(wanted.settings)
+    (tmp_path / "gone").mkdir()
+    bed.agent.reach(with_stores(bed, {"name": "nfs", "folder": str(tmp_path / "gone"), "mounted": False}).settings)

@@ -128,3 +128,36 @@ def test_what_is_kept_off_site_is_a_policy(host):
     host.set(offsite_keep={"hours": 3})
     with pytest.raises(EtcdError, match="does not say how many"):
         load(str(host.config))
+
+
+def test_the_list_of_what_is_offsite_and_one_fetched_back(host, tmp_path):
+    for _half_hour in range(3):
+        host.said("backup")
+    names = sorted(host.member.bytes_of)
+    code, said = told(host, "list", "--offsite")
+    assert code == 0 and [one["name"] for one in said["snapshots"]] == names[::-1] and said["problems"] == []
+    code, lines = host.said("list", "--offsite")
+    assert lines[0] == "3 snapshots of cluster etcd are off-site" and "whole in nfs" in lines[1]
+
+    code, said = told(host, "fetch", names[1], "--to", str(tmp_path / "spare"))
+    assert (code, said["name"], said["store"], said["fetched"]) == (0, names[1], "nfs", True)
+    assert (tmp_path / "spare" / names[1]).read_bytes() == host.member.bytes_of[names[1]]
+    code, lines = host.said("fetch", "offsite:latest")
+    assert code == 0 and lines[0].startswith(f"{host.member.folder / names[2]}: there already, and whole: ")
+    with pytest.raises(SystemExit) as wrong:
+        host.said("fetch", "yesterday")
+    assert wrong.value.code == 2, "as any wrong option"
+
+    (full,) = (host.store / "etcd").glob("*.db.zst")
+    full.unlink()
+    code, lines = host.said("list", "--offsite")
+    assert code == 1 and all("NOT WHOLE in nfs" in line for line in lines[1:])
+    code, said = told(host, "fetch", "latest", "--to", str(tmp_path / "other"))
+    assert code == 1 and f"has no {full.name}" in said["cause"] and said["next_step"]
+    shutil.rmtree(host.store)
+    code, lines = host.said("list", "--offsite")
+    assert code == 1 and "NOT REACHED: the folder" in lines[-1]
+    host.set(offsite=[])
+    code, said = told(host, "list", "--offsite")
+    assert code == 1 and said["next_step"] == "set etcd_backup_offsite."
+    assert told(host, "fetch", "latest")[0] == 1
