@@ -11,11 +11,13 @@ cluster's ID in the manifest tells, which a restore makes anew. What is left is 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from dataclasses import dataclass, fields
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set
 
+from ..core import strict_json
 from ..core.errors import EtcdError
 from ..core.text import epoch
 from ..core.values import from_plain
@@ -62,11 +64,17 @@ class Decision(NamedTuple):
 
 
 def policy_of(given: Any) -> Policy:
-    """The policy of a variable: a number (of the last ones), ``all``, or a mapping of the rules' names. EtcdError otherwise."""
+    """The policy of a variable: a number (of the last ones), ``all``, or a mapping of the rules' names. EtcdError otherwise.
+
+    Any of them may be text: what is given by ``-e`` or by a survey is.
+    """
     if isinstance(given, Policy):
         return given
     if given == "all":
         return Policy(everything=True)
+    if isinstance(given, str) and given.lstrip().startswith("{"):
+        with contextlib.suppress(ValueError):
+            given = strict_json.parse(given)
     rules = given if isinstance(given, Mapping) else {"last": given}
     unknown = sorted(set(rules) - set(_RULES))
     numbers = {name: _number(rules[name]) for name in _RULES if name in rules}

@@ -109,12 +109,29 @@ def _attempt(
 ) -> Attempt:
     began = time.monotonic()
     try:
-        made = _made(run, tools, to, job, force, clock, blank)
+        made = _made_in_the_end(run, tools, to, job, force, clock, blank)
         if made.result != NOT_ITS_TURN:
             made = _pruned(run, job, made, clock())
     except EtcdError as error:
         made = _failed(blank, error)
     return replace(made, seconds=round(time.monotonic() - began, 1))
+
+
+def _made_in_the_end(
+    run: Run, tools: Tools, to: Connection, job: Job, force: bool, clock: Callable[[], float], blank: Attempt
+) -> Attempt:
+    """With a second try where one of etcd's tools failed, or none of the members answered.
+
+    An election, or the end of the member in the middle of what it sent, is over within seconds, and the next run is half an
+    hour away.
+    """
+    try:
+        return _made(run, tools, to, job, force, clock, blank)
+    except EtcdError as error:
+        if not ("rc" in error.context or error.context.get("silent")):
+            raise
+    time.sleep(ELECTION)
+    return _made(run, tools, to, job, force, clock, blank)
 
 
 def _made(
@@ -141,7 +158,9 @@ def _made(
             sha256=newest.sha256,
             packed_size=newest.packed_size,
         )
-    saved, endpoint = _taken(run, tools, to, job, now)
+    view = observe(run, tools, to)
+    endpoint = source_endpoint(view, _own_endpoint(view, job.here), job.accept_divergence)
+    saved = take(run, tools, to, view, endpoint, job.folder, job.cluster, now, form=job.form, kit=job.kit)
     return replace(
         seen,
         result=SAVED,
@@ -155,27 +174,6 @@ def _made(
         endpoint=endpoint,
         concerns=tuple(found.in_words for found in concerns(saved.alarms, saved.size, {})),
     )
-
-
-def _taken(run: Run, tools: Tools, to: Connection, job: Job, now: float) -> Tuple[Saved, str]:
-    """The snapshot, and the endpoint of the member that gave it.
-
-    Where one of etcd's tools failed there is a second try, of whoever is the best source then: an election, or the end of the
-    member in the middle of what it sent, is over within seconds, and the next run is half an hour away.
-    """
-    try:
-        return _taken_now(run, tools, to, job, now)
-    except EtcdError as error:
-        if "rc" not in error.context:
-            raise
-    time.sleep(ELECTION)
-    return _taken_now(run, tools, to, job, now)
-
-
-def _taken_now(run: Run, tools: Tools, to: Connection, job: Job, now: float) -> Tuple[Saved, str]:
-    view = observe(run, tools, to)
-    endpoint = source_endpoint(view, _own_endpoint(view, job.here), job.accept_divergence)
-    return take(run, tools, to, view, endpoint, job.folder, job.cluster, now, form=job.form, kit=job.kit), endpoint
 
 
 def _newest_if_current(run: Run, job: Job, view: ClusterView, now: float) -> Optional[Snapshot]:

@@ -34,6 +34,7 @@ def turn(view: ClusterView, here: Iterable[str]) -> Turn:
         raise EtcdError(
             f"no member answers that a snapshot could be taken from: {view.summary}",
             " ".join(view.next_steps) or "start a member, or check endpoints and TLS files.",
+            silent=True,
         )
     own = own_id(view, here)
     first = order[0]

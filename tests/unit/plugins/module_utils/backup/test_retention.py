@@ -87,6 +87,7 @@ def test_the_last_ten_are_kept_by_default():
         ({"last": "2", "daily": 7}, Policy(last=2, daily=7)),
         ({"days": 30, "hourly": 24, "weekly": 4, "monthly": 12}, Policy(days=30, hourly=24, weekly=4, monthly=12)),
         (Policy(days=3), Policy(days=3)),
+        ('{"last": 10, "hourly": 24}', Policy(last=10, hourly=24)),  # as -e etcd_backup_keep='...' and a survey give it
     ],
 )
 def test_what_a_variable_can_say(given, policy):
@@ -94,7 +95,23 @@ def test_what_a_variable_can_say(given, policy):
 
 
 @pytest.mark.parametrize(
-    "given", [0, -1, "", "ten", None, True, 1.5, {}, {"last": 0}, {"last": 10, "daly": 7}, {"last": [1]}, []]
+    "given",
+    [
+        0,
+        -1,
+        "",
+        "ten",
+        None,
+        True,
+        1.5,
+        {},
+        {"last": 0},
+        {"last": 10, "daly": 7},
+        {"last": [1]},
+        [],
+        "{",
+        '{"last": 0}',
+    ],
 )
 def test_what_says_nothing_that_can_be_kept_is_refused(given):
     with pytest.raises(EtcdError, match="does not say how many snapshots are kept"):

@@ -7,11 +7,12 @@
 from __future__ import annotations
 
 import errno
+from dataclasses import replace
 
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.backup import run as run_room
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.lock import NAME, Busy, locked
-from ansible_collections.quorum.etcd.plugins.module_utils.backup.records import BACKUPS, FAILED
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.records import BACKUPS, FAILED, NOT_ITS_TURN
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.retention import DEFAULT
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.run import (
     ELECTION,
@@ -116,40 +117,37 @@ def test_what_cannot_be_recorded_is_said(tmp_path, monkeypatch):
     assert "could not be recorded in" in attempt.concerns[0] and "No space left" in attempt.concerns[0]
 
 
-class Saves:
-    """``take``, which fails as often as it is told to, and what came between."""
+class Tries:
+    """``_made``, which fails as often as it is told to, and what came between."""
 
     def __init__(self, monkeypatch, *failures):
         self.failures, self.done = list(failures), []
-        view = view_of({"members": [], "best_endpoint": "http://a:2379"})
-        monkeypatch.setattr(run_room, "observe", lambda *_given, **_more: self.done.append("looked") or view)
-        monkeypatch.setattr(run_room, "take", self.take)
-        monkeypatch.setattr(run_room.time, "sleep", lambda seconds: self.done.append(seconds))
+        monkeypatch.setattr(run_room, "_made", self.made)
+        monkeypatch.setattr(run_room.time, "sleep", self.done.append)
 
-    def take(self, *_given, **_more):
-        self.done.append("saved")
+    def made(self, *given):
+        self.done.append("tried")
         if self.failures:
             raise self.failures.pop()
-        return "a snapshot"
-
-    def taken(self, tmp_path):
-        return run_room._taken(nothing_runs, Tools(), Connection(["http://a:2379"]), job(tmp_path), NOW)
+        return replace(given[-1], result=NOT_ITS_TURN)
 
 
-def test_an_election_or_a_source_that_dies_costs_no_backup(tmp_path, monkeypatch):
-    changed = EtcdError("etcdctl snapshot save failed with exit code 5: etcdserver: leader changed", "look.", rc=5)
-    saves = Saves(monkeypatch, changed)
-    assert saves.taken(tmp_path) == ("a snapshot", "http://a:2379")
-    assert saves.done == ["looked", "saved", ELECTION, "looked", "saved"]
-    with pytest.raises(EtcdError, match="leader changed"):
-        Saves(monkeypatch, changed, changed).taken(tmp_path)
+CHANGED = EtcdError("etcdctl snapshot save failed with exit code 5: etcdserver: leader changed", "look.", rc=5)
+SILENT = EtcdError("no member answers.", "start one.", silent=True)
+
+
+@pytest.mark.parametrize("failure", [CHANGED, SILENT])
+def test_an_election_or_a_source_that_dies_costs_no_backup(tmp_path, monkeypatch, failure):
+    tries = Tries(monkeypatch, failure)
+    assert attempted(tmp_path).result == NOT_ITS_TURN
+    assert tries.done == ["tried", ELECTION, "tried"]
+    tries = Tries(monkeypatch, failure, failure)
+    assert attempted(tmp_path).cause == failure.message and tries.done == ["tried", ELECTION, "tried"]
 
 
 def test_what_is_no_fault_of_the_cluster_is_not_tried_again(tmp_path, monkeypatch):
-    saves = Saves(monkeypatch, EtcdError("/b has 5 bytes free, and a snapshot needs 9.", "free some disk."))
-    with pytest.raises(EtcdError, match="bytes free"):
-        saves.taken(tmp_path)
-    assert saves.done == ["looked", "saved"]
+    tries = Tries(monkeypatch, EtcdError("/b has 5 bytes free, and a snapshot needs 9.", "free some disk."))
+    assert "bytes free" in attempted(tmp_path).cause and tries.done == ["tried"]
 
 
 def test_what_killed_runs_have_left_goes_also_where_nothing_is_saved(tmp_path):
