@@ -2,33 +2,43 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A snapshot that is read while etcdctl writes it, so that its hash is known once it is there: a reading less."""
+"""A snapshot that is read while etcdctl writes it, so that its hash is known once it is there: a reading less.
+
+Its last bytes are the hash of all before, so that it is known to be whole while etcdctl still waits for the disk. That time is
+used too: etcd's own tool looks at it then.
+"""
 
 from __future__ import annotations
 
 import os
 import threading
-from typing import Optional
+from typing import Callable, Generic, Optional, TypeVar
 
+from ..core.errors import EtcdError
 from .verify import Read, Running, state_of
 
 _CHUNK = 1 << 20
 _LOOK_AGAIN = 0.02  # seconds between two looks for more
 
 
-class Follower:
-    """Reads the file that appears under one of the ``paths`` while the block writes it. ``read`` is known after the block.
+T = TypeVar("T")
 
-    It is None where there was nothing that could be followed: whoever wants to know reads the file then.
+
+class Follower(Generic[T]):
+    """Reads the file that appears under one of the ``paths`` while the block writes it, and once it is whole, looks at it.
+
+    After the block ``read`` is what was read, ``seen`` what ``look``, which is given a path of the file, has found in that very
+    state of it. They are None where there was nothing to follow, or it went another way: whoever wants to know looks then.
     """
 
-    def __init__(self, *paths: str) -> None:
+    def __init__(self, look: Callable[[str], T], *paths: str) -> None:
         self.read: Optional[Read] = None
-        self._paths = paths
+        self.seen: Optional[T] = None
+        self._look, self._paths = look, paths
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._work, daemon=True)
 
-    def __enter__(self) -> Follower:
+    def __enter__(self) -> Follower[T]:
         self._thread.start()
         return self
 
@@ -67,7 +77,17 @@ class Follower:
             chunk = os.read(descriptor, _CHUNK)
             if chunk:
                 running.add(chunk)
+                self.seen = None
             elif last:
                 return Read(*running.end(), state_of(os.fstat(descriptor)))
+            elif self.seen is None and running.is_whole():
+                self._look_at(f"/proc/{os.getpid()}/fd/{descriptor}")
             else:
                 self._over.wait(_LOOK_AGAIN)
+
+    def _look_at(self, path: str) -> None:
+        """What goes wrong here is found again, and said, by whoever looks afterwards."""
+        try:
+            self.seen = self._look(path)
+        except EtcdError:
+            self._over.wait()

@@ -42,7 +42,7 @@ from .pages import sha256_of
 from .publish import check_name, clear_saves, publish
 from .scratch import private_folder
 from .signature import UNSIGNED, Signing, sign, signer_of_file
-from .verify import SNAPSHOT, Read, verify
+from .verify import SNAPSHOT, verify
 
 _DAY = 86400.0
 _SLOWEST = 4 << 20  # bytes a second that a snapshot is expected to come with at least, for the time limit of a save
@@ -154,13 +154,13 @@ def save(
         with private_folder(folder) as private:
             draft = os.path.join(private, "snapshot.db")
             patient = _patient(connection, endpoint, source.db_size)
-            with Follower(f"{draft}.part", draft) as follower:
+            with Follower(lambda path: _status(run, tools, path), f"{draft}.part", draft) as follower:
                 run_checked(
                     run,
                     snapshot_save(etcdctl, patient, draft),
                     f"see the log of the etcd behind {endpoint}, and check user, password and disk.",
                 )
-            told = _look(run, tools, etcdctl, patient, draft, follower.read, bool(compression))
+            told = _look(run, tools, etcdctl, patient, draft, follower, bool(compression))
             own_name = default_name(str((extra or {}).get("cluster", "")), now, told.revision)
             name = name or own_name + SUFFIXES.get(compression, "")
             known = {"taken_at": rfc3339(now), **(extra or {}), "file": name}
@@ -219,12 +219,18 @@ def _patient(connection: Connection, endpoint: str, db_size: int) -> Connection:
 
 
 def _look(
-    run: Run, tools: Tools, etcdctl: Tool, connection: Connection, draft: str, read: Optional[Read], thorough: bool
+    run: Run,
+    tools: Tools,
+    etcdctl: Tool,
+    connection: Connection,
+    draft: str,
+    follower: Follower[_Status],
+    thorough: bool,
 ) -> _Draft:
     """What is to be said of the saved file, once it is known to be whole; with ``thorough`` all that a look would say."""
     endpoint = connection.endpoints[0]
-    status = _status(run, tools, draft)
-    verdict = verify(draft, read)  # after etcd's own look, so that these are the bytes that are published
+    status = follower.seen or _status(run, tools, draft)
+    verdict = verify(draft, follower.read)  # after etcd's own look, so that these are the bytes that are published
     if not verdict.ok or verdict.kind != SNAPSHOT:
         reason = verdict.reason or "it has no hash at its end."
         raise EtcdError(f"the snapshot of {endpoint} is not whole: {reason}", "save it again; check disk and network.")

@@ -53,6 +53,10 @@ class Running:
         self._digest.update(memoryview(data)[:-_HASH])
         self._last = data[-_HASH:]
 
+    def is_whole(self) -> bool:
+        """Whether what has come so far ends with its own hash: then nothing more comes."""
+        return self._last == self._digest.digest()
+
     def end(self) -> Tuple[bool, str]:
         """Whether the trailer matches the body (False for a database), and the SHA-256 of the whole."""
         trailer, before = self._last, self._digest.digest()

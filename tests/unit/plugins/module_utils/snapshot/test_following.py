@@ -12,28 +12,78 @@ import random
 import time
 
 import pytest
+from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot import verify as verifying
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.following import Follower
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.verify import Running, verify
 from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.snapshot.builder import LINES, content, flipped
 
 
-def written(path, data, sizes):
-    """As etcdctl does it: under another name, piece by piece."""
+def written(path, data, sizes, waits=0.0):
+    """As etcdctl does it: under another name, piece by piece, and then it waits for the disk."""
     with open(f"{path}.part", "wb", buffering=0) as file:
         while data:
             size = next(sizes)
             file.write(data[:size])
             data = data[size:]
             time.sleep(0.0005)
+        time.sleep(waits)
     os.rename(f"{path}.part", path)
+
+
+def nothing(_path):
+    """What is seen, where nobody cares."""
+    return "seen"
 
 
 def followed(path, data, seed=1):
     chance = random.Random(seed)
-    with Follower(f"{path}.part", str(path)) as follower:
+    with Follower(nothing, f"{path}.part", str(path)) as follower:
         written(path, data, iter(lambda: chance.choice([1, 5, 31, 32, 33, 4096, 20000]), None))
     return follower.read
+
+
+def test_it_is_looked_at_while_the_disk_is_waited_for(tmp_path):
+    path, looked = tmp_path / "s.db", []
+
+    def look(there):
+        with open(there, "rb") as file:
+            looked.append((file.read(), path.exists()))
+        return len(looked)
+
+    with Follower(look, f"{path}.part", str(path)) as follower:
+        written(path, content(), iter(lambda: 9000, None), waits=0.5)
+    assert looked == [(content(), False)] and follower.seen == 1
+    assert verify(str(path), follower.read).ok
+
+
+def test_what_cannot_be_looked_at_is_left_to_who_looks_afterwards(tmp_path):
+    path, asked = tmp_path / "s.db", []
+
+    def look(there):
+        asked.append(there)
+        raise EtcdError("no")
+
+    with Follower(look, f"{path}.part", str(path)) as follower:
+        written(path, content(), iter(lambda: 9000, None), waits=0.3)
+    assert len(asked) == 1 and follower.seen is None and verify(str(path), follower.read).ok
+
+
+def test_what_goes_on_after_it_was_looked_at_was_not_seen(tmp_path):
+    path = tmp_path / "s.db"
+    with Follower(nothing, f"{path}.part", str(path)) as follower, open(f"{path}.part", "wb", buffering=0) as file:
+        file.write(content())
+        time.sleep(0.3)
+        file.write(bytes(512))
+        time.sleep(0.3)
+    assert follower.seen is None
+
+
+def test_one_that_is_not_whole_is_not_looked_at(tmp_path):
+    path = tmp_path / "s.db"
+    with Follower(nothing, f"{path}.part", str(path)) as follower:
+        written(path, flipped(content(), 9000), iter(lambda: 9000, None), waits=0.3)
+    assert follower.seen is None and not verify(str(path), follower.read).ok
 
 
 @pytest.fixture
@@ -79,12 +129,12 @@ def test_one_that_is_another_since_is_read_again(tmp_path, readings, how):
 
 
 def test_what_never_appears_is_not_waited_for(tmp_path):
-    with Follower(str(tmp_path / "s.db")) as follower:
+    with Follower(nothing, str(tmp_path / "s.db")) as follower:
         pass
     assert follower.read is None
     (tmp_path / "link").symlink_to(tmp_path / "s.db")
     (tmp_path / "s.db").write_bytes(content())
-    with Follower(str(tmp_path / "link")) as follower:
+    with Follower(nothing, str(tmp_path / "link")) as follower:
         time.sleep(0.1)
     assert follower.read is None
 

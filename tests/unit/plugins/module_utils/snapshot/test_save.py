@@ -186,7 +186,7 @@ def test_a_save_that_is_killed_leaves_no_snapshot_or_a_whole_one_and_nothing_tha
         save(Etcd(), tmp_path, "s.db", signing=signing)
         os._exit(0 if moment == 3 else 1)
     _pid, status = os.waitpid(child, 0)
-    assert os.waitstatus_to_exitcode(status) == (0 if moment == 3 else 9)
+    assert os.WEXITSTATUS(status) == (0 if moment == 3 else 9)
     there = ["s.db", "s.db.json", "s.db.json.sig"] if moment == 3 else []
     found = catalogue.catalogue(str(tmp_path), now=NOW, run=run, signers=signing.signers)
     assert [one.name for one in found if one.ok] == there[:1]
