@@ -258,7 +258,9 @@ def _publish(work: _Work, told: Offsite, base: Optional[Base], signing: Signing)
         sign(work.run, signing.key, work.draft(manifest_path(work.name)))
     kit = kit_of(manifest)
     if kit:
-        shutil.copyfile(os.path.join(os.path.dirname(work.path), kit), work.draft(kit))
+        # One that somebody has taken away keeps no data back.
+        with contextlib.suppress(FileNotFoundError):
+            shutil.copyfile(os.path.join(os.path.dirname(work.path), kit), work.draft(kit))
     _finish_hashes(work, told, base)
     for name in (told.object, kit, signature_path(manifest_path(work.name)), manifest_path(work.name)):
         if name and os.path.exists(work.draft(name)):

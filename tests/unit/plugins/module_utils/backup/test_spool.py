@@ -193,6 +193,20 @@ def test_the_manifest_is_signed_anew_under_the_name_that_it_has_there(tmp_path):
     assert [name[len(one.name) :] for name in one.files] == [".zst", ".json.sig", ".json"]
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_the_recovery_kit_goes_with_it_where_it_is_there(tmp_path, there):
+    member = Member(tmp_path / "m")
+    path, told = member.save()
+    name = os.path.basename(path).replace(".db", ".kit.tar.gz")
+    if there:
+        (tmp_path / "m" / name).write_bytes(b"a kit")
+    spool.put(member.spool, path, replace(told, more={**told.more, "kit": {"name": name, "size": 5}}), run)
+    (one,) = waiting(member.spool)
+    assert (name in one.files, one.files[-1]) == (there, f"{one.name}.json")
+    drop(member.spool, one)
+    assert [one for one in os.listdir(member.spool) if not one.startswith(".")] == []
+
+
 def test_a_disk_that_would_become_full_is_noticed_before(tmp_path, monkeypatch):
     member = Member(tmp_path / "m")
     monkeypatch.setattr(spool, "space_needed", lambda size: size + (1 << 60))
