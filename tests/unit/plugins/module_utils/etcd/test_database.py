@@ -7,8 +7,9 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
 from ansible_collections.quorum.etcd.plugins.module_utils.core.values import to_plain
-from ansible_collections.quorum.etcd.plugins.module_utils.etcd import database
+from ansible_collections.quorum.etcd.plugins.module_utils.etcd import bolt, database
 from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.snapshot.builder import LINES, content
 
 TOLD = {
@@ -53,3 +54,21 @@ def test_the_database_of_a_stopped_member_tells_its_revision(tmp_path):
     told, described = database.told_by_data(str(tmp_path)), database.describe(str(file))
     assert told.revision == described.revision > 0
     assert told.member_ids == [member.id for member in described.members] != []
+
+
+def test_all_of_it_is_read_through(real):
+    with bolt.Bolt(str(real)) as opened:
+        expected = sum(1 for _entry in opened.items(b"key"))
+    assert database.records(str(real)) == expected > 0
+
+
+def test_where_its_structure_is_broken_that_is_found(real):
+    """A leaf page of the keys that a restore would stumble over, and that neither the head nor the last key tells of."""
+    with bolt.Bolt(str(real)) as opened:
+        at, _size = opened.place(b"key", next(opened.items(b"key"))[0])
+    page = at - at % 4096
+    spoilt = bytearray(real.read_bytes())
+    spoilt[page + 8 : page + 10] = b"\x77\x77"  # the page's flags
+    real.write_bytes(spoilt)
+    with pytest.raises(EtcdError, match="is a damaged bbolt file"):
+        database.records(str(real))

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
+from ansible_collections.quorum.etcd.plugins.module_utils.etcd import users
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.users import auth_enabled, users_of
 
 HASH = b"$2a$10$5gn3Fb7OXOzch.2/3AM26eOW4G2aLXQuBRlO78k2KgazlaH6fexae"
@@ -57,3 +58,25 @@ def test_what_is_no_user_is_an_error_that_names_the_file(message):
 
 def test_more_than_anybody_has_are_not_read_to_their_end():
     assert users_of(Database({str(number).encode(): b"" for number in range(1001)})) is None
+
+
+def test_in_a_copy_it_is_turned_off_by_the_one_byte(tmp_path, monkeypatch):
+    copy = tmp_path / "copy.db"
+    copy.write_bytes(b"before\x01after")
+
+    class Copy(Database):
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_exc):
+            pass
+
+        def place(self, bucket, key):
+            assert (bucket, key) == (b"auth", b"authEnabled")
+            return 6, 1
+
+    monkeypatch.setattr(users, "Bolt", lambda path: Copy(USERS))
+    assert users.open_to_all(str(copy)) is True and copy.read_bytes() == b"before\x00after"
+    monkeypatch.setattr(users, "Bolt", lambda path: Copy(USERS, b"\x00"))
+    copy.write_bytes(b"before\x02after")
+    assert users.open_to_all(str(copy)) is False and copy.read_bytes() == b"before\x02after"
