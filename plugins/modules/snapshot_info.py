@@ -235,7 +235,8 @@ newest:
 ages:
   description:
     - How old the newest verified snapshot is that lies here, and the newest that a drill has proven; and of each store off-site
-      the newest that it holds, as the last run of this host has seen it. Null where there is none.
+      the newest that it holds, as the last run of this host has seen it, and the newest that a drill has fetched from there
+      and proven. Null where there is none.
     - C(age) are the seconds since it was taken, C(told_age) those since that was found out.
   returned: with O(state_dir)
   type: dict

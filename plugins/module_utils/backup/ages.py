@@ -12,7 +12,7 @@ from typing import List, Optional, Sequence
 from ..core.text import epoch
 from ..core.values import MOMENT, TEXT
 from ..snapshot.entry import Snapshot
-from .proofs import Drill, newest_proven
+from .proofs import LOCAL, Drill, newest_proven
 from .records import Upload
 
 
@@ -34,7 +34,7 @@ class Aged:
 class Stored:
     """The newest snapshot that a store holds whole, by the last run that looked; ``age`` is -1 where it holds none.
 
-    ``cause`` is why that run failed, empty where it did not.
+    ``cause`` is why that run failed, empty where it did not. ``proven`` is the newest that a drill has fetched from there.
     """
 
     store: str
@@ -42,10 +42,13 @@ class Stored:
     age: int = -1
     told_age: int = 0
     cause: str = field(default="", metadata=TEXT)
+    proven: Optional[Aged] = None
 
 
 @dataclass(frozen=True)
 class Ages:
+    """``verified`` and ``proven`` lie on the host itself."""
+
     verified: Optional[Aged] = None
     proven: Optional[Aged] = None
     offsite: Sequence[Stored] = ()
@@ -54,22 +57,26 @@ class Ages:
 def ages(newest: Optional[Snapshot], drills: Sequence[Drill], uploads: Sequence[Upload], now: float) -> Ages:
     """``newest`` is the newest good snapshot, ``drills`` and ``uploads`` are the newest first; ``now`` is in seconds."""
     verified = Aged(newest.path, newest.taken_at, newest.age) if newest and newest.verified else None
-    proof = newest_proven(drills)
-    proven = None
-    if proof:
-        taken = proof.taken_at or proof.at
-        proven = Aged(proof.path, taken, _since(taken, now), _since(proof.at, now), proof.restore_seconds)
-    return Ages(verified, proven, _stored(uploads, now))
+    return Ages(verified, _proven(drills, LOCAL, now), _stored(drills, uploads, now))
 
 
-def _stored(uploads: Sequence[Upload], now: float) -> List[Stored]:
+def _proven(drills: Sequence[Drill], source: str, now: float) -> Optional[Aged]:
+    proof = newest_proven([drill for drill in drills if drill.source == source])
+    if not proof:
+        return None
+    taken = proof.taken_at or proof.at
+    return Aged(proof.path, taken, _since(taken, now), _since(proof.at, now), proof.restore_seconds)
+
+
+def _stored(drills: Sequence[Drill], uploads: Sequence[Upload], now: float) -> List[Stored]:
     """Of each store what its last run has told, and of one that failed, what an earlier one has."""
     found = []
     for store in sorted({upload.store for upload in uploads}):
         own = [upload for upload in uploads if upload.store == store]
         told = next((upload for upload in own if upload.newest_at), own[0])
         age = _since(told.newest_at, now) if told.newest_at else -1
-        found.append(Stored(store, told.newest, age, _since(told.at, now), "" if own[0].is_good else own[0].cause))
+        cause = "" if own[0].is_good else own[0].cause
+        found.append(Stored(store, told.newest, age, _since(told.at, now), cause, _proven(drills, store, now)))
     return found
 
 

@@ -19,7 +19,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import Dict, Iterator, List, Sequence
 
-from ..core.bounded import OUT_OF_TIME, bounded, lifeline
+from ..core.bounded import NOT_RUN, OUT_OF_TIME, bounded, lifeline
 from ..core.errors import EtcdError
 from .commands import THROWAWAY_SOCKET, Connection, Result, Run, Tool, endpoint_status, throwaway
 from .printed import Status, rows, status_of
@@ -85,8 +85,10 @@ class Etcd:
             thread.join(_ENDS_WITHIN)
 
     def _live(self, life: str) -> None:
-        env = self._command.env
-        self._ended.append(self._bed.run(self._run, self._command.argv, env, held_by=life))
+        try:
+            self._ended.append(self._bed.run(self._run, self._command.argv, self._command.env, held_by=life))
+        except (OSError, EtcdError) as error:  # nobody else would hear of it
+            self._ended.append(Result(NOT_RUN, str(error), ""))
 
     def _first_answer(self) -> Status:
         command = endpoint_status(self._etcdctl, replace(self.connection, command_timeout=_ANSWERS_WITHIN))

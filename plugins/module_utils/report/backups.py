@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
-from ..backup.ages import Aged, Ages
+from ..backup.ages import Aged, Ages, Stored
 from ..core.text import duration, span
 from ..core.values import from_plain
 from ..snapshot.entry import Snapshot
@@ -42,15 +42,24 @@ def _proven(told: Mapping[str, Ages]) -> str:
 
 def _offsite(told: Mapping[str, Ages]) -> List[str]:
     """Each store once: by the host that knows of the youngest there."""
-    stores: Dict[str, Tuple[int, str]] = {}
-    for host, ages in told.items():
-        for one in ages.offsite:
-            age = f"{duration(one.age)} old" if one.age >= 0 else "none"
-            failed = f"; the last run of {host} failed: {one.cause}" if one.cause else ""
-            words = f"Newest backup in the store {one.store}: {age}, as {host} saw {duration(one.told_age)} ago{failed}"
-            rank = one.age if one.age >= 0 else 1 << 62
-            stores[one.store] = min(stores.get(one.store, (rank, words)), (rank, words))
-    return [f"{words.rstrip('.')}." for _store, (_age, words) in sorted(stores.items())]
+    lines = []
+    for store in sorted({one.store for ages in told.values() for one in ages.offsite}):
+        seen = {host: one for host, ages in told.items() for one in ages.offsite if one.store == store}
+        host = min(seen, key=lambda host: (seen[host].age < 0, seen[host].age, host))
+        one = seen[host]
+        age = f"{duration(one.age)} old" if one.age >= 0 else "none"
+        failed = f"; the last run of {host} failed: {one.cause}" if one.cause else ""
+        line = f"Newest backup in the store {store}: {age}, as {host} saw {duration(one.told_age)} ago{failed}"
+        lines.append(f"{line.rstrip('.')}. {_proven_in(seen)}")
+    return lines
+
+
+def _proven_in(seen: Mapping[str, Stored]) -> str:
+    proofs = [one.proven for one in seen.values() if one.proven]
+    if not proofs:
+        return "None of it was ever proven by a drill."
+    best = min(proofs, key=lambda proof: (proof.age, proof.told_age))
+    return f"Newest proven there: {duration(best.age)} old, proven {duration(best.told_age)} ago."
 
 
 def _youngest(told: Mapping[str, Ages], which: Callable[[Ages], Optional[Aged]]) -> Tuple[str, Optional[Aged]]:

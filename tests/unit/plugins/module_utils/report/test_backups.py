@@ -49,6 +49,12 @@ def test_what_a_host_knows():
     assert ages(snapshot(verified=False), [], [], NOW).verified is None
 
 
+def test_what_was_fetched_is_proven_there_and_not_here():
+    there = replace(DRILL, source="s3", path="a")
+    told = ages(None, [there], [UPLOAD], NOW)
+    assert told.proven is None and told.offsite[0].proven == Aged("a", TAKEN, 1800, 600, 4.2)
+
+
 def test_a_store_that_is_down_holds_what_it_held():
     failed = replace(UPLOAD, at="2026-11-24T03:45:00Z", result="failed", cause="it is full.", newest="", newest_at="")
     assert ages(None, [], [failed, UPLOAD], NOW).offsite == [Stored("s3", "a", 1800, 400, "it is full.")]
@@ -84,12 +90,13 @@ def test_what_there_is_none_of_is_said():
 def test_each_store_is_told_once_by_who_knows_of_the_youngest():
     s3 = Stored("s3", "a", 1800, 400)
     down = Stored("nfs", "", -1, 100, "it is full.")
-    lines = ages_in_words(
-        {"m1": answered(offsite=[s3, down]), "m2": answered(offsite=[replace(s3, age=60, told_age=30)])}
-    )
+    proven = replace(s3, proven=Aged("b", TAKEN, 7200, 3600))
+    answers = {"m1": answered(offsite=[proven, down]), "m2": answered(offsite=[replace(s3, age=60, told_age=30)])}
+    lines = ages_in_words(answers)
     assert lines[2:] == [
-        "Newest backup in the store nfs: none, as m1 saw 1 min 40 s ago; the last run of m1 failed: it is full.",
-        "Newest backup in the store s3: 1 min old, as m2 saw 30 s ago.",
+        "Newest backup in the store nfs: none, as m1 saw 1 min 40 s ago; the last run of m1 failed: it is full."
+        " None of it was ever proven by a drill.",
+        "Newest backup in the store s3: 1 min old, as m2 saw 30 s ago. Newest proven there: 2 h old, proven 1 h ago.",
     ]
 
 
