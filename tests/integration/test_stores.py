@@ -215,3 +215,38 @@ def test_no_secret_is_in_an_argument_and_nothing_in_the_environment_counts(
     assert store.names() == {NAME: len(CONTENT)}
     said = " ".join(word for argv in seen for word in argv)
     assert PASSWORD not in said and S3.SECRET not in said and "rclone copyto" in said
+
+
+@pytest.mark.parametrize("kind", ["sftp", "sftp encrypted"])
+def test_what_is_not_kept_as_it_was_given_is_told_at_once(made: Callable[[str], Place], source: str, kind: str) -> None:
+    """Between the upload and the look at it, the disk of the server does what some disks do."""
+    place = made(kind)
+    spoils: list[Callable[[bytes], bytes]] = [
+        lambda content: content[:-1],
+        lambda content: content[:3000] + bytes([content[3000] ^ 1]) + content[3001:],
+    ]
+
+    def spoiling(argv: list[str], env: dict[str, str]) -> Any:
+        result = run(argv, env)
+        if argv[1] == "copyto" and spoils:
+            spoil(place, spoils.pop(0))
+        return result
+
+    store = store_of(place.settings, CLUSTER, "/", spoiling)
+    for _spoilt in range(2):
+        assert f"the store away has not kept {NAME} as it was given" in refused(store.put, source, NAME)
+    store.put(source, NAME)
+    assert store.names() == {NAME: len(CONTENT)}
+
+
+def test_many_small_ones_are_fetched_at_once(place: Place, tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    names = [f"prod-{number}.db.json" for number in range(5)]
+    for name in names:
+        small.write_text(f"this is {name}")
+        place.store().put(str(small), name)
+    folder = tmp_path / "many"
+    folder.mkdir()
+    place.store().get_many(names[:3], str(folder))
+    assert {path.name: path.read_text() for path in folder.iterdir()} == {name: f"this is {name}" for name in names[:3]}
+    assert "has no gone.db.json" in refused(lambda: place.store().get_many(["gone.db.json"], str(folder)))

@@ -16,8 +16,10 @@ from ansible_collections.quorum.etcd.plugins.module_utils.backup.shipping import
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
 from ansible_collections.quorum.etcd.plugins.module_utils.core.text import rfc3339
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.catalogue import ALL, catalogue, entry
+from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.signature import UNSIGNED, Signing
+from ansible_collections.quorum.etcd.plugins.plugin_utils.local import run
 from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.backup.halfhours import Member
-from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.snapshot.test_packed import run
+from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.snapshot import keys
 
 HALF_HOURS = 5
 
@@ -26,7 +28,7 @@ class Site:
     """A member whose half hours are in two stores, and another host with an empty folder."""
 
     def __init__(self, tmp):
-        self.tmp, self.member = tmp, Member(tmp / "member")
+        self.tmp, self.member, self.signing = tmp, Member(tmp / "member"), UNSIGNED
         self.stores = [self.store("near"), self.store("far")]
         for _half_hour in range(HALF_HOURS):
             self.half_hour()
@@ -45,7 +47,9 @@ class Site:
 
     def job(self):
         keep = Policy(everything=True)
-        return Shipping("etcd", str(self.member.folder), str(self.tmp / "state"), tuple(self.stores), keep)
+        return Shipping(
+            "etcd", str(self.member.folder), str(self.tmp / "state"), tuple(self.stores), keep, self.signing
+        )
 
     def fetch(self, text="latest", **more):
         given = {"stores": self.stores, "cluster": "etcd", "signers": "", **more}
@@ -174,6 +178,19 @@ def test_without_a_store_or_a_snapshot_of_this_cluster_it_is_refused(site):
 def test_what_is_not_signed_is_refused_before_it_is_fetched(site):
     why = site.refused(signers="somebody ssh-ed25519 AAAA")
     assert "is not signed" in why.message and not list(site.folder.glob("*.db"))
+
+
+def test_what_one_of_the_signers_has_signed_is_fetched_with_its_signature(site, tmp_path):
+    ops, other = keys.make(tmp_path / "ops"), keys.make(tmp_path / "other")
+    site.signing = Signing(ops.path, ops.signer("ops@prod"))
+    site.half_hour()
+    done = site.fetch(signers=ops.signer("ops@prod"))
+    assert entry(done.path, run=run, signers=ops.signer("ops@prod")).signed_by == "ops@prod"
+    assert Path(f"{done.path}.json.sig").exists()
+    for path in site.folder.iterdir():
+        path.unlink()
+    why = site.refused(signers=other.signer("ops@prod"))
+    assert "signed" in why.message and not list(site.folder.glob("*.db"))
 
 
 def test_the_list_says_which_store_has_what_whole(site):
