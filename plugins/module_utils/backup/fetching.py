@@ -26,15 +26,13 @@ from ..snapshot.manifest import held_manifest, signed_by
 from ..snapshot.names import PACKED, manifest_path, signature_path
 from ..snapshot.offsite import needed_for, offsite_of
 from ..snapshot.pages import sha256_of
-from ..snapshot.publish import clear_saves, publish
-from ..snapshot.scratch import make_folder, private_folder
+from ..snapshot.publish import publish
+from ..snapshot.scratch import UNPACKED, clear_stale, make_folder, private_folder
 from ..snapshot.together import put_together
 from .holding import Content, content_of, copies_folder
 from .selecting import Selector, newest_of, pick, told_of
 from .spool import kit_of
 from .stores import Store
-
-_LEFT = 86400.0  # seconds after which what a fetch that was killed has left is cleared away
 
 
 @dataclass(frozen=True)
@@ -139,11 +137,12 @@ def _bring(
 ) -> Tuple[str, str]:
     """Put it together and publish it; returns its path, and where what was in its place is now."""
     make_folder(folder)
-    clear_saves(folder, time.time() - _LEFT)
+    clear_stale(folder, time.time())
     path, aside = os.path.join(folder, name), ""
     store, held = source
     try:
-        with private_folder(folder) as private:
+        # Not as a save that is under way: a backup clears those away, and this one it shall not.
+        with private_folder(folder, UNPACKED) as private:
             drafts = _beside(store, held, name, private, state_dir)
             _check_signature(run, private, name, signers)
             draft = os.path.join(private, name)

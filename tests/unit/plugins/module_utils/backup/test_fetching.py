@@ -16,6 +16,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils.backup.shipping import
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
 from ansible_collections.quorum.etcd.plugins.module_utils.core.text import rfc3339
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.catalogue import ALL, catalogue, entry
+from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.publish import clear_saves
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.signature import UNSIGNED, Signing
 from ansible_collections.quorum.etcd.plugins.plugin_utils.local import run
 from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.backup.halfhours import Member
@@ -200,3 +201,18 @@ def test_the_list_says_which_store_has_what_whole(site):
     assert problems == [] and [row["name"] for row in rows] == site.names[::-1]
     assert [row["broken"] for row in rows] == [["far"], ["far"], [], [], []]
     assert [row["kind"] for row in rows] == ["pages"] * 4 + ["full"]
+
+
+def test_a_backup_that_begins_meanwhile_takes_nothing_away_and_what_was_killed_goes_after_a_day(site, monkeypatch):
+    real = Folder.get
+
+    def busy(self, name, path):
+        clear_saves(str(site.folder))  # as every backup does first
+        real(self, name, path)
+
+    monkeypatch.setattr(Folder, "get", busy)
+    old = site.folder / ".quorum-etcd-unpacked-left"
+    old.mkdir(parents=True)
+    os.utime(old, (0, 0))
+    assert site.fetch().fetched and not old.exists()
+    assert not [path for path in site.folder.iterdir() if path.name.startswith(".")]
