@@ -25,7 +25,7 @@ from ..snapshot.names import PACKED, without_end
 from ..snapshot.offsite import PAGES, Offsite, offsite_of
 from ..snapshot.pages import sha256_of
 from ..snapshot.scratch import forget, make_folder
-from ..snapshot.signature import UNSIGNED, Signing
+from ..snapshot.signature import UNSIGNED, Signing, believed
 from .holding import Content, content_of, copies_folder, doomed, newest_whole, remove
 from .lock import locked
 from .records import BACKUPS, FAILED, SHIPPED, UP_TO_DATE, UPLOADS, Upload
@@ -83,7 +83,7 @@ def _spool(run: Run, job: Shipping, now: float) -> Optional[EtcdError]:
         make_folder(job.spool)
         with locked(job.spool, _PATIENCE):
             there = {one.name for one in waiting(job.spool)}
-            entries = catalogue(job.folder, NONE, now)
+            entries = catalogue(job.folder, NONE, now, run, signers=believed(run, job.signing))
             for one in due(entries, base_of(job.spool), job.cluster, _cluster_id(job)):
                 try:
                     if one.manifest and without_end(one.name, *PACKED) not in there:

@@ -26,6 +26,7 @@ from .names import signature_path
 NAMESPACE = "quorum-etcd-snapshot"  # a signature that was made for anything else is none
 _MADE = "install OpenSSH's client (openssh-client on Debian, openssh-clients on Red Hat), 8.2 or later."
 _CHOOSE = "choose another snapshot, or see who has written this one."
+_OWN = "this-host"  # the name of a signer that nobody has given one
 _NEW_KEY = "give one without a passphrase: ssh-keygen -t ed25519 -N '' -f KEY."
 # ssh-keygen reads the message from its standard input, and nobody else here has one to give.
 _WITH_MESSAGE = 'message=$1; shift; exec ssh-keygen "$@" <"$message"'
@@ -68,6 +69,20 @@ def sign(run: Run, key: str, file: str) -> str:
         raise EtcdError(f"the signing key {key} cannot sign: {_last(result)}.", _NEW_KEY)
     os.chmod(made, 0o600)
     return made
+
+
+def believed(run: Run, signing: Signing) -> str:
+    """Whose signatures count where something is signed anew: those of the signers, or where none are named the own key's.
+
+    Empty where nothing is signed. What somebody has put into the folder must not get a signature of ours.
+    """
+    if signing.signers or not signing.key:
+        return signing.signers
+    _check_key(signing.key)
+    result = _ssh_keygen(run, ["-y", "-P", "", "-f", signing.key])
+    if result.rc or not result.out.strip():
+        raise EtcdError(f"the public part of the signing key {signing.key} cannot be told: {_last(result)}.", _NEW_KEY)
+    return f"{_OWN} {result.out.strip()}"
 
 
 def signer_of(run: Optional[Run], signers: str, content: bytes, signature: Optional[bytes], what: str) -> str:
