@@ -34,7 +34,9 @@ echo "{mark}wants"
 while read -r line && [ "$line" != "{mark}bytes" ]; do :; done
 rm -f {part} && set -C && cat >{part} && [ "$(wc -c <{part})" -eq {size} ] && mv -f {part} {dest}
 """
-SEND = 'echo "{mark}bytes"; exec cat {src}'
+SEND = 'echo "{mark}bytes"; exec {command} {src}'
+# For what the controller cannot unpack itself.
+READERS = {"": "cat", "zstd": "zstd -dcq --", "gzip": "gzip -dc --", "xz": "xz -dc --"}
 
 
 WORDS = {
@@ -57,6 +59,7 @@ class ActionModule(ActionBase):
                 "src": {"type": "path"},
                 "dest": {"type": "path", "required": True},
                 "size": {"type": "int"},
+                "unpack": {"type": "str", "choices": list(READERS), "default": ""},
             },
             required_if=[("direction", way, ("src", "size")) for way in ("to_host", "from_host", "unpack")],
         )
@@ -78,7 +81,7 @@ class ActionModule(ActionBase):
         try:
             if wire is None:
                 return self._by_ansible(given, task_vars)
-            return {"changed": move(wire, given["src"], given["dest"], given["size"], moved)}
+            return {"changed": move(wire, given, moved)}
         except WireError as error:
             if error.unreachable:  # let Ansible's own connection succeed, or say what is wrong
                 return self._by_ansible(given, task_vars)
@@ -106,8 +109,9 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(f"{error} Nothing was stopped.") from error
         return {"changed": True}
 
-    def _to_host(self, wire: Wire, src: str, dest: str, size: int, moved: Moved) -> bool:
+    def _to_host(self, wire: Wire, given: dict[str, Any], moved: Moved) -> bool:
         """True when the host got the bytes; False when it had a file of this size there already."""
+        src, dest, size = given["src"], given["dest"], given["size"]
         words = {"folder": quote(os.path.dirname(dest)), "part": quote(f"{dest}.part"), "dest": quote(dest)}
         with open(src, "rb") as source, wire.open(RECEIVE.format(mark=MARK.decode(), size=size, **words)) as stream:
             if stream.begin() == "has":
@@ -117,13 +121,15 @@ class ActionModule(ActionBase):
             stream.end()
         return True
 
-    def _from_host(self, wire: Wire, src: str, dest: str, size: int, moved: Moved) -> bool:
+    def _from_host(self, wire: Wire, given: dict[str, Any], moved: Moved) -> bool:
+        src, dest, size = given["src"], given["dest"], given["size"]
+        send = SEND.format(mark=MARK.decode(), command=READERS[given["unpack"]], src=quote(src))
         os.makedirs(os.path.dirname(dest), mode=0o700, exist_ok=True)
         part = f"{dest}.part"
         with suppress(FileNotFoundError):  # what an earlier run has left, or a link that somebody has put there
             os.unlink(part)
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(descriptor, "wb") as file, wire.open(SEND.format(mark=MARK.decode(), src=quote(src))) as stream:
+        with os.fdopen(descriptor, "wb") as file, wire.open(send) as stream:
             stream.begin()
             done = stream.receive(file, moved.at)
             stream.end()
@@ -135,6 +141,11 @@ class ActionModule(ActionBase):
     def _by_ansible(self, given: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
         """The slow ways of Ansible itself, which know every kind of connection."""
         os.umask(0o077)  # this process does only this task
+        if given["unpack"]:
+            raise AnsibleActionFail(
+                f"{given['src']} is packed by {given['unpack']}, which the controller lacks. Nothing was stopped; install"
+                f" {given['unpack']} on the controller, and run again."
+            )
         if given["direction"] == "from_host":
             os.makedirs(os.path.dirname(given["dest"]), mode=0o700, exist_ok=True)
             return self._action("fetch", {"src": given["src"], "dest": given["dest"], "flat": True}, task_vars)

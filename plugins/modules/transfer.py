@@ -40,6 +40,11 @@ options:
     description: Where it goes. The folder is made, for its owner alone, where it is missing.
     type: path
     required: true
+  unpack:
+    description: How O(src) on the host is packed, where it is to be unpacked there on its way; over a connection of its own only.
+    type: str
+    choices: ["", zstd, gzip, xz]
+    default: ""
   size:
     description: The bytes that arrive at O(dest).
     type: int

@@ -18,6 +18,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils.restore.text import pl
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.catalogue import look
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.entry import Snapshot
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.manifest import recorded_revisions
+from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.packed import SUFFIXES, can_pack
 from ansible_collections.quorum.etcd.plugins.plugin_utils.local import free_bytes, is_writable, run
 from ansible_collections.quorum.etcd.plugins.plugin_utils.ticker import Ticker
 
@@ -48,6 +49,7 @@ def _plan(hosts: Mapping[str, Mapping[str, Any]], asked: Asked) -> dict[str, Any
             now=asked.now,
             nonce=secrets.token_hex(4),
             run=asked.run,
+            can_unpack=[kind for kind in SUFFIXES if can_pack(kind, run)],
             controller_snapshots=_look(source, own["spool"], own["signers"]),
             spool_free=free_bytes(own["spool"]) if is_writable(own["spool"]) else 0,
             unwritable=asked.unwritable,

@@ -122,6 +122,11 @@ def _check_snapshot(snapshot: ChosenSnapshot, hosts: Mapping[str, Host], options
         findings.refuse(f"{where} cannot be used: {snapshot.reason}", "choose another snapshot.")
     if not snapshot.ok:
         return
+    if snapshot.compression and not snapshot.on and snapshot.compression not in options.can_unpack:
+        findings.refuse(
+            f"{where} is packed by {snapshot.compression}, and there is no {snapshot.compression} on the controller.",
+            f"install {snapshot.compression} there, or copy the file to a host that has it, and name it.",
+        )
     if copied:
         findings.warn(
             f"{where} is a copied database: nothing vouches for its content, and what was only in the WAL of the member that"

@@ -69,7 +69,7 @@ def plan_restore(
     of = _plan_cluster(name, hosts, left_out, before, snapshot, options, findings)
     per_host = _plan_hosts(of, hosts, before, options, findings)
     on_hosts, spool = plan_transfer(
-        snapshot, {host: plan.snapshot for host, plan in per_host.items()}, _spool_of(of, options)
+        snapshot, {host: plan.snapshot for host, plan in per_host.items()}, _spool_of(of, options), options.can_unpack
     )
     _check_spool(spool, options, findings)
     brought = {host: replace(plan, snapshot=on_hosts[host]) for host, plan in per_host.items()}

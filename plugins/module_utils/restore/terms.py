@@ -14,6 +14,7 @@ from ..core.claim import ThisRun
 from ..core.job import Words
 from ..host.facts import Folder
 from ..snapshot.entry import Snapshot
+from ..snapshot.packed import GZIP, XZ, ZSTD
 
 WORDS = Words("restore", role="disaster_restore", noun="restore", verb="restore", changes="replaces the data of")
 
@@ -32,7 +33,8 @@ class Options:
     ``controller_revisions`` the highest revision of each cluster in its manifests. ``spool`` is a folder there for a
     snapshot that must be brought from one host to others, or unpacked; ``spool_free`` are the bytes free for it. ``now`` is
     RFC 3339 in UTC. An empty ``token`` becomes one that names the cluster and the time, with ``nonce`` to make it unique.
-    ``unwritable`` are folders of the controller that the run would write a report to, and cannot. With ``signers``, text as
+    ``unwritable`` are folders of the controller that the run would write a report to, and cannot.
+    ``can_unpack`` are the kinds of archives that the controller can unpack. With ``signers``, text as
     ``ssh-keygen`` reads it, only what one of them has signed is restored.
     """
 
@@ -47,6 +49,7 @@ class Options:
     bump_revision: bool = True
     skip_hash_check: bool = False
     signers: str = ""
+    can_unpack: Sequence[str] = (GZIP, XZ, ZSTD)
     exclude: Sequence[str] = ()
     auth_user: str = ""
     again: bool = False

@@ -8,22 +8,24 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from typing import Dict, Mapping, Tuple
+from typing import Container, Dict, Mapping, Tuple
 
 from .terms import DISK_MARGIN
 from .values import ChosenSnapshot, SnapshotOnHost, Spool
 
 
 def plan_transfer(
-    snapshot: ChosenSnapshot, hosts: Mapping[str, SnapshotOnHost], folder: str
+    snapshot: ChosenSnapshot, hosts: Mapping[str, SnapshotOnHost], folder: str, can_unpack: Container[str]
 ) -> Tuple[Dict[str, SnapshotOnHost], Spool]:
     """Who gets the bytes from where: by way of the controller, and only where they are lacking.
 
-    A compressed snapshot is unpacked on the controller, by the first host's tasks, whichever side it lies on. ``folder`` is
-    the one on the controller that is used where that needs one.
+    A compressed snapshot is unpacked on the controller, by the first host's tasks, whichever side it lies on. Where the
+    controller ``can_unpack`` other kinds of archives only, the host that has it unpacks it on the way. ``folder`` is the one on
+    the controller that is used where that needs one.
     """
     plain = os.path.join(folder, snapshot.sha256 + ".db")
-    packed = plain + ".packed" if snapshot.compression else ""
+    on_the_way = bool(snapshot.on and snapshot.compression and snapshot.compression not in can_unpack)
+    packed = plain + ".packed" if snapshot.compression and not on_the_way else ""
     lacking = any(own.transfer for own in hosts.values())
     fetches = bool(lacking and snapshot.on)
     planned = {}
@@ -35,7 +37,8 @@ def plan_transfer(
             own,
             fetch_from=snapshot.path,
             fetch_to=fetch_to,
-            fetch_size=snapshot.packed_size or snapshot.size,
+            fetch_size=(snapshot.packed_size if packed else 0) or snapshot.size,
+            fetch_unpacked=snapshot.compression if on_the_way and fetch_to else "",
             unpack_from=(packed if fetches else snapshot.path) if unpacks else "",
             spool=plain if unpacks or fetch_to else "",
             copy_from=in_spool if own.transfer else "",

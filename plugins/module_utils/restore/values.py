@@ -85,7 +85,8 @@ class PlannedMember:
 class SnapshotOnHost:
     """Where a host reads the snapshot, and which part it has in the bringing of it.
 
-    ``transfer``: it is brought to ``path``. ``fetch_from`` is fetched to ``fetch_to`` on the controller, ``unpack_from``
+    ``transfer``: it is brought to ``path``. ``fetch_from`` is fetched to ``fetch_to`` on the controller (plain, where
+    ``fetch_unpacked`` says how it is compressed), ``unpack_from``
     unpacked to ``spool`` there, and ``copy_from`` copied to the host; each is empty where this host has no part in it.
     """
 
@@ -103,6 +104,7 @@ class SnapshotOnHost:
     unpack_from: str = ""
     spool: str = ""
     copy_from: str = ""
+    fetch_unpacked: str = ""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from shlex import quote
 from unittest.mock import MagicMock
 
 import pytest
-from ansible_collections.quorum.etcd.plugins.action.transfer import RECEIVE, ActionModule
+from ansible_collections.quorum.etcd.plugins.action.transfer import READERS, RECEIVE, SEND, ActionModule
 
 BYTES = b"every secret of the cluster"
 
@@ -41,7 +41,8 @@ def to_host(dest):
 
 def from_host(dest):
     action = ActionModule(*(MagicMock() for _argument in range(6)))
-    assert action._from_host(Wire(), "/there", str(dest), len(BYTES), MagicMock())
+    given = {"src": "/there", "dest": str(dest), "size": len(BYTES), "unpack": ""}
+    assert action._from_host(Wire(), given, MagicMock())
 
 
 def link(part, precious):
@@ -71,3 +72,15 @@ def test_a_link_where_the_bytes_go_is_not_followed(tmp_path, way, put, exists):
     assert dest.stat().st_mode & 0o777 == 0o600 and dest.stat().st_nlink == 1
     assert os.listdir(dest.parent) == ["s.db"]
     assert (precious.read_bytes() == b"root's own") if precious.exists() else not exists
+
+
+@pytest.mark.parametrize("how", READERS)
+def test_what_the_controller_cannot_unpack_comes_plain(tmp_path, how):
+    source = tmp_path / "it's here.db"
+    source.write_bytes(BYTES)
+    if how:
+        subprocess.run([how, "-q", "-f", str(source)], check=True)
+        source = next(tmp_path.iterdir())
+    script = SEND.format(mark="mark ", command=READERS[how], src=quote(str(source)))
+    done = subprocess.run(["/bin/sh", "-c", script], check=True, capture_output=True)
+    assert done.stdout == b"mark bytes\n" + BYTES

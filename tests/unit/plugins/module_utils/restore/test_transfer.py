@@ -54,3 +54,16 @@ def test_a_compressed_snapshot_on_a_host_goes_to_the_controller_as_it_is():
 def test_too_little_room_to_unpack_is_refused():
     plan = make_plan(hosts(), options(controller_snapshots=[packed(size=GIB)]))
     assert "etcd_restore_spool" in causes(plan) and "on the controller" in causes(plan)
+
+
+def test_what_the_controller_cannot_unpack_the_host_unpacks_on_its_way():
+    given = hosts()
+    given["host3"]["snapshots"] = [snapshot("/backups/a.db.zst", compression="zstd", packed_size=300)]
+    plan = make_plan(given, options(controller_snapshots=[], can_unpack=["gzip"]))
+    at = f"/spool/etcd-20261124T030000Z-653df72f/{SHA}.db"
+    third, first = plan["hosts"]["host3"]["snapshot"], plan["hosts"]["host1"]["snapshot"]
+    assert (third["fetch_to"], third["fetch_size"], third["fetch_unpacked"]) == (at, 1000, "zstd")
+    assert (first["unpack_from"], first["copy_from"], first["fetch_unpacked"]) == ("", at, "")
+    assert plan["clusters"]["etcd"]["spool"]["unpacks"] is False and plan["refusals"] == []
+    refused = make_plan(hosts(), options(controller_snapshots=[snapshot(compression="zstd")], can_unpack=["gzip"]))
+    assert "is packed by zstd, and there is no zstd on the controller" in causes(refused)
