@@ -79,6 +79,15 @@ def test_it_is_set_up_runs_by_itself_and_goes_away_again(hosts: Hosts) -> None:
     assert f"{owner.host}: saved /var/backups/etcd/" in done.text and "nothing to do: it is the turn of" in done.text
     (first,) = said(hosts, owner, "list", "--verify")["snapshots"]
     assert first["ok"] and first["verified"] and first["manifest"]["user_keys"] > 100
+    # The recovery kit, made within the bounds of the unit.
+    unpack = ["sh", "-c", "cd /srv && tar -xzf /var/backups/etcd/*.kit.tar.gz && cat kit/members.json"]
+    told = json.loads(hosts.run(owner, unpack))
+    own = [one for one in told["members"] if one["data_dir"]]
+    assert len(told["members"]) == 3 and [one["host"] for one in own] == [told["host"]], told
+    assert told["files"] and all("etcd" in path for path in told["files"]), told
+    assert own[0]["tls_files"]["key-file"] and {one["path"] for one in told["certificates"]}, told
+    everything = hosts.run(owner, ["sh", "-c", "cat $(find /srv/kit -type f)"])
+    assert [word for word in secrets_of(hosts) if word in everything] == [] and "PRIVATE KEY" not in everything
 
     again = backup(hosts, "-e", SCHEDULE)
     assert again.rc == 0, again.output
