@@ -234,7 +234,7 @@ def _saved(agent: Agent) -> Path:
 
 
 def _spooled(folder: Path, path: Path, how: str, increment: bool) -> int:
-    """The bytes of its object; its increment is put together again, and compared."""
+    """The bytes of its objects, with manifest and kit; it is put together again, and compared."""
     can_pack = spool.can_pack
     if how == "without":
         spool.can_pack = lambda compression, run=None: compression != "zstd"  # type: ignore[assignment]
@@ -247,7 +247,8 @@ def _spooled(folder: Path, path: Path, how: str, increment: bool) -> int:
     if (told.kind == "pages") != increment:
         raise SystemExit(f"{path.name} was spooled as {told.kind}")
     _prove(folder, path)
-    return told.size
+    (own,) = [one for one in spool.waiting(str(folder)) if one.name == f"{path.name}"]
+    return sum((folder / name).stat().st_size for name in own.files)
 
 
 def _prove(folder: Path, path: Path) -> None:

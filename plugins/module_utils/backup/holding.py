@@ -120,7 +120,7 @@ def doomed(held: Content, cluster: str, cluster_id: str, keep: Policy, now: floa
     # The newest first: what a kill leaves in between is a chain without its end, and none without its beginning.
     return sorted(
         (name for name in own if held.told[name].chain not in kept),
-        key=lambda name: (own[name].taken_at or "", own[name].revision or 0),
+        key=lambda name: _age(own[name]),
         reverse=True,
     )
 
@@ -165,7 +165,11 @@ def newest_whole(held: Content, cluster_id: str) -> Tuple[str, int]:
     whole = [
         one for one, manifest in held.manifests.items() if manifest.cluster_id == cluster_id and held.is_whole(one)
     ]
-    return max(whole, key=lambda one: held.manifests[one].taken_at or "", default=""), len(whole)
+    return max(whole, key=lambda one: _age(held.manifests[one]), default=""), len(whole)
+
+
+def _age(manifest: Manifest) -> Tuple[str, int]:
+    return manifest.taken_at or "", manifest.revision or 0
 
 
 def copies_folder(state_dir: str, store: str) -> str:
