@@ -15,7 +15,7 @@ from typing import Dict, List, Mapping, Sequence, Tuple
 from ..core.errors import EtcdError
 from ..snapshot.entry import Manifest, Snapshot
 from ..snapshot.manifest import read_manifest
-from ..snapshot.names import manifest_path, signature_path
+from ..snapshot.names import manifest_path, safe, signature_path
 from ..snapshot.offsite import FULL, LONGEST, Offsite, offsite_of
 from ..snapshot.publish import clear_saves
 from ..snapshot.scratch import forget, make_folder, private_folder
@@ -25,6 +25,7 @@ from .spool import Spooled, kit_of
 from .stores import Store
 
 _MANIFEST = ".db.json"
+_MADE = re.compile(r"(.+)-(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z-rev\d+(?=\.)")  # begins the name of each object
 _DAY = 86400.0
 
 
@@ -147,17 +148,39 @@ def _as_snapshot(name: str, manifest: Manifest, whole: bool) -> Snapshot:
     )
 
 
+def remove_objects(store: Store, held: Content, names: Sequence[str]) -> None:
+    for name in names:
+        store.delete(name)
+        del held.sizes[name]
+
+
 def remove(store: Store, held: Content, names: Sequence[str], copies: str) -> None:
     """Delete snapshots of a store, each one's manifest first. ``held`` is kept up to date."""
     for name in names:
         manifest = held.manifests[name]
         said = manifest_path(name)
         beside = (said, signature_path(said), kit_of(manifest), held.told[name].object)
-        for each in [each for each in beside if each in held.sizes]:
-            store.delete(each)
-            del held.sizes[each]
+        remove_objects(store, held, [each for each in beside if each in held.sizes])
         held.remove(name)
         forget(os.path.join(copies, manifest_path(name)))
+
+
+def leftovers(held: Content, cluster: str, cluster_id: str) -> List[str]:
+    """Objects of no snapshot that are older than every one of this etcd cluster's: of an upload or a removal that was killed.
+
+    What is younger may be another host's, under way.
+    """
+    own = [one for one in held.manifests.values() if (one.cluster, one.cluster_id) == (cluster, cluster_id)]
+    oldest = min((one.taken_at for one in own if one.taken_at), default="")
+    found = []
+    for name in held.sizes:
+        made = _MADE.match(name)
+        taken = made and "{}-{}-{}T{}:{}:{}Z".format(*made.groups()[1:7])
+        if made and taken and taken < oldest and made.group(1) == safe(cluster):
+            snapshot = f"{made.group(0)}.db"
+            if manifest_path(snapshot) not in held.sizes:
+                found.append(name)
+    return found
 
 
 def newest_whole(held: Content, cluster_id: str) -> Tuple[str, int]:

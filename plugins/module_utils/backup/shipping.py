@@ -26,7 +26,7 @@ from ..snapshot.offsite import PAGES, Offsite, offsite_of
 from ..snapshot.pages import sha256_of
 from ..snapshot.scratch import forget, make_folder
 from ..snapshot.signature import UNSIGNED, Signing, believed
-from .holding import Content, content_of, copies_folder, doomed, newest_whole, remove
+from .holding import Content, content_of, copies_folder, doomed, leftovers, newest_whole, remove, remove_objects
 from .lock import locked
 from .records import BACKUPS, FAILED, SHIPPED, UP_TO_DATE, UPLOADS, Upload
 from .retention import Policy
@@ -133,6 +133,7 @@ def _to_store(job: Shipping, store: Store, clock: Callable[[], float]) -> Tuple[
         if not store.append_only:
             removed = doomed(held, job.cluster, cluster_id, job.keep, clock())
             remove(store, held, removed, copies)
+            remove_objects(store, held, leftovers(held, job.cluster, cluster_id))
         for problem in done.problems[:1]:
             raise problem
         upload = replace(upload, result=SHIPPED if done.sent else UP_TO_DATE)

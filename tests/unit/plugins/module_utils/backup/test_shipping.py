@@ -292,6 +292,37 @@ def test_old_chains_go_as_a_whole(tmp_path):
     assert gone[0] == f"delete {names[3]}.json" and gone[-1] == f"delete {names[0]}.zst"
 
 
+def test_what_a_killed_run_has_left_goes_once_it_is_older_than_everything(tmp_path):
+    store = Shelf(tmp_path / "a")
+    agent = Agent(tmp_path, store, keep=Policy(days=2))
+    days(agent, 1)
+    deletes, left = store.delete, [3]
+
+    def until(name):
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeyboardInterrupt
+        deletes(name)
+
+    store.delete = until
+    with contextlib.suppress(KeyboardInterrupt):
+        days(agent, 3)
+    store.delete = deletes
+    half = [name for name in store.names() if not name.endswith(".json") and not _manifest_of(store, name)]
+    assert len(half) == 1
+    others = ["other-20200101T000000Z-rev1.db.zst", "etcd-20990101T000000Z-rev1.db.zst", "notes.txt", "etcd-1.db.zst"]
+    for name in others:
+        (store.folder / name).write_text("not ours, or under way")
+    days(agent, 1)
+    names = set(store.names())
+    assert set(others) <= names and half[0] not in names
+    assert not [name for name in names - set(others) if not name.endswith(".json") and not _manifest_of(store, name)]
+
+
+def _manifest_of(store, name):
+    return (store.folder / f"{name.partition('.')[0]}.db.json").exists()
+
+
 def test_where_nothing_may_be_deleted_nothing_is(tmp_path):
     store = Shelf(tmp_path / "a", append_only=True)
     agent = Agent(tmp_path, store, keep=Policy(days=1))
