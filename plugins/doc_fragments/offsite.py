@@ -41,6 +41,11 @@ options:
         description:
           - Encrypt what is stored by rclone's C(crypt), with this password. Without it nobody can read any of it again.
         type: str
+      proxy:
+        description:
+          - Proxy between the hosts and the store, such as V(http://proxy.example.org:3128). No other is used, whatever the
+            environment says.
+        type: str
       append_only:
         description:
           - Nothing is ever deleted or replaced there, as for credentials that may not, or with object lock. What is old is for

@@ -59,6 +59,7 @@ OFFSITE_OPTION: Dict[str, Any] = {
             "remote": {"type": "str"},
             "rclone_config": {"type": "str", "no_log": True},
             "password": {"type": "str", "no_log": True},
+            "proxy": {"type": "str"},
             "append_only": {"type": "bool", "default": False},
         },
     },

@@ -6,7 +6,9 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any, Callable, Iterator, NamedTuple
 
 import pytest
@@ -209,6 +211,7 @@ def test_no_secret_is_in_an_argument_and_nothing_in_the_environment_counts(
 
     monkeypatch.setenv("RCLONE_CONFIG", "/nowhere")
     monkeypatch.setenv("RCLONE_DRY_RUN", "true")
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("RCLONE_S3_ENDPOINT", "http://127.0.0.1:9")
     store = store_of(place.settings, CLUSTER, "/", watched)
     store.put(source, NAME)
@@ -250,3 +253,26 @@ def test_many_small_ones_are_fetched_at_once(place: Place, tmp_path: Path) -> No
     place.store().get_many(names[:3], str(folder))
     assert {path.name: path.read_text() for path in folder.iterdir()} == {name: f"this is {name}" for name in names[:3]}
     assert "has no gone.db.json" in refused(lambda: place.store().get_many(["gone.db.json"], str(folder)))
+
+
+def test_a_proxy_is_used_where_it_is_set(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    class Proxy(BaseHTTPRequestHandler):
+        def do_PROPFIND(self) -> None:
+            asked.append(self.path)
+            self.send_error(403, "not through this proxy")
+
+        def log_message(self, *_words: object) -> None:
+            """Nothing: a test reads what was asked."""
+
+    config = tmp_path / "away.conf"
+    config.write_text("[cloud]\ntype = webdav\nurl = http://store.invalid/dav\nvendor = other\n")
+    with HTTPServer(("127.0.0.1", 0), Proxy) as proxy:
+        Thread(target=proxy.serve_forever, daemon=True).start()
+        settings = StoreSettings(
+            "dav", remote="cloud:etcd", rclone_config=str(config), proxy=f"http://127.0.0.1:{proxy.server_port}"
+        )
+        assert "the store dav: " in refused(store_of(settings, CLUSTER, "/", run).names)
+        proxy.shutdown()
+    assert asked and asked[0].startswith("http://store.invalid/dav/"), asked

@@ -53,7 +53,8 @@ _NOISE = re.compile(r"\A[\d/]+ [\d:]+ +(?:\w+ +: +)?(?:Failed to \w+(?: with \d+
 class Rclone:
     """The folder ``cluster`` in ``remote``, such as ``offsite:bucket/etcd``.
 
-    ``config`` and ``password_file`` are paths on this host; an empty ``password_file`` is for no encryption of ours.
+    ``config`` and ``password_file`` are paths on this host; an empty ``password_file`` is for no encryption of ours. ``proxy`` is
+    the only one that is used, whatever the environment says.
     """
 
     def __init__(
@@ -65,10 +66,12 @@ class Rclone:
         config: str,
         password_file: str = "",
         append_only: bool = False,
+        proxy: str = "",
     ) -> None:
         self.name = name
         self.append_only = append_only
         self._run, self._config, self._password_file = run, config, password_file
+        self._proxy = {"HTTP_PROXY": proxy, "HTTPS_PROXY": proxy} if proxy else {}
         self._remote = remote
         self._at = (
             f"{_CRYPT}:" if password_file else remote.rstrip("/") + ("" if remote.endswith(":") else "/")
@@ -205,7 +208,7 @@ class Rclone:
     def _environment(self) -> Dict[str, str]:
         """What makes the remote that encrypts. The password goes to rclone by its standard input, and comes back obscured."""
         if self._env is None:
-            self._env = {}
+            self._env = dict(self._proxy)
             if self._password_file:
                 script = 'exec rclone obscure - --config "" <"$1"'
                 result = self._command(["sh", "-c", script, "sh", self._password_file], {})
@@ -213,7 +216,7 @@ class Rclone:
                     raise self._error("its password could not be read", result)
                 given = {"type": "crypt", "remote": self._remote, "password": result.out.strip()}
                 given.update(filename_encryption="off", directory_name_encryption="false")
-                self._env = {f"RCLONE_CONFIG_{_CRYPT}_{key}".upper(): value for key, value in given.items()}
+                self._env.update({f"RCLONE_CONFIG_{_CRYPT}_{key}".upper(): value for key, value in given.items()})
         return self._env
 
     def _command(self, argv: List[str], env: Dict[str, str]) -> Result:

@@ -28,6 +28,7 @@ class StoreSettings:
     mounted: Union[bool, str] = True
     rclone_config: str = field(default="", metadata=TEXT)
     password_file: str = field(default="", metadata=TEXT)
+    proxy: str = field(default="", metadata=TEXT)
 
     @property
     def encrypted(self) -> bool:
@@ -47,4 +48,5 @@ def store_of(settings: StoreSettings, cluster: str, snapshots: str, run: Run) ->
         settings.rclone_config,
         settings.password_file,
         settings.append_only,
+        settings.proxy,
     )

@@ -15,6 +15,7 @@ from .store_settings import StoreSettings
 
 FOLDER = "/etc/quorum-etcd/offsite"  # where the secrets lie on a host
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}\Z")
+_PROXY = re.compile(r"https?://[^\s@/]+/?\Z")
 _SECTION = re.compile(r"^\s*\[([^\]]+)\]\s*$", re.MULTILINE)
 _SEE = "see etcd_backup_offsite in the manual of the role agent."
 
@@ -50,7 +51,7 @@ def wanted_stores(given: Sequence[Mapping[str, Any]], own: Sequence[str] = (), a
 def _folder(place: str, name: str, told: Mapping[str, Any], own: Sequence[str]) -> WantedStore:
     path = os.path.normpath(str(told["folder"]))
     mounted = told.get("mounted", True)
-    alien = [key for key in ("rclone_config", "password") if key in told]
+    alien = [key for key in ("rclone_config", "password", "proxy") if key in told]
     if alien:
         raise _refused(place, f"is a folder, for which {alien[0]} means nothing", "leave it out, or give a remote.")
     if not path.startswith("/"):
@@ -92,6 +93,11 @@ def _remote(place: str, name: str, told: Mapping[str, Any], at: str) -> WantedSt
         if section not in _SECTION.findall(config):
             raise _refused(place, f"has an rclone_config without a section [{section}]", "add it, or mend the remote.")
         files[os.path.join(at, f"{name}.conf")] = config.strip() + "\n"
+    proxy = str(told.get("proxy", ""))
+    if proxy and not _PROXY.match(proxy):
+        raise _refused(
+            place, "has a proxy that is not like http://proxy.example.org:3128", "mend it; it can have no password."
+        )
     password = str(told.get("password", ""))
     if "\n" in password.strip("\n"):
         raise _refused(place, "has a password of several lines", "give one line.")
@@ -104,6 +110,7 @@ def _remote(place: str, name: str, told: Mapping[str, Any], at: str) -> WantedSt
         append_only=bool(told.get("append_only")),
         rclone_config=next((path for path in files if path.endswith(".conf")), config.strip()),
         password_file=password_file,
+        proxy=proxy,
     )
     return WantedStore(settings, files)
 

@@ -33,6 +33,7 @@ def test_folders_and_remotes_with_their_secrets_in_files():
 
 def test_a_configuration_that_is_on_the_hosts_already():
     (one,) = wanted_stores([{**S3, "rclone_config": "/root/.config/rclone/rclone.conf", "password": ""}])
+    assert one.settings.proxy == ""
     assert one.settings.rclone_config == "/root/.config/rclone/rclone.conf" and one.files == {}
 
 
@@ -63,6 +64,9 @@ def test_how_a_folder_is_known_to_be_mounted(given, mounted):
         ([{**S3, "rclone_config": ""}], "s3,", "has no rclone_config"),
         ([{**S3, "remote": "other:bucket"}], "s3,", "without a section [other]"),
         ([{**S3, "password": "a\nb"}], "s3,", "several lines"),
+        ([{**S3, "proxy": "http://user:secret@proxy:3128"}], "s3,", "it can have no password"),
+        ([{**S3, "proxy": "proxy"}], "s3,", "not like http://proxy.example.org:3128"),
+        ([{**NFS, "proxy": "http://proxy:3128"}], "nfs,", "for which proxy means nothing"),
         ([{**S3, "mounted": False}], "s3,", "for which mounted means nothing"),
     ],
 )
@@ -70,5 +74,5 @@ def test_what_could_not_be_used_is_refused_with_its_place(entries, place, why):
     with pytest.raises(EtcdError) as refused:
         wanted_stores(entries, OWN)
     assert refused.value.next_step
-    assert place in refused.value.message and why in refused.value.message
+    assert place in refused.value.message and why in str(refused.value)
     assert "very-secret" not in str(refused.value)
