@@ -93,9 +93,15 @@ options:
     type: bool
     default: true
   kit_pki:
-    description: Put the PKI into the kit. It is refused, since kits lie in a folder that is not encrypted.
+    description:
+      - Put the PKI of the host's member into the kit, encrypted for O(kit_recipient). It is refused without that, since kits lie
+        in a folder that is not encrypted.
     type: bool
     default: false
+  kit_recipient:
+    description: The certificate (PEM) of who alone can open the PKI in kits, by C(openssl cms -decrypt).
+    type: str
+    default: ""
   member:
     description: Options of M(quorum.etcd.member_info) by which the member of this host is known, for the kit.
     type: dict
@@ -282,6 +288,7 @@ def _wanted(given: Dict[str, Any]) -> Wanted:
         "proof_age",
         "kit",
         "kit_pki",
+        "kit_recipient",
     )
     stores = wanted_stores(given["offsite"], (given["folder"], given["state_dir"]))
     settings = Settings(
@@ -322,6 +329,7 @@ def main() -> None:
         "metrics_dir": {"type": "str", "default": "auto"},
         "kit": {"type": "bool", "default": True},
         "kit_pki": {"type": "bool", "default": False},
+        "kit_recipient": {"type": "str", "default": ""},
         "member": {"type": "dict", "default": {}},
         "compress": {"type": "str", "choices": list(CHOICES), "default": AUTO},
         "signing_key": {"type": "path", "default": "", "no_log": False},

@@ -59,9 +59,15 @@ options:
     type: bool
     default: true
   kit_pki:
-    description: Put the PKI into the kit. It is refused, since kits lie in a folder that is not encrypted.
+    description:
+      - Put the PKI of the host's member into the kit, encrypted for O(kit_recipient). It is refused without that, since kits lie
+        in a folder that is not encrypted.
     type: bool
     default: false
+  kit_recipient:
+    description: The certificate (PEM) of who alone can open the PKI in kits, by C(openssl cms -decrypt).
+    type: str
+    default: ""
   member:
     description: Options of M(quorum.etcd.member_info) by which the member of this host is known, for the kit.
     type: dict
@@ -208,8 +214,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.quorum.etcd.plugins.module_utils.backup.kit import Asked, check_pki
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.kit import Asked
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.lock import locked
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.pki import check_pki
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.prune import Counted, damaged, names, prune
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.retention import REMOVE, policy_of
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.run import take
@@ -247,6 +254,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         counted = Counted(given["cluster"], saved.cluster_id, keep, given["signers"]) if keep else None
         decisions = prune(given["dest"], counted, now, saved.path, run=run) if counted else []
     found = [found.in_words for found in concerns(saved.alarms, saved.size, _values(given["settings"]))]
+    found += saved.concerns
     told = {"path": saved.path, "endpoint": endpoint, "size": saved.size, "concerns": found}
     told["manifest"] = to_plain(saved.manifest)
     return {"changed": True, **told, "removed": list(names(decisions, REMOVE)), "damaged": list(damaged(decisions))}
@@ -254,16 +262,16 @@ def work(module: AnsibleModule) -> dict[str, Any]:
 
 def _kit(given: dict[str, Any]) -> Asked | None:
     """What the recovery kit is made of; None where there is to be none."""
-    check_pki(given["kit_pki"])
+    check_pki(given["kit_pki"], given["kit_recipient"])
     if not given["kit"]:
         return None
     try:
         seen = {host: from_plain(MemberFacts, told) for host, told in given["members"].items() if told}
     except Misfit as why:
         raise EtcdError(f"members: {why}.", "give what member_info has told.") from why
-    return Asked(
-        {name: value for name, value in given["member"].items() if value and not name.endswith("_command")}, seen
-    )
+    recipient = given["kit_recipient"] if given["kit_pki"] else ""
+    member = {name: value for name, value in given["member"].items() if value and not name.endswith("_command")}
+    return Asked(member, seen, recipient)
 
 
 @contextlib.contextmanager
@@ -298,6 +306,7 @@ def main() -> None:
         "keep": {"type": "raw"},
         "kit": {"type": "bool", "default": True},
         "kit_pki": {"type": "bool", "default": False},
+        "kit_recipient": {"type": "str", "default": ""},
         "member": {"type": "dict", "default": {}},
         "members": {"type": "dict", "default": {}},
         "compress": {"type": "str", "choices": list(CHOICES), "default": AUTO},

@@ -13,7 +13,7 @@ import stat
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Mapping, Optional
 
-from ..backup.kit import check_pki
+from ..backup.pki import check_pki
 from ..backup.rclone_store import check_rclone
 from ..backup.records import BACKUPS, UPLOADS, Attempt, Upload
 from ..backup.retention import policy_of
@@ -91,7 +91,7 @@ def files_of(wanted: Wanted, systemd: bool) -> List[File]:
     policy_of(settings.keep)
     policy_of(settings.offsite_keep)
     Signing(settings.signing_key, settings.signers).check()
-    check_pki(settings.kit_pki)
+    check_pki(settings.kit_pki, settings.kit_recipient)
     text = json.dumps(to_plain(settings), indent=2, sort_keys=True) + "\n"
     found = [File(PROGRAM, wanted.program, 0o755), _text(PATH, text, 0o600)]
     if settings.password_file:

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, Dict, Tuple
 
 from ..backup.drill import Terms
-from ..backup.kit import Asked, check_pki
+from ..backup.kit import Asked
+from ..backup.pki import check_pki
 from ..backup.retention import policy_of
 from ..backup.run import Job
 from ..backup.store_settings import StoreSettings, store_of
@@ -72,6 +73,7 @@ class Settings:
     compress: str = AUTO
     kit: bool = True
     kit_pki: bool = False
+    kit_recipient: str = field(default="", metadata=TEXT)
     member: Dict[str, Any] = field(default_factory=dict)
 
 
@@ -87,7 +89,7 @@ def load(path: str) -> Settings:
     except Misfit as error:
         raise EtcdError(f"the configuration {path} cannot be understood: {error}.", _NEXT) from error
     policy_of(settings.keep)
-    check_pki(settings.kit_pki)
+    check_pki(settings.kit_pki, settings.kit_recipient)
     if settings.compress not in CHOICES:
         raise EtcdError(f"the configuration {path} has no compression that is known: {settings.compress}.", _NEXT)
     policy_of(settings.offsite_keep)
@@ -124,7 +126,7 @@ def job_of(settings: Settings, patience: float = 0.0) -> Job:
         accept_divergence=settings.accept_divergence,
         patience=patience,
         form=Form(settings.compress, Signing(settings.signing_key, settings.signers)),
-        kit=Asked(settings.member) if settings.kit else None,
+        kit=_kit_of(settings) if settings.kit else None,
     )
 
 
@@ -147,6 +149,10 @@ def terms_of(settings: Settings, patience: float = 0.0) -> Terms:
 
 def stores_of(settings: Settings, run: Run) -> Tuple[Store, ...]:
     return tuple(store_of(one, settings.cluster, settings.folder, run) for one in settings.offsite)
+
+
+def _kit_of(settings: Settings) -> Asked:
+    return Asked(settings.member, recipient=settings.kit_recipient if settings.kit_pki else "")
 
 
 def _password(path: str) -> str:

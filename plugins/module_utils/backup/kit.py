@@ -18,7 +18,7 @@ import socket
 import stat
 import tarfile
 from dataclasses import dataclass, field, replace
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from ..core.errors import EtcdError
 from ..core.values import to_plain
@@ -29,6 +29,7 @@ from ..host.recorded import OwnMember, own_member
 from ..snapshot.kit import FOLDER, FORMAT, MEMBERS, Kit, KitMember
 from .certificates import certificates_in
 from .masking import masked, masked_plain
+from .pki import encrypted, pki_files
 
 _LARGEST_FILE, _MOST_FILES = 256 << 10, 64  # bytes of a configuration file, and files
 _README = """\
@@ -36,7 +37,9 @@ What a restore of the etcd cluster @CLUSTER@ on empty machines needs besides the
 
 1. Give the new machines the members' names and addresses (members.json), and install etcd in the version that is told there.
 2. Put the members' PKI back, from where you keep it: members.json has their paths, fingerprints and expiry
-   dates; the keys themselves are not in here. Certificates for other addresses must be made anew, by the same CA or by a new one.
+   dates; the keys themselves are not in here, unless pki.tar.cms is: with its recipient's key,
+     openssl cms -decrypt -inform PEM -in pki.tar.cms -inkey KEY -binary | tar x
+   Certificates for other addresses must be made anew, by the same CA or by a new one.
 3. Write the members' configuration; that of @HOST@ is in files/, passwords masked; settings.json has that of each host that
    was looked at. initial-cluster, its token and its state are the restore's to write.
 4. Restore, with the collection quorum.etcd and an inventory of the new machines:
@@ -51,11 +54,13 @@ What a restore of the etcd cluster @CLUSTER@ on empty machines needs besides the
 class Asked:
     """``member`` are the options of ``discover`` that say which member this host's is; ``hosts`` what a play has seen of all.
 
-    ``root`` is another folder than ``/`` in tests only.
+    ``recipient`` is the certificate (PEM) of who can open the PKI in it; empty: there is none in it. ``root`` is another folder
+    than ``/`` in tests only.
     """
 
     member: Mapping[str, Any] = field(default_factory=dict)
     hosts: Mapping[str, MemberFacts] = field(default_factory=dict)
+    recipient: str = ""
     root: str = "/"
 
 
@@ -74,17 +79,15 @@ class _Source(NamedTuple):
     version: str = ""
 
 
-def check_pki(wanted: bool) -> None:
-    """EtcdError where the PKI is to go into kits: they lie beside the snapshots, in a folder that nothing encrypts."""
-    if wanted:
-        raise EtcdError(
-            "etcd_backup_kit_pki is refused: kits lie beside the snapshots, in a folder that is not encrypted.",
-            "leave it false, and keep the PKI in a place of its own; kits name its files, fingerprints and expiry dates.",
-        )
+class Made(NamedTuple):
+    """The archive, and what of that which was asked for could not be had."""
+
+    content: bytes
+    concerns: Tuple[str, ...] = ()
 
 
-def make_kit(run: Run, tools: Tools, view: ClusterView, cluster: str, asked: Asked) -> bytes:
-    """The archive. What cannot be had is a note in it, and no reason to have none."""
+def make_kit(run: Run, tools: Tools, view: ClusterView, cluster: str, asked: Asked) -> Made:
+    """The kit. What cannot be had is a note in it, and no reason to have none. Without a PKI, the same makes the same bytes."""
     notes: List[str] = []
     here, own = socket.gethostname(), None
     try:
@@ -95,6 +98,7 @@ def make_kit(run: Run, tools: Tools, view: ClusterView, cluster: str, asked: Ask
     sources += [_of_own(here, own)] if own and own.name and not _is_among(own, sources) else []
     files = _files(own, asked.root, notes) if own else {}
     certificates = certificates_in(run, asked.root, _uses([own.tls] if own else []), notes)
+    sealed, concerns = _sealed(run, own, asked, notes)
     kit = Kit(
         format=FORMAT,
         cluster=cluster,
@@ -108,14 +112,34 @@ def make_kit(run: Run, tools: Tools, view: ClusterView, cluster: str, asked: Ask
         notes=notes,
     )
     settings = {one.host: {name: to_plain(found) for name, found in one.settings.items()} for one in sources}
-    return _archive(
+    content = _archive(
         {
             MEMBERS: _json(to_plain(kit)),
             f"{FOLDER}/README": _README.replace("@CLUSTER@", cluster).replace("@HOST@", here).encode(),
             f"{FOLDER}/settings.json": _json(settings),
             **{f"{FOLDER}/files{path}": text for path, text in files.items()},
+            **sealed,
         }
     )
+    return Made(content, concerns)
+
+
+def _sealed(
+    run: Run, own: Optional[OwnMember], asked: Asked, notes: List[str]
+) -> Tuple[Dict[str, bytes], Tuple[str, ...]]:
+    """The PKI of this host's member, encrypted, where it is asked for; and why it is not there."""
+    if not asked.recipient:
+        return {}, ()
+    try:
+        files = pki_files(own.tls.by_setting(), lambda path: _at(asked.root, path)) if own else {}
+        if files:
+            plain = _tar({path.lstrip("/"): content for path, content in files.items()})
+            return {f"{FOLDER}/pki.tar.cms": encrypted(run, plain, asked.recipient)}, ()
+        why = "no file of a PKI was found"
+    except (EtcdError, OSError) as error:
+        why = str(error)
+    notes.append(f"the PKI is not in here: {why}")
+    return {}, (f"the recovery kit is without the PKI: {why}",)
 
 
 def _of_own(host: str, own: OwnMember) -> _Source:
@@ -199,14 +223,18 @@ def _json(plain: Any) -> bytes:
 
 
 def _archive(files: Mapping[str, bytes]) -> bytes:
-    """A tar of these files in their order, each its owner's alone; without times or names of users."""
+    packed = io.BytesIO()
+    with gzip.GzipFile(fileobj=packed, mode="wb", compresslevel=6, mtime=0, filename="") as stream:
+        stream.write(_tar(files))
+    return packed.getvalue()
+
+
+def _tar(files: Mapping[str, bytes]) -> bytes:
+    """These files in their order, each its owner's alone; without times or names of users."""
     plain = io.BytesIO()
     with tarfile.open(fileobj=plain, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for name, content in files.items():
             entry = tarfile.TarInfo(name)
             entry.size, entry.mode = len(content), 0o600
             archive.addfile(entry, io.BytesIO(content))
-    packed = io.BytesIO()
-    with gzip.GzipFile(fileobj=packed, mode="wb", compresslevel=6, mtime=0, filename="") as stream:
-        stream.write(plain.getvalue())
-    return packed.getvalue()
+    return plain.getvalue()

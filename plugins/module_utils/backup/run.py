@@ -25,7 +25,7 @@ from ..snapshot.publish import clear_saves
 from ..snapshot.save import PLAIN, Form, Saved, save
 from ..snapshot.scratch import make_folder
 from ..snapshot.usable import concerns
-from .kit import Asked, make_kit
+from .kit import Asked, Made, make_kit
 from .lock import Busy, Holder, locked
 from .prune import Counted, damaged, names, prune_recorded
 from .records import BACKUPS, FAILED, NOT_ITS_TURN, SAVED, UNCHANGED, Attempt
@@ -78,9 +78,9 @@ def take(
     if source and source.hash is not None and view.hash_revision:
         extra.update(hashkv=source.hash, hashkv_revision=view.hash_revision)
         extra.update(hashkv_compact_revision=source.hash_compact_revision)
-    if kit:
-        form = form._replace(kit=make_kit(run, tools, view, cluster, kit))
-    return save(run, tools, to, endpoint, folder, name, now, extra, form)
+    made = make_kit(run, tools, view, cluster, kit) if kit else Made(b"")
+    saved = save(run, tools, to, endpoint, folder, name, now, extra, form._replace(kit=made.content))
+    return saved._replace(concerns=made.concerns)
 
 
 def back_up(
@@ -172,7 +172,7 @@ def _made(
         packed_size=saved.manifest.packed.size if saved.manifest.packed else 0,
         sha256=saved.sha256,
         endpoint=endpoint,
-        concerns=tuple(found.in_words for found in concerns(saved.alarms, saved.size, {})),
+        concerns=(*(found.in_words for found in concerns(saved.alarms, saved.size, {})), *saved.concerns),
     )
 
 

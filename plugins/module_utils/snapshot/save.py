@@ -61,7 +61,10 @@ class Form(NamedTuple):
 
 
 class Saved(NamedTuple):
-    """A new snapshot. ``size`` is in bytes, of the plain one, ``cluster_id`` in hex, as in its manifest."""
+    """A new snapshot. ``size`` is in bytes, of the plain one, ``cluster_id`` in hex, as in its manifest.
+
+    ``concerns`` are what whoever saves has to say of what lies beside it.
+    """
 
     path: str
     size: int
@@ -70,6 +73,7 @@ class Saved(NamedTuple):
     cluster_id: str
     alarms: List[str]
     manifest: Manifest
+    concerns: Tuple[str, ...] = ()
 
 
 PLAIN = Form()

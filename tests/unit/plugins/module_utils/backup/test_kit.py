@@ -13,7 +13,8 @@ import subprocess
 import tarfile
 
 import pytest
-from ansible_collections.quorum.etcd.plugins.module_utils.backup.kit import Asked, check_pki, make_kit
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.kit import Asked, make_kit
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.pki import check_pki
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
 from ansible_collections.quorum.etcd.plugins.module_utils.core.values import from_plain
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.commands import Result, Tool, Tools
@@ -82,7 +83,7 @@ def made_of(host, openssl=True, **asked):
             return run_here(argv, env)
         return host.run(argv, env)
 
-    return make_kit(run, TOOLS, view("m1", "m2"), "prod", Asked(root=str(host.root), **asked))
+    return make_kit(run, TOOLS, view("m1", "m2"), "prod", Asked(root=str(host.root), **asked)).content
 
 
 def opened(content):
@@ -167,7 +168,7 @@ def test_a_host_that_cannot_be_looked_at_still_has_a_kit_of_what_the_cluster_tel
     def broken(argv, env):
         raise EtcdError("several etcd run here.") if argv[0] == "systemctl" else FileNotFoundError(argv[0])
 
-    content = make_kit(broken, TOOLS, view("m1"), "prod", Asked(root=str(tmp_path)))
+    content = make_kit(broken, TOOLS, view("m1"), "prod", Asked(root=str(tmp_path))).content
     told = json.loads(opened(content)["kit/members.json"])
     assert told["members"][0]["name"] == "m1" and "several etcd run here" in told["notes"][0]
 
@@ -204,16 +205,67 @@ def test_what_is_no_kit_is_said(tmp_path, content):
         read_kit(str(tmp_path / "x.db"), kit)
 
 
-def test_the_pki_goes_into_no_folder_that_is_not_encrypted():
-    check_pki(False)
+def test_the_pki_goes_into_no_kit_that_others_could_open(certificate):
+    check_pki(False, "")
+    check_pki(True, certificate[0])
     with pytest.raises(EtcdError, match="in a folder that is not encrypted") as refused:
-        check_pki(True)
-    assert "leave it false" in refused.value.next_step
+        check_pki(True, " ")
+    assert "give etcd_backup_kit_recipient" in refused.value.next_step
+    for wrong in ("ops@prod", certificate[0] + certificate[1]):
+        with pytest.raises(EtcdError, match="is no certificate in PEM, or holds a private key too"):
+            check_pki(True, wrong)
+
+
+@pytest.mark.parametrize("kind", [("rsa:3072",), ("ec", "-pkeyopt", "ec_paramgen_curve:P-256")], ids=["rsa", "ec"])
+def test_the_pki_is_opened_by_its_recipients_key_alone(host, tmp_path, certificate, kind):
+    key, public = tmp_path / "recovery.key", tmp_path / "recovery.crt"
+    argv = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        *kind,
+        "-nodes",
+        "-subj",
+        "/CN=recovery",
+        "-keyout",
+        key,
+        "-out",
+        public,
+    ]
+    subprocess.run(argv, check=True, capture_output=True)
+    host.put("/etc/etcd/pki/ca.key", "the key of the CA")
+    host.put("/etc/etcd/pki/notes.txt", "no part of it")
+    content = made_of(host, recipient=public.read_text())
+    assert certificate[1] not in str(opened(content)) and "the key of the CA" not in str(opened(content))
+    (tmp_path / "sealed").write_text(opened(content)["kit/pki.tar.cms"])
+    argv = ["openssl", "cms", "-decrypt", "-inform", "PEM", "-in", tmp_path / "sealed", "-binary"]
+    plain = subprocess.run([*argv, "-inkey", key], check=True, capture_output=True).stdout
+    with tarfile.open(fileobj=io.BytesIO(plain)) as archive:
+        found = {one.name: archive.extractfile(one).read().decode() for one in archive}
+    names = ["ca.crt", "ca.key", "server.crt", "server.key"]
+    assert (
+        sorted(found) == [f"etc/etcd/pki/{name}" for name in names]
+        and found["etc/etcd/pki/server.key"] == certificate[1]
+    )
+    (tmp_path / "other.key").write_text(certificate[1])
+    assert subprocess.run([*argv, "-inkey", tmp_path / "other.key"], capture_output=True).returncode != 0
+    assert "kit/pki.tar.cms" not in opened(made_of(host))
+
+
+def test_a_pki_that_cannot_be_encrypted_is_a_concern_and_the_kit_is_without_it(host, certificate):
+    asked = Asked(root=str(host.root), recipient=certificate[0])
+    made = make_kit(host.run, TOOLS, view("m1"), "prod", asked)
+    assert "kit/pki.tar.cms" not in opened(made.content) and certificate[1] not in str(opened(made.content))
+    (concern,) = made.concerns
+    assert "the recovery kit is without the PKI: there is no openssl here to encrypt the PKI with" in concern
 
 
 def test_nothing_is_said_of_a_tool_that_fails(host):
     def odd(argv, env):
         return Result(1, "", "unable to load certificate") if argv[0] == "openssl" else host.run(argv, env)
 
-    told = json.loads(opened(make_kit(odd, TOOLS, view("m1"), "prod", Asked(root=str(host.root))))["kit/members.json"])
+    told = json.loads(
+        opened(make_kit(odd, TOOLS, view("m1"), "prod", Asked(root=str(host.root))).content)["kit/members.json"]
+    )
     assert all(one["sha256"] and one["subject"] == "" for one in told["certificates"])
