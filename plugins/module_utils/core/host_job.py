@@ -11,6 +11,7 @@ from typing import Any, Dict, Mapping, NamedTuple, Sequence
 from .errors import EtcdError
 from .journal import Journal, exclusive
 from .progress import Progress
+from .values import to_plain
 
 
 class Phase(NamedTuple):
@@ -41,15 +42,15 @@ class HostJob:
         state_dir = self.plan["member"]["state_dir"]
         try:
             if check:
-                return {"changed": phase.name not in self.LOOKS, "journal": self.journal.entries()}
+                return {"changed": phase.name not in self.LOOKS, "journal": to_plain(self.journal.entries())}
             with exclusive(state_dir), self.progress.shown():
-                return {**self.do(phase), "journal": self.journal.entries()}
+                return {**self.do(phase), "journal": to_plain(self.journal.entries())}
         except OSError as error:
             raise EtcdError(
                 f"{error.filename or state_dir}: {error.strerror or error}.",
                 "see that it is there, can be written and has room, and run again.",
-                journal=self.journal.entries(),
+                journal=to_plain(self.journal.entries()),
             ) from error
         except EtcdError as error:
-            error.context["journal"] = self.journal.entries()
+            error.context["journal"] = to_plain(self.journal.entries())
             raise

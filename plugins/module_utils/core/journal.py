@@ -26,6 +26,7 @@ from . import strict_json
 from .durable import add_line, put
 from .errors import EtcdError
 from .text import rfc3339
+from .values import REST, SPARSE, Misfit, from_plain, to_plain
 
 # The steps that mean the same in every job; what it does between them are steps of its own.
 PLANNED, PROVEN, FINISHED = "planned", "proven", "finished"
@@ -36,7 +37,6 @@ CLOSED = (FINISHED, ROLLED_BACK)
 Plan = Mapping[str, Any]
 
 # What is read of a line, and of every plan, here.
-_STEP = {"step": strict_json.WORD, "time": (strict_json.WORD, None)}
 _PLAN = {
     "job": (str, None),
     "sequence": (int, None),
@@ -84,6 +84,16 @@ class Kind:
 ANY_JOB = Kind()
 
 
+@dataclass(frozen=True)
+class Entry:
+    """A line of a journal: a step that was done, when, in UTC, and of which of the plan's swaps. ``more`` tells the rest."""
+
+    step: str
+    time: str = ""
+    swap: Optional[int] = field(default=None, metadata=SPARSE)
+    more: Mapping[str, Any] = field(default_factory=dict, metadata=REST)
+
+
 def job_of(plan: Plan) -> str:
     return plan.get("job") or FIRST_JOB
 
@@ -103,7 +113,7 @@ class Journal:
         self._plan_path = os.path.join(self.folder, "plan.json")
         self._claim_path = os.path.join(self.folder, "claim.json")
         self._state_dir = state_dir
-        self._remembered: List[Dict[str, Any]] = []
+        self._remembered: List[Entry] = []
         self.must_write, self.unwritten = True, ""
 
     def open(self, plan: Dict[str, Any]) -> None:
@@ -172,16 +182,16 @@ class Journal:
         )
         return {"at_work": busy, "seen": rfc3339(seen), "age": int(time.time() - seen)}
 
-    def record(self, step: str, **details: Any) -> None:
+    def record(self, step: str, swap: Optional[int] = None, **more: Any) -> None:
         """Append one step; it is on the disk when this returns. EtcdError where it cannot be and ``must_write``."""
-        line = {"time": _now(), "step": step, **details}
+        entry = Entry(step, _now(), swap, more)
         try:
-            add_line(self._path, json.dumps(line, sort_keys=True))
+            add_line(self._path, json.dumps(to_plain(entry), sort_keys=True))
         except OSError as error:
             refused = self._cannot_write(error)
             if self.must_write:
                 raise refused from error
-            self._remembered.append(line)
+            self._remembered.append(entry)
             self.unwritten = refused.message
 
     def _cannot_write(self, error: OSError) -> EtcdError:
@@ -190,7 +200,7 @@ class Journal:
             f"see that {self._state_dir} is there, can be written and has room, and run again.",
         )
 
-    def entries(self) -> List[Dict[str, Any]]:
+    def entries(self) -> List[Entry]:
         """Every step so far. A line that a power failure cut off, or left as zeros, is no step.
 
         EtcdError for a line that is whole and no step: nobody knows then how far the restore came.
@@ -203,19 +213,19 @@ class Journal:
         found = []
         for number, line in enumerate(lines, 1):
             try:
-                entry = strict_json.parse(line)
+                plain = strict_json.parse(line)
             except ValueError:
                 continue
-            wrong = strict_json.misfit(entry, _STEP)
-            if wrong:
+            try:
+                found.append(from_plain(Entry, plain))
+            except Misfit as wrong:
                 raise EtcdError(
                     f"line {number} of {self._path} is no step of a {self.kind.job}: {wrong}.", self.kind.next_step
-                )
-            found.append(entry)
+                ) from wrong
         return found + self._remembered
 
     def steps(self) -> List[str]:
-        return [entry["step"] for entry in self.entries()]
+        return [entry.step for entry in self.entries()]
 
     def has(self, step: str) -> bool:
         """Whether ``step`` was done; a rollback takes back what came before it."""

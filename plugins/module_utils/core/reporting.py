@@ -15,6 +15,7 @@ from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Opt
 
 from .invocation import Invocation
 from .job import Words
+from .journal import Entry
 from .text import instant
 
 # The outcomes of any run; what a run that has done its work is called is the job's. They are also the last part of a
@@ -34,7 +35,7 @@ GOOD, BAD, PLAIN = "good", "bad", "plain"
 UNPLANNED = "unplanned"  # the mode of a cluster whose run failed before it had a plan
 
 Report = Mapping[str, Any]
-Entries = Sequence[Mapping[str, Any]]
+Entries = Sequence[Entry]
 Journals = Mapping[str, Entries]
 Steps = List[Dict[str, Any]]
 Times = Dict[str, datetime]
@@ -147,14 +148,14 @@ def times_of(journals: Journals, step: str, hosts: Iterable[str], newest: bool =
     """When each of the hosts wrote ``step`` for the first time, or the last."""
     found: Times = {}
     for host in hosts:
-        times = [instant(entry["time"]) for entry in journals.get(host, ()) if entry["step"] == step]
+        times = [instant(entry.time) for entry in journals.get(host, ()) if entry.step == step]
         if times:
             found[host] = times[-1] if newest else times[0]
     return found
 
 
 def has_step(journals: Journals, step: str) -> bool:
-    return any(entry["step"] == step for entries in journals.values() for entry in entries)
+    return any(entry.step == step for entries in journals.values() for entry in entries)
 
 
 def fact(title: str, value: str, note: str, state: str = PLAIN) -> Dict[str, str]:

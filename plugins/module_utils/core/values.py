@@ -64,7 +64,7 @@ def shape_of(kind: Any) -> Any:
     """What ``strict_json.misfit`` holds a plain value against, for a type that a field of a value may have.
 
     These are ``str``, ``int``, ``float``, ``bool``, ``Any``, dataclasses, and of all of them ``Optional``, ``List``,
-    ``Sequence``, ``Tuple[X, ...]``, ``Dict[str, X]`` and ``Mapping[str, X]``; and a ``Union`` of scalars.
+    ``Sequence``, ``Tuple[X, ...]``, ``Dict[str, X]`` and ``Mapping[str, X]``; and a ``Union`` of what is plain already.
     """
     if kind is Any:
         return strict_json.ANY
@@ -76,7 +76,7 @@ def shape_of(kind: Any) -> Any:
         hints = _hints(cast(Any, kind))
         return {field.name: _shape_of_field(field, hints[field.name]) for field in _told_fields(kind)}
     inner = get_args(kind)
-    if get_origin(kind) is Union and (inner[1:] == (type(None),) or all(map(_is_scalar, inner))):
+    if get_origin(kind) is Union and (inner[1:] == (type(None),) or all(map(_is_plain, inner))):
         return tuple(strict_json.NULL if one is type(None) else shape_of(one) for one in inner)
     if _is_mapping(kind) and inner[0] is str:
         return {str: shape_of(inner[1])}
@@ -117,7 +117,7 @@ def _made(kind: Any, plain: Any) -> Any:
     if plain is None or not inner:
         return plain
     if get_origin(kind) is Union:
-        return plain if all(map(_is_scalar, inner)) else _made(inner[0], plain)
+        return plain if all(map(_is_plain, inner)) else _made(inner[0], plain)
     if _is_mapping(kind):
         return {key: _made(inner[1], one) for key, one in plain.items()}
     made = [_made(inner[0], one) for one in plain]
@@ -133,8 +133,9 @@ def _rest_field(kind: Any) -> str:
     return next((field.name for field in dataclasses.fields(kind) if "rest" in field.metadata), "")
 
 
-def _is_scalar(kind: Any) -> bool:
-    return kind in (str, int, float, bool, type(None))
+def _is_plain(kind: Any) -> bool:
+    """Whether a value of this kind and its plain form are the same."""
+    return kind in (str, int, float, bool, type(None)) or (bool(get_args(kind)) and all(map(_is_plain, get_args(kind))))
 
 
 def _has_default(field: Any) -> bool:

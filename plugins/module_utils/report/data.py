@@ -10,14 +10,17 @@ plan can get into it: no environment, no connection, no credential.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import Any, Container, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ..core import journal as steps
+from ..core.check import checks_of
 from ..core.errors import has_failed
 from ..core.invocation import Invocation
 from ..core.job import NOTHING as NOTHING_PLANNED
 from ..core.job import ROLLBACK
+from ..core.journal import Entry
 from ..core.reporting import (
     CHECK,
     FAILED,
@@ -35,6 +38,7 @@ from ..core.reporting import (
     no_outage,
     times_of,
 )
+from ..core.values import Misfit, from_plain, to_plain
 from .text import headline, next_steps
 
 SCHEMA = 1
@@ -53,7 +57,7 @@ class Given:
     plan: Mapping[str, Any]
     text: Sequence[str] = ()
     check: bool = False
-    journals: Optional[Mapping[str, Optional[Entries]]] = None
+    journals: Optional[Mapping[str, Optional[Sequence[Mapping[str, Any]]]]] = None
     summary: Sequence[str] = ()
     refusal: str = ""
     unconfirmed: str = ""
@@ -123,8 +127,7 @@ def build(cluster: str, given: Given, now: str, job: ReportOf) -> Dict[str, Any]
     mode = plan["mode"]
     members = set(own) | set(plan.get("hosts") or ()) | {item["host"] for item in refusals}
     reasons = _reasons(given.unseen if mode == UNPLANNED else given.reasons, members)
-    told = given.journals or {}
-    known = {host: entries for host, entries in told.items() if host in own and entries is not None}
+    known = _entries({host: journal for host, journal in (given.journals or {}).items() if host in own})
     outcome = decide(
         mode,
         job.done[0],
@@ -219,7 +222,7 @@ def phases(entries: Entries, kinds: Sequence[PhaseOf]) -> List[Dict[str, Any]]:
         return found[-1]
 
     for entry in entries:
-        step, time = entry["step"], entry["time"]
+        step, time = entry.step, entry.time
         kind = begins.get(step)
         # One that has several steps to begin with goes on.
         goes_on = kind and current is not None and current["phase"] == kind.name and len(kind.begins) > 1
@@ -233,6 +236,15 @@ def phases(entries: Entries, kinds: Sequence[PhaseOf]) -> List[Dict[str, Any]]:
             current["end"], current["done"] = time, True
             current = None
             current = begin(then[step], time) if step in then else None
+    return found
+
+
+def _entries(journals: Mapping[str, Any]) -> Dict[str, Entries]:
+    """The journals as values; what is none, or cannot be understood, is not known."""
+    found: Dict[str, Entries] = {}
+    for host, journal in journals.items():
+        with contextlib.suppress(Misfit, TypeError):
+            found[host] = [from_plain(Entry, entry) for entry in journal]
     return found
 
 
@@ -254,7 +266,7 @@ def _host(job: ReportOf, run: RunOf, own: Mapping[str, Any], entries: Optional[E
 
 
 def _last_step(entries: Entries) -> str:
-    return str(entries[-1]["step"]) if entries else ""
+    return entries[-1].step if entries else ""
 
 
 def clocks_apart(
@@ -278,20 +290,19 @@ def clocks_apart(
 
 def _proof(journals: Journals) -> List[Dict[str, Any]]:
     """The fullest proof, since one host alone compares the data of all; of several such the last."""
-    fullest: Mapping[str, Any] = max(
-        _proofs(journals), key=lambda entry: (len(entry["checks"]), entry["time"]), default={"checks": []}
-    )
-    return [{key: check[key] for key in ("what", "expected", "found", "ok")} for check in fullest["checks"]]
+    proofs = [(checks_of(entry), entry.time) for entry in _proofs(journals)]
+    fullest, _time = max(proofs, key=lambda proof: (len(proof[0]), proof[1]), default=([], ""))
+    return [to_plain(check) for check in fullest]
 
 
-def _proofs(journals: Journals) -> List[Mapping[str, Any]]:
-    return [entry for entries in journals.values() for entry in entries if entry["step"] == steps.PROVEN]
+def _proofs(journals: Journals) -> List[Entry]:
+    return [entry for entries in journals.values() for entry in entries if entry.step == steps.PROVEN]
 
 
 def _missing(journals: Journals) -> List[str]:
     """Whom the last proof of each host could do without."""
     last = [_proofs({host: entries})[-1:] for host, entries in journals.items()]
-    return sorted({name for proofs in last for entry in proofs for name in entry.get("missing") or ()})
+    return sorted({name for proofs in last for entry in proofs for name in entry.more.get("missing") or ()})
 
 
 def _reasons(failures: Sequence[Mapping[str, str]], own: Container[str]) -> List[Mapping[str, str]]:

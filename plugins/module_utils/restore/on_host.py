@@ -46,6 +46,6 @@ class RestoreOnHost(HostJob):
     def _what_is_back(self) -> str:
         entries, unwritten = self.journal.entries(), self.journal.unwritten
         said = ["Nothing had been stopped or changed on this host."]
-        if any(entry["step"] == STOPPING for entry in entries):
+        if any(entry.step == STOPPING for entry in entries):
             said = [aftermath(entries), "The old data and configuration are back on this host."]
         return " ".join(filter(None, [*said, unwritten and f"It is not on record: {unwritten}"]))

@@ -62,7 +62,7 @@ def find_outage(
     found["end"] = _text(min(serving.values(), default=None))
     found["at_least"], found["at_most"] = _bounds(begins, gone, up, serving, spare, unknown)
     # Two majorities share a host; and what was stopped twice has run in between, as after a reboot between two runs.
-    once = all(sum(entry["step"] == steps.STOPPING for entry in entries) == 1 for entries in journals.values())
+    once = all(sum(entry.step == steps.STOPPING for entry in entries) == 1 for entries in journals.values())
     share_a_host = len(gone) == len(stopped) and len(gone) - spare + again > len(own)
     if unknown or not (once and share_a_host and had_quorum):
         found["at_least"] = None

@@ -13,10 +13,11 @@ written and deleted.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Container, Dict, List, Mapping, Optional, Sequence, Union
+from typing import Container, Dict, List, Mapping, Optional, Sequence, Union
 
-from ..core.check import Check, check
+from ..core.check import Check, check, checks_of
 from ..core.errors import EtcdError
+from ..core.journal import Entry
 from ..core.text import instant, table
 from ..etcd.asking import Knock, ask, reach
 from ..etcd.commands import Connection, Run, Tools, count_keys, run_checked
@@ -123,24 +124,24 @@ def failures(checks: Sequence[Check]) -> List[Check]:
     return [each for each in checks if not each.ok]
 
 
-def closing_table(of: ClusterPlan, entries: Sequence[Mapping[str, Any]]) -> List[str]:
+def closing_table(of: ClusterPlan, entries: Sequence[Entry]) -> List[str]:
     """What was restored and how it was proven, from the plan of the cluster and the journal of the member that compared all.
 
     The time from this member's stop to the proof is at most how long the restore itself kept the cluster from writes; a
     cluster that was down before was so for longer.
     """
-    at = {entry["step"]: instant(entry["time"]) for entry in entries}
+    at = {entry.step: instant(entry.time) for entry in entries}
     rows = [["members", ", ".join(sorted(of.members.values()))]]
     rows += [["cluster ID", f"{of.before_id or 'unknown'} -> {of.cluster_id}"]]
-    checks = next(entry["checks"] for entry in reversed(entries) if entry["step"] == PROVEN)
-    rows += [[("proven: " if each["ok"] else "NOT PROVEN: ") + each["what"], _found(each)] for each in checks]
+    checks = next(checks_of(entry) for entry in reversed(entries) if entry.step == PROVEN)
+    rows += [[("proven: " if each.ok else "NOT PROVEN: ") + each.what, _found(each)] for each in checks]
     if STOPPING in at:
         rows.append(["from the stop to the proof", f"{(at[PROVEN] - at[STOPPING]).total_seconds():.1f} s"])
     return [f"Cluster {of.cluster} is restored from {of.snapshot.path}", *table(rows)]
 
 
-def _found(proven: Mapping[str, Any]) -> str:
-    found = proven["found"]
+def _found(proven: Check) -> str:
+    found = proven.found
     if isinstance(found, dict):
         return ", ".join(f"{name} {number}" for number, name in sorted(found.items(), key=lambda item: item[1]))
     return (", ".join(found) or "none") if isinstance(found, list) else str(found)

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Dict, List, Mapping, Optional
 
 from ..core.job import ROLLBACK
 from ..core.reporting import CHECK, NOTHING, ROLLED_BACK, Entries, Journals, PhaseOf, ReportOf, RunOf, has_step
@@ -74,7 +74,7 @@ def of_run(run: RunOf) -> Dict[str, Any]:
 
 def of_host(run: RunOf, own: Mapping[str, Any], entries: Optional[Entries]) -> Dict[str, Any]:
     """What was moved, what is kept beside the live data, and which settings hold now."""
-    last = entries[-1]["step"] if entries else None if entries is None else ""
+    last = entries[-1].step if entries else None if entries is None else ""
     back = last == steps.ROLLED_BACK
     moved = _moves(own, entries) if entries is not None else []
     return {
@@ -92,12 +92,12 @@ def _planned_moves(own: Mapping[str, Any]) -> List[Dict[str, Any]]:
     return moves
 
 
-def _moves(own: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -> List[Dict[str, Any]]:
+def _moves(own: Mapping[str, Any], entries: Entries) -> List[Dict[str, Any]]:
     """The moves that were made and not taken back, and those of a rollback."""
-    names = {entry["step"] for entry in entries}
+    names = {entry.step for entry in entries}
     moves = []
     for number, swap in enumerate(own["swaps"]):
-        done = {entry["step"] for entry in entries if entry.get("swap") == number}
+        done = {entry.step for entry in entries if entry.swap == number}
         if "put_back" in done:
             moves += [_move(swap, swap["live"], _retired(swap))] if "retired" in done else []
             moves += [_move(swap, swap["aside"], swap["live"])] if "retired" in done and swap["existed"] else []
@@ -111,11 +111,11 @@ def _move(swap: Mapping[str, Any], source: str, to: str) -> Dict[str, Any]:
     return {"from": source, "to": to, "contents": swap["kind"] == "contents"}
 
 
-def _kept(own: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -> List[str]:
+def _kept(own: Mapping[str, Any], entries: Entries) -> List[str]:
     """What lies beside the live data now: the old data, or after a rollback what the restore had made."""
     paths = []
     for number, swap in enumerate(own["swaps"]):
-        done = {entry["step"] for entry in entries if entry.get("swap") == number}
+        done = {entry.step for entry in entries if entry.swap == number}
         if "put_back" in done:
             paths += [_retired(swap)] if "retired" in done else []
         elif steps.SET_ASIDE in done and swap["existed"]:

@@ -116,8 +116,8 @@ class Rollback:
         edits = self.work.plan.config
         kept: Dict[int, str] = {}
         for entry in self.work.journal.entries():
-            if entry["step"] == "kept":
-                kept.setdefault(entry["edit"], entry["copy"])
+            if entry.step == "kept":
+                kept.setdefault(entry.more["edit"], entry.more["copy"])
         units = False
         for number, copy in kept.items():
             path = edits[number].current_path()

@@ -15,6 +15,7 @@ import time
 from typing import Any, Callable, Dict, List, Mapping, Sequence
 
 from ..core.check import Check
+from ..core.journal import Entry
 from ..etcd.quorum import quorum_size
 from ..etcd.view import ClusterView
 from .proof import HASHES, KEYS, NOT_COMPARABLE, OLD_MEMBERS, failures
@@ -95,10 +96,10 @@ def stays_in_words(cluster: str, absent: Sequence[str]) -> str:
     )
 
 
-def aftermath(entries: Sequence[Mapping[str, Any]]) -> str:
+def aftermath(entries: Sequence[Entry]) -> str:
     """What must be known after a rollback, by a host's journal; empty where the restored cluster was never seen to serve."""
-    at = {entry["step"]: entry["time"] for entry in entries}
-    served = [entry["time"] for entry in entries if entry["step"] in ("serving", "proven", "wrong")]
+    at = {entry.step: entry.time for entry in entries}
+    served = [entry.time for entry in entries if entry.step in ("serving", "proven", "wrong")]
     if not served:
         return ""
     since, until = (f"{text[11:19]} UTC" for text in (min(served), at.get("rolling_back") or max(served)))

@@ -62,7 +62,7 @@ class Work:
         )
 
     def has_swap(self, step: str, number: int) -> bool:
-        return any(entry["step"] == step and entry.get("swap") == number for entry in self.journal.entries())
+        return any(entry.step == step and entry.swap == number for entry in self.journal.entries())
 
     def once(self, step: str) -> None:
         if not self.journal.has(step):

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.core.invocation import Invocation, invocation
+from ansible_collections.quorum.etcd.plugins.module_utils.core.journal import Entry
 from ansible_collections.quorum.etcd.plugins.module_utils.core.text import span
+from ansible_collections.quorum.etcd.plugins.module_utils.core.values import from_plain
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.quorum import quorum_size
 from ansible_collections.quorum.etcd.plugins.module_utils.report.data import (
     Given,
@@ -42,7 +44,7 @@ def recorded(name, **changes):
 def journal(**times):
     """A journal whose steps were written so many seconds after ZERO."""
     return [
-        {"step": step, "time": f"{(ZERO + timedelta(seconds=at)).isoformat(timespec='microseconds')}Z"}
+        Entry(step, f"{(ZERO + timedelta(seconds=at)).isoformat(timespec='microseconds')}Z")
         for step, at in times.items()
     ]
 
@@ -93,6 +95,10 @@ def test_the_outcome(outcome, mode, run, last):
 # ---- phases ----------------------------------------------------------------------------------------------------------
 
 
+def entries_of(journal):
+    return [from_plain(Entry, plain) for plain in journal]
+
+
 def phases_of(entries):
     return phases(entries, PHASES)
 
@@ -102,7 +108,7 @@ def spans(entries):
 
 
 def test_phases_of_a_whole_restore():
-    entries = recorded("restored").journals[HOST]
+    entries = entries_of(recorded("restored").journals[HOST])
     assert spans(entries) == [
         ("stage", True, ["planned", "kept", "staged"]),
         ("stop", True, ["stopping", "stopped"]),
@@ -114,7 +120,7 @@ def test_phases_of_a_whole_restore():
 
 
 def test_a_phase_that_was_broken_off_ends_where_the_next_begins():
-    rows = phases_of(recorded("rolled-back").journals["m2"])
+    rows = phases_of(entries_of(recorded("rolled-back").journals["m2"]))
     assert [(row["phase"], row["done"]) for row in rows][2:] == [("cutover", False), ("rollback", True)]
     assert rows[2]["end"] == rows[3]["start"]
 

@@ -80,7 +80,7 @@ def test_a_late_member_does_not_unprove_those_that_serve(host, monkeypatch):
     told = failed.value.context
     assert told == {"verdict": "incomplete", "thorough": True, "missing": ["m2"], "proven": True}
     assert [when for when, compares in looks if compares] == [pytest.approx(5, abs=1)] and looks[-1][0] > 19
-    assert "serving" in restore.journal.steps() and restore.journal.entries()[-1]["missing"] == ["m2"]
+    assert "serving" in restore.journal.steps() and restore.journal.entries()[-1].more["missing"] == ["m2"]
     assert host.service.running and restore.finish()
 
 

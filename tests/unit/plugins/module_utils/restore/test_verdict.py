@@ -7,6 +7,7 @@ import copy
 from dataclasses import replace
 
 import pytest
+from ansible_collections.quorum.etcd.plugins.module_utils.core.journal import Entry
 from ansible_collections.quorum.etcd.plugins.module_utils.restore import verdict
 from ansible_collections.quorum.etcd.plugins.module_utils.restore.proof import judge
 from ansible_collections.quorum.etcd.plugins.module_utils.restore.verdict import (
@@ -170,16 +171,16 @@ def test_a_quorum_that_cannot_come_is_not_waited_for(monkeypatch):
 
 
 SERVED = [
-    {"step": "started", "time": "2026-11-24T03:00:00.000000Z"},
-    {"step": "serving", "time": "2026-11-24T03:00:01.000000Z"},
+    Entry("started", "2026-11-24T03:00:00.000000Z"),
+    Entry("serving", "2026-11-24T03:00:01.000000Z"),
 ]
 
 
 def test_after_a_rollback_it_is_said_what_clients_have_seen_and_what_to_restart():
-    back = [{"step": "rolling_back", "time": "2026-11-24T03:00:09.000000Z"}]
+    back = [Entry("rolling_back", "2026-11-24T03:00:09.000000Z")]
     assert aftermath([SERVED[0], *back]) == "", "nobody can have written anything"
     asked = aftermath([*SERVED, *back])
     assert asked.startswith("CLIENTS MAY HAVE WRITTEN to the restored cluster from 03:00:01 UTC to 03:00:09 UTC; ")
     assert "every kube-apiserver first, then kube-controller-manager" in asked
-    wrong = aftermath([*SERVED, {"step": "wrong", "time": "2026-11-24T03:00:05.000000Z"}, *back])
+    wrong = aftermath([*SERVED, Entry("wrong", "2026-11-24T03:00:05.000000Z"), *back])
     assert wrong.startswith("CLIENTS MAY HAVE SEEN AND WRITTEN THE WRONG DATA from 03:00:01 UTC to 03:00:09 UTC; ")
