@@ -113,6 +113,14 @@ def default_name(cluster: str, now: float, revision: int) -> str:
     return f"{safe(cluster)}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(now))}-rev{revision}.db"
 
 
+def _free_second(folder: str, cluster: str, now: float, revision: int) -> float:
+    """``now``, or the first second after it whose name is free: one run may save right after another that it has waited for."""
+    ends = ("", *SUFFIXES.values())
+    while any(os.path.lexists(os.path.join(folder, default_name(cluster, now, revision) + end)) for end in ends):
+        now += 1
+    return now
+
+
 def compression_by_name(name: str) -> str:
     """How a file of this name is compressed; empty where it is not."""
     return next((one for one in (ZSTD, GZIP) if name.endswith(SUFFIXES[one])), "")
@@ -165,9 +173,10 @@ def save(
                     f"see the log of the etcd behind {endpoint}, and check user, password and disk.",
                 )
             told = _look(run, tools, etcdctl, patient, draft, follower, bool(compression))
-            own_name = default_name(str((extra or {}).get("cluster", "")), now, told.revision)
-            name = name or own_name + SUFFIXES.get(compression, "")
-            known = {"taken_at": rfc3339(now), **(extra or {}), "file": name}
+            cluster = str((extra or {}).get("cluster", ""))
+            taken = now if name else _free_second(folder, cluster, now, told.revision)
+            name = name or default_name(cluster, taken, told.revision) + SUFFIXES.get(compression, "")
+            known = {"taken_at": rfc3339(taken), **(extra or {}), "file": name}
             if compression:
                 draft, packed = _packed(run, draft, compression, told.sha256)
                 known.update(packed=to_plain(packed), **({"inside": to_plain(told.inside)} if told.complete else {}))

@@ -226,6 +226,14 @@ def test_a_snapshot_is_never_overwritten(tmp_path):
     assert (tmp_path / "s.db").read_text() == "precious"
 
 
+@pytest.mark.parametrize("compress", ["none", "gzip"])
+def test_two_in_one_second_have_names_of_their_own(tmp_path, compress):
+    first = save(Etcd(), tmp_path, extra={"cluster": "prod"})
+    second = save(Etcd(), tmp_path, extra={"cluster": "prod"}, compress=compress)
+    assert [saved.manifest.taken_at for saved in (first, second)] == ["2026-11-24T03:46:40Z", "2026-11-24T03:46:41Z"]
+    assert second.path.startswith(str(tmp_path / "prod-20261124T034641Z-rev44.db"))
+
+
 @pytest.mark.parametrize("name", ["../s.db", "/s.db", ".s.db", "s.part", "s.json"])
 def test_a_name_that_is_none_is_refused(tmp_path, name):
     with pytest.raises(EtcdError, match="cannot be a snapshot's name"):
