@@ -110,7 +110,7 @@ def test_a_journal_is_what_stands_there_or_an_error(tmp_path):
         entries = []
         with Bounded(told):
             entries = journal.entries()
-        assert all(isinstance(entry, dict) and isinstance(entry["step"], str) for entry in entries), told
+        assert all(isinstance(entry.step, str) and isinstance(entry.time, str) for entry in entries), told
         with Bounded(told):
             assert isinstance(steps.highest_revision(str(tmp_path), "/var/lib/etcd"), int)
             found = steps.told(str(tmp_path), "/var/lib/etcd")["journal"]
