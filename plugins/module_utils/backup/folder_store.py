@@ -142,23 +142,28 @@ class Folder:
             yield descriptor
 
     def _ready(self) -> str:
-        """The root, where it is there as it should be."""
-        if not os.path.isdir(self._root):
+        """The root, where it is there as it should be. A look into it comes first: some file systems are mounted by that."""
+        try:
+            os.listdir(self._root)
+            self._check_mounted()
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise EtcdError(
                 f"the folder {self._root} of the store {self.name} is not there.", "mount it, or create it."
-            )
-        self._check_mounted()
+            ) from error
+        except OSError as error:  # such as a stale handle of NFS
+            raise EtcdError(
+                f"the folder {self._root} of the store {self.name} cannot be read: {error.strerror}.",
+                "mount it anew, or check its owner and mode.",
+            ) from error
         return self._root
 
     def _check_mounted(self) -> None:
-        """A look into the folder comes first: some file systems are mounted by it."""
-        os.listdir(self._root)
         if isinstance(self._mounted, str):
             if not os.path.ismount(self._mounted):
                 raise EtcdError(
                     f"{self._mounted}, where the store {self.name} is to be, is not mounted.", f"mount {self._mounted}."
                 )
-        elif self._mounted and os.stat(self._root).st_dev in (os.stat("/").st_dev, os.stat(self._apart_from).st_dev):
+        elif self._mounted and os.stat(self._root).st_dev in (os.stat("/").st_dev, _device(self._apart_from)):
             raise EtcdError(
                 f"{self._root}, the folder of the store {self.name}, is on this host's own disk: nothing is mounted there.",
                 "mount it; or set mounted: false for this store, where something else carries away what lies there.",
@@ -171,6 +176,14 @@ class Folder:
                 with contextlib.suppress(OSError):
                     if os.stat(name, dir_fd=folder, follow_symlinks=False).st_mtime < time.time() - _DAY:
                         os.unlink(name, dir_fd=folder)
+
+
+def _device(folder: str) -> int:
+    """The number of the file system that a folder is on, or will be."""
+    folder = os.path.abspath(folder)
+    while not os.path.isdir(folder):
+        folder = os.path.dirname(folder)
+    return os.stat(folder).st_dev
 
 
 def _copy(source: Union[str, int], target: int) -> str:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 
@@ -139,8 +140,20 @@ def test_a_mount_that_is_missing_is_noticed_before_anything_is_written(root, sou
     for do, given in ((nfs.put, (source, NAME)), (nfs.names, ()), (nfs.delete, (NAME,))):
         assert "nothing is mounted there" in refused(do, *given)
     assert "is not mounted" in refused(Folder("nfs", str(root), "prod", mounted=str(root)).put, source, NAME)
+    # On a new machine the folder of the snapshots is not there yet.
+    assert "nothing is mounted there" in refused(
+        Folder("nfs", str(root), "prod", apart_from=str(tmp_path / "a/b")).names
+    )
     assert os.listdir(root) == []
     assert "is not there" in refused(Folder("nfs", str(root / "gone"), "prod", mounted=False).names)
+
+
+def test_a_mount_that_is_stale_is_told(root, monkeypatch):
+    def stale(_path):
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    monkeypatch.setattr(os, "listdir", stale)
+    assert refused(store(root).names).endswith("of the store nfs cannot be read: Stale file handle.")
 
 
 def test_another_file_system_is_a_mount(tmp_path, source):
