@@ -18,6 +18,8 @@ description:
   - It is what C(quorum-etcd drill) does, and needs no agent.
 author:
   - The quorum.etcd authors (@quorum-etcd)
+extends_documentation_fragment:
+  - quorum.etcd.offsite
 attributes:
   check_mode:
     description: Says which snapshots it would drill.
@@ -40,6 +42,13 @@ options:
     default: ""
   newest_only:
     description: The newest only.
+    type: bool
+    default: false
+  from_stores:
+    description:
+      - Only what lies off-site, in the stores of O(offsite) or of the host's own agent - the newest of each, and an older one,
+        which are fetched wholly. O(name) is the name of one there then.
+      - Without it the newest is one of O(folder), and the older one is drawn of the folder and of the stores.
     type: bool
     default: false
   seed:
@@ -127,11 +136,13 @@ from typing import Any, Dict
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.quorum.etcd.plugins.module_utils.agent.drilling import Asked, drilled, new_seed, picked_of
+from ansible_collections.quorum.etcd.plugins.module_utils.agent.given_stores import given_stores
 from ansible_collections.quorum.etcd.plugins.module_utils.agent.settings import scratch_of
 from ansible_collections.quorum.etcd.plugins.module_utils.agent.words import drills_in_words
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.drill import Terms
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.picking import Picked
 from ansible_collections.quorum.etcd.plugins.module_utils.core.values import to_plain
-from ansible_collections.quorum.etcd.plugins.module_utils.glue import answer, runner
+from ansible_collections.quorum.etcd.plugins.module_utils.glue import OFFSITE_OPTION, answer, runner
 from ansible_collections.quorum.etcd.plugins.module_utils.host.processes import Host
 from ansible_collections.quorum.etcd.plugins.module_utils.host.tools import kept_folders, look_for_tools
 
@@ -141,7 +152,7 @@ PATIENCE = 600.0  # seconds that another drill of this host may take until this 
 def work(module: AnsibleModule) -> Dict[str, Any]:
     given, run = module.params, runner(module)
     seed = new_seed() if given["seed"] is None else given["seed"]
-    asked = Asked(given["name"], given["newest_only"], seed)
+    asked = Asked(given["name"], given["newest_only"], seed, given["from_stores"])
     folder, cluster, state_dir = given["folder"], given["cluster"], given["state_dir"]
     terms = Terms(
         cluster=cluster,
@@ -153,18 +164,26 @@ def work(module: AnsibleModule) -> Dict[str, Any]:
         patience=PATIENCE,
         signers=given["signers"],
     )
-    if module.check_mode:
-        picked = picked_of(terms, folder, asked)
-        text = [f"would drill {one.path}: {one.why}" for one in picked] or drills_in_words([], folder, cluster)
-        return {"changed": bool(picked), "result": "planned", "seed": seed, "drills": [], "text": text}
-    tools = look_for_tools(run, given["bin_dir"], more=kept_folders(Host("/"), state_dir))[0]
-    result, drills = drilled(run, tools, folder, terms, asked)
+    with given_stores(run, given["offsite"], cluster, folder, state_dir, asked.offsite) as stores:
+        if module.check_mode:
+            picked = picked_of(terms, folder, asked, stores)
+            text = [f"would drill {in_words(one)}" for one in picked] or drills_in_words([], folder, cluster)
+            return {"changed": bool(picked), "result": "planned", "seed": seed, "drills": [], "text": text}
+        tools = look_for_tools(run, given["bin_dir"], more=kept_folders(Host("/"), state_dir))[0]
+        result, drills = drilled(run, tools, folder, terms, asked, stores)
     text = drills_in_words(drills, folder, cluster)
     return {"changed": bool(drills), "result": result, "seed": seed, "drills": to_plain(drills), "text": text}
 
 
+def in_words(picked: Picked) -> str:
+    store = f" of the store {picked.store}" if picked.store else ""
+    return f"{picked.path}{store}: {picked.why}"
+
+
 def main() -> None:
     options: Dict[str, Any] = {
+        **OFFSITE_OPTION,
+        "from_stores": {"type": "bool", "default": False},
         "folder": {"type": "path", "default": "/var/backups/etcd"},
         "cluster": {"type": "str", "default": "etcd"},
         "name": {"type": "str", "default": ""},

@@ -115,19 +115,13 @@ text:
   elements: str
 """
 
-import contextlib
-import os
-import tempfile
-from typing import Any, Dict, Iterator, Tuple
+from typing import Any, Dict
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.quorum.etcd.plugins.module_utils.agent.settings import PATH, load
+from ansible_collections.quorum.etcd.plugins.module_utils.agent.given_stores import given_stores
 from ansible_collections.quorum.etcd.plugins.module_utils.agent.words import fetched_in_words
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.fetching import fetch
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.selecting import selector
-from ansible_collections.quorum.etcd.plugins.module_utils.backup.store_settings import StoreSettings, store_of
-from ansible_collections.quorum.etcd.plugins.module_utils.backup.wanted_stores import wanted_stores
-from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
 from ansible_collections.quorum.etcd.plugins.module_utils.core.values import to_plain
 from ansible_collections.quorum.etcd.plugins.module_utils.glue import OFFSITE_OPTION, answer, runner
 
@@ -136,37 +130,9 @@ def work(module: AnsibleModule) -> Dict[str, Any]:
     given, run = module.params, runner(module)
     wanted = selector(given["snapshot"])
     cluster, folder = given["cluster"], given["folder"]
-    with _stores(given) as settings:
-        stores = [store_of(one, cluster, folder, run) for one in settings]
+    with given_stores(run, given["offsite"], cluster, folder, given["state_dir"], needed=True) as stores:
         done = fetch(run, stores, cluster, wanted, folder, given["state_dir"], given["signers"])
     return {"changed": done.fetched, **to_plain(done), "text": fetched_in_words(done)}
-
-
-@contextlib.contextmanager
-def _stores(given: Dict[str, Any]) -> Iterator[Tuple[StoreSettings, ...]]:
-    """The stores that were given, whose secrets lie in files of root's alone for the time of the block; else the agent's."""
-    if not given["offsite"]:
-        yield _of_agent(given["cluster"])
-        return
-    with tempfile.TemporaryDirectory(prefix="quorum-etcd-") as private:
-        stores = wanted_stores(given["offsite"], (given["folder"], given["state_dir"]), private)
-        for store in stores:
-            for path, text in store.files.items():
-                with os.fdopen(
-                    os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8"
-                ) as file:
-                    file.write(text)
-        yield tuple(store.settings for store in stores)
-
-
-def _of_agent(cluster: str) -> Tuple[StoreSettings, ...]:
-    nowhere = "set etcd_backup_offsite, as it was when the cluster was backed up."
-    if not os.path.exists(PATH):
-        raise EtcdError("no off-site store is set, and this host has no agent that would know one.", nowhere)
-    settings = load(PATH)
-    if settings.cluster != cluster:
-        raise EtcdError(f"the agent of this host is that of cluster {settings.cluster}, and not of {cluster}.", nowhere)
-    return settings.offsite
 
 
 def main() -> None:

@@ -6,11 +6,18 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+from agents import Agent, made_program
 from client import seed
 from conftest import BACKUP, CHECKOUT, STATUS, play
 from lab import Lab
 
 DRILL = CHECKOUT / "playbooks" / "drill.yml"
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Path:
+    return made_program(tmp_path)
 
 
 def drills(lab: Lab) -> list[dict]:
@@ -59,3 +66,18 @@ def test_a_drill_at_once_and_what_is_said_of_it(lab: Lab, tmp_path: Path) -> Non
     named = play(DRILL, "-i", lab.inventory, "-e", f"etcd_drill_snapshot={older.name}")
     assert named.rc == 0 and f"proven: {older}" in named.text and "(it was named)" in named.text, named.output
     assert not list(lab.dir.rglob(".quorum-etcd-drill-*"))
+
+
+def test_of_a_store_that_no_agent_knows(lab: Lab, program: Path, tmp_path: Path) -> None:
+    """As after the loss of all hosts: nothing lies here but what the stores have."""
+    seed(lab.members[0].client, 100)
+    store = tmp_path / "store"
+    store.mkdir()
+    settings = {"name": "nfs", "folder": str(store), "mounted": False}
+    agent = Agent(lab, lab.members[0], program, tmp_path / "own", every_member=True, offsite=[settings])
+    assert agent.run("backup")[0] == 0
+    told = ("-e", json.dumps({"etcd_backup_offsite": [settings], "etcd_drill_offsite": True}))
+    done = play(DRILL, "-i", lab.inventory, *told)
+    assert done.rc == 0 and "of the store nfs, " in done.text and "proven: etcd-" in done.text, done.output
+    shown = play(DRILL, "-i", lab.inventory, *told, "--check")
+    assert shown.rc == 0 and "of the store nfs: it is the newest in the store nfs" in shown.text, shown.output
