@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
+from ansible_collections.quorum.etcd.plugins.module_utils.agent.cli import COMMANDS
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 UTILS = CHECKOUT / "plugins/module_utils"
@@ -32,3 +34,17 @@ def test_every_room_has_its_line():
     rooms = {path.parent.name for path in UTILS.glob("*/__init__.py")}
     lines = set(re.findall(r"^\| \d \| `(\w+)/` \|", (CHECKOUT / PAGES[0]).read_text(), re.MULTILINE))
     assert lines == rooms
+
+
+def test_every_module_is_where_its_users_look():
+    modules = {path.stem: path.read_text() for path in (CHECKOUT / "plugins/modules").glob("*.py")}
+    readme = (CHECKOUT / "README.md").read_text()
+    table = readme.partition("\n| module |")[2].partition("\n\n")[0]
+    named = {word for row in table.splitlines()[2:] for word in re.findall(r"`(\w+)`", row.split("|")[1])}
+    assert named == set(modules)
+    group = yaml.safe_load((CHECKOUT / "meta/runtime.yml").read_text())["action_groups"]["etcd"]
+    assert set(group) == {name for name, text in modules.items() if "quorum.etcd.connection" in text}
+
+
+def test_every_command_of_the_agent_stands_in_the_readme():
+    assert [name for name in COMMANDS if f"quorum-etcd {name}" not in (CHECKOUT / "README.md").read_text()] == []

@@ -79,6 +79,7 @@ class Settings:
 
 def load(path: str) -> Settings:
     """The settings in the file. EtcdError for one that is missing, wrong, or could have been written by others."""
+    path = os.path.abspath(path)
     weak = weakness(path)
     if weak and os.path.lexists(path):
         raise EtcdError(f"the configuration {path} is not believed: {weak}.", "let only root write it.")

@@ -65,6 +65,12 @@ def test_what_others_could_have_written_is_not_believed(file):
         load(file(GIVEN, 0o666))
 
 
+def test_a_path_may_be_relative(file, tmp_path, monkeypatch):
+    file(GIVEN)
+    monkeypatch.chdir(tmp_path)
+    assert load("agent.json").cluster == "etcd"
+
+
 def test_a_configuration_that_is_not_there_is_said(tmp_path):
     with pytest.raises(EtcdError, match="there is no configuration"):
         load(str(tmp_path / "agent.json"))
