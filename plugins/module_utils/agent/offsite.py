@@ -10,7 +10,7 @@ import argparse
 from typing import List, Sequence, Tuple
 
 from ..backup.lock import Busy
-from ..backup.records import NOT_ITS_TURN, Attempt, Upload
+from ..backup.records import Attempt, Upload
 from ..backup.retention import policy_of
 from ..backup.shipping import Shipping, ship
 from ..backup.spool import waiting
@@ -40,7 +40,7 @@ def ship_after(settings: Settings, attempt: Attempt, run: Run) -> Tuple[List[Upl
     what still waits since it was.
     """
     job = shipping_of(settings, run)
-    if not job.stores or (attempt.result == NOT_ITS_TURN and not waiting(job.spool)):
+    if not job.stores or not (attempt.mine or waiting(job.spool)):
         return [], []
     try:
         uploads = ship(run, job)

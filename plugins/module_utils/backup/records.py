@@ -24,8 +24,8 @@ SHIPPED, UP_TO_DATE = "shipped", "up to date"
 class Attempt:
     """One run. ``result`` is ``saved``, ``unchanged`` (nothing was written since ``path``, which was read and found whole),
     ``not its turn`` or ``failed``; ``cause`` says why, and ``next_step`` what to do. ``size`` is in bytes, ``packed_size``
-    that of a compressed one, ``revision`` the cluster's. ``removed`` and ``damaged`` are names of
-    snapshots, ``concerns`` what would keep a restore of it from being used.
+    that of a compressed one, ``revision`` the cluster's. ``mine``: it was this host's turn. ``removed`` and ``damaged`` are
+    names of snapshots, ``concerns`` what would keep a restore of it from being used.
     """
 
     at: str = field(metadata=MOMENT)
@@ -46,6 +46,7 @@ class Attempt:
     damaged: Tuple[str, ...] = field(default=(), metadata=TEXT)
     concerns: Tuple[str, ...] = field(default=(), metadata=TEXT)
     packed_size: int = 0
+    mine: bool = True
 
     @property
     def is_good(self) -> bool:

@@ -142,7 +142,7 @@ def _made(
     if len(view.cluster_ids) > 1:
         raise EtcdError(view.summary, "set the endpoints of one cluster.")
     whose = turn(view, job.here)
-    seen = replace(blank, cluster_id=view.cluster_id, revision=view.revision, cause=whose.why)
+    seen = replace(blank, cluster_id=view.cluster_id, revision=view.revision, cause=whose.why, mine=whose.mine)
     if not (whose.mine or job.every_member):
         return replace(seen, result=NOT_ITS_TURN)
     now = clock()

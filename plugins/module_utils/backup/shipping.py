@@ -30,7 +30,7 @@ from .holding import Content, content_of, copies_folder, doomed, leftovers, newe
 from .lock import locked
 from .records import BACKUPS, FAILED, SHIPPED, UP_TO_DATE, UPLOADS, Upload
 from .retention import Policy
-from .spool import Spooled, base_of, drop, due, forget_base, put, waiting
+from .spool import Spooled, base_of, drop, due, forget_base, put, sweep, waiting
 from .stores import Store, differs
 
 SPOOL = "spool"
@@ -59,13 +59,17 @@ class Shipping:
 def ship(run: Run, job: Shipping, clock: Callable[[], float] = time.time) -> List[Upload]:
     """Spool what was saved since the last time, and bring every store up to date; what became of each is recorded.
 
-    Busy, with everything spooled, where another run is shipping. A store that fails holds up no other.
+    Of members that make each their own backups only the one whose turn it is spools them: one is enough elsewhere, and two of
+    the same second would have one name. Busy, with everything spooled, where another run is shipping. A store that fails holds
+    up no other.
     """
     if not job.stores:
         return []
-    problem = _spool(run, job, clock())
+    last = BACKUPS.last(job.state_dir, job.cluster, 1)
+    problem = _spool(run, job, clock()) if not last or last[0].mine else None
     lock = os.path.join(job.state_dir, "shipping")
     make_folder(lock)
+    make_folder(job.spool)
     with locked(lock, 0.0, clock):
         return _ship(job, problem, clock)
 
@@ -109,6 +113,7 @@ def _ship(job: Shipping, problem: Optional[EtcdError], clock: Callable[[], float
     with locked(job.spool, _PATIENCE):
         for one in outlived(waiting(job.spool), missed, job.keep, clock()):
             drop(job.spool, one)
+        sweep(job.spool)
         if baseless:
             forget_base(job.spool)
     return uploads

@@ -147,6 +147,14 @@ def drop(spool: str, one: Spooled) -> None:
     sync_folder(spool)
 
 
+def sweep(spool: str) -> None:
+    """Remove what belongs to no manifest: a run was killed before that came, or in the middle of a removal."""
+    known = {name for one in waiting(spool) for name in one.files}
+    for name in os.listdir(spool):
+        if not name.startswith(".") and name not in known:
+            forget(os.path.join(spool, name))
+
+
 def forget_base(spool: str) -> None:
     """The next one is to be a full one."""
     forget(os.path.join(spool, HASHES))

@@ -31,7 +31,7 @@ class Host:
 
     def __init__(self, root):
         self.member, self.state, self.store = Member(root / "backups"), root / "state", root / "store"
-        self.config = root / "agent.json"
+        self.config, self.mine = root / "agent.json", True
         self.store.mkdir()
         self.set(offsite=[{"name": "nfs", "folder": str(self.store), "mounted": False}])
 
@@ -43,7 +43,7 @@ class Host:
     def save(self, result=SAVED):
         path, told = self.member.save() if result == SAVED else ("", None)
         at = told.taken_at if told else "2026-11-24T03:46:40Z"
-        made = Attempt(at, "m1", "etcd", str(self.member.folder), result, cluster_id="c1", path=path)
+        made = Attempt(at, "m1", "etcd", str(self.member.folder), result, cluster_id="c1", path=path, mine=self.mine)
         BACKUPS.add(str(self.state), made)
         return made
 
@@ -94,15 +94,20 @@ def test_a_store_that_is_gone_is_an_exit_code_and_ship_makes_up_for_it(host):
     assert host.said("ship")[0] == 0
 
 
-def test_a_host_whose_turn_it_is_not_ships_only_what_still_waits(host):
-    host.next = NOT_ITS_TURN
+@pytest.mark.parametrize("every", [False, True])
+def test_a_host_whose_turn_it_is_not_ships_only_what_still_waits(host, every):
+    """Also where each member makes its own backups: of one second they would have one name in the store."""
+    other = SAVED if every else NOT_ITS_TURN
+    host.mine, host.next = False, other
     assert told(host, "backup")[1]["uploads"] == [] and not os.listdir(host.store)
-    host.next = SAVED
+    assert host.said("ship")[0] == 0 and not os.listdir(host.store)
+    host.mine, host.next = True, SAVED
     host.store.rename(host.store.parent / "away")
     told(host, "backup")
     (host.store.parent / "away").rename(host.store)
-    host.next = NOT_ITS_TURN
-    assert told(host, "backup")[1]["uploads"][0]["result"] == "shipped"
+    host.mine, host.next = False, other
+    (upload,) = told(host, "backup")[1]["uploads"]
+    assert (upload["result"], len(upload["sent"]), upload["whole"]) == ("shipped", 1, 1)
     assert told(host, "backup")[1]["uploads"] == []
 
 

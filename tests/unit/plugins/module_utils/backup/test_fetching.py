@@ -17,7 +17,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import Etc
 from ansible_collections.quorum.etcd.plugins.module_utils.core.text import rfc3339
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.catalogue import ALL, catalogue, entry
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.publish import clear_saves
-from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.signature import UNSIGNED, Signing
+from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.signature import UNSIGNED, Signing, sign
 from ansible_collections.quorum.etcd.plugins.plugin_utils.local import run
 from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.backup.halfhours import Member
 from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.snapshot import keys
@@ -38,6 +38,8 @@ class Site:
 
     def half_hour(self, **more):
         path, told = self.member.save(**more)
+        if self.signing.key:
+            sign(run, self.signing.key, f"{path}.json")
         saved = Attempt(told.taken_at, "h", "etcd", "f", SAVED, cluster_id=told.cluster_id, path=path)
         BACKUPS.add(str(self.tmp / "state"), saved)
         assert all(one.is_good for one in ship(run, self.job(), lambda: self.member.now))

@@ -17,6 +17,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils.backup.spool import (
     base_of,
     drop,
     due,
+    sweep,
     waiting,
     why_full,
 )
@@ -223,6 +224,17 @@ def test_what_is_dropped_is_gone_wholly(tmp_path):
     left = [one for one in os.listdir(member.spool) if not one.startswith(".")]
     assert len(left) == 2 and len(waiting(member.spool)) == 1
     assert member.put().kind == "pages"  # the hashes stay
+
+
+def test_what_belongs_to_no_manifest_is_swept_away(tmp_path):
+    member = Member(tmp_path / "m")
+    for _one in range(2):
+        member.put()
+    (first, second) = waiting(member.spool)
+    os.unlink(os.path.join(member.spool, first.files[-1]))
+    sweep(member.spool)
+    left = {one for one in os.listdir(member.spool) if not one.startswith(".")}
+    assert left == set(second.files) and base_of(member.spool)
 
 
 def test_the_base_goes_before_what_needs_it_whatever_the_clock_says(tmp_path):
