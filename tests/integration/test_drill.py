@@ -259,6 +259,24 @@ def test_the_sites_own_check_has_a_say_and_a_time(lab: Lab, agent: Agent) -> Non
     assert agent.run("drill")[0] == 0 and agent.run("status")[0] == 0
 
 
+def test_what_is_not_signed_as_it_must_be_fails(lab: Lab, agent: Agent, tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", key], check=True)
+    public = Path(f"{key}.pub").read_text().strip()
+    agent.set(signing_key=str(key), signers=f"backup@lab {public}\n")
+    (path,) = backed_up(lab, agent, 1)
+    code, told = agent.run("drill")
+    assert code == 0 and "signed by backup@lab" in told["drills"][0]["compared"], told
+    manifest = Path(f"{path}.json")
+    manifest.write_text(manifest.read_text().replace('"schema": 1', '"schema":  1'))
+    code, told = agent.run("drill")
+    (drill,) = told["drills"]
+    assert (code, drill["level"], drill["damaged"]) == (1, "none", True) and "sign" in drill["cause"], drill
+    Path(f"{manifest}.sig").unlink()
+    code, told = agent.run("drill")
+    assert code == 1 and "is not signed" in told["drills"][0]["cause"], told
+
+
 def test_two_at_once_and_in_a_place_where_it_must_not_be(lab: Lab, agent: Agent, tmp_path: Path) -> None:
     backed_up(lab, agent, 1)
     agent.set(drill_check=["/bin/sh", "-c", f"touch {tmp_path}/begun; sleep 3"])

@@ -122,6 +122,8 @@ def _become(bounds: Dict[str, Any], argv: Sequence[str], saying: int, parent: in
         os.setsid()  # and so a process group of its own
         _go_last(parent)
         for limit, most in ((resource.RLIMIT_CORE, 0), (resource.RLIMIT_DATA, bounds["memory"])):
+            allowed = resource.getrlimit(limit)[1]
+            most = most if allowed == resource.RLIM_INFINITY else min(most, allowed)
             resource.setrlimit(limit, (most, most))
         os.chdir(bounds["folder"])
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
