@@ -141,6 +141,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils.agent.settings import 
 from ansible_collections.quorum.etcd.plugins.module_utils.agent.words import drills_in_words
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.drill import Terms
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.picking import Picked
+from ansible_collections.quorum.etcd.plugins.module_utils.core.bounded import go_last
 from ansible_collections.quorum.etcd.plugins.module_utils.core.values import to_plain
 from ansible_collections.quorum.etcd.plugins.module_utils.glue import OFFSITE_OPTION, answer, runner
 from ansible_collections.quorum.etcd.plugins.module_utils.host.processes import Host
@@ -164,6 +165,7 @@ def work(module: AnsibleModule) -> Dict[str, Any]:
         patience=PATIENCE,
         signers=given["signers"],
     )
+    go_last()
     with given_stores(run, given["offsite"], cluster, folder, state_dir, asked.offsite) as stores:
         if module.check_mode:
             picked = picked_of(terms, folder, asked, stores)

@@ -17,6 +17,7 @@ from ..backup.picking import Candidates, Picked, candidates, candidates_offsite,
 from ..backup.proofs import DRILLS, FAILED, PROVEN, Drill, as_csv, as_json_lines
 from ..backup.records import BACKUPS
 from ..backup.stores import Store
+from ..core.bounded import go_last
 from ..core.errors import EtcdError
 from ..core.values import to_plain
 from ..etcd.commands import Run, Tools
@@ -133,6 +134,7 @@ def _drill(settings: Settings, given: argparse.Namespace, run: Run) -> Answer:
         time.sleep(random.uniform(0, given.delay))  # noqa: S311
     seed = new_seed() if given.seed is None else given.seed
     asked = Asked(given.name, given.newest_only, seed, given.offsite)
+    go_last()
     terms, stores = terms_of(settings, given.wait), stores_of(settings, run)
     result, drills = drilled(run, tools_of(settings, run), settings.folder, terms, asked, stores)
     data = {"result": result, "seed": asked.seed, "folder": settings.folder, "drills": to_plain(drills)}

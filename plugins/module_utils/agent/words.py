@@ -114,7 +114,9 @@ def _proven(status: Status) -> str:
         return "none by a drill"
     taken = f", taken at {proven.taken_at}" if proven.taken_at else ""
     restore = f"a restore takes about {proven.restore_seconds:g} s"
-    return f"{proven.path}{taken}, restored and compared {duration(status.proven_age)} ago, at {proven.at}; {restore}"
+    return (
+        f"{_place(proven)}{taken}, restored and compared {duration(status.proven_age)} ago, at {proven.at}; {restore}"
+    )
 
 
 def decisions_in_words(decisions: Sequence[Decision], pretended: bool) -> List[str]:

@@ -120,7 +120,8 @@ def _become(bounds: Dict[str, Any], argv: Sequence[str], saying: int, parent: in
     """Be the command, within its bounds; never returns."""
     try:
         os.setsid()  # and so a process group of its own
-        _go_last(parent)
+        go_last()
+        _be_first_to_go(parent)
         for limit, most in ((resource.RLIMIT_CORE, 0), (resource.RLIMIT_DATA, bounds["memory"])):
             allowed = resource.getrlimit(limit)[1]
             most = most if allowed == resource.RLIM_INFINITY else min(most, allowed)
@@ -137,18 +138,22 @@ def _become(bounds: Dict[str, Any], argv: Sequence[str], saying: int, parent: in
         os._exit(NOT_RUN)
 
 
-def _go_last(parent: int) -> None:
-    """After everybody else for the processor and the disk, first where memory is short, and not without its supervisor."""
-    os.nice(19)
+def _be_first_to_go(parent: int) -> None:
+    """Where memory is short; and not without its supervisor."""
     with contextlib.suppress(OSError, AttributeError):
-        libc = ctypes.CDLL(None, use_errno=True)
-        libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
-        if platform.machine() in _IOPRIO_SET:
-            libc.syscall(_IOPRIO_SET[platform.machine()], 1, 0, _IOPRIO_IDLE)
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
         file.write("1000")
     if os.getppid() != parent:
         raise ProcessLookupError(0, "whoever began it is gone")
+
+
+def go_last() -> None:
+    """From now on this process, and all that it begins, is after everybody else for the processor and the disk."""
+    os.nice(19)
+    with contextlib.suppress(OSError, AttributeError):
+        if platform.machine() in _IOPRIO_SET:
+            ctypes.CDLL(None).syscall(_IOPRIO_SET[platform.machine()], 1, 0, _IOPRIO_IDLE)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
-from ansible_collections.quorum.etcd.plugins.module_utils.agent import cli
+from ansible_collections.quorum.etcd.plugins.module_utils.agent import cli, drilling
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.lock import locked
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.records import (
     BACKUPS,
@@ -145,3 +145,29 @@ def test_the_version_and_a_wrong_word(host, capsys):
         with pytest.raises(SystemExit) as ended:
             cli.main(words, None, "1.2.3", print)
         assert ended.value.code == 2
+
+
+def test_a_drill_of_nothing_is_fine_and_all_drills_can_be_had(host, monkeypatch):
+    monkeypatch.setattr(drilling, "go_last", lambda: None)
+    code, told = host.told("drill", "--seed", "7")
+    assert (code, told["result"], told["seed"], told["drills"]) == (0, "nothing", 7, [])
+    assert host.said("drill")[1] == [
+        f"nothing to drill: no snapshot of cluster etcd lies in {host.folder} of this host"
+    ]
+    code, told = host.told("drill", "none.db")
+    assert (code, told["result"]) == (1, "failed") and "there is no snapshot none.db" in told["cause"]
+    assert "no off-site store is set" in host.told("drill", "--offsite")[1]["cause"]
+
+    (host.folder / "named.db").write_bytes(gzip.decompress(FIXTURE.read_bytes()))
+    code, told = host.told("drill", "named.db")
+    (drill,) = told["drills"]
+    assert (code, drill["result"], drill["level"]) == (1, "failed", "read") and "neither etcdutl nor" in drill["cause"]
+    code, lines = host.said("drill", "named.db")
+    assert code == 1 and lines[0].startswith(f"FAILED: {host.folder}/named.db, after structure read in ")
+    assert "not compared: it has no manifest" in lines[2]
+
+    code, lines = host.said("drill", "--export")
+    assert code == 0 and [json.loads(line)["name"] for line in lines] == ["named.db", "named.db"]
+    assert host.said("drill", "--export", "csv")[1][0].startswith("at,host,cluster,result,level,name,")
+    assert [one["name"] for one in host.told("drill", "--export")[1]["drills"]] == ["named.db"] * 2
+    assert host.told("list", "--verify")[1]["snapshots"][0]["level"] == "read", "it is known by its SHA-256"

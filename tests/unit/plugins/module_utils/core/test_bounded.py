@@ -14,6 +14,7 @@ import threading
 import time
 
 import pytest
+from ansible_collections.quorum.etcd.plugins.module_utils.core import bounded as bounded_py
 from ansible_collections.quorum.etcd.plugins.module_utils.core.bounded import NOT_RUN, OUT_OF_TIME, bounded, lifeline
 
 MEMORY = 1 << 30
@@ -76,6 +77,15 @@ def test_it_goes_last_and_has_no_environment_of_the_hosts_own_etcd(bed, monkeypa
     text += "os.environ['ETCDCTL_ENDPOINTS'], os.getpid() == os.getsid(0))"
     code, out = ran(bed, *python(text))
     assert (code, out) == (0, f"19 1000 (0, 0) ({MEMORY}, {MEMORY}) None unix://x True\n")
+
+
+def test_who_goes_last_takes_what_it_begins_along():
+    text = (
+        f"import os, sys; sys.path[:0] = [{os.path.dirname(bounded_py.__file__)!r}]; import bounded; bounded.go_last();"
+    )
+    text += "print(os.nice(0), flush=True); os.system('ionice -p $$; nice')"
+    done = subprocess.run(python(text), stdout=subprocess.PIPE, text=True, check=True)
+    assert done.stdout.split() == ["19", "idle", "19"]
 
 
 def test_it_has_so_much_memory(bed):
