@@ -7,12 +7,10 @@ import re
 import subprocess
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 from agents import Agent, made_program
-from ansible_collections.quorum.etcd.plugins.module_utils.backup.records import SHIPPED, UPLOADS, Upload
 from client import seed
 from conftest import CHECKOUT
 from lab import Lab
@@ -87,12 +85,18 @@ def test_what_real_runs_write_is_what_the_rules_read(agent: Agent) -> None:
 
     code, drilled = agent.run("drill")
     assert code == 0, drilled
-    UPLOADS.add(str(agent.config.parent / "state"), upload(saved))
-    agent.run("backup")
+    store = agent.config.parent.parent / "store"
+    store.mkdir()
+    agent.set(offsite=[{"name": "nas", "folder": str(store), "mounted": False}])
+    code, shipped = agent.run("ship")
+    assert code == 0, shipped
     text = path.read_text()
     found = values(text)
     assert told("check", "metrics", given=text) == ""
     assert found[f'etcd_backup_drill_last_result{{{labels},result="proven"}}'] == 1
+    assert found[f'etcd_backup_upload_last_result{{{labels},store="nas",result="shipped"}}'] == 1
+    assert found[f'etcd_backup_upload_newest_revision{{{labels},store="nas"}}'] == saved["revision"]
+    assert found[f'etcd_backup_upload_last_size_bytes{{{labels},store="nas"}}'] > 0
     assert found[f"etcd_backup_drill_restore_duration_seconds{{{labels}}}"] > 0
 
     read = {word for file in (RULES, SERIES) for word in NAME.findall(series_and_rules(file))}
@@ -118,13 +122,6 @@ def test_what_real_runs_write_is_what_the_rules_read(agent: Agent) -> None:
     agent.set(endpoints=[saved["endpoint"]])
     code, after = agent.run("backup")
     assert code == 0 and "the metrics could not be written to" in after["metrics"]
-
-
-def upload(saved: dict[str, Any]) -> Upload:
-    name = Path(saved["path"]).name
-    return Upload(
-        saved["at"], "m1", saved["cluster"], "nas", SHIPPED, size=9, newest=name, newest_at=saved["at"], whole=1
-    )
 
 
 def series_and_rules(file: Path) -> str:

@@ -104,11 +104,12 @@ def collected(settings: Settings) -> str:
     except OSError:
         disk = None
     backups, prunes = BACKUPS.last(state_dir, cluster), PRUNES.last(state_dir, cluster, 1)
+    stores = {store.name for store in settings.offsite}
     return exposition(
         [
             *_of_backups(cluster, backups, settings.max_age),
             *_of_prunes(cluster, prunes),
-            *_of_uploads(cluster, UPLOADS.last(state_dir, cluster)),
+            *_of_uploads(cluster, [one for one in UPLOADS.last(state_dir, cluster) if one.store in stores]),
             *_of_drills(cluster, DRILLS.last(state_dir, cluster), backups, settings.proof_age),
             *_of_disk(cluster, disk, backups),
         ]

@@ -35,6 +35,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils.backup.records import 
     Pruning,
     Upload,
 )
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.store_settings import StoreSettings
 
 AT = 1795490200  # 2026-11-24T03:16:40Z
 SAVE = Attempt("2026-11-24T03:16:40Z", "m1", "prod", "/b", SAVED, seconds=3.5, path="/b/new.db", size=20512, revision=7)
@@ -45,7 +46,9 @@ def settings(tmp_path):
     folders = {name: str(tmp_path / name) for name in ("state", "b", "metrics")}
     for folder in folders.values():
         (tmp_path / folder).mkdir()
-    return Settings("prod", (), folders["b"], state_dir=folders["state"], metrics_dir=folders["metrics"])
+    stores = (StoreSettings("s3", remote="s3:etcd"), StoreSettings("nas", folder="/mnt/nas"))
+    own = {"state_dir": folders["state"], "metrics_dir": folders["metrics"]}
+    return Settings("prod", (), folders["b"], **own, offsite=stores)
 
 
 def lines(settings, *attempts, prunes=()):
@@ -163,6 +166,7 @@ def test_an_upload_is_told_of_each_store_by_itself(settings):
         assert f"etcd_backup_upload_{said}" in found, said
     heads = [line for line in collected(settings).splitlines() if line.startswith("# TYPE")]
     assert len(heads) == len(set(heads)), "what has one name stands together, below one head"
+    assert not [line for line in lines(replace(settings, offsite=settings.offsite[:1])) if "nas" in line], "it is gone"
     never = uploaded(replace(settings, cluster="shop"), replace(nas, cluster="shop"))
     assert 'etcd_backup_upload_last_success_timestamp_seconds{cluster="shop",store="nas"} 0' in never
 
