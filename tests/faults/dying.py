@@ -72,7 +72,7 @@ class Dying:
 def _known(name: str) -> str:
     """A name without what is drawn or counted in it."""
     name = re.sub(r"\d{8}T\d{6}Z-rev\d+", "TIME", name)
-    return re.sub(r"^(\.quorum-etcd-(saving|unpacked)-|\.)\w{8}(\.new)?$", r"\1…", name)
+    return re.sub(r"^(\.quorum-etcd-(saving|unpacked)-|\.)\w{8,16}(\.new)?$", r"\1…", name)
 
 
 if __name__ == "__main__":

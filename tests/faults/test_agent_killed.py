@@ -19,6 +19,7 @@ import pytest
 from agents import PYTHON, Agent, made_program
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.lock import NAME as LOCK
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.catalogue import ALL, catalogue
+from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.names import kit_path, manifest_path
 from client import seed
 from killing import SEED
 from lab import Lab
@@ -28,7 +29,7 @@ MOMENTS, KEEP = 60, 3
 DYING = Path(__file__).with_name("dying.py")
 # Without these the moments would not be those that matter.
 NAMED = (
-    "tempfile.mkdtemp",
+    "os.mkdir",
     "etcdctl snapshot save",
     "os.rename",
     "os.remove",
@@ -167,8 +168,8 @@ def test_killed_and_run_again(bed: Bed, moment: int, record_property) -> None:
     found = bed.snapshots()
     assert found == sorted({*before, *new, Path(again["path"]).name})[-KEEP:], f"{where}: no more, and no others"
     assert again["revision"] == bed.revision(), where
-    manifests = {f"{name}.json" for name in found}
-    assert bed.names() == {*found, *manifests, LOCK}, f"{where}: nothing half is left"
+    beside = {other for name in found for other in (manifest_path(name), kit_path(name))}
+    assert bed.names() == {*found, *beside, LOCK}, f"{where}: nothing half is left"
     assert {path.name for path in bed.metrics.iterdir()} == {"quorum-etcd.prom"}, where
 
     records = bed.records("backups.jsonl")[recorded:]

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import shutil
 import stat
-import tempfile
 import time
 from typing import Iterator, List, Optional
 
@@ -60,20 +60,23 @@ def private_folder(folder: str, prefix: str = PRIVATE) -> Iterator[str]:
     The path leads through a descriptor, so that it stays the same folder for us and for etcd's tools: where others may
     write in ``folder``, one of them could put another in its place, with links to what only root may write.
     """
+    # Its name is known before it is there: being told to end between the two leaves nothing.
+    made, descriptor = os.path.join(folder, prefix + secrets.token_hex(8)), -1
     try:
-        made = tempfile.mkdtemp(prefix=prefix, dir=folder)
-        descriptor = os.open(made, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError as error:
-        raise EtcdError(
-            f"nothing can be written to {folder}: {error.strerror}.", "check its owner and mode."
-        ) from error
-    try:
+        try:
+            os.mkdir(made, 0o700)
+            descriptor = os.open(made, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError as error:
+            raise EtcdError(
+                f"nothing can be written to {folder}: {error.strerror}.", "check its owner and mode."
+            ) from error
         status = os.fstat(descriptor)
         if status.st_uid != os.geteuid() or stat.S_IMODE(status.st_mode) & 0o077:
             raise EtcdError(f"somebody else has replaced {made}.", f"see who may write in {folder}.")
         yield f"/proc/{os.getpid()}/fd/{descriptor}"
     finally:
-        os.close(descriptor)
+        if descriptor >= 0:
+            os.close(descriptor)
         shutil.rmtree(made, ignore_errors=True)
 
 

@@ -314,9 +314,25 @@ def test_a_private_folder_that_is_replaced_leads_nowhere_else(tmp_path):
 
 
 def test_a_folder_that_was_replaced_before_it_was_opened_is_refused(tmp_path, monkeypatch):
-    made = tmp_path / "made"
-    made.mkdir()
-    made.chmod(0o777)
-    monkeypatch.setattr(scratch.tempfile, "mkdtemp", lambda **_given: str(made))
+    real = os.mkdir
+
+    def open_to_all(path, _mode):
+        real(path)
+        os.chmod(path, 0o777)
+
+    monkeypatch.setattr(scratch.os, "mkdir", open_to_all)
     with pytest.raises(EtcdError, match="somebody else has replaced"), scratch.private_folder(str(tmp_path)):
         pass
+
+
+def test_who_is_told_to_end_while_the_folder_is_made_leaves_none(tmp_path, monkeypatch):
+    real = os.mkdir
+
+    def told_to_end(path, mode):
+        real(path, mode)
+        raise SystemExit(143)
+
+    monkeypatch.setattr(scratch.os, "mkdir", told_to_end)
+    with pytest.raises(SystemExit), scratch.private_folder(str(tmp_path)):
+        pass
+    assert os.listdir(tmp_path) == []
