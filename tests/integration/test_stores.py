@@ -103,6 +103,8 @@ def spoil(place: Place, how: Callable[[bytes], bytes]) -> None:
 
 def test_what_is_put_is_listed_compared_read_back_and_deleted(place: Place, source: str, tmp_path: Path) -> None:
     store, back = place.store(), tmp_path / "back"
+    config = Path(place.settings.rclone_config)
+    before = config.read_bytes() if config.is_file() else b""
     assert store.names() == {}, "nobody has been there"
     store.put(source, NAME)
     store.put(str(Path(source).parent / SMALL), SMALL)
@@ -125,6 +127,7 @@ def test_what_is_put_is_listed_compared_read_back_and_deleted(place: Place, sour
     store.delete(NAME)
     store.delete(NAME)
     assert place.store().names() == {SMALL: 13}
+    assert (config.read_bytes() if config.is_file() else b"") == before, "rclone writes into what it is given"
 
 
 def test_what_the_store_has_lost_truncated_or_flipped_is_seen_and_put_again(place: Place, source: str) -> None:
@@ -198,6 +201,8 @@ def test_a_wrong_password_is_told_from_an_empty_store(
     assert "bad password" in refused(place.store().get, NAME, str(tmp_path / "back"))
     (tmp_path / "password").unlink()
     assert "its password could not be read" in refused(place.store().names)
+    Path(place.settings.rclone_config).unlink()
+    assert "its rclone_config" in refused(place.store(password_file="").names)
 
 
 def test_no_secret_is_in_an_argument_and_nothing_in_the_environment_counts(

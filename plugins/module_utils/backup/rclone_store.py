@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import tempfile
+import weakref
 from typing import Any, Container, Dict, List, Optional, Sequence, Tuple
 
 from ..core import strict_json
@@ -77,6 +79,7 @@ class Rclone:
             f"{_CRYPT}:" if password_file else remote.rstrip("/") + ("" if remote.endswith(":") else "/")
         ) + cluster
         self._env: Optional[Dict[str, str]] = None
+        self._copy = ""
 
     def names(self) -> Dict[str, int]:
         return {name: size for name, (size, _hashes) in self._list("").items()}
@@ -203,7 +206,24 @@ class Rclone:
         return EtcdError(f"the store {self.name}: {what}: {why}.", next_step)
 
     def _rclone(self, *words: str) -> Result:
-        return self._command(["rclone", words[0], "--config", self._config, *_LIMITS, *words[1:]], self._environment())
+        argv = ["rclone", words[0], "--config", self._config_copy(), *_LIMITS, *words[1:]]
+        return self._command(argv, self._environment())
+
+    def _config_copy(self) -> str:
+        """A private copy that lives as long as this: rclone writes into its configuration what it finds out, as with SFTP."""
+        if not self._copy:
+            private = tempfile.mkdtemp(prefix="quorum-etcd-")
+            weakref.finalize(self, shutil.rmtree, private, ignore_errors=True)
+            path = os.path.join(private, "rclone.conf")
+            try:
+                shutil.copyfile(self._config, path)
+            except OSError as error:
+                raise EtcdError(
+                    f"the store {self.name}: its rclone_config {self._config} cannot be read: {error.strerror}.",
+                    "let it be there, or run backup.yml again.",
+                ) from error
+            self._copy = path
+        return self._copy
 
     def _environment(self) -> Dict[str, str]:
         """What makes the remote that encrypts. The password goes to rclone by its standard input, and comes back obscured."""
