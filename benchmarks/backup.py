@@ -65,7 +65,7 @@ def pod(number: int, chance: random.Random) -> bytes:
     name = f"{app}-{chance.getrandbits(36):09x}-{chance.getrandbits(20):05x}"
     moment = rfc3339(1_795_000_000 + chance.randrange(2_000_000))
     ip = ".".join(str(chance.randrange(256)) for _part in range(4))
-    new_id = lambda: str(uuid.UUID(int=chance.getrandbits(128)))  # noqa: E731
+    uid, owner = (str(uuid.UUID(int=chance.getrandbits(128))) for _id in range(2))
     image = f"registry.example/team-{number % 40}/{app}"
     fields = {
         f"f:{word}": {} for word in ("image", "imagePullPolicy", "name", "resources", "terminationMessagePath", "env")
@@ -86,14 +86,14 @@ def pod(number: int, chance: random.Random) -> bytes:
         "metadata": {
             "name": name,
             "namespace": f"team-{number % 40}",
-            "uid": new_id(),
+            "uid": uid,
             "creationTimestamp": moment,
             "labels": {"app": app, "pod-template-hash": f"{chance.getrandbits(36):09x}", "tier": "backend"},
             "annotations": {
                 "checksum/config": f"{chance.getrandbits(256):064x}",
                 "token": base64.b64encode(chance.getrandbits(8 * SECRET).to_bytes(SECRET, "big")).decode(),
             },
-            "ownerReferences": [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": app, "uid": new_id()}],
+            "ownerReferences": [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": app, "uid": owner}],
             "managedFields": [
                 {
                     "manager": manager,
@@ -254,7 +254,8 @@ def _spooled(folder: Path, path: Path, how: str, increment: bool) -> int:
 def _prove(folder: Path, path: Path) -> None:
     script, result = CHECKOUT / "docs" / "put_together.py", folder / ".result"
     result.unlink(missing_ok=True)
-    subprocess.run([sys.executable, str(script), str(folder / f"{path.name}.json"), str(result)], check=True)
+    argv = [sys.executable, str(script), str(folder / f"{path.name}.json"), str(result)]
+    subprocess.run(argv, check=True, capture_output=True)
     if subprocess.run(["cmp", "-s", str(result), str(path)], check=False).returncode:
         raise SystemExit(f"{path.name} was put together to something else")
     result.unlink()
