@@ -59,14 +59,18 @@ def _by_openssl(run: Run, block: str, notes: List[str]) -> Dict[str, str]:
     missing = "there is no openssl on this host, so subjects and expiry dates are not told"
     if missing in notes:
         return {}
-    with tempfile.TemporaryDirectory(prefix="quorum-etcd-") as folder:
-        path = os.path.join(folder, "certificate.pem")
-        with open(path, "w", encoding="ascii") as file:
-            file.write(f"-----BEGIN CERTIFICATE-----\n{block}\n-----END CERTIFICATE-----\n")
-        try:
-            result = run(["openssl", "x509", "-in", path, *_ASKED], {})
-        except FileNotFoundError:
-            notes.append(missing)
-            return {}
+    try:
+        with tempfile.TemporaryDirectory(prefix="quorum-etcd-") as folder:
+            path = os.path.join(folder, "certificate.pem")
+            with open(path, "w", encoding="ascii") as file:
+                file.write(f"-----BEGIN CERTIFICATE-----\n{block}\n-----END CERTIFICATE-----\n")
+            try:
+                result = run(["openssl", "x509", "-in", path, *_ASKED], {})
+            except FileNotFoundError:
+                notes.append(missing)
+                return {}
+    except OSError as error:
+        notes.append(f"openssl could not be asked of a certificate: {error.strerror}")
+        return {}
     lines = (line.partition("=") for line in result.out.splitlines())
     return {_FIELDS[name.strip()]: value.strip() for name, equals, value in lines if equals and name.strip() in _FIELDS}

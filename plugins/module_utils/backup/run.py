@@ -78,9 +78,17 @@ def take(
     if source and source.hash is not None and view.hash_revision:
         extra.update(hashkv=source.hash, hashkv_revision=view.hash_revision)
         extra.update(hashkv_compact_revision=source.hash_compact_revision)
-    made = make_kit(run, tools, view, cluster, kit) if kit else Made(b"")
+    made = _kit_or_none(run, tools, view, cluster, kit) if kit else Made(b"")
     saved = save(run, tools, to, endpoint, folder, name, now, extra, form._replace(kit=made.content))
     return saved._replace(concerns=made.concerns)
+
+
+def _kit_or_none(run: Run, tools: Tools, view: ClusterView, cluster: str, asked: Asked) -> Made:
+    """Whatever is wrong with a kit is no reason to have no backup."""
+    try:
+        return make_kit(run, tools, view, cluster, asked)
+    except (EtcdError, OSError, ValueError) as error:
+        return Made(b"", (f"there is no recovery kit beside it: {error}",))
 
 
 def back_up(

@@ -9,15 +9,18 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import subprocess
 import tarfile
 
 import pytest
+from ansible_collections.quorum.etcd.plugins.module_utils.backup import certificates
+from ansible_collections.quorum.etcd.plugins.module_utils.backup import run as run_room
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.kit import Asked, make_kit
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.pki import check_pki
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
 from ansible_collections.quorum.etcd.plugins.module_utils.core.values import from_plain
-from ansible_collections.quorum.etcd.plugins.module_utils.etcd.commands import Result, Tool, Tools
+from ansible_collections.quorum.etcd.plugins.module_utils.etcd.commands import Connection, Result, Tool, Tools
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.versions import Version
 from ansible_collections.quorum.etcd.plugins.module_utils.host.facts import MemberFacts
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.kit import read_kit
@@ -25,6 +28,8 @@ from ansible_collections.quorum.etcd.plugins.plugin_utils.local import run as ru
 from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.etcd.seen import view_of
 from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.host.fake_host import MANIFEST, FakeHost, debian
 from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.restore.builder import member
+from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.snapshot.builder import NOW
+from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.snapshot.test_save import Etcd, tools
 
 TOOLS = Tools(etcd=Tool("/usr/bin/etcd", Version(3, 6, 16)), etcdctl=Tool("/usr/bin/etcdctl", Version(3, 6, 16)))
 ENV = """\
@@ -269,3 +274,27 @@ def test_nothing_is_said_of_a_tool_that_fails(host):
         opened(make_kit(odd, TOOLS, view("m1"), "prod", Asked(root=str(host.root))).content)["kit/members.json"]
     )
     assert all(one["sha256"] and one["subject"] == "" for one in told["certificates"])
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), EtcdError("odd."), ValueError("surrogates")])
+def test_a_kit_that_cannot_be_made_is_a_concern_and_the_backup_is_made(tmp_path, monkeypatch, error):
+    def broken(*_given):
+        raise error
+
+    monkeypatch.setattr(run_room, "make_kit", broken)
+    etcd, to = Etcd(), Connection(endpoints=["http://other:2379"])
+    saved = run_room.take(etcd, tools(), to, view("m1"), "http://a:1", str(tmp_path), "prod", NOW, "s.db", kit=Asked())
+    assert sorted(os.listdir(tmp_path)) == ["s.db", "s.db.json"]
+    (concern,) = saved.concerns
+    assert concern.startswith("there is no recovery kit beside it: ")
+
+
+def test_where_nothing_can_be_written_for_openssl_the_kit_is_made(host, monkeypatch):
+    def full(*_given, **_more):
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    monkeypatch.setattr(certificates.tempfile, "TemporaryDirectory", full)
+    told = json.loads(opened(made_of(host))["kit/members.json"])
+    assert any("could not be asked of a certificate: No usable" in note for note in told["notes"]) and all(
+        one["sha256"] for one in told["certificates"]
+    )
