@@ -133,6 +133,12 @@ class Run:
         """No task is begun from now on; those that were go on."""
         os.kill(self._process.pid, signal.SIGSTOP)
 
+    def settle(self, seconds: float = 30.0) -> None:
+        """Wait until what was begun has ended, and its answers have come to the controller: until its workers are gone."""
+        deadline = time.monotonic() + seconds
+        while _children(self._process.pid) and time.monotonic() < deadline:
+            time.sleep(0.05)
+
     def go_on(self) -> None:
         os.kill(self._process.pid, signal.SIGCONT)
 
@@ -173,6 +179,16 @@ def _marked(mark: str) -> list[int]:
     for path in Path("/proc").glob("[0-9]*/environ"):
         with suppress(OSError):
             if wanted in path.read_bytes().split(b"\0") and _lives(path.parent):
+                found.append(int(path.parent.name))
+    return found
+
+
+def _children(pid: int) -> list[int]:
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            state, parent = path.read_text().rsplit(")", 1)[1].split()[:2]
+            if int(parent) == pid and state not in "ZX":
                 found.append(int(path.parent.name))
     return found
 

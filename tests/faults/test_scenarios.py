@@ -87,6 +87,7 @@ def test_a_host_that_vanishes_between_staging_and_cutover(real: Ground) -> None:
     with start(real) as running:
         running.until(lambda: all("staged" in real.steps(one) for one in real.bed.members), "staged on all")
         running.hold()
+        running.settle()  # that it has staged is known
         real.bed.of.power_off(lost)
         running.go_on()
         began = time.monotonic()
