@@ -53,9 +53,12 @@ class Dying:
             return "lock"
         if event in CHANGES or (event == "open" and isinstance(args[2], int) and args[2] & WRITES):
             paths = [os.fsdecode(one) for one in args if isinstance(one, (str, bytes))]
-            # What is private is reached through a descriptor; of a descriptor itself, os.truncate has only the number.
-            if event == "os.truncate" or any(path.startswith((self._home, "/proc/")) for path in paths):
-                return f"{event} {' '.join(_known(os.path.basename(path)) for path in paths)}".strip()
+            # What is private is reached through a descriptor, and what lies in a store by a name in one; of a descriptor itself,
+            # os.truncate has only the number.
+            if event == "os.truncate" or any(
+                "/" not in path or path.startswith((self._home, "/proc/")) for path in paths
+            ):
+                return f"{event} {' '.join(_known(os.path.basename(path)) for path in paths if len(path) > 2)}".strip()
         return ""
 
     def _die(self) -> None:
@@ -72,7 +75,7 @@ class Dying:
 def _known(name: str) -> str:
     """A name without what is drawn or counted in it."""
     name = re.sub(r"\d{8}T\d{6}Z-rev\d+", "TIME", name)
-    return re.sub(r"^(\.quorum-etcd-(saving|unpacked)-|\.)\w{8,16}(\.new)?$", r"\1…", name)
+    return re.sub(r"^(\.quorum-etcd-([a-z]+-)?)\w{8,16}(\.new)?$", r"\1…", name)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The agent is killed at 60 moments: before each step that it takes, and a moment after some; it is simply run again.
+"""The agent is killed at 60 moments: before its steps, and a moment after some; it is simply run again.
 
-What lies there is whole at every moment, and after the next run it is what it would have been without the kill.
+What lies here and in the store is whole at every moment, and after the next run it is what it would have been without the kill.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import random
@@ -21,21 +22,25 @@ from ansible_collections.quorum.etcd.plugins.module_utils.backup.lock import NAM
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.catalogue import ALL, catalogue
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.names import kit_path, manifest_path
 from client import seed
+from conftest import CHECKOUT
 from killing import SEED
 from lab import Lab
 
 pytestmark = pytest.mark.xdist_group("agent-killed")
 MOMENTS, KEEP = 60, 3
-DYING = Path(__file__).with_name("dying.py")
-# Without these the moments would not be those that matter.
+DYING, TOGETHER = Path(__file__).with_name("dying.py"), CHECKOUT / "docs" / "put_together.py"
+LATER = 12  # of them are a moment after a step
+# Each of these is one of the moments, and of the others some that are drawn.
 NAMED = (
-    "os.mkdir",
+    "lock",
+    "os.mkdir .quorum-etcd-saving",
     "etcdctl snapshot save",
     "os.rename",
-    "os.remove",
-    "lock",
-    "open backups.jsonl",
+    "os.rmdir",
+    "os.remove etcd-TIME",
     "open prunes.jsonl",
+    "open backups.jsonl",
+    "open uploads.jsonl",
 )
 
 
@@ -55,7 +60,11 @@ class Bed:
         self.program = made_program(home)
         self.metrics = home / "metrics"
         self.metrics.mkdir()
-        self.agent = Agent(lab, lab.members[0], self.program, home / "own", keep=KEEP, metrics_dir=str(self.metrics))
+        self.store = home / "store"
+        self.store.mkdir()
+        settings = {"keep": KEEP, "metrics_dir": str(self.metrics), "compress": "gzip", "kit": True}
+        settings["offsite"] = [{"name": "nas", "folder": str(self.store), "mounted": False}]
+        self.agent = Agent(lab, lab.members[0], self.program, home / "own", **settings)
         self.begin()
         self.write()
         self.steps = self.dies(Death(0, 0.0, False))
@@ -63,10 +72,13 @@ class Bed:
 
     def begin(self) -> None:
         """A folder in which all is well, whatever was there."""
-        shutil.rmtree(self.agent.folder, ignore_errors=True)
+        for folder in (self.agent.folder, self.store / "etcd", self.agent.config.parent / "state"):
+            shutil.rmtree(folder, ignore_errors=True)
+        self.saved: set[str] = set()
         for _one in range(KEEP):
             self.write()
             assert self.agent.run("backup")[1]["result"] == "saved"
+        self.saved = set(self.snapshots())
 
     def write(self) -> None:
         self._round += 1
@@ -86,16 +98,36 @@ class Bed:
         _out, err = process.communicate(timeout=60) if death.step == 0 else (process.wait(60), "")
         if death.children:
             with_children(process.pid)
-        # Where it should have died a moment later, it may have ended before.
-        ended = [0] if death.step == 0 else [-signal.SIGKILL, 0] if death.seconds else [-signal.SIGKILL]
-        assert process.returncode in ended, err
-        return log.read_text().splitlines()
+        steps = log.read_text().splitlines()
+        # Where it should have died a moment later, or at a step that this run does not have, it may have ended before.
+        lives = death.step == 0 or death.seconds or len(steps) < death.step
+        assert process.returncode in ([0, -signal.SIGKILL] if lives else [-signal.SIGKILL]), err
+        return steps
 
     def snapshots(self) -> list[str]:
         """The names of the snapshots, each of which is whole and has its manifest."""
         found = catalogue(str(self.agent.folder), ALL)
         assert [(one.name, one.reason) for one in found if not (one.ok and one.verified and one.manifest)] == []
         return sorted(one.name for one in found)
+
+    def shipped(self) -> set[str]:
+        """The snapshots in the store, by the names that they have there; what each one's manifest speaks of is whole."""
+        found = set()
+        for path in (self.store / "etcd").glob("*.json"):
+            offsite = json.loads(path.read_text())["offsite"]
+            object_ = path.with_name(offsite["object"])
+            assert hashlib.sha256(object_.read_bytes()).hexdigest() == offsite["sha256"], object_
+            assert offsite["kind"] == "full" or path.with_name(f"{offsite['base_name']}.json").exists(), path
+            found.add(path.name[: -len(".json")])
+        return found
+
+    def put_together(self, name: str) -> str:
+        """The SHA-256 of what the script of thirty lines makes of the store's objects."""
+        result = self.home / "together.db"
+        result.unlink(missing_ok=True)
+        argv = [PYTHON, str(TOGETHER), str(self.store / "etcd" / f"{name}.json"), str(result)]
+        subprocess.run(argv, check=True, capture_output=True, timeout=60)
+        return hashlib.sha256(result.read_bytes()).hexdigest()
 
     def names(self) -> set[str]:
         return {path.name for path in self.agent.folder.iterdir()}
@@ -110,6 +142,11 @@ class Bed:
         return json.loads(text)["pid"] if text else 0
 
 
+def plain(name: str) -> str:
+    """The name of a snapshot that is compressed here, as it is called off-site."""
+    return name[: -len(".gz")]
+
+
 def with_children(group: int) -> None:
     try:
         os.killpg(group, signal.SIGKILL)
@@ -117,11 +154,14 @@ def with_children(group: int) -> None:
         return
 
 
-def deaths(steps: int) -> list[Death]:
-    """Before each step, and then a moment after some that are drawn; the same for the same seed."""
+def deaths(steps: list[str]) -> list[Death]:
+    """Before each step of those that matter most and before others, and a moment after some; the same for the same seed."""
     dice = random.Random(f"{SEED} agent")
-    before = [Death(step, 0.0, dice.random() < 0.5) for step in range(1, steps + 1)]
-    after = [Death(dice.randint(1, steps), dice.uniform(0.001, 0.08), dice.random() < 0.5) for _one in range(MOMENTS)]
+    numbers = range(1, len(steps) + 1)
+    named = [number for number in numbers if steps[number - 1].startswith(NAMED)]
+    others = dice.sample([number for number in numbers if number not in named], len(steps) - len(named))
+    before = [Death(step, 0.0, dice.random() < 0.5) for step in [*named, *others]][: MOMENTS - LATER]
+    after = [Death(dice.choice(numbers), dice.uniform(0.001, 0.08), dice.random() < 0.5) for _one in range(LATER)]
     return [*before, *after]
 
 
@@ -143,21 +183,22 @@ def bed(only_bed: Bed, request: pytest.FixtureRequest):
 
 
 def test_these_are_its_steps(bed: Bed) -> None:
-    said = "\n".join(bed.steps)
-    assert [name for name in NAMED if name not in said] == []
-    assert len(bed.steps) < MOMENTS, "each of them is a moment, and some are left to be drawn between"
+    assert [name for name in NAMED if not any(step.startswith(name) for step in bed.steps)] == []
+    moments = {death.step for death in deaths(bed.steps) if not death.seconds}
+    assert [step for number, step in enumerate(bed.steps, 1) if step.startswith(NAMED) and number not in moments] == []
+    assert len(deaths(bed.steps)) == MOMENTS
 
 
 @pytest.mark.parametrize("moment", range(MOMENTS))
 def test_killed_and_run_again(bed: Bed, moment: int, record_property) -> None:
-    death = deaths(len(bed.steps))[moment]
+    death = deaths(bed.steps)[moment]
     before = bed.snapshots()
     bed.write()
     recorded = len(bed.records("backups.jsonl"))
     steps = bed.dies(death)
     where = f"killed {death.seconds * 1000:.0f} ms after {steps[death.step - 1]} had to begin (FAULTS_SEED={SEED})"
 
-    left, holder = bed.snapshots(), bed.holder()
+    left, holder, in_store = bed.snapshots(), bed.holder(), bed.shipped()
     assert len(left) >= KEEP and set(before[1:]) <= set(left), f"{where}: what is to be kept is there, and whole"
     assert not (told := bed.metrics / "quorum-etcd.prom").exists() or told.read_text().endswith("\n"), where
 
@@ -171,6 +212,14 @@ def test_killed_and_run_again(bed: Bed, moment: int, record_property) -> None:
     beside = {other for name in found for other in (manifest_path(name), kit_path(name))}
     assert bed.names() == {*found, *beside, LOCK}, f"{where}: nothing half is left"
     assert {path.name for path in bed.metrics.iterdir()} == {"quorum-etcd.prom"}, where
+
+    bed.saved |= {*new, *found}
+    assert in_store <= bed.shipped() == {plain(name) for name in bed.saved}, (
+        f"{where}: the store has every one that was saved"
+    )
+    assert bed.put_together(plain(found[-1])) == again["sha256"], where
+    waiting = {path.name for path in (bed.agent.config.parent / "state" / "spool").iterdir()}
+    assert waiting == {LOCK, ".page-hashes"}, f"{where}: nothing waits, and nothing half is left"
 
     records = bed.records("backups.jsonl")[recorded:]
     killed = [one for one in records if "ended in the middle of its run: it was killed" in one["cause"]]

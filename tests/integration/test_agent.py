@@ -247,3 +247,19 @@ def test_a_disk_that_is_too_small_is_noticed_before(lab: Lab, agent: Agent, tmp_
         assert agent.run("status")[0] == 1
     finally:
         subprocess.run(["umount", small], check=True)
+
+
+@pytest.mark.parametrize("line", ["3.4", "3.5", "3.6", "3.7"])
+def test_every_line_of_etcd(tmp_path: Path, program: Path, line: str) -> None:
+    with Lab(tmp_path / "lab", members=1, line=line) as lab:
+        seed(lab.members[0].client, 50)
+        agent = Agent(lab, lab.members[0], program, tmp_path / "own", keep=1)
+        code, made = agent.run("backup")
+        assert (code, made["result"]) == (0, "saved") and made["revision"] == lab.members[0].client.status().revision
+        assert agent.run("backup")[1]["result"] == "unchanged"
+        lab.members[0].client.put(b"more", b"1")
+        assert agent.run("backup")[1]["removed"] == [Path(made["path"]).name]
+        code, listed = agent.run("list", "--verify")
+        (one,) = listed["snapshots"]
+        assert code == 0 and one["ok"] and one["verified"] and one["manifest"]["etcd_version"].startswith(f"{line}.")
+        assert agent.run("prune")[0] == agent.run("status")[0] == 0

@@ -37,7 +37,7 @@ from ..snapshot.packed import GZIP, SUFFIXES, XZ, ZSTD, can_pack, compression_of
 from ..snapshot.pages import sha256_of
 from ..snapshot.publish import clear_saves
 from ..snapshot.save import space_needed
-from ..snapshot.scratch import forget, make_folder, plain, private_folder
+from ..snapshot.scratch import UNPACKED, forget, forget_all, leftovers, make_folder, plain, private_folder
 from ..snapshot.signature import UNSIGNED, Signing, sign
 from .retention import newest_first
 
@@ -148,7 +148,11 @@ def drop(spool: str, one: Spooled) -> None:
 
 
 def sweep(spool: str) -> None:
-    """Remove what belongs to no manifest: a run was killed before that came, or in the middle of a removal."""
+    """Remove what belongs to no manifest, since a run was killed before that came or in the middle of a removal, and what such
+    a run has unpacked, which may be large."""
+    clear_saves(spool)
+    for left in leftovers(spool, UNPACKED):
+        forget_all(left)
     known = {name for one in waiting(spool) for name in one.files}
     for name in os.listdir(spool):
         if not name.startswith(".") and name not in known:

@@ -232,9 +232,12 @@ def test_what_belongs_to_no_manifest_is_swept_away(tmp_path):
         member.put()
     (first, second) = waiting(member.spool)
     os.unlink(os.path.join(member.spool, first.files[-1]))
+    for name in (".quorum-etcd-unpacked-12345678", ".quorum-etcd-saving-12345678"):
+        os.mkdir(os.path.join(member.spool, name))
     sweep(member.spool)
     left = {one for one in os.listdir(member.spool) if not one.startswith(".")}
     assert left == set(second.files) and base_of(member.spool)
+    assert not [one for one in os.listdir(member.spool) if one.startswith(".quorum-etcd-")]
 
 
 def test_the_base_goes_before_what_needs_it_whatever_the_clock_says(tmp_path):
