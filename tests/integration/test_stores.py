@@ -113,7 +113,7 @@ def test_what_is_put_is_listed_compared_read_back_and_deleted(place: Place, sour
     if place.settings.encrypted:
         assert told == "", "it is the hash of other bytes"
     else:
-        kind, _, value = told.partition(":")
+        kind, _colon, value = told.partition(":")
         assert value == hashlib.new(kind, CONTENT).hexdigest()
     store.get(NAME, str(back))
     assert back.read_bytes() == CONTENT and back.stat().st_mode & 0o777 == 0o600

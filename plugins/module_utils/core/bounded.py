@@ -157,4 +157,4 @@ def go_last() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(supervise(json.loads(sys.argv[1]), sys.argv[2:]))
+    raise SystemExit(supervise(json.loads(sys.argv[1]), sys.argv[2:]))

@@ -395,7 +395,7 @@ def test_a_run_that_ends_between_two_uploads_is_made_up_for(tmp_path, monkeypatc
     for moment in range(6):
         left = [moment % 3]
 
-        def until(path, name, left=left):
+        def until(path, name, left=left):  # pylint: disable=dangerous-default-value
             left[0] -= 1
             if left[0] < 0:
                 raise KeyboardInterrupt

@@ -27,7 +27,7 @@ def test_only_what_was_signed_is_signed_again(tmp_path, named):
     signers = key.signer("ops@prod")
     agent.job = replace(agent.job, signing=Signing(key.path, signers if named else ""))
     agent.saved()
-    (genuine,) = agent.member.bytes_of
+    genuine = next(iter(agent.member.bytes_of))
     sign(run, key.path, str(agent.member.folder / f"{genuine}.json"))
     agent.saved()  # newer, and not signed
     agent.saved()  # and one that somebody else has signed

@@ -67,7 +67,7 @@ def test_it_is_saved_compressed_with_a_manifest_of_both(tmp_path, saved, how):
     plain = (
         gzip.decompress(bytes_)
         if how == "gzip"
-        else subprocess.run(["zstd", "-dc", saved.path], capture_output=True).stdout
+        else subprocess.run(["zstd", "-dc", saved.path], capture_output=True, check=True).stdout
     )
     assert plain == content() and os.stat(saved.path).st_mode & 0o777 == 0o600
     told = json.loads((tmp_path / f"{name}.json").read_text())
