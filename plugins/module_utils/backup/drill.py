@@ -38,6 +38,7 @@ from ..etcd.printed import count_of, hash_of, rows
 from ..etcd.throwaway import MARK, Bed, Etcd, why
 from ..etcd.users import open_to_all
 from ..snapshot.entry import Manifest
+from ..snapshot.kit import read_kit
 from ..snapshot.manifest import held_manifest, manifest_mismatch, signed_by, understood
 from ..snapshot.packed import compression_of
 from ..snapshot.pages import sha256_of
@@ -145,7 +146,7 @@ def _drilled(
             if picked.store:
                 path = _fetched(run, picked, bed, terms, stores, found)
             _prove(run, tools, picked._replace(path=path), bed, terms, found)
-        return found.done(began, result=PROVEN, level=PROVEN)
+        return found.done(began, result=PROVEN)
     except EtcdError as error:
         if not (picked.store or os.path.exists(path)):
             return found.done(began, cause=f"{path} was removed meanwhile.", next_step="run the drill again.")
@@ -173,6 +174,8 @@ def _prove(run: Run, tools: Tools, picked: Picked, bed: Bed, terms: Terms, found
             _check_packed(picked.path, manifest)
             file = stack.enter_context(plain(picked.path, run, bed.way))
         _prove_plain(run, tools, picked, manifest, file, bed, terms, found)
+    found.learn(level=PROVEN)
+    _check_kit(picked.path, manifest, found)
 
 
 def _prove_plain(
@@ -257,6 +260,16 @@ def _check_packed(path: str, manifest: Optional[Manifest]) -> None:
             f"{path} is damaged: its manifest was written for other content (the SHA-256 differs).",
             "use another one, and check the disk.",
         )
+
+
+def _check_kit(path: str, manifest: Optional[Manifest], found: _Found) -> None:
+    """What a restore on new machines needs besides the data, which is proven by now."""
+    try:
+        kit = read_kit(path, manifest.more.get("kit") if manifest else None)
+    except EtcdError as error:
+        raise Damaged(error.message, error.next_step or "use another one for new machines.") from error
+    if kit:
+        found.compared.append("its recovery kit")
 
 
 def _read(path: str, file: str, manifest: Optional[Manifest], found: _Found) -> Database:
