@@ -76,6 +76,7 @@ def test_of_a_store_that_no_agent_knows(lab: Lab, program: Path, tmp_path: Path)
     settings = {"name": "nfs", "folder": str(store), "mounted": False}
     agent = Agent(lab, lab.members[0], program, tmp_path / "own", every_member=True, offsite=[settings])
     assert agent.run("backup")[0] == 0
+    assert agent.run("ship")[1]["uploads"], "also where it is another member's turn"
     told = ("-e", json.dumps({"etcd_backup_offsite": [settings], "etcd_drill_offsite": True}))
     done = play(DRILL, "-i", lab.inventory, *told)
     assert done.rc == 0 and "of the store nfs, " in done.text and "proven: etcd-" in done.text, done.output
