@@ -11,6 +11,7 @@ import zlib
 from typing import Any
 
 from ansible.plugins.action import ActionBase
+from ansible_collections.quorum.etcd.plugins.plugin_utils.offsite import without_secrets
 from ansible_collections.quorum.etcd.plugins.plugin_utils.ticker import Ticker
 from ansible_collections.quorum.etcd.plugins.plugin_utils.zipapp import build
 
@@ -27,7 +28,7 @@ class ActionModule(ActionBase):
         with Ticker(task_vars or {}, "setting up the agent"):
             done = self._execute_module(
                 module_name="quorum.etcd.agent",
-                module_args={**self._task.args, "program": packed},
+                module_args={**without_secrets(self._task.args), "program": packed},
                 task_vars=task_vars or {},
             )
         return {**result, **done}

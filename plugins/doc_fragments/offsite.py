@@ -52,4 +52,8 @@ options:
             the store's own life-cycle rules.
         type: bool
         default: false
+  offsite_secrets:
+    description: The secrets in O(offsite). The action of the module takes them out of there, so that the host logs none.
+    type: str
+    default: ""
 """

@@ -6,9 +6,11 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import threading
-from typing import Any, Callable, Dict, Mapping, Sequence
+from typing import Any, Callable, Dict, List, Mapping, Sequence
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -63,6 +65,8 @@ OFFSITE_OPTION: Dict[str, Any] = {
             "append_only": {"type": "bool", "default": False},
         },
     },
+    # What the actions take out of the list before.
+    "offsite_secrets": {"type": "str", "default": "", "no_log": True},
 }
 
 # Options of the doc fragment quorum.etcd.phase; the choices of ``phase`` are the job's.
@@ -105,6 +109,15 @@ def runner(module: AnsibleModule) -> Run:
         return Result(rc, out, err)
 
     return run
+
+
+def offsite_stores(params: Mapping[str, Any]) -> List[Dict[str, Any]]:
+    """The stores that a module's parameters describe, with their secrets."""
+    packed = params["offsite_secrets"]
+    secrets: List[Dict[str, str]] = (
+        json.loads(base64.b64decode(packed)) if packed else [{} for _store in params["offsite"]]
+    )
+    return [{**store, **secret} for store, secret in zip(params["offsite"], secrets)]
 
 
 def connection(params: Dict[str, Any]) -> Connection:

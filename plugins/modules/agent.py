@@ -230,6 +230,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils.glue import (
     CONNECTION_OPTIONS,
     OFFSITE_OPTION,
     answer,
+    offsite_stores,
     runner,
 )
 from ansible_collections.quorum.etcd.plugins.module_utils.host.facts import ToolFacts
@@ -290,7 +291,7 @@ def _wanted(given: Dict[str, Any]) -> Wanted:
         "kit_pki",
         "kit_recipient",
     )
-    stores = wanted_stores(given["offsite"], (given["folder"], given["state_dir"]))
+    stores = wanted_stores(offsite_stores(given), (given["folder"], given["state_dir"]))
     settings = Settings(
         endpoints=tuple(given["endpoints"]),
         here=tuple(given["here"]),

@@ -143,7 +143,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils.backup.drill import Te
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.picking import Picked
 from ansible_collections.quorum.etcd.plugins.module_utils.core.bounded import go_last
 from ansible_collections.quorum.etcd.plugins.module_utils.core.values import to_plain
-from ansible_collections.quorum.etcd.plugins.module_utils.glue import OFFSITE_OPTION, answer, runner
+from ansible_collections.quorum.etcd.plugins.module_utils.glue import OFFSITE_OPTION, answer, offsite_stores, runner
 from ansible_collections.quorum.etcd.plugins.module_utils.host.processes import Host
 from ansible_collections.quorum.etcd.plugins.module_utils.host.tools import kept_folders, look_for_tools
 
@@ -166,7 +166,7 @@ def work(module: AnsibleModule) -> Dict[str, Any]:
         signers=given["signers"],
     )
     go_last()
-    with given_stores(run, given["offsite"], cluster, folder, state_dir, asked.offsite) as stores:
+    with given_stores(run, offsite_stores(given), cluster, folder, state_dir, asked.offsite) as stores:
         if module.check_mode:
             picked = picked_of(terms, folder, asked, stores)
             text = [f"would drill {in_words(one)}" for one in picked] or drills_in_words([], folder, cluster)

@@ -123,14 +123,14 @@ from ansible_collections.quorum.etcd.plugins.module_utils.agent.words import fet
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.fetching import fetch
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.selecting import selector
 from ansible_collections.quorum.etcd.plugins.module_utils.core.values import to_plain
-from ansible_collections.quorum.etcd.plugins.module_utils.glue import OFFSITE_OPTION, answer, runner
+from ansible_collections.quorum.etcd.plugins.module_utils.glue import OFFSITE_OPTION, answer, offsite_stores, runner
 
 
 def work(module: AnsibleModule) -> Dict[str, Any]:
     given, run = module.params, runner(module)
     wanted = selector(given["snapshot"])
     cluster, folder = given["cluster"], given["folder"]
-    with given_stores(run, given["offsite"], cluster, folder, given["state_dir"], needed=True) as stores:
+    with given_stores(run, offsite_stores(given), cluster, folder, given["state_dir"], needed=True) as stores:
         done = fetch(run, stores, cluster, wanted, folder, given["state_dir"], given["signers"])
     return {"changed": done.fetched, **to_plain(done), "text": fetched_in_words(done)}
 
