@@ -21,10 +21,12 @@ from typing import Any, Callable, Iterator
 import pytest
 from agents import Agent, ended, made_program
 from ansible_collections.quorum.etcd.plugins.module_utils.agent.settings import connection_of, job_of, load
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.lock import NAME as LOCK
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.run import back_up
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.bolt import Bolt
 from ansible_collections.quorum.etcd.plugins.module_utils.host.tools import look_for_tools
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.catalogue import ALL, catalogue, newest_good
+from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.names import kit_path, manifest_path
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.scratch import plain
 from ansible_collections.quorum.etcd.plugins.plugin_utils.local import run
 from ansible_collections.quorum.etcd.plugins.plugin_utils.local import run as run_here
@@ -153,13 +155,14 @@ def bed(guarded: Guarded) -> Iterator[Guarded]:
 
 
 def whole(agent: Agent) -> list[dict[str, Any]]:
-    """What lies in the agent's folder, each of which must be whole and have its manifest; nothing else lies there."""
+    """What lies in the agent's folder, each of which must be whole and have its manifest and its kit; nothing else lies there."""
     code, listed = agent.run("list", "--verify")
     assert code == 0, listed
     assert all(one["ok"] and one["verified"] and one["manifest"] for one in listed["snapshots"]), listed
     names = {one["name"] for one in listed["snapshots"]}
     there = {path.name for path in agent.folder.iterdir()}
-    assert there == {*names, *(f"{name}.json" for name in names), ".quorum-etcd-backup.lock"}
+    beside = {other for name in names for other in (manifest_path(name), kit_path(name))}
+    assert there == {*names, *beside, LOCK}
     return listed["snapshots"]
 
 
@@ -173,7 +176,10 @@ def written_in(path: Path) -> bytes:
 
 
 def test_a_writer_is_not_disturbed_and_each_snapshot_is_of_its_moment(bed: Guarded, tmp_path: Path) -> None:
-    agents = [bed.agent(member, tmp_path / member.name, every_member=True, keep="all") for member in bed.lab.members]
+    agents = [
+        bed.agent(member, tmp_path / member.name, every_member=True, keep="all", compress="none")
+        for member in bed.lab.members
+    ]
     client = bed.client(bed.lab.members[0])
     with Writer([bed.client(member) for member in bed.lab.members], interval=0.002, timeout=5.0) as writer:
         writer.wait_for_write()
