@@ -24,6 +24,15 @@ def made_program(folder: Path) -> Path:
     return path
 
 
+def whose_turn(lab: Lab) -> Member:
+    """The member that makes the backups: of those that do not lead the one with the lowest ID."""
+    told = [(member, member.client.status()) for member in lab.members]
+    followers = [
+        (format(status.member_id, "x"), member) for member, status in told if status.leader != status.member_id
+    ]
+    return min(followers, key=lambda one: one[0])[1]
+
+
 class Agent:
     """The agent of one member's host, with a folder and a state of its own."""
 

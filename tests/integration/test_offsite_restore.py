@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from agents import Agent, made_program
+from agents import Agent, made_program, whose_turn
 from client import dump, seed
 from conftest import CONFIRM, RESTORE, Play, holds, play
 from lab import Lab
@@ -39,9 +39,7 @@ class Site:
         own = {"rclone_config": str(home / "cloud.conf"), "password_file": str(home / "cloud.password")}
         remote = {"name": "cloud", "remote": cloud.remote}
         nfs = {"name": "nfs", "folder": str(self.folder), "mounted": False}
-        self.agent = Agent(
-            lab, lab.members[0], made_program(home), home / "m1", every_member=True, offsite=[{**remote, **own}, nfs]
-        )
+        self.agent = Agent(lab, whose_turn(lab), made_program(home), home / "m1", offsite=[{**remote, **own}, nfs])
         # As an inventory has them, the secrets as text from vault.
         self.stores = [{**remote, "rclone_config": cloud.config, "password": PASSWORD}, nfs]
 
