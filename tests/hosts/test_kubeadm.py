@@ -128,6 +128,7 @@ def test_one_outage_and_back_again(hosts: KubeadmHosts) -> None:
 def test_tools_of_a_pod_that_does_not_run(hosts: KubeadmHosts) -> None:
     """They are in its image, which is opened without a trace; where that is not possible it is said."""
     member, kept = hosts.members[1], "/var/lib/quorum-etcd/bin"
+    seeded(hosts, 100)
     # The kubelet holds still, so that the pod stays as it is.
     hosts.run(member, ["sh", "-c", f"rm -rf {kept}; kill -STOP $(pidof kubelet); kill $(pidof etcd)"])
     hosts.wait_gone(member)

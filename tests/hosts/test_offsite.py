@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -111,7 +112,8 @@ def test_shipped_by_systemd_and_restored_from_another_host(tmp_path: Path) -> No
         # Without etcd_backup_offsite, the stores of the host's own agent are taken.
         kept, site.stores = site.stores, []
         shown = site.play(RESTORE, "--check", etcd_restore_snapshot="offsite:rev1000000")
-        assert shown.rc == 0 and "from the store away, and whole" in shown.text, shown.output
+        # Where the host that fetches is the one that has saved it, it is there.
+        assert shown.rc == 0 and re.search("(from the store away|there already), and whole", shown.text), shown.output
         site.stores = kept
 
         # Everything of the cluster is lost, on hosts without an agent: it comes back from the host that is the store.
