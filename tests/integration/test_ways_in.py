@@ -15,7 +15,7 @@ from typing import Sequence
 import pytest
 import yaml
 from client import GatewayError, differences, dump, seed
-from conftest import BACKUP, CONFIRM, RESTORE, Play, play, seeded
+from conftest import BACKUP, CONFIRM, PLAIN, RESTORE, Play, play, seeded
 from lab import Lab, Member
 
 
@@ -258,7 +258,7 @@ def test_several_clusters_in_one_run(tmp_path: Path) -> None:
         seed(west.members[0].client, 100, seed=2)
         expected = [dump(lab.members[0].client) for lab in (east, west)]
         for name in groups:
-            assert play(BACKUP, "-i", both, "-e", f"target={name}").rc == 0
+            assert play(BACKUP, "-i", both, "-e", f"target={name}", *PLAIN).rc == 0
         for lab in (east, west):
             lab.members[0].client.delete_range()
 
