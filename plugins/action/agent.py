@@ -10,25 +10,14 @@ import base64
 import zlib
 from typing import Any
 
-from ansible.plugins.action import ActionBase
-from ansible_collections.quorum.etcd.plugins.plugin_utils.offsite import without_secrets
-from ansible_collections.quorum.etcd.plugins.plugin_utils.ticker import Ticker
+from ansible_collections.quorum.etcd.plugins.plugin_utils.offsite import OffsiteAction
 from ansible_collections.quorum.etcd.plugins.plugin_utils.zipapp import build
 
 
-class ActionModule(ActionBase):
+class ActionModule(OffsiteAction):
     """See the module of the same name for the documentation."""
 
-    _supports_check_mode = True
-    _supports_async = True
+    what = "setting up the agent"
 
-    def run(self, tmp: None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        result = super().run(tmp, task_vars)
-        packed = base64.b64encode(zlib.compress(build())).decode()
-        with Ticker(task_vars or {}, "setting up the agent"):
-            done = self._execute_module(
-                module_name="quorum.etcd.agent",
-                module_args={**without_secrets(self._task.args), "program": packed},
-                task_vars=task_vars or {},
-            )
-        return {**result, **done}
+    def more(self) -> dict[str, Any]:
+        return {"program": base64.b64encode(zlib.compress(build())).decode()}

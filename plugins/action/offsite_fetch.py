@@ -6,25 +6,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from ansible.plugins.action import ActionBase
-from ansible_collections.quorum.etcd.plugins.plugin_utils.offsite import without_secrets
-from ansible_collections.quorum.etcd.plugins.plugin_utils.ticker import Ticker
+from ansible_collections.quorum.etcd.plugins.plugin_utils.offsite import OffsiteAction
 
 
-class ActionModule(ActionBase):
+class ActionModule(OffsiteAction):
     """See the module of the same name for the documentation."""
 
-    _supports_check_mode = True
-    _supports_async = True
-
-    def run(self, tmp: None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        result = super().run(tmp, task_vars)
-        with Ticker(task_vars or {}, "fetching the snapshot"):
-            done = self._execute_module(
-                module_name="quorum.etcd.offsite_fetch",
-                module_args=without_secrets(self._task.args),
-                task_vars=task_vars or {},
-            )
-        return {**result, **done}
+    what = "fetching the snapshot"

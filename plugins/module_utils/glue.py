@@ -48,6 +48,14 @@ MEMBER_OPTIONS: Dict[str, Any] = {
     "aside_dir": {"type": "path", "default": ""},
 }
 
+# Options of the doc fragment quorum.etcd.kit.
+KIT_OPTIONS: Dict[str, Any] = {
+    "kit": {"type": "bool", "default": True},
+    "kit_pki": {"type": "bool", "default": False},
+    "kit_recipient": {"type": "str", "default": ""},
+    "member": {"type": "dict", "default": {}},
+}
+
 # Option of the doc fragment quorum.etcd.offsite.
 OFFSITE_OPTION: Dict[str, Any] = {
     "offsite": {

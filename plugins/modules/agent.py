@@ -19,6 +19,7 @@ author:
   - The quorum.etcd authors (@quorum-etcd)
 extends_documentation_fragment:
   - quorum.etcd.connection
+  - quorum.etcd.kit
   - quorum.etcd.offsite
 attributes:
   check_mode:
@@ -84,28 +85,6 @@ options:
         is, no metrics are written. V(none) writes none in any case.
     type: str
     default: auto
-  kit:
-    description:
-      - Put a recovery kit beside each snapshot, C(<name>.kit.tar.gz) - the member list, versions, the configuration files of this
-        host's member with passwords masked, fingerprints and expiry dates of certificates, names of a Kubernetes' encryption
-        keys.
-      - Its SHA-256 stands in the manifest.
-    type: bool
-    default: true
-  kit_pki:
-    description:
-      - Put the PKI of the host's member into the kit, encrypted for O(kit_recipient). It is refused without that, since kits lie
-        in a folder that is not encrypted.
-    type: bool
-    default: false
-  kit_recipient:
-    description: The certificate (PEM) of who alone can open the PKI in kits, by C(openssl cms -decrypt).
-    type: str
-    default: ""
-  member:
-    description: Options of M(quorum.etcd.member_info) by which the member of this host is known, for the kit.
-    type: dict
-    default: {}
   compress:
     description: How snapshots are compressed, as in M(quorum.etcd.snapshot).
     type: str
@@ -228,6 +207,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import Etc
 from ansible_collections.quorum.etcd.plugins.module_utils.core.values import from_plain, to_plain
 from ansible_collections.quorum.etcd.plugins.module_utils.glue import (
     CONNECTION_OPTIONS,
+    KIT_OPTIONS,
     OFFSITE_OPTION,
     answer,
     offsite_stores,
@@ -315,6 +295,7 @@ def _wanted(given: Dict[str, Any]) -> Wanted:
 def main() -> None:
     options: Dict[str, Any] = {
         **CONNECTION_OPTIONS,
+        **KIT_OPTIONS,
         **OFFSITE_OPTION,
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         "cluster": {"type": "str", "default": "etcd"},
@@ -328,10 +309,6 @@ def main() -> None:
         "accept_divergence": {"type": "bool", "default": False},
         "max_age": {"type": "int", "default": 7200},
         "metrics_dir": {"type": "str", "default": "auto"},
-        "kit": {"type": "bool", "default": True},
-        "kit_pki": {"type": "bool", "default": False},
-        "kit_recipient": {"type": "str", "default": ""},
-        "member": {"type": "dict", "default": {}},
         "compress": {"type": "str", "choices": list(CHOICES), "default": AUTO},
         "signing_key": {"type": "path", "default": "", "no_log": False},
         "signing_key_text": {"type": "str", "default": "", "no_log": True},

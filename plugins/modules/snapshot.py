@@ -18,6 +18,7 @@ author:
   - The quorum.etcd authors (@quorum-etcd)
 extends_documentation_fragment:
   - quorum.etcd.connection
+  - quorum.etcd.kit
 attributes:
   check_mode:
     description: Says from which endpoint it would save how much, and saves nothing.
@@ -50,28 +51,6 @@ options:
       - A name that is given says by its end how the snapshot is compressed, C(.zst) or C(.gz); any other stays plain.
     type: str
     default: ""
-  kit:
-    description:
-      - Put a recovery kit beside each snapshot, C(<name>.kit.tar.gz) - the member list, versions, the configuration files of this
-        host's member with passwords masked, fingerprints and expiry dates of certificates, names of a Kubernetes' encryption
-        keys.
-      - Its SHA-256 stands in the manifest.
-    type: bool
-    default: true
-  kit_pki:
-    description:
-      - Put the PKI of the host's member into the kit, encrypted for O(kit_recipient). It is refused without that, since kits lie
-        in a folder that is not encrypted.
-    type: bool
-    default: false
-  kit_recipient:
-    description: The certificate (PEM) of who alone can open the PKI in kits, by C(openssl cms -decrypt).
-    type: str
-    default: ""
-  member:
-    description: Options of M(quorum.etcd.member_info) by which the member of this host is known, for the kit.
-    type: dict
-    default: {}
   members:
     description: What M(quorum.etcd.member_info) has told of each member, by inventory name, for the kit.
     type: dict
@@ -224,7 +203,13 @@ from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import Etc
 from ansible_collections.quorum.etcd.plugins.module_utils.core.values import Misfit, from_plain, to_plain
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.cluster import observe
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.source import source_endpoint
-from ansible_collections.quorum.etcd.plugins.module_utils.glue import CONNECTION_OPTIONS, answer, connection, runner
+from ansible_collections.quorum.etcd.plugins.module_utils.glue import (
+    CONNECTION_OPTIONS,
+    KIT_OPTIONS,
+    answer,
+    connection,
+    runner,
+)
 from ansible_collections.quorum.etcd.plugins.module_utils.host.facts import MemberFacts
 from ansible_collections.quorum.etcd.plugins.module_utils.host.tools import find_tools
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot import scratch
@@ -298,16 +283,13 @@ def _values(settings: dict[str, dict[str, Any]]) -> dict[str, dict[str, str]]:
 def main() -> None:
     options = {
         **CONNECTION_OPTIONS,
+        **KIT_OPTIONS,
         "dest": {"type": "path", "required": True},
         "cluster": {"type": "str", "default": "etcd"},
         "endpoint": {"type": "str", "default": ""},
         "accept_divergence": {"type": "bool", "default": False},
         "name": {"type": "str", "default": ""},
         "keep": {"type": "raw"},
-        "kit": {"type": "bool", "default": True},
-        "kit_pki": {"type": "bool", "default": False},
-        "kit_recipient": {"type": "str", "default": ""},
-        "member": {"type": "dict", "default": {}},
         "members": {"type": "dict", "default": {}},
         "compress": {"type": "str", "choices": list(CHOICES), "default": AUTO},
         "signing_key": {"type": "path", "default": "", "no_log": False},

@@ -11,6 +11,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from ansible.plugins.action import ActionBase
+from ansible_collections.quorum.etcd.plugins.plugin_utils.ticker import Ticker
+
 _SECRET = ("rclone_config", "password")
 
 
@@ -25,3 +28,28 @@ def without_secrets(arguments: Mapping[str, Any]) -> dict[str, Any]:
     if not any(secrets):
         return dict(arguments)
     return {**arguments, "offsite": stores, "offsite_secrets": base64.b64encode(json.dumps(secrets).encode()).decode()}
+
+
+class OffsiteAction(ActionBase):
+    """The action of a module that reaches the stores: their secrets go to the host so that it logs none of them.
+
+    ``what`` is said while it is at work; ``more`` gives arguments that only the controller knows.
+    """
+
+    _supports_check_mode = True
+    _supports_async = True
+    what = ""
+
+    def more(self) -> dict[str, Any]:
+        return {}
+
+    def run(self, tmp: None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result = super().run(tmp, task_vars)
+        arguments = {**without_secrets(self._task.args), **self.more()}
+        with Ticker(task_vars or {}, self.what):
+            done = self._execute_module(
+                module_name=self._task.resolved_action or self._task.action,
+                module_args=arguments,
+                task_vars=task_vars or {},
+            )
+        return {**result, **done}
