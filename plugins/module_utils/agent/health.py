@@ -12,7 +12,7 @@ from typing import Callable, Optional, Sequence, Tuple
 
 from ..backup.proofs import LOCAL, Drill, newest_proven
 from ..backup.records import NOT_ITS_TURN, Attempt
-from ..core.text import duration, epoch
+from ..core.text import duration, seconds_since
 from ..core.values import TEXT
 
 OK, BAD, TOO_OLD, NOT_PROVEN = "ok", "failed", "too old", "not proven"
@@ -62,7 +62,7 @@ def judge(
     good = next((attempt for attempt in attempts if attempt.is_good), None)
     newest = next((attempt for attempt in attempts if attempt.is_good and attempt.path), None)
     proven = newest_proven(drills)
-    age = _since(good.at, now) if good else -1
+    age = seconds_since(good.at, now) if good else -1
     state, why = _verdict(last, good, newest, age, max_age, exists)
     if state == OK:
         first = next((attempt for attempt in reversed(attempts) if attempt.is_good and attempt.path), None)
@@ -75,15 +75,11 @@ def judge(
         age,
         newest,
         last,
-        _since(newest.at, now) if newest else -1,
+        seconds_since(newest.at, now) if newest else -1,
         proven,
-        _since(proven.at, now) if proven else -1,
+        seconds_since(proven.at, now) if proven else -1,
         drills[0] if drills else None,
     )
-
-
-def _since(at: str, now: float) -> int:
-    return max(0, int(now - epoch(at)))
 
 
 def _proof(
@@ -105,7 +101,7 @@ def _proof(
     since = proven or first
     if not (days and since):
         return None
-    age = _since(since.at, now)
+    age = seconds_since(since.at, now)
     if proven and age > days * _DAY:
         return NOT_PROVEN, (
             f"no backup was proven by a drill for {duration(age)}, and {days} days are allowed: see whether its timer runs"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import List, Optional, Sequence
 
-from ..core.text import epoch
+from ..core.text import seconds_since
 from ..core.values import MOMENT, TEXT
 from ..snapshot.entry import Snapshot
 from .proofs import LOCAL, Drill, newest_proven
@@ -65,7 +65,7 @@ def _proven(drills: Sequence[Drill], source: str, now: float) -> Optional[Aged]:
     if not proof:
         return None
     taken = proof.taken_at or proof.at
-    return Aged(proof.path, taken, _since(taken, now), _since(proof.at, now), proof.restore_seconds)
+    return Aged(proof.path, taken, seconds_since(taken, now), seconds_since(proof.at, now), proof.restore_seconds)
 
 
 def _stored(drills: Sequence[Drill], uploads: Sequence[Upload], now: float) -> List[Stored]:
@@ -74,11 +74,7 @@ def _stored(drills: Sequence[Drill], uploads: Sequence[Upload], now: float) -> L
     for store in sorted({upload.store for upload in uploads}):
         own = [upload for upload in uploads if upload.store == store]
         told = next((upload for upload in own if upload.newest_at), own[0])
-        age = _since(told.newest_at, now) if told.newest_at else -1
+        age = seconds_since(told.newest_at, now) if told.newest_at else -1
         cause = "" if own[0].is_good else own[0].cause
-        found.append(Stored(store, told.newest, age, _since(told.at, now), cause, _proven(drills, store, now)))
+        found.append(Stored(store, told.newest, age, seconds_since(told.at, now), cause, _proven(drills, store, now)))
     return found
-
-
-def _since(at: str, now: float) -> int:
-    return max(0, int(now - epoch(at)))

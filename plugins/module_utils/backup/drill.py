@@ -429,16 +429,9 @@ def _held(pid: int) -> Iterator[Callable[[], None]]:
 
 
 def _killed(terms: Terms, left: Holder) -> Drill:
-    cause = (
-        f"process {left.pid} of {left.host} ended in the middle of its drill: it was killed, or its host lost power."
-    )
-    return Drill(left.since, left.host, terms.cluster, FAILED, cause=cause)
+    return Drill(left.since, left.host, terms.cluster, FAILED, cause=left.ended_in("drill"))
 
 
 def _recorded(terms: Terms, drill: Drill) -> Drill:
-    try:
-        DRILLS.add(terms.state_dir, drill)
-    except OSError as error:
-        unwritten = f"this drill could not be recorded in {terms.state_dir}: {error.strerror}."
-        return replace(drill, not_compared=(*drill.not_compared, unwritten))
-    return drill
+    unwritten = DRILLS.note(terms.state_dir, drill, "drill")
+    return replace(drill, not_compared=(*drill.not_compared, unwritten)) if unwritten else drill

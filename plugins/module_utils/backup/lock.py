@@ -33,6 +33,10 @@ class Holder:
     pid: int
     since: str = field(metadata=MOMENT)
 
+    def ended_in(self, what: str) -> str:
+        """Of one that has left the lock as it was: what became of its run, in words."""
+        return f"process {self.pid} of {self.host} ended in the middle of its {what}: it was killed, or its host lost power."
+
 
 class Busy(EtcdError):
     """Another run has the lock."""

@@ -9,18 +9,17 @@ Pure functions.
 
 from __future__ import annotations
 
-import os
 import random
 import re
 from typing import Dict, List, Mapping, NamedTuple, Sequence
 
 from ..core.errors import EtcdError
-from ..core.text import epoch
 from ..snapshot.entry import Manifest, Snapshot
+from ..snapshot.names import PACKED, without_end
 from ..snapshot.order import newest
-from ..snapshot.packed import SUFFIXES
 from ..snapshot.save import default_name
 from .records import SAVED, Attempt
+from .retention import own_name
 from .selecting import newest_of
 
 _STAMP = re.compile(r"-\d{8}T\d{6}Z-rev\d+\.db\Z")
@@ -131,11 +130,8 @@ def _has_name_of(entry: Snapshot, cluster: str) -> bool:
 def _has_own_name(entry: Snapshot) -> bool:
     """Whether it has the name that its own manifest gives it, as two clusters' may that are called nearly the same."""
     manifest = entry.manifest
-    if not (manifest and manifest.taken_at):
-        return False
-    return _plain_name(entry) == default_name(manifest.cluster or "", epoch(manifest.taken_at), manifest.revision or 0)
+    return manifest is not None and _plain_name(entry) == own_name(manifest)
 
 
 def _plain_name(entry: Snapshot) -> str:
-    stem, suffix = os.path.splitext(entry.name)
-    return stem if suffix in SUFFIXES.values() else entry.name
+    return without_end(entry.name, *PACKED)

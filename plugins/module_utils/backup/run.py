@@ -232,14 +232,9 @@ def _failed(attempt: Attempt, error: EtcdError) -> Attempt:
 
 
 def _killed(blank: Attempt, left: Holder) -> Attempt:
-    cause = f"process {left.pid} of {left.host} ended in the middle of its run: it was killed, or its host lost power."
-    return replace(blank, at=left.since, host=left.host, cause=cause)
+    return replace(blank, at=left.since, host=left.host, cause=left.ended_in("run"))
 
 
 def _recorded(job: Job, attempt: Attempt) -> Attempt:
-    try:
-        BACKUPS.add(job.state_dir, attempt)
-    except OSError as error:
-        unwritten = f"this run could not be recorded in {job.state_dir}: {error.strerror}."
-        return replace(attempt, concerns=(*attempt.concerns, unwritten))
-    return attempt
+    unwritten = BACKUPS.note(job.state_dir, attempt, "run")
+    return replace(attempt, concerns=(*attempt.concerns, unwritten)) if unwritten else attempt

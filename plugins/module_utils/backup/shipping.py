@@ -167,12 +167,8 @@ def _to_store(job: Shipping, store: Store, clock: Callable[[], float]) -> Tuple[
 
 
 def _recorded(job: Shipping, upload: Upload) -> Upload:
-    try:
-        UPLOADS.add(job.state_dir, upload)
-    except OSError as error:
-        unwritten = f"this upload could not be recorded in {job.state_dir}: {error.strerror}."
-        return replace(upload, result=FAILED, cause=f"{upload.cause} {unwritten}".strip())
-    return upload
+    unwritten = UPLOADS.note(job.state_dir, upload, "upload")
+    return replace(upload, result=FAILED, cause=f"{upload.cause} {unwritten}".strip()) if unwritten else upload
 
 
 class Sent(NamedTuple):

@@ -24,7 +24,7 @@ from typing import BinaryIO, Iterator, List, NamedTuple, Optional, Sequence, Tup
 from ..core import strict_json
 from ..core.errors import EtcdError
 from ..core.text import epoch
-from ..core.trees import sync_folder
+from ..core.trees import sync, sync_folder
 from ..core.values import MOMENT, from_plain, to_plain
 from ..etcd.commands import Run
 from ..snapshot import pages
@@ -281,12 +281,8 @@ def _publish(work: _Work, told: Offsite, base: Optional[Base], signing: Signing)
 
 
 def _move(work: _Work, draft: str, name: str) -> None:
-    descriptor = os.open(work.draft(draft), os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fchmod(descriptor, 0o600)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    os.chmod(work.draft(draft), 0o600)
+    sync(work.draft(draft))
     os.rename(work.draft(draft), os.path.join(work.spool, name))
     sync_folder(work.spool)
 

@@ -42,15 +42,26 @@ class Log(Generic[T]):
                 put(path, ("\n".join(lines[-self._most :]) + "\n").encode())
             add_line(path, json.dumps(to_plain(entry), sort_keys=True))
 
+    def note(self, state_dir: str, entry: T, what: str) -> str:
+        """Add the entry; in words why the ``what`` could not be recorded, empty where it was."""
+        try:
+            self.add(state_dir, entry)
+        except OSError as error:
+            return f"this {what} could not be recorded in {state_dir}: {error.strerror}."
+        return ""
+
     def last(self, state_dir: str, cluster: str, most: int = 0) -> List[T]:
         """The entries of a cluster, the newest first. A line that cannot be understood is none."""
         found: List[T] = []
+        most = most or self._most
         for line in reversed(_lines(os.path.join(state_dir, self.name))):
+            if len(found) == most:
+                break
             with contextlib.suppress(ValueError):
                 entry = from_plain(self._kind, strict_json.parse(line))
                 if entry.cluster == cluster:
                     found.append(entry)
-        return found[: most or self._most]
+        return found
 
 
 def _lines(path: str) -> List[str]:

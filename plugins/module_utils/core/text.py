@@ -59,6 +59,11 @@ def epoch(text: str) -> float:
     return float(calendar.timegm(time.strptime(text, _RFC3339)))
 
 
+def seconds_since(text: str, now: float) -> int:
+    """Whole seconds from a moment, RFC 3339, to ``now``, in seconds since the epoch; 0 for one that is yet to come."""
+    return max(0, int(now - epoch(text)))
+
+
 def clock(time: str) -> str:
     """A time as above, as people read it, to the second."""
     return f"{time[:10]} {time[11:19]} UTC"

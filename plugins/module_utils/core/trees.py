@@ -294,6 +294,15 @@ def _take_after(source: int, target: int) -> None:
 # ---- small things ----------------------------------------------------------------------------------------------------
 
 
+def sync(path: str) -> None:
+    """Make what a file holds, and its owner and mode, survive a power failure."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def sync_folder(path: str) -> None:
     """Make renames and new names in ``path`` survive a power failure."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)

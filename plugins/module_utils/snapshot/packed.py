@@ -24,6 +24,7 @@ import zlib
 from typing import Any, BinaryIO, Iterator, Optional, Sequence, cast
 
 from ..core.errors import EtcdError
+from ..core.trees import sync
 from ..etcd.bolt import size_by_head
 from ..etcd.commands import Result, Run
 
@@ -114,11 +115,7 @@ def pack(path: str, to: str, compression: str, run: Optional[Run] = None) -> Non
                 shutil.copyfileobj(plain, packed, _CHUNK)
         else:
             _pack_by_program(path, to, run)
-        descriptor = os.open(to, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync(to)
 
 
 def unpack(path: str, to: str, limit: int, run: Optional[Run] = None, database: bool = True) -> None:

@@ -15,7 +15,7 @@ import os
 from typing import List, Sequence, Tuple
 
 from ..core.errors import EtcdError
-from ..core.trees import sync_folder
+from ..core.trees import sync, sync_folder
 from .names import BESIDE, beside
 from .scratch import PRIVATE, forget, forget_all, leftovers
 
@@ -31,7 +31,7 @@ def publish(private: str, folder: str, drafts: Sequence[Tuple[str, str]]) -> Non
     check_name(folder, name)
     for draft, _name in drafts:
         os.chmod(draft, 0o600)
-        _sync(draft)
+        sync(draft)
     _write(os.path.join(private, _UNDER_WAY), name)
     done: List[str] = []
     try:
@@ -85,13 +85,5 @@ def _clear_half_published(folder: str, left: str) -> None:
 def _write(path: str, text: str) -> None:
     with open(path, "w", encoding="utf-8") as file:
         file.write(text)
-    _sync(path)
+    sync(path)
     sync_folder(os.path.dirname(path))
-
-
-def _sync(path: str) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

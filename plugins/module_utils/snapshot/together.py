@@ -11,6 +11,7 @@ import shutil
 from typing import Callable, Mapping, Sequence
 
 from ..core.errors import EtcdError
+from ..core.trees import sync
 from ..etcd.commands import Run
 from .entry import Manifest
 from .offsite import FULL, Offsite, header_of, needed_for, offsite_of
@@ -39,7 +40,7 @@ def put_together(name: str, manifests: Mapping[str, Manifest], get: Get, to: str
             for one in chain:
                 _add(manifests[one], get, private, draft, run)
             prove(draft, manifests[name].sha256 or "")
-            _sync(draft)
+            sync(draft)
             os.link(draft, to)  # never over another file
     except OSError as error:
         raise EtcdError(
@@ -81,11 +82,3 @@ def _check_room(folder: str, chain: Sequence[Manifest]) -> None:
             f"{folder} has {free} bytes free, and putting the snapshot together needs {needed} there.",
             "free some disk.",
         )
-
-
-def _sync(path: str) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
