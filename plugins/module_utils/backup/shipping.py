@@ -76,7 +76,7 @@ def ship(run: Run, job: Shipping, clock: Callable[[], float] = time.time) -> Lis
 
 def _cluster_id(job: Shipping) -> str:
     """The ID that the cluster had when it was last seen."""
-    seen = (one.cluster_id for one in BACKUPS.last(job.state_dir, job.cluster))
+    seen = (one.cluster_id for one in BACKUPS.each(job.state_dir, job.cluster))
     return next(filter(None, seen), "")
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from typing import Generic, List, Protocol, Type, TypeVar
+from itertools import islice
+from typing import Generic, Iterator, List, Optional, Protocol, Type, TypeVar
 
 from . import strict_json
 from .durable import add_line, alone, put
@@ -51,17 +52,20 @@ class Log(Generic[T]):
         return ""
 
     def last(self, state_dir: str, cluster: str, most: int = 0) -> List[T]:
-        """The entries of a cluster, the newest first. A line that cannot be understood is none."""
-        found: List[T] = []
-        most = most or self._most
+        """The entries of a cluster, the newest first."""
+        return list(islice(self.each(state_dir, cluster), most or self._most))
+
+    def each(self, state_dir: str, cluster: str) -> Iterator[T]:
+        """The same, one after the other, read only as far as they are taken. A line that cannot be understood is none."""
         for line in reversed(_lines(os.path.join(state_dir, self.name))):
-            if len(found) == most:
-                break
-            with contextlib.suppress(ValueError):
-                entry = from_plain(self._kind, strict_json.parse(line))
-                if entry.cluster == cluster:
-                    found.append(entry)
-        return found
+            entry = self._understood(line)
+            if entry is not None and entry.cluster == cluster:
+                yield entry
+
+    def _understood(self, line: str) -> Optional[T]:
+        with contextlib.suppress(ValueError):
+            return from_plain(self._kind, strict_json.parse(line))
+        return None
 
 
 def _lines(path: str) -> List[str]:

@@ -17,6 +17,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils.backup.records import 
     SAVED,
     Attempt,
 )
+from ansible_collections.quorum.etcd.plugins.module_utils.core import log
 
 SAID = Attempt(
     at="2026-11-24T03:46:40Z",
@@ -43,6 +44,22 @@ def test_the_newest_comes_first_and_the_failed_are_there_too(tmp_path):
     assert BACKUPS.last(str(tmp_path / "state"), "etcd", 1) == [LOST]
     assert not LOST.is_good and SAID.is_good
     assert stat.S_IMODE((tmp_path / "state" / BACKUPS.name).stat().st_mode) == 0o600
+
+
+def test_it_is_read_only_as_far_as_it_is_asked_for(tmp_path, monkeypatch):
+    for number in range(20):
+        BACKUPS.add(str(tmp_path), replace(SAID, revision=number))
+    read = []
+    monkeypatch.setattr(log.strict_json, "parse", lambda line: read.append(line) or json.loads(line))
+    assert [one.revision for one in BACKUPS.last(str(tmp_path), "etcd", 2)] == [19, 18] and len(read) == 2
+    assert next(BACKUPS.each(str(tmp_path), "etcd")).revision == 19 and len(read) == 3
+
+
+def test_what_cannot_be_noted_is_said_in_words(tmp_path):
+    assert BACKUPS.note(str(tmp_path / "state"), SAID, "run") == ""
+    (tmp_path / "file").write_text("")
+    said = BACKUPS.note(str(tmp_path / "file"), SAID, "run")
+    assert said == f"this run could not be recorded in {tmp_path}/file: File exists."
 
 
 def test_there_are_none_before_the_first(tmp_path):
