@@ -25,6 +25,8 @@ export GOCACHE := $(shell go env GOCACHE)
 else
 export GOPATH := $(CURDIR)/.cache/go
 export GOFLAGS += -modcacherw
+# Go counts what its tools do in the user's configuration.
+export XDG_CONFIG_HOME := $(CURDIR)/.cache/xdg/config
 endif
 export XDG_CACHE_HOME := $(CURDIR)/.cache/xdg
 

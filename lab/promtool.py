@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Find promtool, or take it out of Debian's package of Prometheus, whose server nobody wants here; prints its path."""
+"""Find promtool, or take it out of its Debian package without installing anything; prints its path."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pathlib import Path
 
 from etcd_binaries import NotHere, Unavailable, locked, unpacked
 
+# A package of its own since Debian 13; before, beside the server.
+PACKAGES = ("promtool", "prometheus")
 CACHE = Path(__file__).resolve().parents[1] / ".cache" / "promtool"
 
 
@@ -23,9 +25,19 @@ def promtool(cache: Path = CACHE) -> Path:
         if not tool.exists():
             if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
                 raise NotHere("no promtool here, and no apt-get and dpkg-deb to get it with")
-            with unpacked(["prometheus"], cache) as root:
-                (root / "usr" / "bin" / "promtool").rename(tool)
+            _unpack(tool)
     return tool
+
+
+def _unpack(tool: Path) -> None:
+    for package in PACKAGES:
+        try:
+            with unpacked([package], tool.parent) as root:
+                (root / "usr" / "bin" / "promtool").rename(tool)
+            return
+        except Unavailable as error:
+            why = error
+    raise why
 
 
 if __name__ == "__main__":
