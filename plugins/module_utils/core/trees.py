@@ -312,6 +312,10 @@ def sync_folder(path: str) -> None:
         os.close(descriptor)
 
 
+def is_inside(path: str, folder: str) -> bool:
+    return os.path.normpath(path).startswith(os.path.normpath(folder) + "/")
+
+
 def any_is_dir(*paths: str) -> bool:
     return any(os.path.isdir(path) for path in paths)
 

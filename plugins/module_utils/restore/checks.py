@@ -11,19 +11,20 @@ from typing import Dict, List, Mapping, Optional, Sequence, Tuple, TypeVar, Unio
 from ..core.errors import EtcdError
 from ..core.job import Findings
 from ..core.text import in_mib
+from ..core.trees import is_inside
 from ..etcd import commands
 from ..etcd.identity import format_initial_cluster
 from ..etcd.versions import Version
 from ..etcd.view import ClusterView, MemberView
-from ..host.facts import MemberFacts, Service
-from ..host.owners import DISTRIBUTIONS, in_words
-from ..host.settings.sources import full_name
+from ..host.facts import MemberFacts
+from ..host.manageable import check_manager
+from ..host.owners import DISTRIBUTIONS
 from ..host.tools import kept_tools
 from ..snapshot.entry import SnapshotMember
 from .answers import Host, HostAnswer
 from .configuration import check_configuration
 from .reach import check_reach
-from .terms import DISK_MARGIN, Options, is_inside
+from .terms import DISK_MARGIN, Options
 from .values import Before, ChosenSnapshot, DiskNeed, HostPlan
 
 HasUrls = Union[MemberView, SnapshotMember, MemberFacts]
@@ -228,59 +229,15 @@ def _check_kept_tools(host: str, facts: Host, findings: Findings) -> None:
 
 def check_service(host: str, member: MemberFacts, findings: Findings) -> None:
     """Whether what was found to stop and start this member is what really does: "stopped" is believed of nobody else."""
-    service, name, owner = member.service, member.service.name, member.service.owner
+    owner = member.service.owner
     if owner.kind == "distribution":
         findings.refuse(
             f"its etcd is a part of {owner.name}, which alone starts and stops it.",
             f"restore it by {owner.name} itself: {DISTRIBUTIONS[owner.name]}.",
             host,
         )
-        return
-    if member.strangers:
-        findings.refuse(
-            f"{member.strangers}, and is not what {name} would stop.",
-            "end it there; or, where it is the member, set etcd_service_name to its unit, or etcd_service_manager=command"
-            " with etcd_start_command and etcd_stop_command.",
-            host,
-        )
-    if service.manager != "systemd":
-        return
-    if service.masked:
-        findings.refuse(f"its unit {name} is masked, and cannot be started.", f"systemctl unmask {name}.", host)
-    elif service.transient:
-        findings.refuse(
-            f"its unit {name} is a transient one (systemd-run), and vanishes when it is stopped.",
-            "start the member by a unit of its own, with a file in /etc/systemd/system.",
-            host,
-        )
-    elif member.running and not _is_its_units(service):
-        where = f" ({in_words(owner)})" if owner.kind else ""
-        findings.refuse(
-            f"its etcd runs, process {member.pid}{where}, and the unit {name} does not own it: {service.state}.",
-            f"set etcd_service_name={owner.name}."
-            if owner.kind == "unit"
-            else "stop it and start it by its unit; or set etcd_service_manager=command with etcd_start_command and"
-            " etcd_stop_command.",
-            host,
-        )
-    elif service.enabled is False:
-        findings.warn(f"its unit {name} is disabled: it stays down after a reboot.", host)
-    if service.made_from and service.exec_start:
-        findings.warn(
-            f"its unit {name} is made from {service.made_from}, and what a restore sets goes with the whole command into"
-            f" {service.dropin}, which hides later changes of that file, such as of its image: afterwards put the settings"
-            " into it, and remove the drop-in.",
-            host,
-        )
-
-
-def _is_its_units(service: Service) -> bool:
-    owner = service.owner
-    # A unit may start its etcd in a container, which has a group of its own.
-    is_other = owner.kind not in ("", "unit", "container") or (
-        owner.kind == "unit" and owner.name != full_name(service.name)
-    )
-    return service.state == "running" and not is_other
+    else:
+        check_manager(host, member, findings)
 
 
 def _why_missing(member: MemberFacts, tool: str) -> str:

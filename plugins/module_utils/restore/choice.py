@@ -10,16 +10,18 @@ from typing import Container, Dict, Mapping, Optional, Sequence, Set
 
 from ..core.errors import EtcdError
 from ..core.job import Findings
+from ..core.trees import is_inside
 from ..etcd import commands
 from ..etcd.commands import Tools
 from ..etcd.versions import Version, parse_version
+from ..host.aside import live
 from ..host.facts import MemberFacts
 from ..snapshot.entry import Snapshot
 from ..snapshot.order import clock_of, disagreeing, newest, revision
 from ..snapshot.usable import concerns
 from ..snapshot.verify import DATABASE
 from .answers import Host
-from .terms import Options, is_inside, live, said_of
+from .terms import Options, said_of
 from .values import ChosenSnapshot
 
 

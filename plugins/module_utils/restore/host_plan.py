@@ -9,14 +9,16 @@ from __future__ import annotations
 import os
 from typing import List, Sequence
 
+from ..core.trees import is_inside
 from ..etcd import commands
+from ..host.aside import beside_of, live, owner_of
 from ..host.facts import Folder, MemberFacts, Service
 from ..host.settings import edits as settings
 from ..host.tools import kept_tools
 from ..snapshot.verify import DATABASE
 from .answers import Host
-from .terms import RESTORE, Options, is_inside, live
-from .values import Before, ChosenSnapshot, ClusterPlan, HostPlan, Owner, PlannedMember, SnapshotOnHost, Swap
+from .terms import RESTORE, Options
+from .values import Before, ChosenSnapshot, ClusterPlan, HostPlan, PlannedMember, SnapshotOnHost, Swap
 
 
 def plan_host(host: str, facts: Host, of: ClusterPlan, before: Before, options: Options) -> HostPlan:
@@ -67,7 +69,7 @@ def plan_host(host: str, facts: Host, of: ClusterPlan, before: Before, options: 
         ),
         swaps=swaps,
         controllers=member.kubernetes.pods,
-        owner=_owner(member),
+        owner=owner_of(member),
         config=settings.plan_edits(member, wanted),
         disk=[],
     )
@@ -102,7 +104,7 @@ def _swaps(member: MemberFacts, restore_id: str) -> List[Swap]:
 
 def _swap(live: str, folder: Folder, restore_id: str, aside_dir: str) -> Swap:
     live = live.rstrip("/")
-    beside = os.path.join(live, ".") if folder.is_mount else live + "."
+    beside = beside_of(live, folder)
     near = f"{beside}before-{restore_id}"
     # The whole path in its name: a data and a WAL directory may have the same last part.
     elsewhere = os.path.join(aside_dir, f"{live.strip('/').replace('/', '-')}.before-{restore_id}")
@@ -148,25 +150,6 @@ def _snapshot_on_host(facts: Host, snapshot: ChosenSnapshot, swaps: Sequence[Swa
         kind=snapshot.kind,
         trailer=snapshot.trailer,
     )
-
-
-def _owner(member: MemberFacts) -> Owner:
-    """Who owns the new data: whom the service runs as, else the owner of the old data.
-
-    The unit's user goes first: etcd cannot write what a hand-made copy has left to root. An unprivileged user that systemd
-    makes up at the start (DynamicUser) has no name before; what lies in its state folder is given to it by systemd, where
-    that folder is not its already.
-    """
-    data, service = member.data, member.service
-    mode = data.mode if data.exists and data.has_member else "0700"
-    if service.user not in ("", "root") and not service.dynamic_user:
-        return Owner(service.user, service.group or service.user, mode)
-    if data.exists:
-        return Owner(data.owner, data.group, mode)
-    if service.dynamic_user and data.parent_owner:
-        user, group = data.parent_owner
-        return Owner(user, group, mode)
-    return Owner(service.user or None, service.user or None, mode)
 
 
 def _peers_of(name: str, initial_cluster: str) -> List[str]:

@@ -6,13 +6,11 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from typing import Mapping, Sequence
 
 from ..core.claim import ThisRun
 from ..core.job import Words
-from ..host.facts import Folder
 from ..snapshot.entry import Snapshot
 from ..snapshot.packed import GZIP, XZ, ZSTD
 
@@ -56,15 +54,6 @@ class Options:
     rollback: bool = False
     unwritable: Sequence[str] = ()
     run: ThisRun = ThisRun()
-
-
-def is_inside(path: str, folder: str) -> bool:
-    return os.path.normpath(path).startswith(os.path.normpath(folder) + "/")
-
-
-def live(folder: Folder, path: str) -> str:
-    """The directory itself: what is staged beside a symbolic link to it would lie on another file system."""
-    return folder.real_path or path
 
 
 def said_of(entry: Snapshot) -> str:

@@ -11,12 +11,13 @@ been updated since: a field that came later has a default, which says what was s
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from ..core.claim import Claim
 from ..core.values import SPARSE, TEXT, from_plain, to_plain
 from ..etcd.commands import Command
 from ..etcd.view import MemberView
+from ..host.aside import Owner
 from ..host.facts import ConnectionFacts, Pod, Service, ToolFacts
 from ..host.settings.edits import Edit
 from ..snapshot.entry import Snapshot
@@ -122,15 +123,6 @@ class Swap:
     aside: str
     existed: bool
     size: int
-
-
-@dataclass(frozen=True)
-class Owner:
-    """Whose the new data will be, by name or number; None leaves it to whoever makes it."""
-
-    user: Union[int, str, None]
-    group: Union[int, str, None]
-    mode: str
 
 
 @dataclass(frozen=True)
