@@ -194,8 +194,10 @@ import zlib
 from typing import Any, Dict, List
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.quorum.etcd.plugins.module_utils.agent.compiled import compiled
 from ansible_collections.quorum.etcd.plugins.module_utils.agent.install import Installation, Wanted
 from ansible_collections.quorum.etcd.plugins.module_utils.agent.metrics import folder_of
+from ansible_collections.quorum.etcd.plugins.module_utils.agent.schedule import PROGRAM
 from ansible_collections.quorum.etcd.plugins.module_utils.agent.settings import (
     PASSWORD_PATH,
     SIGNING_KEY_PATH,
@@ -285,7 +287,7 @@ def _wanted(given: Dict[str, Any]) -> Wanted:
         signing_key=SIGNING_KEY_PATH if given["signing_key_text"] else given["signing_key"],
         **{name: given[name] for name in (*names, "cacert", "cert", "key", "user")},
     )
-    program = zlib.decompress(base64.b64decode(given["program"]))
+    program = compiled(zlib.decompress(base64.b64decode(given["program"])), PROGRAM)
     interpreter = f"#!{sys.executable}\n".encode()
     own = (settings, given["password"], given["schedule"], given["delay"])
     secrets = {path: text for store in stores for path, text in store.files.items()}

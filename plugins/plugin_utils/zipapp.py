@@ -4,21 +4,19 @@
 
 """The agent as one file: a zip of Python's own kind, made of the very files that the modules travel with.
 
-The same files make the same bytes, on every machine: names are sorted, times are fixed, and nothing is compressed, since two
-versions of zlib need not agree. In it, the folder ``quorum_etcd`` is this collection's ``plugins``.
+The same files make the same bytes, on every machine. In it, the folder ``quorum_etcd`` is this collection's ``plugins``.
 """
 
 from __future__ import annotations
 
-import io
 import json
-import zipfile
 from pathlib import Path
+
+from ..module_utils.agent.compiled import zipped
 
 PLUGINS = Path(__file__).resolve().parents[1]
 ROOMS = ("agent", "backup", "core", "etcd", "host", "snapshot")
 DOORS = ("__init__.py", "agent.py", "local.py")
-_TIME = (1980, 1, 1, 0, 0, 0)  # the first that a zip can tell
 _MAIN = """\
 import sys
 
@@ -40,13 +38,7 @@ def build(version: str = "", plugins: Path = PLUGINS) -> bytes:
             files[f"quorum_etcd/{path.relative_to(plugins).as_posix()}"] = path.read_bytes()
     for name in DOORS:
         files[f"quorum_etcd/plugin_utils/{name}"] = (plugins / "plugin_utils" / name).read_bytes()
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for name in sorted(files):
-            entry = zipfile.ZipInfo(name, _TIME)
-            entry.create_system, entry.external_attr = 3, 0o644 << 16
-            archive.writestr(entry, files[name])
-    return buffer.getvalue()
+    return zipped(files)
 
 
 def collection_version(root: Path) -> str:

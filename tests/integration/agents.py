@@ -18,9 +18,17 @@ PYTHON = str(OLDEST) if OLDEST.exists() else sys.executable
 
 
 def made_program(folder: Path) -> Path:
-    """The agent, built of this checkout."""
+    """The agent, built of this checkout, with the bytecode of the Python that runs it, as the installation adds it."""
     path = folder / "quorum-etcd"
     path.write_bytes(build())
+    script = f"""\
+import sys
+sys.path.insert(0, {str(path)!r})
+from quorum_etcd.module_utils.agent.compiled import compiled
+with open({str(path)!r}, "rb") as program:
+    sys.stdout.buffer.write(compiled(program.read(), {str(path)!r}))
+"""
+    path.write_bytes(subprocess.run([PYTHON, "-c", script], capture_output=True, check=True).stdout)
     return path
 
 

@@ -28,6 +28,7 @@ from ..etcd.commands import Run
 from ..host.trust import weakness
 from ..snapshot.scratch import make_folder
 from ..snapshot.signature import Signing
+from .compiled import are_the_same
 from .metrics import metrics_path
 from .schedule import (
     CRON_PATH,
@@ -64,7 +65,7 @@ class File:
 
 @dataclass(frozen=True)
 class Wanted:
-    """``program`` are the bytes of the zipapp with its interpreter's line; ``delay`` is in seconds.
+    """``program`` are the bytes of the zipapp with its interpreter's line and its bytecode; ``delay`` is in seconds.
 
     ``signing_key`` is the text of the private key, where it is put there with the agent; ``secrets`` are the texts of the files
     that the off-site stores need, by their paths. ``drill_schedule`` is when backups are drilled, or ``never``.
@@ -307,9 +308,10 @@ class Installation:
             ):
                 return False
             with open(self._at(file.path), "rb") as present:
-                return present.read() == file.content
+                content = present.read()
         except OSError:
             return False
+        return are_the_same(content, file.content) if file.path == PROGRAM else content == file.content
 
     def _diff(self, file: File) -> Dict[str, str]:
         before = ""

@@ -15,6 +15,7 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
+from ansible_collections.quorum.etcd.plugins.module_utils.agent.compiled import compiled
 from ansible_collections.quorum.etcd.plugins.plugin_utils.zipapp import PLUGINS, build, collection_version
 
 OLDEST = Path(__file__).parents[4] / ".cache" / "venv-oldest" / "bin" / "python"
@@ -81,3 +82,18 @@ def test_a_python_that_is_too_old_is_told_so(tmp_path):
 def test_of_an_installed_collection_the_manifest_tells_the_version(tmp_path):
     (tmp_path / "MANIFEST.json").write_text('{"collection_info": {"version": "9.8.7"}}')
     assert collection_version(tmp_path) == "9.8.7"
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_with_the_bytecode_of_any_python_it_runs_under_each(program, tmp_path, python):
+    """The bytecode is of this Python: another one, as after an upgrade of the host, runs the same sources."""
+    path = tmp_path / "quorum-etcd"
+    path.write_bytes(b"#!/usr/bin/env python3\n" + compiled(build(), str(path)))
+    script = f"import sys; sys.path.insert(0, {str(path)!r}); from quorum_etcd.module_utils.core import text"
+    script += "; print(text.__spec__.origin)"
+    done = subprocess.run([python, "-I", "-c", script], capture_output=True, text=True, check=True, cwd="/")
+    assert done.stdout.strip().endswith(".pyc") == (python == sys.executable)
+    for arguments in (("--version",), ("--help",), ("status", "--config", "/no/such/file", "--json")):
+        one, other = (ran(each, *arguments, python=python) for each in (program, path))
+        assert (one.returncode, one.stdout, one.stderr) == (other.returncode, other.stdout, other.stderr)
+    assert os.listdir(tmp_path) == ["quorum-etcd"]

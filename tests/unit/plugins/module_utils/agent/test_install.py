@@ -6,11 +6,15 @@
 
 from __future__ import annotations
 
+import io
 import json
+import marshal
 import stat
+import zipfile
 from dataclasses import replace
 
 import pytest
+from ansible_collections.quorum.etcd.plugins.module_utils.agent.compiled import compiled, zipped
 from ansible_collections.quorum.etcd.plugins.module_utils.agent.install import EVERY_PATH, Installation, Wanted
 from ansible_collections.quorum.etcd.plugins.module_utils.agent.schedule import (
     CRON_PATH,
@@ -103,6 +107,27 @@ def test_only_what_is_not_right_is_made_anew(bed):
     without = replace(bed.wanted, settings=replace(bed.wanted.settings, user="", password_file=""), schedule="hourly")
     assert [change["after_header"] for change in bed.agent.install(without, pretend=False)] == [PATH, PASSWORD_PATH]
     assert not bed.path(PASSWORD_PATH).exists()
+
+
+def test_the_program_is_made_anew_where_it_does_something_else(bed):
+    """Bytecode is part of it, and of that not how it is written, but what it does."""
+    sources = {"__main__.py": b"print({'a', 'b', 'c'} & {'a'})\n", "one.py": b"ONE = 1\n"}
+    line = b"#!/usr/bin/python3\n"
+    bed.wanted = replace(bed.wanted, program=line + compiled(zipped(sources), PROGRAM))
+    bed.agent.install(bed.wanted, pretend=False)
+    assert bed.agent.install(bed.wanted, pretend=False) == []
+
+    with zipfile.ZipFile(io.BytesIO(bed.wanted.program)) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    head, code = files["one.pyc"][:16], marshal.loads(files["one.pyc"][16:])
+    bed.path(PROGRAM).write_bytes(line + zipped({**files, "one.pyc": head + marshal.dumps(code, 2)}))
+    assert bed.path(PROGRAM).read_bytes() != bed.wanted.program
+    assert bed.agent.install(bed.wanted, pretend=False) == []
+
+    other = marshal.dumps(compile(b"ONE = 2\n", f"{PROGRAM}/one.py", "exec"))
+    bed.path(PROGRAM).write_bytes(line + zipped({**files, "one.pyc": head + other}))
+    (change,) = bed.agent.install(bed.wanted, pretend=False)
+    assert change["after_header"] == PROGRAM and bed.path(PROGRAM).read_bytes() == bed.wanted.program
 
 
 def test_a_timer_that_was_stopped_is_begun_again(bed):
