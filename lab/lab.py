@@ -213,7 +213,7 @@ class Lab:
             self.bin_dir.unlink(missing_ok=True)
             self.bin_dir.symlink_to(tools)
 
-    def config_text(self, member: Member) -> str:
+    def config_text(self, member: Member, state: str = "new", initial_cluster: str = "") -> str:
         settings = {
             "name": member.name,
             "data-dir": str(member.data_dir),
@@ -221,15 +221,28 @@ class Lab:
             "listen-client-urls": member.client_url,
             "initial-advertise-peer-urls": member.peer_url,
             "advertise-client-urls": member.client_url,
-            "initial-cluster": ",".join(f"{m.name}={m.peer_url}" for m in self.members),
+            "initial-cluster": initial_cluster or ",".join(f"{m.name}={m.peer_url}" for m in self.members),
             "initial-cluster-token": self._settings["token"],
-            "initial-cluster-state": "new",
+            "initial-cluster-state": state,
             "snapshot-count": SNAPSHOT_COUNT,
             "quota-backend-bytes": QUOTA,
             "auto-compaction-retention": "0",
             "enable-grpc-gateway": True,  # the default, but 3.4 forgets it when it reads a configuration file
         }
         return _yaml(settings) if self.config_format == "yaml" else _env(settings)
+
+    def newcomer(self, name: str, initial_cluster: str = "") -> Member:
+        """One more member of the lab, that is not started and that no cluster knows yet; it goes down with the others.
+
+        ``initial_cluster``: of its configuration, which says ``existing``; left out: the lab's own and itself.
+        """
+        member = Member(name, name, self.dir / name, self.bin_dir, *_ports(None, 1), self.config_format)
+        self.members.append(member)
+        member.dir.mkdir(exist_ok=True)
+        shutil.copy(HERE / "etcd.sh", member.dir)
+        text = self.config_text(member, state="existing", initial_cluster=initial_cluster)
+        member.config_file.write_text(text)
+        return member
 
     def up(self, timeout: float = READY_SECONDS) -> Lab:
         """Write, start every member and wait until each one serves. Raises LabError after `timeout` seconds."""

@@ -157,6 +157,31 @@ def delete(etcdctl: Tool, to: Connection, key: str) -> Command:
     return _etcdctl(etcdctl, to, "del", key, "-w", "json")
 
 
+def endpoint_health(etcdctl: Tool, to: Connection) -> Command:
+    """A linearizable read of each endpoint, all at once; exits 1 when one does not answer, and still prints every one."""
+    return _etcdctl(etcdctl, to, "endpoint", "health", "-w", "json")
+
+
+def member_add(etcdctl: Tool, to: Connection, name: str, peer_urls: Sequence[str], learner: bool) -> Command:
+    """Add a member. Its name is only for what etcdctl prints: the cluster learns it from the member itself."""
+    flags = [f"--peer-urls={','.join(peer_urls)}", *(["--learner"] if learner else [])]
+    return _etcdctl(etcdctl, to, "member", "add", name, *flags, "-w", "json")
+
+
+def member_remove(etcdctl: Tool, to: Connection, member_id: str) -> Command:
+    return _etcdctl(etcdctl, to, "member", "remove", member_id, "-w", "json")
+
+
+def member_promote(etcdctl: Tool, to: Connection, member_id: str) -> Command:
+    """A learner becomes a voter, if it is in sync. Asked of a follower it fails with authentication on (etcd #20874)."""
+    return _etcdctl(etcdctl, to, "member", "promote", member_id, "-w", "json")
+
+
+def member_update(etcdctl: Tool, to: Connection, member_id: str, peer_urls: Sequence[str]) -> Command:
+    """Other peer URLs for a voter. Never for a learner: it could not be promoted any more (etcd #21694)."""
+    return _etcdctl(etcdctl, to, "member", "update", member_id, f"--peer-urls={','.join(peer_urls)}", "-w", "json")
+
+
 def move_leader(etcdctl: Tool, to: Connection, member_id: str) -> Command:
     """The leader hands over to the member with this hexadecimal ID; etcdctl finds it among the endpoints, which must answer."""
     return _etcdctl(etcdctl, to, "move-leader", member_id)

@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import List, Mapping, Sequence, Tuple
+from typing import Dict, List, Mapping, Sequence, Tuple
 
 from ..core.errors import EtcdError
 from .commands import Command, in_words, parse_json
@@ -129,6 +129,21 @@ def hash_of(row: Mapping[str, object], at: int) -> Hash:
     # Before 3.6 only the question tells the revision: the header's may already be a later one.
     revision = number(answer.get("hash_revision")) or at
     return Hash(str(row.get("Endpoint")), number(answer.get("hash")), revision, number(answer.get("compact_revision")))
+
+
+def probes_of(out: str, command: Command, rc: int) -> Dict[str, str]:
+    """By endpoint, why it has not answered a linearizable read; empty where it has, also where the user may not read.
+
+    Seen on 3.4.23 to 3.7.3: all of them are printed on standard output, also where etcdctl exits 1. From 3.5 on an alarm
+    makes an endpoint unhealthy there, after it has answered.
+    """
+    said = {str(row.get("endpoint")): row for row in rows(out, command, rc)}
+    return {url: "" if row.get("health") else _unanswered(str(row.get("error", ""))) for url, row in said.items()}
+
+
+def _unanswered(error: str) -> str:
+    answered = error.startswith(("Active Alarm", "Unable to fetch the alarm"))
+    return "" if answered else error or "no answer"
 
 
 def count_of(out: str, command: Command) -> int:
