@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import stat
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Mapping, Optional
 
@@ -20,11 +19,11 @@ from ..backup.retention import policy_of
 from ..backup.store_settings import StoreSettings
 from ..backup.wanted_stores import FOLDER as SECRETS
 from ..core import strict_json
-from ..core.durable import put
 from ..core.errors import EtcdError
 from ..core.trees import remove
 from ..core.values import to_plain
 from ..etcd.commands import Run
+from ..host.made import File, Files, text_file
 from ..host.trust import weakness
 from ..snapshot.scratch import make_folder
 from ..snapshot.signature import Signing
@@ -51,16 +50,6 @@ SERVICE = f"{UNIT}.service"
 TIMERS = (TIMER_PATH, DRILL_TIMER_PATH)
 UNITS = (*TIMERS, SERVICE_PATH, DRILL_SERVICE_PATH)
 EVERY_PATH = (*UNITS, CRON_PATH, PATH, PASSWORD_PATH, SIGNING_KEY_PATH, PROGRAM)
-
-
-@dataclass(frozen=True)
-class File:
-    """What a file should be. ``shown`` is what a diff may show of it, empty for nothing."""
-
-    path: str
-    content: bytes
-    mode: int
-    shown: str = ""
 
 
 @dataclass(frozen=True)
@@ -94,7 +83,7 @@ def files_of(wanted: Wanted, systemd: bool) -> List[File]:
     Signing(settings.signing_key, settings.signers).check()
     check_pki(settings.kit_pki, settings.kit_recipient)
     text = json.dumps(to_plain(settings), indent=2, sort_keys=True) + "\n"
-    found = [File(PROGRAM, wanted.program, 0o755), _text(PATH, text, 0o600)]
+    found = [File(PROGRAM, wanted.program, 0o755, same=are_the_same), text_file(PATH, text, 0o600)]
     if settings.password_file:
         found.append(File(PASSWORD_PATH, (wanted.password + "\n").encode(), 0o600))
     if settings.signing_key == SIGNING_KEY_PATH:
@@ -105,12 +94,12 @@ def files_of(wanted: Wanted, systemd: bool) -> List[File]:
         own = (settings.cacert, settings.cert, settings.key, settings.bin_dir, settings.signing_key)
         paths = [path for path in (*own, *(store.rclone_config for store in settings.offsite)) if path]
         optional = [path for path in (settings.metrics_dir, *(store.folder for store in settings.offsite)) if path]
-        found.append(_text(SERVICE_PATH, service_unit(settings.cluster, folders, paths, optional), 0o644))
-        found.append(_text(TIMER_PATH, timer_unit(settings.cluster, wanted.schedule, wanted.delay), 0o644))
+        found.append(text_file(SERVICE_PATH, service_unit(settings.cluster, folders, paths, optional), 0o644))
+        found.append(text_file(TIMER_PATH, timer_unit(settings.cluster, wanted.schedule, wanted.delay), 0o644))
         if wanted.drill_schedule != NEVER:
             found += _drill_units(wanted, [*paths, settings.folder, *(store.folder for store in settings.offsite)])
     else:
-        found.append(_text(CRON_PATH, cron_lines(wanted.schedule, wanted.delay, wanted.drill_schedule), 0o644))
+        found.append(text_file(CRON_PATH, cron_lines(wanted.schedule, wanted.delay, wanted.drill_schedule), 0o644))
     return found
 
 
@@ -121,11 +110,7 @@ def _drill_units(wanted: Wanted, paths: List[str]) -> List[File]:
     metrics = [path for path in (settings.metrics_dir,) if path]
     service = drill_unit(settings.cluster, settings.drill_memory, folders, seen, metrics)
     timer = timer_unit(settings.cluster, wanted.drill_schedule, DRILL_DELAY, "Drill of the backups")
-    return [_text(DRILL_SERVICE_PATH, service, 0o644), _text(DRILL_TIMER_PATH, timer, 0o644)]
-
-
-def _text(path: str, text: str, mode: int) -> File:
-    return File(path, text.encode(), mode, text)
+    return [text_file(DRILL_SERVICE_PATH, service, 0o644), text_file(DRILL_TIMER_PATH, timer, 0o644)]
 
 
 class Installation:
@@ -133,7 +118,7 @@ class Installation:
 
     def __init__(self, run: Run, root: str = "/") -> None:
         self._run = run
-        self._root = root
+        self._files = Files(root)
         self._systemd = has_systemd(root)
 
     def install(self, wanted: Wanted, pretend: bool) -> List[Dict[str, str]]:
@@ -143,21 +128,21 @@ class Installation:
         """
         self._check(wanted, pretend)
         files = files_of(wanted, self._systemd)
-        due = [file for file in files if not self._is(file)]
+        due = [file for file in files if not self._files.is_as(file)]
         kept = {file.path for file in files} | {metrics_path(wanted.settings.metrics_dir)}
         gone = [path for path in self._present() if path not in kept]
-        changes = [self._diff(file) for file in due] + [_removed(path) for path in gone]
+        changes = [self._files.diff(file) for file in due] + [_removed(path) for path in gone]
         timers = [path for path in TIMERS if path in kept]
         if self._systemd and not changes:
             changes = [_begun(path) for path in timers if not self._timer_runs(path)]
         if changes and not pretend:
-            make_folder(self._at(wanted.settings.folder))
+            make_folder(self._files.at(wanted.settings.folder))
             if wanted.settings.drill_dir:
-                make_folder(self._at(wanted.settings.drill_dir))
+                make_folder(self._files.at(wanted.settings.drill_dir))
             for folder in filter(None, (wanted.settings.state_dir, wanted.settings.metrics_dir)):
-                os.makedirs(self._at(folder), mode=0o755, exist_ok=True)
+                os.makedirs(self._files.at(folder), mode=0o755, exist_ok=True)
             for file in due:
-                self._write(file)
+                self._files.write(file)
             self._take_away(gone)
             if self._systemd:
                 self._begin_timers(timers)
@@ -178,7 +163,7 @@ class Installation:
                 self._systemctl("disable", "--now", "--quiet", os.path.basename(path))
                 self._systemctl("stop", os.path.basename(path).replace(".timer", ".service"))
         for path in gone:
-            remove(self._at(path))
+            remove(self._files.at(path))
 
     def first_run(self, settings: Settings, again: bool) -> Optional[Attempt]:
         """Let it work once, as the timer will, so that what is wrong is seen now and not tonight. EtcdError where it fails.
@@ -223,7 +208,7 @@ class Installation:
                 f"the agent of this host makes the backups of cluster {other}, and can have but one.",
                 "remove it first, with etcd_backup_schedule=absent in a run for that cluster.",
             )
-        if not (self._systemd or os.path.isdir(self._at(os.path.dirname(CRON_PATH)))):
+        if not (self._systemd or os.path.isdir(self._files.at(os.path.dirname(CRON_PATH)))):
             raise EtcdError(
                 "this host has neither systemd nor cron.", "install cron, or schedule backup.yml elsewhere."
             )
@@ -239,7 +224,7 @@ class Installation:
         """A configuration of rclone can name programs that are run, so nobody else may write it."""
         if not pretend:
             check_rclone(self._run, store.name)
-        weak = "" if store.rclone_config in secrets else weakness(self._at(store.rclone_config))
+        weak = "" if store.rclone_config in secrets else weakness(self._files.at(store.rclone_config))
         if weak:
             raise EtcdError(
                 f"the rclone_config of the store {store.name} is not believed: {weak}.",
@@ -249,7 +234,7 @@ class Installation:
     def _known(self) -> Mapping[str, Any]:
         """The configuration as it is; empty where there is none that can be read."""
         try:
-            known = strict_json.read_file(self._at(PATH), "the configuration")
+            known = strict_json.read_file(self._files.at(PATH), "the configuration")
         except (FileNotFoundError, EtcdError):
             return {}
         return known if isinstance(known, dict) else {}
@@ -259,8 +244,8 @@ class Installation:
         metrics = metrics_path(str(self._known().get("metrics_dir") or ""))
         secrets: List[str] = []
         with contextlib.suppress(OSError):
-            secrets = [os.path.join(SECRETS, name) for name in sorted(os.listdir(self._at(SECRETS)))]
-        return [path for path in (*EVERY_PATH, metrics, *secrets) if path and self._has(path)]
+            secrets = [os.path.join(SECRETS, name) for name in sorted(os.listdir(self._files.at(SECRETS)))]
+        return [path for path in (*EVERY_PATH, metrics, *secrets) if path and self._files.has(path)]
 
     def _check_calendar(self, schedule: str) -> None:
         try:
@@ -290,41 +275,6 @@ class Installation:
             raise EtcdError(
                 f"systemctl {' '.join(words)} failed: {(result.err or result.out).strip()}", "see journalctl -xe."
             )
-
-    def _at(self, path: str) -> str:
-        return os.path.join(self._root, path.lstrip("/"))
-
-    def _has(self, path: str) -> bool:
-        return os.path.lexists(self._at(path))
-
-    def _is(self, file: File) -> bool:
-        """Whether the file is there as it should be, this process's user's, and no link."""
-        try:
-            status = os.lstat(self._at(file.path))
-            if (
-                not stat.S_ISREG(status.st_mode)
-                or stat.S_IMODE(status.st_mode) != file.mode
-                or status.st_uid != os.geteuid()
-            ):
-                return False
-            with open(self._at(file.path), "rb") as present:
-                content = present.read()
-        except OSError:
-            return False
-        return are_the_same(content, file.content) if file.path == PROGRAM else content == file.content
-
-    def _diff(self, file: File) -> Dict[str, str]:
-        before = ""
-        if file.shown:
-            with contextlib.suppress(OSError), open(self._at(file.path), encoding="utf-8", errors="replace") as present:
-                before = present.read()
-        after = file.shown or f"({len(file.content)} bytes, not shown)\n"
-        return {"before_header": file.path, "before": before, "after_header": file.path, "after": after}
-
-    def _write(self, file: File) -> None:
-        path = self._at(file.path)
-        os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-        put(path, file.content, ".quorum-etcd-", prepare=lambda descriptor: os.fchmod(descriptor, file.mode))
 
 
 def _failed_upload(settings: Settings) -> Optional[Upload]:

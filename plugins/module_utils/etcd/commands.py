@@ -101,6 +101,11 @@ def etcd_version(path: str) -> Command:
     return Command([path, "--version"], {})
 
 
+def etcd_with(path: str, config_file: str) -> Command:
+    """etcd by its configuration file alone."""
+    return Command([path, f"--config-file={config_file}"], {})
+
+
 def tool_version(path: str) -> Command:
     """For etcdctl and etcdutl; without ``ETCDCTL_API=3`` etcdctl 3.3 and older would take v2's words."""
     return Command([path, "version"], {"ETCDCTL_API": "3"})

@@ -15,6 +15,8 @@ from .names import NESTED
 
 # Text settings whose value may look like a number: YAML would turn the token 0123 into 83.
 _TEXT = re.compile(r"name|.*-(?:dir|token|file|urls|state|cluster|retention|mode|level)|auth-token|discovery.*|log-.*")
+# What etcd takes as a list alone, which its flag has with commas.
+_LISTS = frozenset(("cipher-suites", "log-outputs"))
 
 
 def read(text: str) -> Dict[str, str]:
@@ -116,6 +118,8 @@ def _line_end(text: str) -> str:
 
 def _written(value: str, style: str, setting: str) -> str:
     """Numbers and booleans without quotes: etcd takes no quoted number where it wants one."""
+    if setting in _LISTS:
+        return f"[{', '.join(yaml.quote(item, yaml.SINGLE, True) for item in value.split(','))}]"
     text_setting = bool(_TEXT.fullmatch(setting))
     if style != yaml.PLAIN and not text_setting and value and yaml.is_other_type(value):
         style = yaml.PLAIN

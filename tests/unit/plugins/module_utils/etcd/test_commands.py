@@ -69,6 +69,7 @@ BUMP = " --bump-revision=1000 --mark-compacted"
 TABLE = [
     # versions        made by                                             argv                               environment
     (EVERY, lambda v: c.etcd_version("/etcd"), "/etcd --version", {}),
+    (EVERY, lambda v: c.etcd_with("/etcd", "/etc/etcd.yml"), "/etcd --config-file=/etc/etcd.yml", {}),
     (EVERY, lambda v: c.tool_version("/ctl"), "/ctl version", API),
     (EVERY, lambda v: c.endpoint_status(ctl(v), PLAIN), "/ctl {PLAIN} endpoint status -w json", API),
     (EVERY, lambda v: c.endpoint_status(ctl(v), SECURE), "/ctl {SECURE} endpoint status -w json", AUTH),

@@ -292,3 +292,9 @@ class TestEdit:
     )
     def test_detect_format(self, path, text, format):
         assert settings.detect_format(path, text) == format
+
+
+def test_what_etcd_takes_as_a_list_alone_is_written_as_one():
+    edited = settings.edit("yaml", "name: m1\n", {"cipher-suites": "A,B", "listen-peer-urls": "http://a:1,http://b:1"})
+    assert "cipher-suites: ['A', 'B']\n" in edited and "listen-peer-urls: http://a:1,http://b:1\n" in edited
+    assert settings.read("yaml", edited)["cipher-suites"] == "A,B"
