@@ -135,9 +135,14 @@ text:
 from typing import Any, Dict
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.quorum.etcd.plugins.module_utils.agent.drilling import Asked, drilled, new_seed, picked_of
+from ansible_collections.quorum.etcd.plugins.module_utils.agent.drilling import (
+    Asked,
+    drilled,
+    new_seed,
+    picked_of,
+    scratch_of,
+)
 from ansible_collections.quorum.etcd.plugins.module_utils.agent.given_stores import given_stores
-from ansible_collections.quorum.etcd.plugins.module_utils.agent.settings import scratch_of
 from ansible_collections.quorum.etcd.plugins.module_utils.agent.words import drills_in_words
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.drill import Terms
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.picking import Picked

@@ -20,7 +20,8 @@ from typing import Any, Callable, Iterator
 
 import pytest
 from agents import Agent, ended, made_program
-from ansible_collections.quorum.etcd.plugins.module_utils.agent.settings import connection_of, job_of, load
+from ansible_collections.quorum.etcd.plugins.module_utils.agent.saving import job_of
+from ansible_collections.quorum.etcd.plugins.module_utils.agent.settings import connection_of, load
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.lock import NAME as LOCK
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.run import back_up
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.bolt import Bolt

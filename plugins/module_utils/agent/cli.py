@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import argparse
 import json
-from typing import Callable, Sequence
+from importlib import import_module
+from typing import Callable, List, Sequence, cast
 
 from ..backup.lock import Busy
 from ..backup.records import FAILED
@@ -16,12 +17,7 @@ from ..core.errors import EtcdError
 from ..core.text import printable
 from ..etcd.commands import Run
 from .command import FINE, REFUSED, STALE, UNSUCCESSFUL, Answer, Command
-from .drilling import DRILL
-from .fetching import FETCH
-from .keeping import LIST, PRUNE
 from .metrics import publish
-from .offsite import SHIP
-from .saving import BACKUP, STATUS
 from .settings import PATH, Settings, load
 
 EPILOG = f"""\
@@ -37,24 +33,42 @@ exit codes, for monitors:
 With --json each command prints one JSON object, also where it fails.
 """
 
-COMMANDS = {command.name: command for command in (BACKUP, SHIP, FETCH, DRILL, LIST, PRUNE, STATUS)}
+# By its name the file of this room that has the command: of a short run most is its start, so that no other is loaded.
+COMMANDS = {
+    "backup": "saving",
+    "ship": "offsite",
+    "fetch": "fetching",
+    "drill": "drilling",
+    "list": "keeping",
+    "prune": "keeping",
+    "status": "status",
+}
 
 
 def main(argv: Sequence[str], run: Run, version: str, say: Callable[[str], object]) -> int:
     """Do what the command line says; returns the exit code. ``run`` runs a command, ``say`` prints a line."""
-    given = _parser(version).parse_args(list(argv))
-    answer = _answer(given, run)
+    commands = [_command(name) for name in _names(argv)]
+    given = _parser(version, commands).parse_args(list(argv))
+    answer = _answer(next(one for one in commands if one.name == given.command), given, run)
     for line in [json.dumps(answer.data, sort_keys=True)] if given.json else answer.text:
         say(printable(line))
     return answer.code
 
 
-def _answer(given: argparse.Namespace, run: Run) -> Answer:
+def _names(argv: Sequence[str]) -> List[str]:
+    """The command that comes first, or all of them for whoever has to choose."""
+    return [name for name in argv[:1] if name in COMMANDS] or list(COMMANDS)
+
+
+def _command(name: str) -> Command:
+    return cast(Command, getattr(import_module(f".{COMMANDS[name]}", __package__), name.upper()))
+
+
+def _answer(command: Command, given: argparse.Namespace, run: Run) -> Answer:
     try:
         settings = load(given.config)
     except EtcdError as error:
         return _without_success(REFUSED, "refused", error)
-    command = COMMANDS[given.command]
     answer = _done(command, settings, given, run)
     problem = publish(settings) if command.records else ""
     if not problem:
@@ -77,7 +91,7 @@ def _without_success(code: int, result: str, error: EtcdError) -> Answer:
     return Answer(code, data, text)
 
 
-def _parser(version: str) -> argparse.ArgumentParser:
+def _parser(version: str, commands: Sequence[Command]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="quorum-etcd",
         description="Backups of an etcd cluster, each verified, made and kept by themselves.",
@@ -90,7 +104,7 @@ def _parser(version: str) -> argparse.ArgumentParser:
     common.add_argument("--json", action="store_true", help="print one JSON object instead of words")
     parsers = parser.add_subparsers(dest="command", metavar="COMMAND")
     parsers.required = True
-    for command in COMMANDS.values():
+    for command in commands:
         words = command.words
         made = parsers.add_parser(
             command.name,

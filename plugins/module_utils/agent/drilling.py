@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import time
 from typing import List, NamedTuple, Sequence
@@ -23,7 +24,7 @@ from ..core.values import to_plain
 from ..etcd.commands import Run, Tools
 from ..snapshot.catalogue import NONE, catalogue
 from .command import FINE, UNSUCCESSFUL, Answer, Command, tools_of
-from .settings import Settings, stores_of, terms_of
+from .settings import Settings, stores_of
 from .words import drills_in_words
 
 NOTHING = "nothing"
@@ -47,6 +48,23 @@ class Drilled(NamedTuple):
 
     result: str
     drills: List[Drill]
+
+
+def scratch_of(drill_dir: str, state_dir: str) -> str:
+    return drill_dir or os.path.join(state_dir, "drill")
+
+
+def terms_of(settings: Settings, patience: float = 0.0) -> Terms:
+    return Terms(
+        cluster=settings.cluster,
+        scratch=scratch_of(settings.drill_dir, settings.state_dir),
+        state_dir=settings.state_dir,
+        check=settings.drill_check,
+        seconds=settings.drill_timeout,
+        memory=settings.drill_memory << 20,
+        signers=settings.signers,
+        patience=patience,
+    )
 
 
 def new_seed() -> int:

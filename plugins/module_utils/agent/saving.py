@@ -2,24 +2,43 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""``quorum-etcd backup`` and ``status``: save a snapshot, and say how the last runs went."""
+"""``quorum-etcd backup``: save a snapshot, and bring the off-site stores up to date."""
 
 from __future__ import annotations
 
 import argparse
 import random
 import time
+from typing import List, Tuple
 
-from ..backup.proofs import DRILLS
-from ..backup.records import BACKUPS
-from ..backup.run import back_up
+from ..backup.kit import Asked
+from ..backup.records import Attempt, Upload
+from ..backup.retention import policy_of
+from ..backup.run import Job, back_up
 from ..core.values import to_plain
 from ..etcd.commands import Run
-from .command import FINE, STALE, UNSUCCESSFUL, Answer, Command, tools_of
-from .health import BAD, NOT_PROVEN, TOO_OLD, judge
-from .offsite import are_good, ship_after
-from .settings import Settings, connection_of, job_of
-from .words import attempt_in_words, status_in_words
+from ..snapshot.save import Form
+from ..snapshot.signature import Signing
+from .command import FINE, UNSUCCESSFUL, Answer, Command, tools_of
+from .settings import Settings, connection_of
+from .words import attempt_in_words
+
+
+def job_of(settings: Settings, patience: float = 0.0) -> Job:
+    return Job(
+        cluster=settings.cluster,
+        folder=settings.folder,
+        state_dir=settings.state_dir,
+        keep=policy_of(settings.keep),
+        here=settings.here,
+        every_member=settings.every_member,
+        accept_divergence=settings.accept_divergence,
+        patience=patience,
+        form=Form(settings.compress, Signing(settings.signing_key, settings.signers)),
+        kit=Asked(settings.member, recipient=settings.kit_recipient if settings.kit_pki else "")
+        if settings.kit
+        else None,
+    )
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
@@ -37,20 +56,18 @@ def _backup(settings: Settings, given: argparse.Namespace, run: Run) -> Answer:
         time.sleep(random.uniform(0, given.delay))  # noqa: S311
     tools, to = tools_of(settings, run), connection_of(settings)
     attempt = back_up(run, tools, to, job_of(settings, given.wait), given.force)
-    uploads, words = ship_after(settings, attempt, run)
-    code = FINE if attempt.is_good and are_good(uploads) else UNSUCCESSFUL
+    uploads, words = _shipped(settings, attempt, run)
+    code = FINE if attempt.is_good and all(one.is_good for one in uploads) else UNSUCCESSFUL
     return Answer(code, {**to_plain(attempt), "uploads": to_plain(uploads)}, attempt_in_words(attempt) + words)
 
 
-def _status(settings: Settings, given: argparse.Namespace, run: Run) -> Answer:
-    attempts = BACKUPS.last(settings.state_dir, settings.cluster)
-    drills = DRILLS.last(settings.state_dir, settings.cluster)
-    cluster, folder = settings.cluster, settings.folder
-    status = judge(
-        cluster, folder, attempts, settings.max_age, time.time(), drills=drills, proof_age=settings.proof_age
-    )
-    code = {BAD: UNSUCCESSFUL, TOO_OLD: STALE, NOT_PROVEN: STALE}.get(status.state, FINE)
-    return Answer(code, to_plain(status), status_in_words(status))
+def _shipped(settings: Settings, attempt: Attempt, run: Run) -> Tuple[List[Upload], List[str]]:
+    """What became of each store, and the same in words."""
+    if not settings.offsite:
+        return [], []
+    from .offsite import ship_after  # what has no store does not load what knows them
+
+    return ship_after(settings, attempt, run)
 
 
 BACKUP = Command(
@@ -61,11 +78,4 @@ BACKUP = Command(
     _options,
     _backup,
     records=True,
-)
-STATUS = Command(
-    "status",
-    "say how the backups of this host are",
-    "It reads what the last runs recorded, and asks no cluster.",
-    lambda parser: None,
-    _status,
 )

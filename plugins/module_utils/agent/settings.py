@@ -11,11 +11,8 @@ import stat
 from dataclasses import dataclass, field
 from typing import Any, Dict, Tuple
 
-from ..backup.drill import Terms
-from ..backup.kit import Asked
 from ..backup.pki import check_pki
 from ..backup.retention import policy_of
-from ..backup.run import Job
 from ..backup.store_settings import StoreSettings, store_of
 from ..backup.stores import Store
 from ..core import strict_json
@@ -24,8 +21,6 @@ from ..core.values import TEXT, Misfit, from_plain
 from ..etcd.commands import Connection, Run
 from ..host.trust import weakness
 from ..snapshot.packed import AUTO, CHOICES
-from ..snapshot.save import Form
-from ..snapshot.signature import Signing
 
 PATH = "/etc/quorum-etcd/agent.json"
 PASSWORD_PATH = "/etc/quorum-etcd/agent.password"
@@ -116,44 +111,8 @@ def connection_of(settings: Settings) -> Connection:
     )
 
 
-def job_of(settings: Settings, patience: float = 0.0) -> Job:
-    return Job(
-        cluster=settings.cluster,
-        folder=settings.folder,
-        state_dir=settings.state_dir,
-        keep=policy_of(settings.keep),
-        here=settings.here,
-        every_member=settings.every_member,
-        accept_divergence=settings.accept_divergence,
-        patience=patience,
-        form=Form(settings.compress, Signing(settings.signing_key, settings.signers)),
-        kit=_kit_of(settings) if settings.kit else None,
-    )
-
-
-def scratch_of(drill_dir: str, state_dir: str) -> str:
-    return drill_dir or os.path.join(state_dir, "drill")
-
-
-def terms_of(settings: Settings, patience: float = 0.0) -> Terms:
-    return Terms(
-        cluster=settings.cluster,
-        scratch=scratch_of(settings.drill_dir, settings.state_dir),
-        state_dir=settings.state_dir,
-        check=settings.drill_check,
-        seconds=settings.drill_timeout,
-        memory=settings.drill_memory << 20,
-        signers=settings.signers,
-        patience=patience,
-    )
-
-
 def stores_of(settings: Settings, run: Run) -> Tuple[Store, ...]:
     return tuple(store_of(one, settings.cluster, settings.folder, run) for one in settings.offsite)
-
-
-def _kit_of(settings: Settings) -> Asked:
-    return Asked(settings.member, recipient=settings.kit_recipient if settings.kit_pki else "")
 
 
 def _password(path: str) -> str:

@@ -6,14 +6,16 @@
 
 from __future__ import annotations
 
-from typing import Any, List, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, List, Mapping, Sequence
 
-from ..backup.fetching import Fetched
 from ..backup.proofs import IN_WORDS, LOCAL, NOT_VERIFIED, Drill
 from ..backup.records import FAILED, NOT_ITS_TURN, SAVED, UNCHANGED, Attempt, Upload
 from ..backup.retention import REMOVE, Decision
 from ..core.text import counted, duration, size, table
 from .health import Status
+
+if TYPE_CHECKING:  # of a run that fetches nothing it is not loaded
+    from ..backup.fetching import Fetched
 
 
 def attempt_in_words(attempt: Attempt) -> List[str]:

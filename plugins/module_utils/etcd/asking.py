@@ -16,11 +16,11 @@ be in the best of health, so a quorum that depends on it is unknown, and not mis
 from __future__ import annotations
 
 import socket
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 from urllib.parse import urlsplit
 
+from ..core.threads import side_by_side
 from .commands import Connection, Run, Tool, endpoint_status
 from .printed import Status, rows, status_of
 from .quorum import DOWN, SERVES, UNASKABLE
@@ -95,8 +95,7 @@ def ask(
 ) -> List[Answer]:
     """The status of each endpoint, in one command; those where nobody opens are not asked, which keeps it quick."""
     endpoints = list(dict.fromkeys(endpoints))
-    with ThreadPoolExecutor(max_workers=min(16, len(endpoints))) as pool:
-        closed = dict(zip(endpoints, pool.map(lambda url: knock(url, connection.dial_timeout), endpoints)))
+    closed = dict(zip(endpoints, side_by_side(lambda url: knock(url, connection.dial_timeout), endpoints)))
     opened = [url for url in endpoints if not closed[url]]
     if not opened:
         return [Answer(url, None, closed[url]) for url in endpoints]
@@ -109,8 +108,7 @@ def ask(
         errors.update(complaints)
     # One that only keeps silent, as while it starts, has no fault of its connection to look for.
     silent = [url for url in opened if url not in said and "deadline exceeded" not in errors.get(url, "")]
-    with ThreadPoolExecutor(max_workers=min(16, len(endpoints))) as pool:
-        looks = dict(zip(silent, pool.map(lambda url: look(url, connection), silent)))
+    looks = dict(zip(silent, side_by_side(lambda url: look(url, connection), silent)))
     for url in filter(looks.get, silent):
         errors[url] = f"{looks[url]} ({errors[url]})" if errors.get(url) else looks[url]
     return [_answer(url, said.get(url), closed[url] or errors.get(url, ""), not closed[url]) for url in endpoints]

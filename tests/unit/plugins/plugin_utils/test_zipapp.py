@@ -15,6 +15,7 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
+from ansible_collections.quorum.etcd.plugins.module_utils.agent.cli import COMMANDS
 from ansible_collections.quorum.etcd.plugins.module_utils.agent.compiled import compiled
 from ansible_collections.quorum.etcd.plugins.plugin_utils.zipapp import PLUGINS, build, collection_version
 
@@ -97,3 +98,36 @@ def test_with_the_bytecode_of_any_python_it_runs_under_each(program, tmp_path, p
         one, other = (ran(each, *arguments, python=python) for each in (program, path))
         assert (one.returncode, one.stdout, one.stderr) == (other.returncode, other.stdout, other.stderr)
     assert os.listdir(tmp_path) == ["quorum-etcd"]
+
+
+# Of the collection, and of Python, what takes long and only another command, or a failure, needs.
+OTHERS = {
+    "backup": (
+        "agent.drilling",
+        "agent.keeping",
+        "backup.drill",
+        "backup.shipping",
+        "backup.fetching",
+        "etcd.handshake",
+    ),
+    "status": ("agent.drilling", "agent.saving", "backup.run", "backup.drill", "etcd.cluster", "etcd.handshake"),
+}
+
+
+@pytest.mark.parametrize("command", sorted(OTHERS))
+def test_a_run_loads_what_its_command_needs(program, command):
+    argv = [sys.executable, "-I", "-X", "importtime", str(program), command, "--help"]
+    told = subprocess.run(argv, capture_output=True, text=True, check=True, cwd="/").stderr
+    loaded = {line.rpartition("|")[2].strip() for line in told.splitlines()}
+    assert "quorum_etcd.module_utils.agent.settings" in loaded
+    assert not loaded & {f"quorum_etcd.module_utils.{name}" for name in OTHERS[command]}
+    assert not loaded & {"ssl", "logging", "concurrent.futures", "ctypes"}
+
+
+def test_every_command_is_known_by_its_name(program):
+    helped = ran(program, "--help").stdout
+    for name in COMMANDS:
+        assert name in helped
+        assert f"usage: quorum-etcd {name}" in ran(program, name, "--help").stdout, name
+    wrong = ran(program, "no-such", "backup")
+    assert wrong.returncode == 2 and all(name in wrong.stderr for name in COMMANDS)

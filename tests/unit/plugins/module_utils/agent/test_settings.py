@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from ansible_collections.quorum.etcd.plugins.module_utils.agent.settings import Settings, connection_of, job_of, load
+from ansible_collections.quorum.etcd.plugins.module_utils.agent.saving import job_of
+from ansible_collections.quorum.etcd.plugins.module_utils.agent.settings import Settings, connection_of, load
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.retention import Policy
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
 
