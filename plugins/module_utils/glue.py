@@ -88,7 +88,7 @@ PHASE_OPTIONS: Dict[str, Any] = {
 
 
 def runner(module: AnsibleModule) -> Run:
-    """Run commands as the module does: argv as a list, English messages, nothing through a shell.
+    """Run commands as the module does: argv as a list, word for word, English messages, nothing through a shell.
 
     What the host or the play has in its environment for etcd's tools goes out of this process for good, since
     ``run_command`` can only add to it.
@@ -109,6 +109,7 @@ def runner(module: AnsibleModule) -> Run:
                 list(argv),
                 environ_update={"LC_ALL": "C", **env},
                 handle_exceptions=False,
+                expand_user_and_vars=False,
                 before_communicate_callback=guard if asks_version(argv) else None,
             )
         finally:

@@ -196,6 +196,7 @@ class Commands(Manager):
         self._must(self._words("start_command"), "see etcd's log on this host.")
 
     def _words(self, which: str, required: bool = True) -> List[str]:
+        """The operator's command as words, with ``~`` and ``$NAME`` as a shell has them; else nothing is expanded anywhere."""
         text = getattr(self.service, which)
         try:
             words = shlex.split(text)
@@ -205,7 +206,7 @@ class Commands(Manager):
             ) from error
         if required and not words:
             raise EtcdError(f"the service manager is 'command', but there is no {which}.", f"set etcd_{which}.")
-        return words
+        return [os.path.expandvars(os.path.expanduser(word)) for word in words]
 
 
 class StaticPod(Manager):

@@ -39,12 +39,12 @@ class Assignment:
 
 def variables(text: str) -> Dict[str, str]:
     """Every variable that is set, ETCD_ or not; the last one wins."""
-    return {found.name: found.value for found in _assignments(text)}
+    return {found.name: found.value for found in assigned(text)}
 
 
 def by_systemd(text: str) -> Tuple[Dict[str, str], bool]:
     """What systemd sets, and whether there are lines with ``export``, which a shell reads and systemd passes over."""
-    assignments = _assignments(text)
+    assignments = assigned(text)
     return {found.name: found.value for found in assignments if not found.export}, any(
         found.export for found in assignments
     )
@@ -61,7 +61,7 @@ def edit(text: str, wanted: Mapping[str, str]) -> str:
 
 
 def set_variable(text: str, name: str, value: str) -> str:
-    assignments = _assignments(text)
+    assignments = assigned(text)
     same = [found for found in assignments if found.name == name]
     if not same:
         return _add(text, assignments, name, value)
@@ -120,7 +120,8 @@ def _commented_out(text: str, name: str, assignments: List[Assignment]) -> Optio
     return found
 
 
-def _assignments(text: str) -> List[Assignment]:
+def assigned(text: str) -> List[Assignment]:
+    """Every assignment, in the order of the file; of several for one name the last counts."""
     found, pos, line, counted = [], 0, 1, 0
     while pos < len(text):
         line_end = _end_of(_LINE_END.search(text, pos), pos)[0]

@@ -169,6 +169,12 @@ class TestCommands:
         make(run, tmp_path, "command", **self.WORDS).start()
         assert run.calls == [["sh", "my etcd.sh", "start"]]
 
+    def test_the_operators_home_and_variables_are_what_they_are(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("HOME", "/home/me")
+        run = Runner()
+        make(run, tmp_path, "command", start_command="sh ~/etcd.sh '$HOME/x'").start()
+        assert run.calls == [["sh", "/home/me/etcd.sh", "/home/me/x"]]
+
     def test_stop_waits_until_the_process_is_gone(self, tmp_path):
         folder = etcd(tmp_path, 9)
         run = Runner()
