@@ -11,6 +11,7 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 from ansible_collections.quorum.etcd.plugins.module_utils.report.status import (
     Seen,
+    hazards,
     newest_backups,
     nothing_runs,
     problem,
@@ -44,6 +45,7 @@ class ActionModule(ActionBase):
             "text": status_in_words(clusters, seen),
             "problem": problem(clusters, seen),
             "newest_on": newest_backups(clusters, seen),
+            "hazards": hazards(clusters, seen),
             "unseen": unseen(list(clusters), seen),
             "nothing_runs": nothing_runs(clusters, seen),
         }

@@ -64,6 +64,22 @@ problem:
   returned: success
   type: str
   sample: "cluster prod is not well: it is degraded; etcd3 cannot be reached: Connection refused"
+hazards:
+  description:
+    - By cluster, what is known to go wrong with the versions that its members run, and is cured by a later one of the same line.
+    - They are no RV(problem) by themselves. RV(ignore:during) says what they matter for.
+  returned: success
+  type: dict
+  sample:
+    prod:
+      - id: start-replays-promotion
+        version: 3.6.2
+        members: [etcd1, etcd2, etcd3]
+        cause: "etcd 3.6.2 does not start where its log has a promotion in it, so that a new member, or one that restarts, stays
+          down (etcd #20387)."
+        next_step: Upgrade to 3.6.4 or later, which cures it.
+        issue: "etcd #20387"
+        during: [a change of the membership, a promotion]
 newest_on:
   description: By cluster, the host that has the newest snapshot of it, whole or not; empty where none has any.
   returned: success

@@ -9,6 +9,9 @@ from __future__ import annotations
 from typing import Any, Dict, Iterable, List, Mapping, NamedTuple
 
 from ..core.errors import has_failed
+from ..core.text import listed
+from ..core.values import to_plain
+from ..etcd.hazards import ALWAYS, STATUS, met
 from ..etcd.quorum import DOWN
 from .backups import ages_in_words, newest_on
 
@@ -33,6 +36,7 @@ def status_in_words(clusters: Mapping[str, str], seen: Mapping[str, Seen]) -> Li
         views = [seen[host].view for host in hosts if host in seen and seen[host].view.get("text")]
         lines += [f"Cluster {cluster}"] if len(set(clusters.values())) > 1 else []
         lines += views[0]["text"] if views else []
+        lines += [_hazard(one) for one in _met(cluster, clusters, seen)]
         lines += [f"  {host}: {why}" for host, why in unseen(hosts, seen).items()]
         lines += ages_in_words({host: seen[host].backups for host in hosts if host in seen})
         for host in hosts:
@@ -52,6 +56,21 @@ def problem(clusters: Mapping[str, str], seen: Mapping[str, Seen]) -> str:
         if causes:
             found.append(f"cluster {cluster} is not well: {'; '.join(causes)}")
     return ". ".join(found)
+
+
+def hazards(clusters: Mapping[str, str], seen: Mapping[str, Seen]) -> Dict[str, List[Dict[str, Any]]]:
+    """By cluster, the known hazards of the versions that its members run; see ``etcd/hazards.py``. They are no problem yet."""
+    return {cluster: _met(cluster, clusters, seen) for cluster in sorted(set(clusters.values()))}
+
+
+def _met(cluster: str, clusters: Mapping[str, str], seen: Mapping[str, Seen]) -> List[Dict[str, Any]]:
+    views = [seen[host].view for host in _of(cluster, clusters) if host in seen and "cluster" in seen[host].view]
+    return [to_plain(one) for one in met(views[0]["cluster"].get("members") or ())] if views else []
+
+
+def _hazard(one: Mapping[str, Any]) -> str:
+    when = listed([word for word in one["during"] if word not in (ALWAYS, STATUS)])
+    return f"  HAZARD  {', '.join(one['members'])}: {f'for {when}: ' if when else ''}{one['cause']} {one['next_step']}"
 
 
 def _not_healthy(views: List[Mapping[str, Any]]) -> str:

@@ -13,8 +13,8 @@ from ..core.job import Findings
 from ..core.text import in_mib
 from ..core.trees import is_inside
 from ..etcd import commands
+from ..etcd.hazards import RESTORE, judge
 from ..etcd.identity import format_initial_cluster
-from ..etcd.versions import Version
 from ..etcd.view import ClusterView, MemberView
 from ..host.facts import MemberFacts
 from ..host.manageable import check_manager
@@ -173,8 +173,8 @@ def _check_host(host: str, facts: Host, findings: Findings) -> None:
             "set etcd_start_command and etcd_stop_command.",
             host,
         )
-    if tools.etcd and Version(3, 5, 0) <= tools.etcd.version <= Version(3, 5, 2):
-        findings.warn(f"etcd {tools.etcd.version} can corrupt data under load: upgrade to the newest 3.5 soon.", host)
+    if tools.etcd:
+        judge(tools.etcd.version, [RESTORE], findings, host)
 
 
 def check_kubernetes(hosts: Mapping[str, Host], snapshot: ChosenSnapshot, findings: Findings) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.report.status import (
     Seen,
+    hazards,
     nothing_runs,
     problem,
     status_in_words,
@@ -109,3 +110,18 @@ def test_who_could_not_be_looked_at_is_named_with_why_and_nobody_is_told_to_rest
 def test_a_host_that_limit_left_out_is_named():
     told = nothing_runs(CLUSTERS, {"b1": Seen(STOPPED, {}, {})})["blue"]
     assert "b2 is not part of this run (--limit)" in told
+
+
+def test_the_hazards_of_the_versions_that_run_are_named_and_are_no_problem():
+    members = [{"name": name, "version": "3.6.3"} for name in ("m2", "m1")] + [{"name": "m3", "version": "3.6.16"}]
+    told = {"cluster": {"health": "healthy", "members": members}, "text": ["it is healthy"]}
+    both = {**seen(), "b1": Seen(LOOK, told, {})}
+    lines = status_in_words(CLUSTERS, both)
+    assert lines[0] == "it is healthy" and problem(CLUSTERS, both) == ""
+    (line,) = [line for line in lines if "#20387" in line]
+    assert line.startswith(
+        "  HAZARD  m1, m2: for a change of the membership and a promotion: etcd 3.6.3 does not start"
+    )
+    assert line.endswith("Upgrade to 3.6.4 or later, which cures it.") and "m3" not in line
+    assert "start-replays-promotion" in [one["id"] for one in hazards(CLUSTERS, both)["blue"]]
+    assert hazards(CLUSTERS, {"b1": Seen(UNREACHABLE, {}, {})}) == {"blue": []}

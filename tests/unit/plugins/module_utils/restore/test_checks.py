@@ -81,6 +81,16 @@ def test_a_member_that_started_a_cluster_of_its_own_is_told_of():
     assert "host1 knows m1; host3 knows m1, m2, m3. One that has lost its data" in plan["warnings"][0]["cause"]
 
 
+def test_a_version_that_corrupts_data_is_warned_of_with_the_one_that_cures_it():
+    for version, warned in (("3.5.2", True), ("3.5.3", False)):
+        given = hosts()
+        given["host3"]["member"]["tools"]["etcd"]["version"] = version
+        told = " | ".join(f"{item['host']}: {item['cause']}" for item in make_plan(given, options())["warnings"])
+        assert (
+            "host3: etcd 3.5.2 can corrupt data under load" in told and "Upgrade to 3.5.3 or later" in told
+        ) is warned
+
+
 def test_a_member_that_is_down_does_not_disagree():
     """Seen: whenever one was down, "the members do not agree … m3 knows ." of a host that knows only its own silent URL."""
     given = hosts()
