@@ -19,6 +19,7 @@ from itertools import islice
 from typing import Any, Iterable, Iterator, Mapping, NamedTuple, Sequence
 
 WRITER_KEY = b"lab/writer"  # moves all the time, so it is left out of every dump
+WRITTEN = b"lab/written/"  # and so are the many keys of a RetryingWriter
 ALL_KEYS = b"\0"  # as key and range end: every key
 PAGE = 1000  # keys a range request
 BATCH = 100  # operations a transaction; etcd's limit is 128
@@ -237,7 +238,7 @@ def _value(dice: random.Random) -> bytes:
 def dump(client: Client, revision: int = 0, serializable: bool = True) -> dict[bytes, KeyValue]:
     """Every key but the writer's. Serializable: what this one member holds, whatever the others say."""
     found = client.range(revision=revision, serializable=serializable)
-    return {entry.key: entry for entry in found if entry.key != WRITER_KEY}
+    return {entry.key: entry for entry in found if not entry.key.startswith((WRITER_KEY, WRITTEN))}
 
 
 def differences(expected: Mapping[bytes, KeyValue], found: Mapping[bytes, KeyValue]) -> list[str]:
@@ -334,3 +335,44 @@ class Writer(InBackground):
                 raise GatewayError(f"no write was acknowledged in {timeout:g} s")
             time.sleep(self._interval)
         return self.acknowledged[wanted - 1]
+
+
+class RetryingWriter(InBackground):
+    """A context manager that writes as a well-behaved client does: an operation has a deadline of `deadline` seconds, and is
+    tried on the next endpoint where one does not answer. Each writes a key of its own.
+    """
+
+    def __init__(self, endpoints: Sequence[str | Client], interval: float = 0.01, deadline: float = 5.0) -> None:
+        super().__init__(endpoints, interval, timeout=1.5)
+        self._deadline = deadline
+        self.acknowledged = 0
+        self.failed: list[str] = []
+
+    def _work(self) -> None:
+        current = 0
+        while not self.over():
+            until, why = time.monotonic() + self._deadline, ""
+            while True:
+                try:
+                    self._clients[current].put(self._key(self.acknowledged), b"%d" % self.acknowledged)
+                    self.acknowledged += 1
+                    break
+                except GatewayError as error:
+                    why = str(error)
+                    current = (current + 1) % len(self._clients)
+                if time.monotonic() > until:
+                    self.failed.append(why)
+                    break
+                time.sleep(0.02)
+
+    @staticmethod
+    def _key(number: int) -> bytes:
+        return WRITTEN + b"%08d" % number
+
+    def check(self, client: Client) -> None:
+        """AssertionError unless no operation failed, and `client` has every acknowledged write."""
+        assert not self.failed, f"{len(self.failed)} operations failed: {self.failed[:3]}"
+        assert self.acknowledged, "nothing was written"
+        there = {entry.key: entry.value for entry in client.range(WRITTEN, WRITTEN[:-1] + b"0")}
+        lost = [number for number in range(self.acknowledged) if there.get(self._key(number)) != b"%d" % number]
+        assert not lost, f"{len(lost)} of {self.acknowledged} acknowledged writes are lost: {lost[:5]}"

@@ -125,6 +125,7 @@ class Lab:
     An existing lab in the directory is taken as it is: its ports, names and format go before the arguments.
     `base_port` None: free ports. `line` None: any etcd will do. `host_names`: inventory names, if they shall differ
     from the member names m1, m2, …
+    `spares`: hosts besides, on which a member is set up and not started, as one that is to join.
     """
 
     def __init__(
@@ -136,23 +137,27 @@ class Lab:
         config_format: str = "yaml",
         host_names: Sequence[str] | None = None,
         bin_dir: str | Path | None = None,
+        spares: int = 0,
     ) -> None:
         self.dir = Path(directory).resolve()
         self.line = line
         self._tools = bin_dir
-        hosts = list(host_names or names(members))
+        hosts = list(host_names or names(members + spares))
         self._settings = self._written_before() or {
             "hosts": hosts,
+            "spares": spares,
             "ports": _ports(base_port, len(hosts)),
             "config_format": config_format,
             "token": f"lab-{secrets.token_hex(4)}",
         }
         self.config_format: str = self._settings["config_format"]
         hosts, ports = self._settings["hosts"], self._settings["ports"]
-        self.members = [
+        made = [
             Member(name, host, self.dir / name, self.bin_dir, port, self.config_format)
             for name, host, port in zip(names(len(hosts)), hosts, ports)
         ]
+        founders = len(made) - self._settings.get("spares", 0)
+        self.members, self.spares = made[:founders], made[founders:]
 
     def _written_before(self) -> dict | None:
         return json.loads(self._settings_file.read_text()) if self._settings_file.exists() else None
@@ -188,7 +193,11 @@ class Lab:
         self.down(grace=0)
 
     def member(self, name: str) -> Member:
-        return next(member for member in self.members if member.name == name)
+        return next(member for member in self.everyone if member.name == name)
+
+    @property
+    def everyone(self) -> list[Member]:
+        return [*self.members, *self.spares]
 
     def write(self) -> Lab:
         """Write everything that is not there yet; a configuration that exists is left alone (restores edit it)."""
@@ -196,9 +205,9 @@ class Lab:
         self._settings_file.write_text(json.dumps(self._settings))
         self._link_tools()
         self.backup_dir.mkdir(exist_ok=True)
-        hosts = [member.host for member in self.members]
+        hosts = [member.host for member in self.everyone]
         self.inventory.write_text(inventory_text(hosts, "{{ inventory_dir }}", self.config_format))
-        for member in self.members:
+        for member in self.everyone:
             member.dir.mkdir(exist_ok=True)
             shutil.copy(HERE / "etcd.sh", member.dir)
             if not member.config_file.exists():
@@ -255,7 +264,7 @@ class Lab:
 
     def _refuse_a_stranger(self) -> None:
         """Whoever serves at a port of ours would be seeded and destroyed in our members' place."""
-        for member in self.members:
+        for member in self.everyone:
             for url in (member.client_url, member.peer_url) if member.pid() is None else ():
                 port = int(url.rpartition(":")[2])
                 if not _free(port):
@@ -289,10 +298,10 @@ class Lab:
         """Stop every member, by force after `grace` seconds. Data and configuration stay."""
         if grace:
             # The leader goes last: members that all leave at once offer each other the leadership for seconds.
-            leader = [member for member, status in zip(self.members, self.status().values()) if _leads(status)]
-            for group in ([member for member in self.members if member not in leader], leader):
+            leader = [member for member, status in zip(self.everyone, self.status().values()) if _leads(status)]
+            for group in ([member for member in self.everyone if member not in leader], leader):
                 _end(group, signal.SIGTERM, grace)
-        _end(self.members, signal.SIGKILL, STOP_SECONDS)
+        _end(self.everyone, signal.SIGKILL, STOP_SECONDS)
 
     def keep(self) -> None:
         """Let the members outlive this process."""
@@ -306,12 +315,12 @@ class Lab:
 
     def status(self) -> dict[str, Status | None]:
         """Each member's own view of the cluster, None where it does not answer. Works without a quorum."""
-        return {member.name: _status(member) for member in self.members}
+        return {member.name: _status(member) for member in self.everyone}
 
     def logs(self, member: Member | None = None, lines: int = 40) -> str:
         """The last lines of the log of one member, or of all."""
         parts = []
-        for one in [member] if member else self.members:
+        for one in [member] if member else self.everyone:
             text = one.log_file.read_text(errors="replace") if one.log_file.exists() else ""
             parts.append("\n".join([f"--- {one.log_file}", *text.splitlines()[-lines:]]))
         return "\n".join(parts)

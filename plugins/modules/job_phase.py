@@ -21,15 +21,18 @@ options:
   job:
     description: Which job.
     type: str
-    choices: [switch_leader]
+    choices: [member_replace, switch_leader]
     required: true
   phase:
     description:
       - Which phase.
       - V(move) of switch_leader lets the leader hand over to the planned member.
+      - V(claim) of member_replace makes the member this run's. V(change) does one change of the membership, where it is this
+        host's turn. V(retire) sees to it that a member that has left stays stopped. V(settle) writes the members into the
+        configuration, without a restart.
       - V(prove) waits until everything shows that the job is done, and closes the journal.
     type: str
-    choices: [move, prove]
+    choices: [claim, change, retire, settle, move, prove]
     required: true
 """
 
@@ -54,9 +57,10 @@ journal:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.quorum.etcd.plugins.module_utils.glue import answer, phase_of, phase_options
+from ansible_collections.quorum.etcd.plugins.module_utils.members.replacing import MemberReplace
 from ansible_collections.quorum.etcd.plugins.module_utils.members.switching import SwitchLeader
 
-JOBS = {"switch_leader": SwitchLeader}
+JOBS = {"member_replace": MemberReplace, "switch_leader": SwitchLeader}
 
 
 def main() -> None:

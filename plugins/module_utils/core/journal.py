@@ -30,6 +30,7 @@ from .values import REST, SPARSE, Misfit, from_plain, to_plain
 
 # The steps that mean the same in every job; what it does between them are steps of its own.
 PLANNED, PROVEN, FINISHED = "planned", "proven", "finished"
+ADDED = "added"  # something that is to be cleaned up where the job is never done
 ROLLING_BACK, ROLLED_BACK = "rolling_back", "rolled_back"
 CLOSED = (FINISHED, ROLLED_BACK)
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Mapping, Optional, Set, Tuple
 
 from .errors import EtcdError
-from .journal import ANY_JOB, PLANNED, Journal, Kind, Plan, job_of, names, sequence_of
+from .journal import ADDED, ANY_JOB, PLANNED, Entry, Journal, Kind, Plan, job_of, names, sequence_of
+from .text import instant
 from .values import TEXT, from_plain
 
 
@@ -54,7 +56,8 @@ class JournalSummary:
 class Newest:
     """The newest job on a member, whichever it is of. ``open``: it is not done; ``step`` is its last one.
 
-    ``holder`` names the run whose it is, and ``claim`` says more of that one; None where that is not known.
+    ``holder`` names the run whose it is, and ``claim`` says more of that one; None where that is not known. ``added``: what its
+    steps of that name have added, by its ID, and how many seconds ago by the host's own clock.
     """
 
     job: str
@@ -63,6 +66,7 @@ class Newest:
     open: bool
     holder: str
     claim: Optional[LastRun] = None
+    added: Dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -171,16 +175,21 @@ def newest(state_dir: str, data_dir: str) -> Optional[Newest]:
     with contextlib.suppress(EtcdError, OSError):
         journal = latest(state_dir, data_dir)
         if journal:
-            steps, claim = journal.steps(), journal.claim()
+            entries, claim = journal.entries(), journal.claim()
             return Newest(
                 job=job_of(journal.plan() or {}),
                 restore_id=os.path.basename(journal.folder),
-                step=steps[-1] if steps else PLANNED,
+                step=entries[-1].step if entries else PLANNED,
                 open=journal.is_open(),
                 holder=journal.holder(),
                 claim=from_plain(LastRun, {**claim, **journal.signs_of_life()}) if claim else None,
+                added={str(one.more.get("member")): _age(one) for one in entries if one.step == ADDED},
             )
     return None
+
+
+def _age(entry: Entry) -> int:
+    return int(time.time() - instant(entry.time).timestamp())
 
 
 def is_of(plan: Plan, data_dir: str) -> bool:

@@ -169,6 +169,14 @@ def move_out(kind: str, live: str, aside: str) -> None:
         os.fsync(source)
 
 
+def is_vacant(live: str) -> bool:
+    """Whether there is nothing that ``move_out`` would move."""
+    try:
+        return not [name for name in os.listdir(live) if not name.startswith(OURS) and name != "lost+found"]
+    except FileNotFoundError:
+        return True
+
+
 def move_in(kind: str, source: str, live: str) -> None:
     """Rename ``source`` to ``live``, or its entries into it; nothing to do where ``source`` has already gone."""
     if not os.path.isdir(source):

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Union
+from typing import List, Sequence, Union
 
+from ..core.trees import Staging, free_name, is_inside, is_vacant, move_out
+from ..core.values import to_plain
 from .facts import Folder, MemberFacts
 
 
@@ -49,3 +51,43 @@ def owner_of(member: MemberFacts) -> Owner:
         user, group = data.parent_owner
         return Owner(user, group, mode)
     return Owner(service.user or None, service.user or None, mode)
+
+
+@dataclass(frozen=True)
+class OldFolder:
+    """A folder of old data: ``live`` goes to a name that begins with ``near``. ``kind`` is as ``trees.move_out`` has it."""
+
+    kind: str
+    live: str
+    near: str
+    size: int
+
+
+def old_folders(member: MemberFacts, name: str) -> List[OldFolder]:
+    """The data directory, and the WAL where it is a directory of its own. ``name`` is what theirs will end with."""
+    found = [_old_folder(live(member.data, member.data_dir), member.data, name)]
+    if member.wal_dir and not is_inside(member.wal_dir, member.data_dir):
+        found.append(_old_folder(live(member.wal, member.wal_dir), member.wal, name))
+    return found
+
+
+def _old_folder(path: str, folder: Folder, name: str) -> OldFolder:
+    kind = "contents" if folder.is_mount else "directory"
+    return OldFolder(kind, path.rstrip("/"), f"{beside_of(path.rstrip('/'), folder)}before-{name}", folder.size)
+
+
+def make_room(folders: Sequence[OldFolder], owner: Owner) -> List[str]:
+    """Move aside what is there, and leave empty directories that etcd may fill; returns where it went. Nothing is deleted.
+
+    Where it was cut off, it is simply done again: what has been moved has a name of its own, and nothing is moved over it.
+    """
+    moved = []
+    for folder in folders:
+        if not is_vacant(folder.live):
+            to = free_name(folder.near)
+            move_out(folder.kind, folder.live, to)
+            moved.append(to)
+        if not os.path.lexists(folder.live):
+            with Staging(folder.live) as made:
+                made.give_to(to_plain(owner))
+    return moved

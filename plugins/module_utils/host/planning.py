@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Dict, Mapping, Optional
+from typing import Callable, Dict, Mapping, Optional, Sequence
 
 from ..core.job import Facts, Findings, Planned
 from ..core.journals import Unreadable
@@ -41,18 +41,20 @@ class Restore:
 
 @dataclass(frozen=True)
 class Cluster:
-    """A cluster that a job may be planned for: its hosts that have told something, and how it is."""
+    """A cluster that a job may be planned for: its hosts that have told something, how it is, and who has told nothing."""
 
     name: str
     hosts: Dict[str, Told]
     view: ClusterView
+    unreachable: Sequence[str] = ()
 
 
 def settled(name: str, hosts: Mapping[str, Facts], asked: Asked, findings: Findings) -> Optional[Cluster]:
     """The cluster, where it has a quorum, nobody is at work on it, and no other job has left it half-way; else None, and why
     is refused. ``hosts`` are those of all clusters.
     """
-    told = _told({host: hosts[host] for host in sorted(hosts) if hosts[host]["cluster"] == name}, findings)
+    own = {host: hosts[host] for host in sorted(hosts) if hosts[host]["cluster"] == name}
+    told = _told(own, findings)
     views = [one.view for one in told.values() if one.view]
     view = max(views, key=lambda one: (one.has_quorum, len(one.members)), default=None)
     if not (view or findings.refusals):
@@ -62,7 +64,8 @@ def settled(name: str, hosts: Mapping[str, Facts], asked: Asked, findings: Findi
     if asked.run.is_alone({host: one.member.newest_job for host, one in told.items()}, findings):
         _refuse_what_is_half_way(told, findings)
         _refuse_no_quorum(view, findings)
-    return None if findings.refusals else Cluster(name, told, view)
+    unreachable = [host for host, facts in own.items() if facts.get("why")]
+    return None if findings.refusals else Cluster(name, told, view, unreachable)
 
 
 def _told(hosts: Mapping[str, Facts], findings: Findings) -> Dict[str, Told]:
@@ -110,7 +113,11 @@ def _refuse_no_quorum(view: ClusterView, findings: Findings) -> None:
         steps = " ".join(view.next_steps)
         findings.refuse(f"its members cannot be asked. {view.summary}", steps or "run status.yml, which says why.")
     elif not view.has_quorum:
-        findings.refuse(f"the cluster has no quorum. {view.summary}", "start the members that are down, and run again.")
+        findings.refuse(
+            f"the cluster has no quorum. {view.summary}",
+            "start the members that are down, and run again; where they are lost for good, run restore.yml, which brings the"
+            " cluster back from the newest backup, or from the database of a member that is left.",
+        )
 
 
 def common_part(cluster: Cluster, asked: Asked, shown: Mapping[str, str]) -> OfCluster:
@@ -126,8 +133,14 @@ def common_part(cluster: Cluster, asked: Asked, shown: Mapping[str, str]) -> OfC
     )
 
 
-def planned(job: str, cluster: Cluster, of: OfCluster, asked: Asked) -> Planned:
-    """The plan of a cluster, and those of its hosts."""
+def _just_that(part: HostPart) -> HostPart:
+    return part
+
+
+def planned(
+    job: str, cluster: Cluster, of: OfCluster, asked: Asked, own: Callable[[HostPart], HostPart] = _just_that
+) -> Planned:
+    """The plan of a cluster, and those of its hosts. ``own`` adds to a host's what the job plans for it besides."""
     common = to_plain(of)
     parts = {}
     for host in of.hosts:
@@ -142,5 +155,5 @@ def planned(job: str, cluster: Cluster, of: OfCluster, asked: Asked) -> Planned:
             member=MemberPart(**{name: getattr(member, name) for name in MemberPart.__dataclass_fields__}),
             claim=asked.run.claim(member.newest_job),
         )
-        parts[host] = to_plain(part)
+        parts[host] = to_plain(own(part))
     return {"mode": RUN, **common}, parts

@@ -250,6 +250,20 @@ class StaticPod(Manager):
         move_file(self.host.path(source), self.host.path(target))
 
 
+def in_words(service: Service, state_dir: str, action: str) -> str:
+    """What stops or starts the member, for people; ``action`` is ``stop`` or ``start``."""
+    if service.manager == "static_pod":
+        manifest, parked = service.manifest, parked_manifest(service.manifest, state_dir)
+        return by_the_kubelet(manifest, parked) if action == "stop" else by_the_kubelet(parked, manifest)
+    if service.manager == "systemd":
+        return f"systemctl {action} {service.name}"
+    return service.stop_command if action == "stop" else service.start_command
+
+
+def by_the_kubelet(source: str, to: str, name: str = "") -> str:
+    return f"{name + ' ' if name else ''}by the kubelet: {source} -> {to}"
+
+
 def move_file(source: str, target: str, rename: Optional[Callable[[str, str], None]] = None) -> None:
     """Rename; between file systems: a durable copy under a hidden name, its rename, and only then the removal."""
     try:

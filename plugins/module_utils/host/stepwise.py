@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Any, Dict, List, Mapping
+from typing import Any, Dict, List, Mapping, Sequence
 
 from ..core import journal as steps
 from ..core.check import Check
@@ -30,10 +30,12 @@ class Stepwise(HostJob):
     """Each of ``PHASES`` is a method of that name, but for the last, ``prove``: it seeks what ``checks`` gives.
 
     The journal has where each phase began and ended. What a phase changes is changed once for all, by the host of the plan that
-    ``reports``: it returns True where it did; the others only record that it was their turn.
+    ``reports``: it returns True where it did; the others only record that it was their turn. But those in ``EACH`` every host
+    does.
     """
 
     LOOKS = (PROVE,)
+    EACH: Sequence[str] = ()
 
     def __init__(self, plan: Mapping[str, Any], run: Run, connection: Connection) -> None:
         self.part = from_plain(HostPart, plan)
@@ -59,7 +61,7 @@ class Stepwise(HostJob):
             self._prove(phase.timeout)
             changed = False
         else:
-            changed = self.part.reports and bool(getattr(self, phase.name)())
+            changed = (self.part.reports or phase.name in self.EACH) and bool(getattr(self, phase.name)())
         self.journal.record(ends(phase.name))
         if phase.name == self.PHASES[-1]:
             self.journal.record(steps.FINISHED)

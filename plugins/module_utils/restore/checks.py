@@ -16,13 +16,13 @@ from ..etcd import commands
 from ..etcd.hazards import RESTORE, judge
 from ..etcd.identity import format_initial_cluster
 from ..etcd.view import ClusterView, MemberView
+from ..host.configuration import check_configuration
 from ..host.facts import MemberFacts
 from ..host.manageable import check_manager
 from ..host.owners import DISTRIBUTIONS
 from ..host.tools import kept_tools
 from ..snapshot.entry import SnapshotMember
 from .answers import Host, HostAnswer
-from .configuration import check_configuration
 from .reach import check_reach
 from .terms import DISK_MARGIN, Options
 from .values import Before, ChosenSnapshot, DiskNeed, HostPlan

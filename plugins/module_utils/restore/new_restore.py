@@ -17,10 +17,10 @@ from ..core.text import in_mib, instant
 from ..etcd import commands
 from ..etcd.database import HIGHEST_REVISION
 from ..etcd.identity import cluster_id, format_initial_cluster, hex_id, member_id
+from ..host.configuration import check_start
 from .answers import Host, HostAnswer
 from .checks import check_cluster, check_disk, check_hosts, check_kubernetes, old_endpoints
 from .choice import choose_snapshot
-from .configuration import check_start
 from .going_on import already_restored, lasts_of
 from .host_plan import plan_host
 from .old_members import check_files, check_kit

@@ -13,13 +13,13 @@ from ..core import job
 from ..core.job import NOTHING, ROLLBACK
 from ..core.text import duration, table
 from ..core.values import from_plain
-from ..host.settings.edits import parked_manifest
+from ..host.service import by_the_kubelet, in_words
 from ..snapshot.entry import Snapshot
 from ..snapshot.order import clock_of
 from ..snapshot.verify import DATABASE
 from .old_members import kit_rows
 from .terms import RESTORE, RESUME
-from .values import Before, ClusterPlan, DiskNeed, HostPlan, Loss, PlannedCluster, PlannedMember, Swap
+from .values import Before, ClusterPlan, DiskNeed, HostPlan, Loss, PlannedCluster, Swap
 
 HEADINGS = {
     RESTORE: "Restore of cluster {cluster} from a snapshot",
@@ -128,9 +128,14 @@ def _restore_rows(own: HostPlan) -> List[List[str]]:
     if not own.slow:
         rows.append(["stage", shlex.join(own.restore.argv)])
     rows += [["", _disk(disk)] for disk in own.disk]
-    rows += [["pause", _by_the_kubelet(pod.manifest, pod.parked, pod.name)] for pod in own.controllers]
+    rows += [["pause", by_the_kubelet(pod.manifest, pod.parked, pod.name)] for pod in own.controllers]
     last = ", after all others, since it leads" if own.leads else ""
-    rows.append(["stop", (_service(own.member, "stop") if own.was_to_run else "(it does not run)") + last])
+    rows.append(
+        [
+            "stop",
+            (_called(own, "stop") if own.was_to_run else "(it does not run)") + last,
+        ]
+    )
     for edit in own.config:
         for setting, value in edit.after.items():
             before = edit.before.get(setting) or "(unset)"
@@ -144,30 +149,31 @@ def _restore_rows(own: HostPlan) -> List[List[str]]:
         rows.append(["", _cost(own)])
     for swap in own.swaps:
         rows.append(_move(swap, swap.staged, swap.live))
-    rows.append(["start", _service(own.member, "start")])
+    rows.append(["start", _called(own, "start")])
     if any(edit.after.get("initial-cluster-state") == "new" for edit in own.config):
         rows.append(["then", "when proven: initial-cluster-state new -> existing"])
     return rows + _resumed(own)
 
 
 def _rollback_rows(own: HostPlan) -> List[List[str]]:
-    rows = [["stop", _service(own.member, "stop")]]
+    rows = [["stop", _called(own, "stop")]]
     for swap in own.swaps:
         rows.append(_move(swap, swap.live, swap.aside.replace(".before-", ".rolled-back-")))
         if swap.existed:
             rows.append(_move(swap, swap.aside, swap.live))
     rows += [["put back", f"{edit.path} as it was before the restore"] for edit in own.config]
-    rows.append(["start", _service(own.member, "start") if own.was_to_run else "(it did not run before the restore)"])
+    rows.append(
+        [
+            "start",
+            _called(own, "start") if own.was_to_run else "(it did not run before the restore)",
+        ]
+    )
     return rows + _resumed(own)
 
 
 def _resumed(own: HostPlan) -> List[List[str]]:
     """What a restore has paused."""
-    return [["resume", _by_the_kubelet(pod.parked, pod.manifest, pod.name)] for pod in own.controllers]
-
-
-def _by_the_kubelet(source: str, to: str, name: str = "") -> str:
-    return f"{name + ' ' if name else ''}by the kubelet: {source} -> {to}"
+    return [["resume", by_the_kubelet(pod.parked, pod.manifest, pod.name)] for pod in own.controllers]
 
 
 def _disk(disk: DiskNeed) -> str:
@@ -188,11 +194,5 @@ def _move(swap: Swap, source: str, to: str) -> List[str]:
     return ["move", f"{'the contents of ' if swap.kind == 'contents' else ''}{source} -> {to}"]
 
 
-def _service(member: PlannedMember, action: str) -> str:
-    service = member.service
-    if service.manager == "static_pod":
-        manifest, parked = service.manifest, parked_manifest(service.manifest, member.state_dir)
-        return _by_the_kubelet(manifest, parked) if action == "stop" else _by_the_kubelet(parked, manifest)
-    if service.manager == "systemd":
-        return f"systemctl {action} {service.name}"
-    return service.stop_command if action == "stop" else service.start_command
+def _called(own: HostPlan, action: str) -> str:
+    return in_words(own.member.service, own.member.state_dir, action)

@@ -2,15 +2,15 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The reasons to refuse a restore that lie in a member's configuration: what it would do with the restored data."""
+"""The reasons to refuse a job that lie in a member's configuration: what it would do at the next start."""
 
 from __future__ import annotations
 
 from ..core.job import Findings
 from ..core.text import in_mib
-from ..host.facts import MemberFacts, Setting
+from .facts import MemberFacts, Setting
 
-# What makes etcd do something else with restored data than to serve it with the members that the restore names.
+# What makes etcd do something else with its data than to serve it with the members that a job names.
 _SWITCHES = {
     "force-new-cluster": "it makes etcd forget all other members at each start",
     "proxy": "it makes etcd a proxy instead of a member",
@@ -50,7 +50,7 @@ def _harm(setting: str, value: str) -> str:
     if not value or value.lower() in ("false", "f", "0", "off", "no"):
         return ""
     if setting in _DISCOVERY:
-        return "etcd does not start with it beside initial-cluster, which a restore must write"
+        return "etcd does not start with it beside initial-cluster, which must be written"
     return _SWITCHES.get(setting, "")
 
 

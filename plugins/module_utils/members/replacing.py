@@ -1,0 +1,269 @@
+# Copyright: (c) 2026, the quorum.etcd authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The phases of member_replace on one host.
+
+A change is done wholly by one host: the newcomer's, or where nobody comes one whose member stays. It asks the cluster what is,
+and ``sequence.next_action`` what is next, until nothing is: so nothing depends on what an earlier run remembers, but whether
+the data on this host is the newcomer's own.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Any, Dict, List, Mapping, Optional, Tuple
+
+from ..core.check import Check, check
+from ..core.errors import EtcdError
+from ..core.host_job import Phase
+from ..core.journal import ADDED
+from ..core.journals import journals
+from ..core.reporting import begins, ends
+from ..core.values import from_plain
+from ..etcd.cluster import observe
+from ..etcd.commands import Connection, Run
+from ..etcd.identity import format_initial_cluster
+from ..etcd.membership import Membership
+from ..etcd.trial import written
+from ..etcd.view import ClusterView
+from ..host import service
+from ..host.aside import Owner, make_room
+from ..host.holders import demand_vacant
+from ..host.naming import settle
+from ..host.settings.edits import apply_edits
+from ..host.stepwise import Stepwise
+from ..host.tools import keep_tools, kept_tools, tools_of
+from . import sequence
+from .parts import OfReplace, ReplacePart
+from .sequence import Action, Change, Seat, next_action, objection, seats_of
+
+STOP_TIMEOUT = 60.0  # seconds
+# Seconds between two looks at a newcomer, and how long one that was started may be seen not to run before it is given up.
+LOOK, FAILING = 0.5, 10.0
+# What this host's journal records of a change, each with the ID of the member.
+REMOVED, PREPARED, LAUNCHED, EVICTED, PROMOTED = "removed", "prepared", "launched", "evicted", "promoted"
+_STATUS = "run status.yml, which says how the cluster is, and run again: what is done already is not done twice."
+
+
+class MemberReplace(Stepwise):
+    PHASES = ("claim", "change", "retire", "settle", "prove")
+    EACH = ("claim", "retire", "settle")
+
+    def __init__(self, plan: Mapping[str, Any], run: Run, connection: Connection) -> None:
+        super().__init__(plan, run, connection)
+        self.own = from_plain(ReplacePart, dict(plan))
+        self.of = from_plain(OfReplace, self.part.of, "of")
+        member = self.part.member
+        self.tools = kept_tools(self.tools, member.state_dir)
+        self.service = service.manager(member.service, member.data_dir, member.state_dir, run)
+        self.since: Dict[Tuple[str, str], Tuple[float, int]] = {}
+
+    def claim(self) -> bool:
+        """The member is this run's from now on. Tools that are only in a container are kept: it may be stopped."""
+        member = self.part.member
+        keep_tools(tools_of(member.tools), member.state_dir, self.run, member.service.image)
+        return False
+
+    # ---- the change -------------------------------------------------------------------------------------------------------
+
+    def _do(self, phase: Phase) -> bool:
+        if phase.name != "change":
+            return super()._do(phase)
+        change = self._turn()
+        if change is None:
+            return False
+        self.journal.record(begins(phase.name), change=change.why)
+        while self._advance(change):
+            pass
+        self.journal.record(ends(phase.name))
+        return True
+
+    def _turn(self) -> Optional[Change]:
+        """The first change that is not done, where it is this host's. Hosts that have none need not ask."""
+        if not any(change.host == self.part.host for change in self.of.changes):
+            return None
+        seats = seats_of(self._membership().look())
+        for change in self.of.changes:
+            if next_action(seats, change, self.of.gate).kind != sequence.DONE:
+                return change if change.host == self.part.host else None
+        return None
+
+    def _advance(self, change: Change) -> bool:
+        """One action; False where nothing is left to do."""
+        seats = seats_of(self._membership().look())
+        action = next_action(seats, change, self.of.gate)
+        why = objection(seats, action, change.goes in self.of.told)
+        if why:
+            raise EtcdError(f"{why}.", _STATUS)
+        if action.kind == sequence.DONE:
+            return False
+        self.progress.say(sequence.words(action, change))
+        {
+            sequence.HAND_OVER: self._hand_over,
+            sequence.REMOVE: self._remove,
+            sequence.ADD: self._add,
+            sequence.START: self._start,
+            sequence.CATCH_UP: self._await,
+            sequence.PROMOTE: self._promote,
+            sequence.RECOVER: self._await,
+        }[action.kind](change, action, seats)
+        return True
+
+    def _membership(self) -> Membership:
+        return Membership(self.run, self.tools, self.connection, say=self.progress.say)
+
+    def _hand_over(self, _change: Change, action: Action, _seats: List[Seat]) -> None:
+        self._membership().move_leader(_of(action).id)
+
+    def _remove(self, _change: Change, action: Action, _seats: List[Seat]) -> None:
+        seat = _of(action)
+        self._membership().remove(seat.id)
+        self.journal.record(REMOVED, member=seat.id, name=seat.name)
+
+    def _add(self, change: Change, _action: Action, seats: List[Seat]) -> None:
+        """Only one learner, and only one member that has not started, can be there at a time."""
+        for seat in seats:
+            if seat.learner or not seat.started:
+                raise EtcdError(f"{seat.called} was added meanwhile, and is no voter yet.", _STATUS)
+        added = self._membership().add(change.comes, change.peer_urls, learner=True)
+        self.journal.record(ADDED, member=added.id, name=change.comes)
+
+    def _promote(self, _change: Change, action: Action, _seats: List[Seat]) -> None:
+        seat = _of(action)
+        self._membership().promote(seat.id)
+        self.journal.record(PROMOTED, member=seat.id, name=seat.name)
+
+    def _start(self, change: Change, action: Action, seats: List[Seat]) -> None:
+        """Old data moves aside, the configuration says ``existing`` and the members that the cluster itself reports, and only
+        then the newcomer starts for the first time; or it is waited for, where that is done already.
+        """
+        seat = _of(action)
+        if not self._has(PREPARED, seat):
+            self._prepare(change, seat, seats)
+        if not self._has(LAUNCHED, seat):
+            if self.service.state() != "running":
+                self.service.start()
+            self.journal.record(LAUNCHED, member=seat.id)
+        self._await(change, action, seats)
+
+    def _prepare(self, change: Change, seat: Seat, seats: List[Seat]) -> None:
+        self.service.stop(STOP_TIMEOUT)
+        folders = self.own.folders
+        demand_vacant(
+            [folder.live for folder in folders],
+            "see to it that nothing starts it (another unit, a watchdog, by hand), and run again.",
+        )
+        moved = make_room(folders, self.own.owner or Owner(None, None, "0700"))
+        named = {one.name or change.comes: one.peer_urls for one in seats}
+        members = format_initial_cluster(named)
+        edits = [edit.with_value("initial-cluster", members) for edit in self.own.config]
+        apply_edits(edits, self.journal.config_folder, "before", self.run)
+        self.journal.record(PREPARED, member=seat.id, moved=moved, initial_cluster=members)
+
+    def _await(self, change: Change, action: Action, _seats: List[Seat]) -> None:
+        """Give a newcomer time; one that does not run any more, or comes no nearer, is evicted, and tried again."""
+        seat = _of(action)
+        now, lag = time.monotonic(), seat.lag if seat.lag is not None else -1
+        began, last = self.since.get((action.kind, seat.id), (now, lag))
+        comes_nearer = 0 <= lag < last or (last < 0 <= lag)
+        self.since[action.kind, seat.id] = (now if comes_nearer else began, lag)
+        if action.kind == sequence.CATCH_UP and lag >= 0:
+            self.progress.say(f"{change.comes} is {lag:,} entries behind; {self.of.gate:,} or less are wanted")
+        why = self._why_not(action, now - began)
+        if why and action.kind != sequence.RECOVER:
+            self._evict(change, seat, why)
+        elif why:
+            raise EtcdError(f"{seat.called} is a voter, and does not serve: {why}.", _STATUS)
+        else:
+            time.sleep(LOOK)
+
+    def _why_not(self, action: Action, waited: float) -> str:
+        state = self.service.state()
+        if state not in ("running", "unknown") and waited > FAILING:
+            return f"its etcd does not run ({state})"
+        if self.service.ascent() == "failing" and waited > FAILING:
+            return "its etcd ends again and again"
+        what = "start" if action.kind == sequence.START else "come nearer"
+        return f"it did not {what} for {self.of.patience} seconds" if waited > self.of.patience else ""
+
+    def _evict(self, change: Change, seat: Seat, why: str) -> None:
+        """A newcomer that fails is none any more, and takes no seat from the next one: it is added anew, or the run ends."""
+        self.service.stop(STOP_TIMEOUT)
+        self._membership().remove(seat.id)
+        self.journal.record(EVICTED, member=seat.id, why=why)
+        tried = sum(entry.step == EVICTED for entry in self.journal.entries())
+        if tried >= self.of.tries:
+            raise EtcdError(
+                f"{change.comes} was added {tried} times and did not become a voter: {why}. It is no member now, and its data"
+                " was kept beside the data directory.",
+                f"see etcd's log on this host, mend what it says, and run again ({self._log()}).",
+            )
+
+    def _log(self) -> str:
+        unit = self.part.member.service
+        return f"journalctl -u {unit.name}" if unit.manager == "systemd" else "its log is where its manager writes it"
+
+    def _has(self, step: str, seat: Seat) -> bool:
+        """Whether this run or an earlier one has done it here for this very member; an ID is never given twice."""
+        member = self.part.member
+        known = journals(member.state_dir, member.data_dir, self.journal.kind)
+        return any(
+            entry.step == step and entry.more.get("member") == seat.id for one in known for entry in one.entries()
+        )
+
+    # ---- afterwards -------------------------------------------------------------------------------------------------------
+
+    def retire(self) -> bool:
+        """A member that has left stays stopped, and its data is moved aside: it would refuse to start with it."""
+        if not self.own.retires:
+            return False
+        self.service.stop(STOP_TIMEOUT)
+        moved = make_room(self.own.folders, self.own.owner or Owner(None, None, "0700"))
+        apply_edits(self.own.config, self.journal.config_folder, "before", self.run)
+        unit = self.part.member.service
+        if unit.manager == "systemd":
+            self.run(["systemctl", "disable", unit.name], {})
+        self.journal.record("retired", moved=moved)
+        return True
+
+    def settle(self) -> bool:
+        """The configuration names the members that the cluster itself reports now; nothing is restarted."""
+        if self.own.retires or not self.own.settling:
+            return False
+        view = self._membership().look()
+        members = format_initial_cluster({one.name: list(one.peer_urls) for one in view.members})
+        done = settle(self.own.settling, members, self.journal.config_folder, "settled", self.run)
+        self.journal.record("settled", files=[one.path for one in done.files], by_hand=done.by_hand)
+        return bool(done.files)
+
+    def checks(self) -> List[Check]:
+        """Asked by one host for all: the list, each member's own answer, equal data, and a write."""
+        if not self.part.reports:
+            return []
+        live = self._membership().look()
+        view = observe(self.run, self.tools, replace(self.connection, endpoints=_endpoints(live)))
+        found = {one.name: ",".join(sorted(one.peer_urls)) for one in view.members}
+        wanted = {name: ",".join(sorted(urls)) for name, urls in self.of.expected.items()}
+        not_well = [one.name or one.id for one in live.members if not (one.started and one.healthy) or one.is_learner]
+        seen = [
+            check("members", wanted, found),
+            check("members that are no voters, or do not serve", [], not_well),
+            check("equal hashes at one revision", True, bool(view.hashes_equal)),
+        ]
+        if not all(one.ok for one in seen):
+            return seen
+        to = replace(self.connection, endpoints=_endpoints(live))
+        key = f"quorum.etcd/proof/{self.part.restore_id}"
+        return [*seen, written(self.run, self.tools, to, key, "change of the members")]
+
+
+def _of(action: Action) -> Seat:
+    if action.seat is None:
+        raise ValueError(f"{action.kind} is about a member")  # a programming error: only ADD is about none
+    return action.seat
+
+
+def _endpoints(view: ClusterView) -> List[str]:
+    return [one.endpoint for one in view.members if one.healthy and not one.is_learner]

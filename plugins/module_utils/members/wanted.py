@@ -1,0 +1,314 @@
+# Copyright: (c) 2026, the quorum.etcd authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Which changes of a membership are wanted, and in which order: what the operator asks, or what is clear by itself.
+
+The member list is the cluster's own. Whose seat a host has is told by exact peer URLs and by nothing else: names of the
+inventory may be wrong, and a member that has never started has none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple
+
+from ..core.job import Findings
+from ..host.facts import MemberFacts
+from ..host.planning import Cluster
+from .sequence import Change, Seat, seats_of
+
+# A member that was added and has not started yet may be on its way: it is not cleaned up before so many seconds.
+MAY_STILL_BOOT = 120
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the operator asks for: members by name, ID or exact peer URL, hosts by their name in the inventory.
+
+    ``by``: the hosts that take the places of ``dead``, in that order. ``zones``: the failure domain of hosts, where it is known.
+    """
+
+    dead: Sequence[str] = ()
+    by: Sequence[str] = ()
+    rebuild: Sequence[str] = ()
+    move: Mapping[str, str] = field(default_factory=dict)
+    add: Sequence[str] = ()
+    remove: Sequence[str] = ()
+    zones: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def anything(self) -> bool:
+        return bool(self.dead or self.rebuild or self.move or self.add or self.remove)
+
+
+def wanted_changes(cluster: Cluster, wanted: Wanted, findings: Findings) -> List[Change]:
+    """The changes in their order; what cannot be is refused."""
+    planner = _Planner(cluster, wanted, findings)
+    changes = planner.asked() if wanted.anything else planner.clear_by_itself()
+    changes = [*planner.left_behind(changes), *changes]
+    planner.refuse_doubles(changes)
+    return in_order(changes, planner.seats, wanted.zones)
+
+
+class _Planner:
+    def __init__(self, cluster: Cluster, wanted: Wanted, findings: Findings) -> None:
+        self.wanted, self.findings = wanted, findings
+        self.seats = seats_of(cluster.view)
+        self.unreachable = cluster.unreachable
+        self.members: Dict[str, MemberFacts] = {host: told.member for host, told in cluster.hosts.items()}
+        self.homes = {seat.id: host for seat in self.seats for host in self.members if _sits(self.members[host], seat)}
+        self.free = [
+            host for host, member in self.members.items() if host not in self.homes.values() and member.peer_urls
+        ]
+        self.taken: List[str] = []
+        # Who does what no newcomer does: the host of a member that stays.
+        self.speakers = [host for seat_id, host in self.homes.items() if self._seat(seat_id).healthy]
+
+    def _seat(self, member_id: str) -> Seat:
+        return next(seat for seat in self.seats if seat.id == member_id)
+
+    # ---- what is asked -------------------------------------------------------------------------------------------------
+
+    def asked(self) -> List[Change]:
+        found: List[Change] = []
+        for word in self.wanted.dead:
+            found += self._replaced(word)
+        for word in self.wanted.rebuild:
+            found += self._rebuilt(word)
+        for word, host in self.wanted.move.items():
+            found += self._moved(word, host)
+        for host in self.wanted.add:
+            found += self._added(host)
+        for word in self.wanted.remove:
+            found += self._removed(word)
+        return found
+
+    def _replaced(self, word: str) -> List[Change]:
+        seat = self._find(word)
+        if seat is None:
+            # Gone already, as after a run that was cut off: what is left is to fill its place.
+            host = self._place(next(filter(lambda host: self.members[host].name == word, self._unsettled()), ""))
+            return [self._comes(host, why=f"{word} is no member any more")] if host else self._nobody(word)
+        if seat.healthy and not seat.learner:
+            self.findings.warn(
+                f"{word} serves, so it is not replaced; to make it anew all the same:"
+                f" -e etcd_member_replace_rebuild={word}"
+            )
+            return []
+        home = self.homes.get(seat.id, "")
+        if seat.learner and seat.started and seat.healthy and home and not self.wanted.by:
+            return [self._comes(home, why=f"{word} is a learner, and serves")]
+        host = self._place(home)
+        if not host:
+            self.findings.refuse(
+                f"there is no host that could take the place of {word}: its own is not in the inventory or does not answer,"
+                " and every other one has a member.",
+                "add a host that install.yml has prepared to the group; or, to go on without one, name the member in"
+                " etcd_member_replace_remove instead.",
+            )
+            return []
+        return [self._comes(host, goes=seat, first=True, why=f"{seat.called} is dead")]
+
+    def _place(self, own: str) -> str:
+        """The host that takes a place: the next of those that the operator names, else its own, else one that is free."""
+        named = [host for host in self.wanted.by if host in self.members]
+        candidates = named if self.wanted.by else [own, *self.free]
+        host = next((host for host in candidates if host and host not in self.taken), "")
+        self.taken.append(host)
+        return host
+
+    def _unsettled(self) -> List[str]:
+        """The hosts without a member, and those whose member is none yet."""
+        half = [self.homes.get(seat.id, "") for seat in self.seats if seat.learner or not seat.started]
+        return [host for host in [*self.free, *half] if host]
+
+    def _nobody(self, word: str) -> List[Change]:
+        self.findings.warn(f"the cluster has no member {word} and no host is free, so nothing is done for it.")
+        return []
+
+    def _rebuilt(self, word: str) -> List[Change]:
+        seat = self._must_find(word, "etcd_member_replace_rebuild")
+        if seat is None:
+            return []
+        home = self.homes.get(seat.id)
+        if home is None:
+            self.findings.refuse(
+                f"no host of the inventory is known to have the member {word}, so it cannot be made anew there.",
+                "add its host to the group, and see that its peer URL there is the one in the member list.",
+            )
+            return []
+        return [self._comes(home, goes=seat, first=True, why=f"{seat.called} is made anew")]
+
+    def _moved(self, word: str, host: str) -> List[Change]:
+        seat = self._find(word)
+        if not self._is_known(host, "etcd_member_replace_move"):
+            return []
+        if seat is None:
+            return [self._comes(host, why=f"{word} is no member any more")] if not self._is_done(host) else []
+        if not seat.healthy:
+            self.findings.refuse(
+                f"{word} does not serve, so it is not moved: a dead member goes before another one comes.",
+                f"name it in etcd_member_replace_dead, and {host} in etcd_member_replace_by.",
+            )
+        if self.homes.get(seat.id) == host:
+            self.findings.refuse(f"{word} is on {host} already.", "name another host.", host)
+        return [self._comes(host, goes=seat, first=False, why=f"{seat.called} moves to {host}")]
+
+    def _added(self, host: str) -> List[Change]:
+        if not self._is_known(host, "etcd_member_replace_add") or self._is_done(host):
+            return []
+        return [self._comes(host, why=f"{host} joins")]
+
+    def _removed(self, word: str) -> List[Change]:
+        seat = self._find(word)
+        if seat is None:
+            self.findings.warn(f"the cluster has no member {word}, so nothing is done for it.")
+            return []
+        return self._goes(seat, f"{seat.called} leaves")
+
+    # ---- what is clear by itself ------------------------------------------------------------------------------------------
+
+    def clear_by_itself(self) -> List[Change]:
+        """A member that lost its data, or was cut off half-way of coming; or one of no host that is known, where one is free."""
+        found: List[Change] = []
+        dead = [seat for seat in self.seats if not (seat.healthy or seat.learner)]
+        for seat in self.seats:
+            home = self.homes.get(seat.id)
+            if home and seat.learner:
+                found.append(self._comes(home, why=f"{seat.called} has not become a voter yet"))
+            elif home and seat in dead and not self.members[home].data.has_member:
+                found.append(self._comes(home, goes=seat, first=True, why=f"{seat.called} has lost its data"))
+        strange = [seat for seat in dead if seat.id not in self.homes]
+        if len(strange) == len(self.free) == 1 and not self.unreachable:
+            seat, host = strange[0], self.free[0]
+            why = f"{seat.called} is dead and of no host here, and {host} has no member"
+            found.append(self._comes(host, goes=seat, first=True, why=why))
+        unclear = [seat for seat in dead if seat.id not in {change.goes for change in found}]
+        for seat in unclear:
+            self.findings.refuse(
+                f"{seat.called} does not serve, and nothing tells whether it is lost.",
+                "start it, if its data is there; if it is lost for good, run again with"
+                f" -e etcd_member_replace_dead={seat.called}.",
+                self.homes.get(seat.id, ""),
+            )
+        return found
+
+    def left_behind(self, changes: Sequence[Change]) -> List[Change]:
+        """Learners and members that never started, and that are none of these changes: only our own go."""
+        found: List[Change] = []
+        spoken_for = {change.goes for change in changes} | {url for change in changes for url in change.peer_urls}
+        for seat in self.seats:
+            if (seat.started and not seat.learner) or spoken_for & {seat.id, *seat.peer_urls}:
+                continue
+            age = self._age(seat)
+            if age is not None and age > MAY_STILL_BOOT:
+                found += self._goes(seat, f"{seat.called} was left behind by an earlier run")
+                continue
+            self.findings.refuse(
+                f"{seat.called} at {', '.join(seat.peer_urls)} was added and is no voter yet, and only one at a time can be.",
+                f"it may still start: run again in {MAY_STILL_BOOT - age} seconds."
+                if age is not None
+                else "wait until who has added it is done; or, if nobody is, name it in etcd_member_replace_remove.",
+            )
+        return found
+
+    def _age(self, seat: Seat) -> Optional[int]:
+        """Seconds since a run of this job has added it; None where none has."""
+        added = [member.newest_job.added for member in self.members.values() if member.newest_job]
+        return next((one[seat.id] for one in added if seat.id in one), None)
+
+    # ---- the parts ----------------------------------------------------------------------------------------------------------
+
+    def _comes(self, host: str, goes: Optional[Seat] = None, first: bool = False, why: str = "") -> Change:
+        member = self.members[host]
+        return Change(
+            host=host,
+            goes=goes.id if goes else "",
+            goes_name=goes.called if goes else "",
+            goes_first=first,
+            comes=member.name,
+            peer_urls=list(member.peer_urls),
+            why=why,
+        )
+
+    def _goes(self, seat: Seat, why: str) -> List[Change]:
+        speaker = next((host for host in self.speakers if host != self.homes.get(seat.id)), None)
+        if speaker is None:
+            self.findings.refuse(
+                f"no host of another member than {seat.called} answers, and one must ask for its removal.",
+                "run for a group that has the hosts of the members that stay.",
+            )
+            return []
+        return [Change(speaker, seat.id, seat.called, goes_first=True, why=why)]
+
+    def _find(self, word: str) -> Optional[Seat]:
+        found = [seat for seat in self.seats if word in (seat.id, seat.name, *seat.peer_urls)]
+        if len(found) > 1:
+            each = ", ".join(f"{seat.id} at {', '.join(seat.peer_urls)}" for seat in found)
+            self.findings.refuse(f"several members are called {word}: {each}.", "name the one that is meant by its ID.")
+        return found[0] if found else None
+
+    def _must_find(self, word: str, variable: str) -> Optional[Seat]:
+        seat = self._find(word)
+        if seat is None:
+            known = ", ".join(one.called for one in self.seats)
+            self.findings.refuse(f"the cluster has no member {word}.", f"name one of {known} in {variable}.")
+        return seat
+
+    def _is_known(self, host: str, variable: str) -> bool:
+        if host in self.members:
+            return True
+        self.findings.refuse(
+            f"{host} is no host of this cluster's group, or has not answered.",
+            f"name one of {', '.join(self.free) or 'a group with a host that has no member'} in {variable}.",
+        )
+        return False
+
+    def _is_done(self, host: str) -> bool:
+        return any(
+            self.homes.get(seat.id) == host and seat.healthy and seat.started and not seat.learner
+            for seat in self.seats
+        )
+
+    def refuse_doubles(self, changes: Sequence[Change]) -> None:
+        for what in ("goes_name", "comes"):
+            named = [getattr(change, what) for change in changes if getattr(change, what)]
+            for one in sorted({name for name in named if named.count(name) > 1}):
+                self.findings.refuse(f"{one} is named for several changes at once.", "name it once.")
+        for host in self.wanted.by:
+            self._is_known(host, "etcd_member_replace_by")
+
+
+def _sits(member: MemberFacts, seat: Seat) -> bool:
+    return bool(set(member.peer_urls) & set(seat.peer_urls))
+
+
+# ---- the order ----------------------------------------------------------------------------------------------------------
+
+
+def in_order(changes: Sequence[Change], seats: Sequence[Seat], zones: Mapping[str, str]) -> List[Change]:
+    """What is dead first, then what is on its way, who only comes, the followers, and the leader last; and of those that
+    wait, never two of one failure domain in a row where another one's can go between.
+    """
+    waiting = sorted(changes, key=lambda change: _rank(change, seats))
+    ordered: List[Change] = []
+    last = ""
+    while waiting:
+        rank = _rank(waiting[0], seats)
+        equal = [change for change in waiting if _rank(change, seats) == rank]
+        chosen = next((change for change in equal if not last or zones.get(change.host, "") != last), equal[0])
+        last = zones.get(chosen.host, "")
+        waiting.remove(chosen)
+        ordered.append(chosen)
+    return ordered
+
+
+def _rank(change: Change, seats: Sequence[Seat]) -> int:
+    goes: Tuple[Seat, ...] = tuple(seat for seat in seats if change.goes and seat.id == change.goes)
+    if any(not seat.healthy for seat in goes):
+        return 0
+    if not goes:
+        has_seat = any(set(change.peer_urls) & set(seat.peer_urls) for seat in seats)
+        return 1 if has_seat else 2
+    return 4 if goes[0].leads else 3

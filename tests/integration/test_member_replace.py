@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Members replaced, moved, added and removed in one run, while clients write: no operation fails, and no key is lost."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from client import RetryingWriter, differences, dump, seed
+from conftest import CHECKOUT, Play, play
+from lab import Lab
+
+MEMBER_REPLACE = CHECKOUT / "playbooks" / "member_replace.yml"
+CONFIRM = ("-e", "etcd_member_replace_confirm=etcd")
+LINES = ["3.4", "3.5", "3.6", "3.7"]
+KEYS = 400
+
+
+def change(lab: Lab, *arguments: str) -> Play:
+    return play(MEMBER_REPLACE, "-i", lab.inventory, *CONFIRM, *arguments)
+
+
+def asking(**variables: object) -> list[str]:
+    return ["-e", json.dumps({f"etcd_member_replace_{name}": value for name, value in variables.items()})]
+
+
+def lose(lab: Lab, name: str) -> None:
+    """As a disk that is gone: the process and all that it had."""
+    lab.kill(lab.member(name))
+    shutil.rmtree(lab.member(name).data_dir)
+
+
+def members(lab: Lab, at: str = "m1") -> dict[str, str]:
+    """Name to peer URL of the voters that have started."""
+    listed = lab.member(at).client.member_list()
+    assert all(one.name and not one.learner for one in listed), listed
+    return {one.name: one.peer_urls[0] for one in listed}
+
+
+def check_equal(lab: Lab, expected: dict, *names: str) -> None:
+    assert members(lab, names[0]) == {name: lab.member(name).peer_url for name in names}
+    for name in names:
+        assert differences(expected, dump(lab.member(name).client)) == [], name
+
+
+def configuration(lab: Lab, name: str) -> str:
+    return lab.member(name).config_file.read_text()
+
+
+def report_of(done: Play) -> dict:
+    return json.loads(Path(re.findall(r"Report: (\S+)\.html", done.output)[-1] + ".json").read_text())
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, request: pytest.FixtureRequest):
+    """A lab of founders and two hosts that are prepared; a parameter is its line, or Lab's arguments."""
+    given = getattr(request, "param", {})
+    with Lab(tmp_path / "lab", **{"spares": 1, **({"line": given} if isinstance(given, str) else given)}) as lab:
+        seed(lab.members[0].client, KEYS)
+        yield lab
+
+
+@pytest.mark.essential
+@pytest.mark.parametrize("cluster", LINES, indirect=True)
+def test_a_lost_disk_is_replaced_and_then_a_dead_host_by_another(cluster: Lab) -> None:
+    expected = dump(cluster.members[0].client)
+    lose(cluster, "m3")
+    with RetryingWriter([cluster.member(name).client_url for name in ("m1", "m2")]) as writer:
+        done = change(cluster, *asking(dead="m3"))
+        assert done.rc == 0, done.output
+        check_equal(cluster, expected, "m1", "m2", "m3")
+        assert "1. remove m3, which is dead 2 of 3 voters -> 2 of 2, 2 needed, none may fail" in done.text
+        assert report_of(done)["outcome"] == "changed"
+
+        # The host is gone for good, so another takes its place, and it is not contacted.
+        cluster.kill(cluster.member("m3"))
+        done = change(cluster, *asking(dead="m3", by="m4"), "--limit", "m1:m2:m4")
+        assert done.rc == 0, done.output
+    check_equal(cluster, expected, "m1", "m2", "m4")
+    writer.check(cluster.member("m4").client)
+    for name in ("m1", "m2", "m4"):
+        text = configuration(cluster, name)
+        assert "existing" in text and cluster.member("m4").peer_url in text
+        assert f"m3={cluster.member('m3').peer_url}" not in text
+    again = change(cluster, *asking(dead="m4"))
+    assert again.rc == 0 and "There is nothing to do" in again.text and "m4 serves" in again.text, again.output
+
+
+@pytest.mark.parametrize("cluster", [LINES[0], LINES[-1]], indirect=True)
+def test_a_healthy_leader_moves_to_another_host(cluster: Lab) -> None:
+    expected = dump(cluster.members[0].client)
+    leader = next(name for name, status in cluster.status().items() if status and status.leader == status.member_id)
+    stay = [member.name for member in cluster.members if member.name != leader]
+    with RetryingWriter(cluster.endpoints) as writer:
+        done = change(cluster, *asking(move={leader: "m4"}))
+        assert done.rc == 0, done.output
+    check_equal(cluster, expected, *stay, "m4")
+    writer.check(cluster.member("m4").client)
+    assert cluster.member(leader).pid() is None, "it has left, and stays stopped"
+    assert list(cluster.member(leader).dir.glob("data.before-*")), "its data is kept"
+    assert 'initial-cluster-state: "existing"' in configuration(cluster, leader)
+
+
+@pytest.mark.parametrize("cluster", [{"members": 1, "spares": 2, "line": "3.6"}], indirect=True)
+def test_one_becomes_three_and_one_again(cluster: Lab) -> None:
+    expected = dump(cluster.members[0].client)
+    with RetryingWriter(cluster.endpoints) as writer:
+        done = change(cluster, *asking(add=["m2", "m3"]))
+        assert done.rc == 0, done.output
+        check_equal(cluster, expected, "m1", "m2", "m3")
+        done = change(cluster, *asking(remove=["m2"]))
+        assert done.rc == 0, done.output
+        check_equal(cluster, expected, "m1", "m3")
+    writer.check(cluster.member("m3").client)
+
+
+@pytest.mark.parametrize("cluster", [{"spares": 2, "line": "3.5"}], indirect=True)
+def test_three_become_five_and_two_are_moved_in_one_run(cluster: Lab) -> None:
+    expected = dump(cluster.members[0].client)
+    done = change(cluster, *asking(add=["m4", "m5"]))
+    assert done.rc == 0, done.output
+    check_equal(cluster, expected, "m1", "m2", "m3", "m4", "m5")
+    done = change(cluster, *asking(remove=["m1", "m2"]))
+    assert done.rc == 0, done.output
+    check_equal(cluster, expected, "m3", "m4", "m5")
+
+
+def test_what_is_clear_is_proposed_and_what_is_not_is_refused(cluster: Lab) -> None:
+    """A disk that is lost can be seen; a member that is only down must not be thrown away."""
+    cluster.stop(cluster.member("m2"))
+    done = play(MEMBER_REPLACE, "-i", cluster.inventory, *CONFIRM)
+    assert done.rc != 0 and "m2 does not serve, and nothing tells whether it is lost." in done.text, done.output
+    assert "-e etcd_member_replace_dead=m2" in done.text
+    shutil.rmtree(cluster.member("m2").data_dir)
+    done = play(MEMBER_REPLACE, "-i", cluster.inventory)
+    assert done.rc != 0 and "because m2 has lost its data" in done.text, done.output
+    assert "This changes the members of cluster etcd; to let it happen" in done.text
+    assert members(cluster)["m2"] == cluster.member("m2").peer_url
+
+
+def test_what_would_cost_the_quorum_is_refused_with_its_arithmetic(cluster: Lab) -> None:
+    lose(cluster, "m3")
+    before = cluster.members[0].client.member_list()
+    done = change(cluster, *asking(remove=["m2"]))
+    assert done.rc != 0 and "3 voters, 2 healthy, quorum 2: removing m2 leaves 1 of 2, quorum 2" in done.text, (
+        done.output
+    )
+    assert cluster.members[0].client.member_list() == before
+    cluster.stop(cluster.member("m2"))
+    done = change(cluster, *asking(dead=["m2", "m3"]))
+    assert done.rc != 0 and "no quorum" in done.text and "restore.yml" in done.text, done.output

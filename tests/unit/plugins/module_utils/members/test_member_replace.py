@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is wanted of the members, and the plan of it: from the live member list, and with every reason to refuse."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.quorum.etcd.plugins.module_utils.core.job import confirmation, refusals_in_words
+from ansible_collections.quorum.etcd.plugins.module_utils.core.machinery import Asked
+from ansible_collections.quorum.etcd.plugins.module_utils.core.values import from_plain
+from ansible_collections.quorum.etcd.plugins.module_utils.members.member_replace import MEMBER_REPLACE, OPTIONS, WORDS
+from ansible_collections.quorum.etcd.plugins.module_utils.members.parts import OfReplace, ReplacePart
+from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.restore.builder import data, service
+from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.restore.builder import member as told_member
+
+NOW = "2026-11-24T03:15:00Z"
+DEFAULTS = {name: spec["default"] for name, spec in OPTIONS.items()}
+STOPPED = {"running": False, "pid": None, "service": service(state="stopped")}
+
+OLD = told_member(3, "3.4.23")["tools"]
+
+
+def seat(number, **changes):
+    return {
+        "id": f"a{number}",
+        "name": f"m{number}",
+        "state": "serves",
+        "errors": [],
+        "peer_urls": [f"http://10.0.0.{number}:2380"],
+        "endpoint": f"http://10.0.0.{number}:2379",
+        "healthy": True,
+        "has_leader": True,
+        "is_leader": number == 1,
+        "version": "3.5.35",
+        "raft_index": 9000,
+        "raft_applied_index": 9000,
+        **changes,
+    }
+
+
+DEAD = {"healthy": False, "state": "down", "version": "", "raft_index": 0, "raft_applied_index": 0}
+DEAD_AND_STARTED_NEVER = {**DEAD, "started": False, "name": ""}
+
+
+def view(*seats, **changes):
+    return {
+        "cluster_id": "c0ffee",
+        "cluster_ids": ["c0ffee"],
+        "members": list(seats),
+        "members_complete": True,
+        "endpoints": [],
+        "leader": "a1",
+        "leader_name": "m1",
+        "has_quorum": True,
+        "quorum_unknown": False,
+        **changes,
+    }
+
+
+def plan(seats, hosts=(), unreachable=(), changed=None, **asked):
+    """``hosts``: numbers of those that answer; ``changed``: what is otherwise with their members, by number."""
+    seen = view(*seats)
+    told = {
+        f"h{number}": {
+            "cluster": "etcd",
+            "why": "",
+            "view": seen,
+            "member": {**told_member(number), **(changed or {}).get(number, {})},
+        }
+        for number in hosts or range(1, 4)
+    }
+    told.update({f"h{number}": {"cluster": "etcd", "why": "did not answer"} for number in unreachable})
+    return MEMBER_REPLACE.plan(told, Asked({**DEFAULTS, **asked}, NOW))
+
+
+def changes_of(plan):
+    return [
+        (change.host, change.goes_name, change.comes)
+        for change in from_plain(OfReplace, plan["clusters"]["etcd"]).changes
+    ]
+
+
+def refusals(plan):
+    assert plan["refusals"] and plan["hosts"] == {}
+    assert all(one["next_step"] for one in plan["refusals"])
+    return " ".join(one["cause"] for one in plan["refusals"])
+
+
+LOST = [seat(1), seat(2), seat(3, **DEAD)]
+WELL = [seat(1), seat(2), seat(3)]
+
+
+def test_a_lost_disk_is_replaced_on_its_own_host():
+    made = plan(LOST, dead=["m3"], changed={3: STOPPED})
+    assert changes_of(made) == [("h3", "m3", "m3")] and made["refusals"] == []
+    assert made["phases"] == ["claim", "change", "retire", "settle", "prove"]
+    own = from_plain(ReplacePart, made["hosts"]["h3"])
+    assert [folder.live for folder in own.folders] == ["/var/lib/etcd"] and own.owner.user == "etcd"
+    assert own.config[0].after == {
+        "initial-cluster-state": "existing",
+        "initial-cluster": "m1=http://10.0.0.1:2380,m2=http://10.0.0.2:2380,m3=http://10.0.0.3:2380",
+    }
+    assert not made["hosts"]["h1"]["folders"] and [one["reports"] for one in made["hosts"].values()] == [
+        True,
+        False,
+        False,
+    ]
+    text = " ".join(" ".join(MEMBER_REPLACE.plan_in_words(made)).split())
+    assert "1. remove m3, which is dead 2 of 3 voters -> 2 of 2, 2 needed, none may fail" in text
+    assert "because m3 is dead" in text and "/var/lib/etcd, as far as there is data, -> /var/lib/etcd.before-" in text
+    assert "changes the members of cluster etcd" in confirmation(made, WORDS, "")
+
+
+@pytest.mark.parametrize("word", ["m3", "a3", "http://10.0.0.3:2380"])
+def test_a_dead_host_is_never_contacted_and_a_free_one_takes_its_place(word):
+    made = plan(LOST, hosts=(1, 2, 4), unreachable=(3,), changed={4: STOPPED}, dead=[word])
+    assert changes_of(made) == [("h4", "m3", "m4")] and "h3" not in made["hosts"]
+    assert "h3" in str(made["warnings"])
+
+
+def test_who_takes_the_place_can_be_named():
+    made = plan(LOST, hosts=(1, 2, 4, 5), changed={4: STOPPED, 5: STOPPED}, dead=["m3"], by=["h5"])
+    assert changes_of(made) == [("h5", "m3", "m5")] and "h4" not in made["hosts"]
+
+
+def test_a_name_that_is_only_a_part_of_another_is_not_that_one():
+    made = plan([seat(1), seat(2), seat(3, **DEAD, **{"name": "m33"})], dead=["m3"], hosts=(1, 2))
+    assert made["clusters"]["etcd"]["mode"] == "nothing" and "has no member m3" in str(made["warnings"])
+
+
+def test_who_serves_is_not_dead():
+    made = plan(WELL, dead=["m3"])
+    assert made["clusters"]["etcd"]["mode"] == "nothing" and "etcd_member_replace_rebuild=m3" in str(made["warnings"])
+    made = plan(WELL, rebuild=["m3"])
+    assert changes_of(made) == [("h3", "m3", "m3")]
+
+
+def test_a_run_that_was_cut_off_after_the_removal_goes_on():
+    made = plan([seat(1), seat(2)], dead=["m3"], changed={3: STOPPED})
+    assert changes_of(made) == [("h3", "", "m3")]
+    made = plan(
+        [seat(1), seat(2), seat(9, **DEAD_AND_STARTED_NEVER, **{"peer_urls": ["http://10.0.0.3:2380"]})], dead=["m3"]
+    )
+    assert changes_of(made) == [("h3", "", "m3")]
+    learner = seat(9, name="m3", is_learner=True, peer_urls=["http://10.0.0.3:2380"])
+    assert changes_of(plan([seat(1), seat(2), learner], dead=["m3"])) == [("h3", "", "m3")]
+    assert changes_of(plan([seat(1), seat(2), learner])) == [("h3", "", "m3")], "also where nothing is named"
+
+
+def test_the_order_is_by_health_and_by_zones():
+    seats = [seat(1), seat(2), seat(3), seat(4), seat(5, **DEAD)]
+    moves = {"m1": "h11", "m2": "h12", "m3": "h13", "m4": "h14"}
+    made = plan(
+        seats,
+        hosts=(*range(1, 5), *range(11, 16)),
+        changed=dict.fromkeys(range(11, 16), STOPPED),
+        move=moves,
+        dead=["m5"],
+        by=["h15"],
+        zones={"h12": "a", "h13": "a", "h14": "b", "h11": "a", "h15": "b"},
+    )
+    assert [goes for _host, goes, _comes in changes_of(made)] == ["m5", "m2", "m4", "m3", "m1"], made["refusals"]
+
+
+def test_what_is_clear_is_proposed_and_what_is_only_down_is_not():
+    lost = {**STOPPED, "data": data(has_member=False, empty=True)}
+    assert changes_of(plan(LOST, changed={3: lost})) == [("h3", "m3", "m3")]
+    assert changes_of(plan(LOST, hosts=(1, 2, 4), changed={4: STOPPED})) == [("h4", "m3", "m4")]
+    assert "nothing tells whether it is lost" in refusals(plan(LOST, changed={3: STOPPED}))
+    assert "nothing tells" in refusals(plan(LOST, hosts=(1, 2, 4), unreachable=(3,), changed={4: STOPPED}))
+    assert plan(WELL)["clusters"]["etcd"]["mode"] == "nothing"
+
+
+def newest(added):
+    return {"job": "member_replace", "restore_id": "x", "step": "added", "open": True, "holder": "x", "added": added}
+
+
+def test_what_was_left_behind_is_cleaned_up_only_if_it_is_ours_and_will_not_start():
+    left = seat(9, **DEAD_AND_STARTED_NEVER, **{"peer_urls": ["http://10.0.0.9:2380"]})
+    seats = [*LOST[:2], left]
+    assert "was added and is no voter yet" in refusals(plan(seats, add=["h3"], changed={3: STOPPED}))
+    young = plan(seats, add=["h3"], changed={3: {**STOPPED, "newest_job": newest({"a9": 60})}})
+    refusals(young)
+    assert "run again in 60 seconds" in young["refusals"][0]["next_step"]
+    old = plan(seats, add=["h3"], changed={3: {**STOPPED, "newest_job": newest({"a9": 130})}})
+    assert changes_of(old) == [("h1", "a9", ""), ("h3", "", "m3")], old["refusals"]
+    assert changes_of(plan(seats, hosts=(1, 2), remove=["a9"])) == [("h1", "a9", "")]
+
+
+@pytest.mark.parametrize(
+    ("asked", "changed", "cause"),
+    [
+        ({"dead": ["m3"], "by": ["h9"]}, {}, "h9 is no host of this cluster's group"),
+        ({"add": ["h9"]}, {}, "h9 is no host of this cluster's group"),
+        ({"rebuild": ["m9"]}, {}, "the cluster has no member m9"),
+        ({"dead": ["m3"]}, {3: {**STOPPED, "peer_urls": []}}, "no host that could take the place of m3"),
+        ({"dead": ["m3"]}, {3: {**STOPPED, "data_dir": ""}}, "etcd is not set up here: its data directory is not known."),
+        ({"dead": ["m3"]}, {3: {**STOPPED, "tools": {"etcd": None, "etcdctl": None, "etcdutl": None}}}, "the etcd executable is"),
+        ({"dead": ["m3"]}, {3: {**STOPPED, "name": "m2"}}, "its member is called m2, as the one at http://10.0.0.2:2380 is"),
+        ({"dead": ["m3"]}, {3: {**STOPPED, "tools": OLD}}, "it has etcd 3.4.23, and the members run 3.5"),
+        ({"dead": ["m3"]}, {3: {**STOPPED, "service": service(state="stopped", masked=True)}}, "is masked"),
+        ({"move": {"m3": "h1"}}, {}, "m3 does not serve, so it is not moved"),
+        ({"dead": ["m3"], "remove": ["m3"]}, {3: STOPPED}, "m3 is named for several changes"),
+        ({"remove": ["m2"]}, {}, "3 voters, 2 healthy, quorum 2: removing m2 leaves 1 of 2"),
+    ],
+)  # fmt: skip
+def test_what_would_not_work_is_refused_before_anything_is_touched(asked, changed, cause):
+    made = plan(LOST, changed=changed, **asked)
+    assert cause in refusals(made), made["refusals"]
+    assert "Nothing was touched. The change of the members is refused" in refusals_in_words(made, WORDS)
+
+
+def test_a_name_that_several_members_have_is_no_name():
+    made = plan([seat(1), seat(2), seat(3, **DEAD), seat(4, name="m3")], dead=["m3"])
+    assert "several members are called m3: a3 at http://10.0.0.3:2380, a4 at" in refusals(made)
+
+
+def test_who_leaves_stays_stopped_and_its_configuration_says_existing():
+    made = plan(WELL, hosts=(1, 2, 3, 4), changed={4: STOPPED}, move={"m3": "h4"})
+    own = from_plain(ReplacePart, made["hosts"]["h3"])
+    assert (
+        own.retires
+        and own.folders
+        and own.config[0].after == {"initial-cluster-state": "existing"}
+        and not own.settling
+    )
+    assert made["hosts"]["h1"]["settling"][0]["after"]["initial-cluster"].count("10.0.0.4") == 1
+    assert "it stays stopped" in " ".join(MEMBER_REPLACE.plan_in_words(made))
