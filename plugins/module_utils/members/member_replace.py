@@ -14,8 +14,10 @@ from ..core.machinery import Asked, Job
 from ..core.reporting import ReportOf, begins, simple_phases
 from ..core.text import table
 from ..core.values import from_plain
+from ..etcd.hazards import MEMBERSHIP, PROMOTION, START, judge
 from ..etcd.identity import format_initial_cluster
 from ..etcd.trial import NOT_WRITTEN
+from ..etcd.versions import parse_version
 from ..host.aside import OldFolder, old_folders, owner_of
 from ..host.facts import MemberFacts
 from ..host.naming import settle_edits
@@ -25,6 +27,7 @@ from ..host.service import in_words
 from ..host.settings.edits import Edit, plan_edits
 from .newcomers import check_newcomer
 from .parts import OfReplace, ReplacePart
+from .reported import facts, of_run
 from .sequence import Change, Seat, Step, seats_of, sequence
 from .wanted import Wanted, wanted_changes
 
@@ -121,8 +124,18 @@ def _check(cluster: Cluster, changes: Sequence[Change], findings: Findings) -> N
             findings.refuse(
                 "etcdctl was not found, and this host must ask for the change.", "set etcd_bin_dir.", change.host
             )
+    _judge_versions(cluster, changes, findings)
     for host in cluster.unreachable:
         findings.warn("the configuration of its member is not brought up to date, since it does not answer.", host)
+
+
+def _judge_versions(cluster: Cluster, changes: Sequence[Change], findings: Findings) -> None:
+    """What goes wrong with the versions that run, and that are to run."""
+    coming = [cluster.hosts[change.host].member.tools.etcd for change in changes if change.comes]
+    found = {one.version for one in cluster.view.members} | {tool.version for tool in coming if tool}
+    during = [MEMBERSHIP, *([PROMOTION, START] if coming else [])]
+    for version in sorted(found - {""}) if changes else ():
+        judge(parse_version(version), during, findings)
 
 
 def _own(cluster: Cluster, of: OfReplace, findings: Findings) -> Callable[[HostPart], HostPart]:
@@ -228,5 +241,13 @@ PHASES = {
     "settle": "settle: every configuration names the members",
     "prove": "prove that all serve the same data",
 }
-REPORT = ReportOf(WORDS, ("changed", "Changed"), simple_phases(PHASES), begins("change"), unjudged=[NOT_WRITTEN])
+REPORT = ReportOf(
+    WORDS,
+    ("changed", "Changed"),
+    simple_phases(PHASES),
+    begins("change"),
+    facts=facts,
+    of_run=of_run,
+    unjudged=[NOT_WRITTEN],
+)
 MEMBER_REPLACE = Job(OPTIONS, make_plan, REPORT, _in_words)

@@ -37,13 +37,12 @@ from ..host.stepwise import Stepwise
 from ..host.tools import keep_tools, kept_tools, tools_of
 from . import sequence
 from .parts import OfReplace, ReplacePart
+from .reported import EVICTED, LAUNCHED, PREPARED, PROMOTED, REMOVED, RETIRED
 from .sequence import Action, Change, Seat, next_action, objection, seats_of
 
 STOP_TIMEOUT = 60.0  # seconds
 # Seconds between two looks at a newcomer, and how long one that was started may be seen not to run before it is given up.
 LOOK, FAILING = 0.5, 10.0
-# What this host's journal records of a change, each with the ID of the member.
-REMOVED, PREPARED, LAUNCHED, EVICTED, PROMOTED = "removed", "prepared", "launched", "evicted", "promoted"
 _STATUS = "run status.yml, which says how the cluster is, and run again: what is done already is not done twice."
 
 
@@ -225,7 +224,7 @@ class MemberReplace(Stepwise):
         unit = self.part.member.service
         if unit.manager == "systemd":
             self.run(["systemctl", "disable", unit.name], {})
-        self.journal.record("retired", moved=moved)
+        self.journal.record(RETIRED, moved=moved)
         return True
 
     def settle(self) -> bool:

@@ -9,6 +9,8 @@ from ansible_collections.quorum.etcd.plugins.module_utils.core.machinery import 
 from ansible_collections.quorum.etcd.plugins.module_utils.core.values import from_plain
 from ansible_collections.quorum.etcd.plugins.module_utils.members.member_replace import MEMBER_REPLACE, OPTIONS, WORDS
 from ansible_collections.quorum.etcd.plugins.module_utils.members.parts import OfReplace, ReplacePart
+from ansible_collections.quorum.etcd.plugins.module_utils.report.data import Given, build
+from ansible_collections.quorum.etcd.plugins.module_utils.report.page import render
 from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.restore.builder import data, service
 from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.restore.builder import member as told_member
 
@@ -225,3 +227,30 @@ def test_who_leaves_stays_stopped_and_its_configuration_says_existing():
     )
     assert made["hosts"]["h1"]["settling"][0]["after"]["initial-cluster"].count("10.0.0.4") == 1
     assert "it stays stopped" in " ".join(MEMBER_REPLACE.plan_in_words(made))
+
+
+def test_a_version_that_loses_newcomers_is_refused_with_the_one_that_cures_it():
+    changed = {number: {"tools": told_member(number, "3.6.2")["tools"]} for number in (1, 2, 3)}
+    made = plan([{**one, "version": one["version"] and "3.6.2"} for one in LOST], changed=changed, dead=["m3"])
+    assert "log has a promotion in it" in refusals(made) and "3.6.4" in made["refusals"][0]["next_step"]
+
+
+def entry(step, second, **more):
+    return {"step": step, "time": f"2026-11-24T03:15:{second:02}.500000Z", **more}
+
+
+def test_the_report_says_who_came_and_who_left():
+    made = plan(LOST, hosts=(1, 2, 4), changed={4: STOPPED}, dead=["m3"])
+    journals = {"h4": [entry("removed", 1, member="a3", name="m3"), entry("added", 2, member="a9", name="m4")]}
+    journals["h4"] += [
+        entry("promoted", 8, member="a9", name="m4"),
+        entry("proven", 9, checks=[]),
+        entry("finished", 9),
+    ]
+    journals.update({host: [entry("finished", 9)] for host in ("h1", "h2")})
+    report = build("etcd", Given(made, journals=journals), NOW, MEMBER_REPLACE.report)
+    assert report["outcome"] == "changed" and report["came"] == [{"member": "m4", "seconds": 6.0, "tries": 1}]
+    said = {one["title"]: (one["value"], one["note"]) for one in report["facts"]}
+    assert said["Members"][0] == "m1, m2 and m4" and said["Left"][0] == "m3"
+    assert said["Came"] == ("m4", "m4: 6 s from a learner's seat to a vote")
+    assert "m1, m2 and m4" in render(report, MEMBER_REPLACE.report)
