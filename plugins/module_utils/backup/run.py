@@ -14,7 +14,8 @@ from typing import Callable, Dict, Optional, Tuple
 
 from ..core.errors import EtcdError
 from ..core.text import epoch, rfc3339
-from ..etcd.cluster import observe
+from ..core.threads import Beside
+from ..etcd.cluster import observe, with_hashes
 from ..etcd.commands import Connection, Run, Tools
 from ..etcd.source import source_endpoint
 from ..etcd.view import ClusterView
@@ -65,22 +66,38 @@ def take(
     name: str = "",
     form: Form = PLAIN,
     kit: Optional[Asked] = None,
+    hashed: Optional[Callable[[], ClusterView]] = None,
 ) -> Saved:
     """Save a snapshot of a member of the cluster that was seen as ``view``; see ``snapshot.save``.
 
-    With ``kit``, a recovery kit lies beside it.
+    With ``kit``, a recovery kit lies beside it. ``hashed`` gives the same view with hashes, where ``view`` has none yet: it is
+    asked before the snapshot is published, and raises what speaks against that.
     Whoever calls has the folder's lock: what a save has left there is of one that was killed, and takes room away.
     """
     clear_saves(folder)
-    source = next((member for member in view.members if member.endpoint == endpoint), None)
     extra: Dict[str, object] = {"cluster": cluster, "source_host": socket.gethostname()}
-    # A hash is the source's own: it is worth keeping only where it is known at which revision it was made.
-    if source and source.hash is not None and view.hash_revision:
-        extra.update(hashkv=source.hash, hashkv_revision=view.hash_revision)
-        extra.update(hashkv_compact_revision=source.hash_compact_revision)
     made = _kit_or_none(run, tools, view, cluster, kit) if kit else Made(b"")
-    saved = save(run, tools, to, endpoint, folder, name, now, extra, form._replace(kit=made.content))
+
+    def vouch(revision: int) -> Dict[str, object]:
+        return _hash_of(hashed() if hashed else view, endpoint, revision)
+
+    saved = save(run, tools, to, endpoint, folder, name, now, extra, form._replace(kit=made.content), vouch)
     return saved._replace(concerns=made.concerns)
+
+
+def _hash_of(view: ClusterView, endpoint: str, revision: int) -> Dict[str, object]:
+    """What the manifest of a snapshot of this revision says of its source's hash.
+
+    It is worth keeping only where it is known at which revision it was made, and the snapshot has that one.
+    """
+    source = next((member for member in view.members if member.endpoint == endpoint), None)
+    if not source or source.hash is None or not 0 < (view.hash_revision or 0) <= revision:
+        return {}
+    return {
+        "hashkv": source.hash,
+        "hashkv_revision": view.hash_revision,
+        "hashkv_compact_revision": source.hash_compact_revision,
+    }
 
 
 def _kit_or_none(run: Run, tools: Tools, view: ClusterView, cluster: str, asked: Asked) -> Made:
@@ -145,7 +162,7 @@ def _made_in_the_end(
 def _made(
     run: Run, tools: Tools, to: Connection, job: Job, force: bool, clock: Callable[[], float], blank: Attempt
 ) -> Attempt:
-    """The attempt but for what is old. The hashes, which cost a reading of all data, are asked for only to save."""
+    """The attempt but for what is old."""
     view = observe(run, tools, to, hash_check=False)
     if len(view.cluster_ids) > 1:
         raise EtcdError(view.summary, "set the endpoints of one cluster.")
@@ -166,9 +183,7 @@ def _made(
             sha256=newest.sha256,
             packed_size=newest.packed_size,
         )
-    view = observe(run, tools, to)
-    endpoint = source_endpoint(view, _own_endpoint(view, job.here), job.accept_divergence)
-    saved = take(run, tools, to, view, endpoint, job.folder, job.cluster, now, form=job.form, kit=job.kit)
+    saved, endpoint = _saved(run, tools, to, job, view, now)
     return replace(
         seen,
         result=SAVED,
@@ -182,6 +197,38 @@ def _made(
         endpoint=endpoint,
         concerns=(*(found.in_words for found in concerns(saved.alarms, saved.size, {})), *saved.concerns),
     )
+
+
+class _Elsewhere(EtcdError):
+    """The members' data differs, and the snapshot was not taken of the majority."""
+
+
+def _saved(run: Run, tools: Tools, to: Connection, job: Job, view: ClusterView, now: float) -> Tuple[Saved, str]:
+    """A snapshot, and the endpoint that it is of.
+
+    All members hash their data while it is saved, since either reads all of it. The snapshot gets its name only where the hashes
+    have nothing against its source.
+    """
+    endpoint = _source(view, job)
+    hashes = Beside(lambda: with_hashes(run, tools, to, view))
+
+    def agreed() -> ClusterView:
+        found = hashes.result()
+        if _source(found, job) != endpoint:
+            raise _Elsewhere("the snapshot would be of a member whose data differs from that of the majority.")
+        return found
+
+    where = (job.folder, job.cluster, now)
+    try:
+        return take(run, tools, to, view, endpoint, *where, form=job.form, kit=job.kit, hashed=agreed), endpoint
+    except _Elsewhere:
+        found = hashes.result()
+        endpoint = _source(found, job)
+        return take(run, tools, to, found, endpoint, *where, form=job.form, kit=job.kit), endpoint
+
+
+def _source(view: ClusterView, job: Job) -> str:
+    return source_endpoint(view, _own_endpoint(view, job.here), job.accept_divergence)
 
 
 def _newest_if_current(run: Run, job: Job, view: ClusterView, now: float) -> Optional[Snapshot]:

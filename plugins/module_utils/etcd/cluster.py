@@ -51,8 +51,12 @@ def observe(
         answers += ask(run, etcdctl, connection, more, knock, look)
     view = assemble(answers, listed, member_names or {}, proof, set(connection.endpoints))
     view = replace(view, alarms=_alarms(run, etcdctl, connection, view))
-    hashes, revision = _hashes(run, etcdctl, connection, view) if hash_check else ([], None)
-    return conclude(view, hashes, revision)
+    return with_hashes(run, tools, connection, view) if hash_check else conclude(view, [], None)
+
+
+def with_hashes(run: Run, tools: Tools, connection: Connection, view: ClusterView) -> ClusterView:
+    """The view with a hash of each voter's data, for which it reads all of it."""
+    return conclude(view, *_hashes(run, _need(tools, connection), connection, view))
 
 
 def _need(tools: Tools, connection: Connection) -> Tool:

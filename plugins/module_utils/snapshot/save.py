@@ -11,7 +11,7 @@ import os
 import shutil
 import time
 from dataclasses import replace
-from typing import Dict, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from ..core.errors import EtcdError
 from ..core.strict_json import misfit
@@ -144,13 +144,15 @@ def save(
     now: float,
     extra: Optional[Mapping[str, object]] = None,
     form: Form = PLAIN,
+    vouch: Callable[[int], Mapping[str, object]] = lambda _revision: {},
 ) -> Saved:
     """Save a snapshot of ``endpoint`` into ``folder``, verify it, and publish it by a rename, with its manifest.
 
     ``name`` is the file's name, or empty for ``default_name``. ``now`` is in seconds since the epoch. ``extra`` is what
-    the caller knows on top (``cluster``, ``source_host``, ``hashkv``, ``hashkv_revision``, ...) and stands in the
-    manifest as it is. It is compressed and signed as ``form`` says. The snapshot is made in a private folder inside
-    ``folder``: a run that is killed leaves nothing that looks like a snapshot, and the next save clears it away after a
+    the caller knows on top (``cluster``, ``source_host``, ...) and stands in the manifest as it is. So does what ``vouch``
+    says (``hashkv``, ``hashkv_revision``, ...): it is asked with the snapshot's revision once that is known to be whole, and
+    raises what speaks against it. The snapshot is compressed and signed as ``form`` says. It is made in a private folder
+    inside ``folder``: a run that is killed leaves nothing that looks like a snapshot, and the next save clears it away after a
     day. EtcdError, with nothing published, where anything is wrong.
     """
     etcdctl = tools.etcdctl
@@ -176,7 +178,7 @@ def save(
             cluster = str((extra or {}).get("cluster", ""))
             taken = now if name else _free_second(folder, cluster, now, told.revision)
             name = name or default_name(cluster, taken, told.revision) + SUFFIXES.get(compression, "")
-            known = {"taken_at": rfc3339(taken), **(extra or {}), "file": name}
+            known = {"taken_at": rfc3339(taken), **(extra or {}), **vouch(told.revision), "file": name}
             if compression:
                 draft, packed = _packed(run, draft, compression, told.sha256)
                 known.update(packed=to_plain(packed), **({"inside": to_plain(told.inside)} if told.complete else {}))
