@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help venv go demo lab-up lab-down lab-status lint test-unit test-py38 sanity test-integration faults core-matrix images molecule test-hosts bare benchmark benchmark-backup test ci long clean
+.PHONY: help venv go demo lab-up lab-down lab-status lint test-unit test-py38 sanity test-integration faults core-matrix images molecule test-hosts bare benchmark benchmark-backup benchmark-members test ci long clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -106,6 +106,9 @@ benchmark: images ## this collection, a plain playbook and the machine's limit s
 
 benchmark-backup: venv ## what a month off-site takes beside plain copies and restic, and what a verified backup costs (BENCHMARK="--size 0.1")
 	$(BIN)/python benchmarks/backup.py $(BENCHMARK)
+
+benchmark-members: images ## how long a lost member takes from its start to its vote, beside the bytes over SSH and a start (BENCHMARK="--sizes 0.06")
+	$(BIN)/python benchmarks/members.py $(BENCHMARK)
 
 SUITE ?= bookworm trixie
 # A bare Debian in a folder has no systemd to ask; no test is to be skipped there.
