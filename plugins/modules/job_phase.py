@@ -21,7 +21,7 @@ options:
   job:
     description: Which job.
     type: str
-    choices: [member_replace, switch_leader]
+    choices: [failover_drill, member_replace, switch_leader]
     required: true
   phase:
     description:
@@ -30,9 +30,11 @@ options:
       - V(claim) of member_replace makes the member this run's. V(change) does one change of the membership, where it is this
         host's turn. V(retire) sees to it that a member that has left stays stopped. V(settle) writes the members into the
         configuration, without a restart.
+      - V(ready) of failover_drill puts back what an earlier drill has left, and sees that the cluster can spare the member.
+        V(drill) takes it away, measures on another host, and puts it back.
       - V(prove) waits until everything shows that the job is done, and closes the journal.
     type: str
-    choices: [claim, change, retire, settle, move, prove]
+    choices: [ready, drill, claim, change, retire, settle, move, prove]
     required: true
 """
 
@@ -57,10 +59,11 @@ journal:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.quorum.etcd.plugins.module_utils.glue import answer, phase_of, phase_options
+from ansible_collections.quorum.etcd.plugins.module_utils.members.drilling import FailoverDrill
 from ansible_collections.quorum.etcd.plugins.module_utils.members.replacing import MemberReplace
 from ansible_collections.quorum.etcd.plugins.module_utils.members.switching import SwitchLeader
 
-JOBS = {"member_replace": MemberReplace, "switch_leader": SwitchLeader}
+JOBS = {"failover_drill": FailoverDrill, "member_replace": MemberReplace, "switch_leader": SwitchLeader}
 
 
 def main() -> None:

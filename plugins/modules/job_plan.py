@@ -28,7 +28,7 @@ options:
   job:
     description: Which job.
     type: str
-    choices: [member_replace, restore, switch_leader]
+    choices: [failover_drill, member_replace, restore, switch_leader]
     required: true
   clusters:
     description: Every host that belongs to the clusters, also those left out of this run, mapped to its cluster's name.
@@ -54,6 +54,7 @@ options:
         the controller in which to look for snapshots too, or the one that was named; and C(backups), a folder there whose
         manifests tell how high the revision has been.
       - Of switch_leader it is C(to), the name of the member that is to lead.
+      - Of failover_drill these are C(who), C(how) and C(seconds).
       - Of member_replace these are C(dead), C(by), C(rebuild), C(move), C(add), C(remove), C(lag), C(patience) and
         C(tries), as the variables of the role P(quorum.etcd.member_replace#role), and C(zones), the failure domain of each host.
     type: dict

@@ -216,6 +216,7 @@ member:
     newest_job: null
     strangers: ""
     missing_files: {}
+    packet_filter: nft
     unsettable: []
     shadowed: {}
 view:

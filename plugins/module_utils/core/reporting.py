@@ -120,9 +120,9 @@ class ReportOf:
     ``done``: the outcome of one that has done its work, and its badge. ``touches``: the step from which a host is no longer
     as it was. ``barriers``: no host writes the second before every host has written the first. ``aim``: what the run
     would do, as "restore cluster etcd". ``headline`` and ``next_steps`` are asked where it was done, rolled back, failed
-    or there was nothing to do; without these three the words of ``report.text`` stand. ``of_run`` and ``of_host`` give
-    fields of the report that are the job's own, ``about`` the heading and rows of what it was about, and ``unjudged`` is
-    what a check has found where it could not be made.
+    or there was nothing to do; without these three, or with an empty headline, the words of ``report.text`` stand. ``of_run``
+    and ``of_host`` give fields of the report that are the job's own, ``about`` the heading and rows of what it was about,
+    and ``unjudged`` is what a check has found where it could not be made.
     """
 
     words: Words

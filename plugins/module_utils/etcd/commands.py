@@ -162,6 +162,18 @@ def delete(etcdctl: Tool, to: Connection, key: str) -> Command:
     return _etcdctl(etcdctl, to, "del", key, "-w", "json")
 
 
+def get_below(etcdctl: Tool, to: Connection, prefix: str) -> Command:
+    """The keys that begin with ``prefix``, by a linearizable read."""
+    return _etcdctl(etcdctl, to, "get", prefix, "--prefix", "-w", "json")
+
+
+def delete_below(etcdctl: Tool, to: Connection, prefix: str) -> Command:
+    """Delete the keys that begin with ``prefix``, of which there must be one: empty is every key of the cluster."""
+    if not prefix:
+        raise EtcdError("no prefix was given, so nothing is deleted.")
+    return _etcdctl(etcdctl, to, "del", prefix, "--prefix", "-w", "json")
+
+
 def endpoint_health(etcdctl: Tool, to: Connection) -> Command:
     """A linearizable read of each endpoint, all at once; exits 1 when one does not answer, and still prints every one."""
     return _etcdctl(etcdctl, to, "endpoint", "health", "-w", "json")

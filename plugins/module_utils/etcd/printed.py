@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass
 from typing import Dict, List, Mapping, Sequence, Tuple
 
@@ -58,6 +59,15 @@ class Hash:
     hash: int
     revision: int
     compact_revision: int
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A key's value, the revision that wrote it last, and how often it was written since it was made."""
+
+    value: str
+    mod_revision: int
+    version: int
 
 
 def rows(out: str, command: Command, rc: int) -> List[Mapping[str, object]]:
@@ -144,6 +154,30 @@ def probes_of(out: str, command: Command, rc: int) -> Dict[str, str]:
 def _unanswered(error: str) -> str:
     answered = error.startswith(("Active Alarm", "Unable to fetch the alarm"))
     return "" if answered else error or "no answer"
+
+
+def kept_of(out: str, command: Command) -> Dict[str, Kept]:
+    """The keys that a range has found, by name."""
+    found = _parts(parse_json(out, command)).get("kvs")
+    keys = [_parts(one) for one in found] if isinstance(found, list) else []
+    return {
+        _text(one.get("key")): Kept(
+            _text(one.get("value")), number(one.get("mod_revision")), number(one.get("version"))
+        )
+        for one in keys
+    }
+
+
+def revision_of(out: str, command: Command) -> int:
+    """The revision that a write has made, or at which a read was made."""
+    return number(_parts(_parts(parse_json(out, command)).get("header")).get("revision"))
+
+
+def _text(encoded: object) -> str:
+    try:
+        return base64.b64decode(str(encoded or ""), validate=True).decode(errors="replace")
+    except ValueError as error:
+        raise EtcdError("etcdctl printed a key that is not in base64.") from error
 
 
 def count_of(out: str, command: Command) -> int:

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from ..etcd.commands import Run, Tools
 from .data import data_facts, disk_facts, folder_facts, user_name
 from .facts import ConnectionFacts, MemberFacts, Owner, Service, Tls, TlsFiles
+from .filtering import packet_filter
 from .holders import holders, said_of
 from .kubernetes import kubernetes_facts
 from .options import Options, options_of
@@ -100,6 +101,7 @@ class _Look:
             strangers=self._strangers(data, wal),
             missing_files={} if self.process else self._missing_files(tls),
             unsettable=[],
+            packet_filter=packet_filter(self.host),
         )
         return replace(member, unsettable=rehearse(member, self.host.read))
 

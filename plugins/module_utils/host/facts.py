@@ -222,6 +222,8 @@ class MemberFacts:
     ``missing_files`` are certificates and keys that the settings of a member which does not run name, by these, and that are
     not there.
 
+    ``packet_filter`` is the tool that the host has to cut a member off its network.
+
     ``journal`` is what a job's journals tell, in its plain form: the plan in it is of any version. It and
     ``interrupted_elsewhere`` are added at the door, where it is known which job's they are, and so is ``newest_job``.
     """
@@ -259,6 +261,7 @@ class MemberFacts:
     strangers: str = field(metadata=TEXT)
     unsettable: List[Unsettable]
     missing_files: Dict[str, str] = field(default_factory=dict, metadata=TEXT)
+    packet_filter: str = ""
     interrupted_elsewhere: List[Elsewhere] = field(default_factory=list)
     newest_job: Optional[Newest] = None
     journal: Dict[str, Any] = field(default_factory=dict)

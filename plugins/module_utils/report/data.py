@@ -119,7 +119,8 @@ def build(cluster: str, given: Given, now: str, job: ReportOf) -> Dict[str, Any]
     ``reasons``: ``[{"host", "text"}]`` of a failure, and of a refusal what the hosts said that could not be looked at.
     ``warnings``: ``[{"host", "cause"}]``. ``refusals``: ``[{"host", "cause", "next_step"}]``.
     ``next_steps``: ``[{"what", "commands": [{"on": [host], "command"}], "later"}]``; no hosts: the controller.
-    ``plan`` and ``summary``: the plan and the closing table, as lines. Besides, what the job's ``of_run`` tells.
+    ``plan`` and ``summary``: the plan and the closing table, as lines; where the job gives it as ``closing`` too, it is shown
+    at the end of the run. Besides, what the job's ``of_run`` tells.
     """
     plan = given.plan["clusters"][cluster]
     own = {h: host for h, host in sorted(given.plan["hosts"].items()) if host["of"]["cluster"] == cluster}

@@ -44,7 +44,7 @@ def headline(report: Report, job: ReportOf) -> str:
     if report["mode"] == UNPLANNED:
         plan = f"plan a {job.words.noun} of cluster {report['cluster']}"
         return f"Nothing was touched: the run failed before it could {plan}."
-    return job.headline(report) if job.headline else _plain_headline(report, job)
+    return (job.headline(report) if job.headline else "") or _plain_headline(report, job)
 
 
 def _plain_headline(report: Report, job: ReportOf) -> str:
@@ -80,7 +80,7 @@ def next_steps(report: Report, job: ReportOf, run: Invocation, unconfirmed: str)
 
 def closing_lines(report: Report) -> List[str]:
     """The end of a run on the terminal: what it came to, and what to do next."""
-    lines = [report["headline"], "Next:"]
+    lines = [report["headline"], *(report.get("closing") or ()), "Next:"]
     for number, item in enumerate((item for item in report["next_steps"] if not item["later"]), 1):
         lines.append(f"  {number}. {item['what']}")
         for command in item["commands"]:

@@ -94,6 +94,8 @@ TABLE = [
     ),
     (EVERY, lambda v: c.put(ctl(v), SECURE, "k", "v"), "/ctl {SECURE} put k v -w json", AUTH),
     (EVERY, lambda v: c.delete(ctl(v), SECURE, "k"), "/ctl {SECURE} del k -w json", AUTH),
+    (EVERY, lambda v: c.get_below(ctl(v), SECURE, "a/"), "/ctl {SECURE} get a/ --prefix -w json", AUTH),
+    (EVERY, lambda v: c.delete_below(ctl(v), SECURE, "a/"), "/ctl {SECURE} del a/ --prefix -w json", AUTH),
     (EVERY, lambda v: c.endpoint_health(ctl(v), PLAIN), "/ctl {PLAIN} endpoint health -w json", API),
     (EVERY, lambda v: c.endpoint_health(ctl(v), SECURE), "/ctl {SECURE} endpoint health -w json", AUTH),
     (
