@@ -20,6 +20,7 @@ from ..core.errors import EtcdError
 from ..core.host_job import Phase
 from ..core.journal import ADDED
 from ..core.journals import journals
+from ..core.progress import tree_size
 from ..core.reporting import begins, ends
 from ..core.values import from_plain
 from ..etcd.cluster import observe
@@ -57,7 +58,7 @@ class MemberReplace(Stepwise):
         member = self.part.member
         self.tools = kept_tools(self.tools, member.state_dir)
         self.service = service.manager(member.service, member.data_dir, member.state_dir, run)
-        self.since: Dict[Tuple[str, str], Tuple[float, int]] = {}
+        self.since: Dict[Tuple[str, str], Tuple[float, int, int]] = {}
 
     def claim(self) -> bool:
         """The member is this run's from now on. Tools that are only in a container are kept: it may be stopped."""
@@ -162,12 +163,19 @@ class MemberReplace(Stepwise):
         self.journal.record(PREPARED, member=seat.id, moved=moved, initial_cluster=members)
 
     def _await(self, change: Change, action: Action, _seats: List[Seat]) -> None:
-        """Give a newcomer time; one that does not run any more, or comes no nearer, is evicted, and tried again."""
+        """Give a newcomer time; one that does not run any more, or comes no nearer, is evicted, and tried again.
+
+        As long as the leader sends it a whole snapshot it has no entry at all, and only its files grow.
+        """
         seat = _of(action)
-        now, lag = time.monotonic(), seat.lag if seat.lag is not None else -1
-        began, last = self.since.get((action.kind, seat.id), (now, lag))
-        comes_nearer = 0 <= lag < last or (last < 0 <= lag)
-        self.since[action.kind, seat.id] = (now if comes_nearer else began, lag)
+        now, lag, size = (
+            time.monotonic(),
+            seat.lag if seat.lag is not None else -1,
+            tree_size(self.part.member.data_dir),
+        )
+        began, last, largest = self.since.get((action.kind, seat.id), (now, lag, size))
+        comes_nearer = 0 <= lag < last or (last < 0 <= lag) or size > largest
+        self.since[action.kind, seat.id] = (now if comes_nearer else began, lag, max(size, largest))
         if action.kind == sequence.CATCH_UP and lag >= 0:
             self.progress.say(f"{change.comes} is {lag:,} entries behind; {self.of.gate:,} or less are wanted")
         why = self._why_not(action, now - began)
