@@ -142,9 +142,18 @@ def test_a_restore_without_its_confirmation_only_shows_the_plan(controller: Cont
     assert [member.pid() for member in controller.lab.members] == pids and controller.secrets_told(done) == []
 
 
+def test_where_nobody_is_lost_the_survey_of_members_changes_nothing(controller: Controller) -> None:
+    """Its empty answers are none."""
+    login = {"etcd_auth_user": "root", "etcd_auth_password": PASSWORD}
+    done = controller.job("member_replace.yml", **answers("etcd members", etcd_member_replace_confirm="etcd"), **login)
+    assert done.rc == 0, failures(done)
+    changed = [event for event in done.events if event["event_data"].get("res", {}).get("changed")]
+    assert changed == [] and controller.secrets_told(done) == []
+
+
 def test_surveys_ask_for_variables_that_there_are() -> None:
     options: set[str] = {"target"}
-    for role in ("backup", "disaster_restore"):
+    for role in ("backup", "disaster_restore", "member_replace"):
         specification = yaml.safe_load((CHECKOUT / "roles" / role / "meta" / "argument_specs.yml").read_text())
         options |= set(specification["argument_specs"]["main"]["options"])
     for template in TEMPLATES["vars"]["awx_templates"]:
