@@ -5,8 +5,9 @@
 """The whole view of a cluster, also of one with members down or without a quorum: asked here, judged by ``judging``.
 
 What etcdctl does, seen on 3.4.23, 3.5.35, 3.6.16 and 3.7.3: ``endpoint hashkv`` prints JSON of the endpoints that answer and
-exits 1 when one does not, as ``endpoint status`` does (see ``asking``). A learner serves nothing but its status; up to 3.5
-asking it costs seconds of retries. ``alarm list`` and, from 3.5, ``member list`` wait for a quorum.
+exits 1 when one does not, as ``endpoint status`` does (see ``asking``). A learner serves nothing but its status, and not even
+that to a user (see ``learners``); up to 3.5 asking it costs seconds of retries. ``alarm list`` and, from 3.5, ``member list``
+wait for a quorum.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from ..core.errors import EtcdError
 from .asking import Answer, Handshake, Knock, ask, reach
 from .commands import Command, Connection, Run, Tool, Tools, alarm_list, endpoint_hashkv, member_list
 from .judging import assemble, conclude, main_cluster, serving
+from .learners import Read, read_metrics, with_learners
 from .printed import Hash, Listed, alarms_of, hash_of, members_of, rows
 from .unaskable import handshake
 from .view import AlarmView, ClusterView
@@ -34,6 +36,7 @@ def observe(
     hash_check: bool = True,
     knock: Optional[Knock] = None,
     look: Handshake = handshake,
+    read: Read = read_metrics,
 ) -> ClusterView:
     """The view of the cluster behind ``connection``.
 
@@ -49,6 +52,7 @@ def observe(
     more = _other_urls(listed, known, connection.endpoints)
     if more:
         answers += ask(run, etcdctl, connection, more, knock, look)
+    answers = with_learners(answers, listed, connection, read)
     view = assemble(answers, listed, member_names or {}, proof, set(connection.endpoints))
     view = replace(view, alarms=_alarms(run, etcdctl, connection, view))
     return with_hashes(run, tools, connection, view) if hash_check else conclude(view, [], None)

@@ -2,13 +2,15 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What goes wrong in a TLS connection to a member, looked at by Python's own TLS: see ``unaskable``."""
+"""A member spoken to by Python's own TLS: what goes wrong in a connection (see ``unaskable``), and what needs no etcdctl."""
 
 from __future__ import annotations
 
+import http.client
 import re
 import socket
 import ssl
+from contextlib import closing
 from typing import Tuple
 from urllib.parse import urlsplit
 
@@ -16,6 +18,8 @@ from .commands import Connection
 
 # What begins an HTTP/2 connection: its preface and empty settings. Whoever answers it has accepted the certificate.
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
+
+_MOST = 8 << 20  # bytes of an answer that are read
 
 
 def fault(endpoint: str, connection: Connection) -> str:
@@ -32,6 +36,28 @@ def fault(endpoint: str, connection: Connection) -> str:
             return "it speaks TLS, and was asked without" if _speaks_tls(address, seconds) else ""
         return _tls_fault(address, seconds, connection)
     except (OSError, ValueError):  # nobody opens any more, or hangs; no fault of the certificates
+        return ""
+
+
+def get(endpoint: str, path: str, connection: Connection) -> str:
+    """What a member answers there by HTTP, of this certificate and to it; empty where it gives no such answer in time."""
+    parts = urlsplit(endpoint)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        return ""
+    host, port, seconds = parts.hostname, parts.port or 2379, connection.dial_timeout
+    try:
+        if parts.scheme == "http":
+            asked = http.client.HTTPConnection(host, port, timeout=seconds)
+        else:
+            context = _context(ssl.PROTOCOL_TLS_CLIENT)
+            _load(context, connection)
+            asked = http.client.HTTPSConnection(host, port, timeout=seconds, context=context)
+        with closing(asked):
+            asked.request("GET", path)
+            answer = asked.getresponse()
+            text = answer.read(_MOST).decode("utf-8", "replace")
+            return text if answer.status == 200 else ""
+    except (OSError, ValueError, http.client.HTTPException):
         return ""
 
 
