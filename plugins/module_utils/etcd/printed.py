@@ -175,7 +175,7 @@ def revision_of(out: str, command: Command) -> int:
 
 def _text(encoded: object) -> str:
     try:
-        return base64.b64decode(str(encoded or ""), validate=True).decode(errors="replace")
+        return str(base64.b64decode(str(encoded or ""), validate=True), "utf-8", "replace")
     except ValueError as error:
         raise EtcdError("etcdctl printed a key that is not in base64.") from error
 
