@@ -116,7 +116,8 @@ def _refuse_no_quorum(view: ClusterView, findings: Findings) -> None:
         findings.refuse(
             f"the cluster has no quorum. {view.summary}",
             "start the members that are down, and run again; where they are lost for good, run restore.yml, which brings the"
-            " cluster back from the newest backup, or from the database of a member that is left.",
+            " cluster back from the newest backup, or from the database of a stopped member that is left"
+            " (-e etcd_restore_snapshot=DATA_DIR/member/snap/db -e etcd_restore_skip_hash_check=true).",
         )
 
 

@@ -43,7 +43,7 @@ from .sequence import Action, Change, Seat, next_action, objection, seats_of
 
 STOP_TIMEOUT = 60.0  # seconds
 # Seconds between two looks at a newcomer, and how long one that was started may be seen not to run before it is given up.
-LOOK, FAILING = 0.5, 10.0
+LOOK, FAILING = 0.2, 10.0
 _STATUS = "run status.yml, which says how the cluster is, and run again: what is done already is not done twice."
 
 
