@@ -79,7 +79,7 @@ hazards:
           down (etcd #20387)."
         next_step: Upgrade to 3.6.4 or later, which cures it.
         issue: "etcd #20387"
-        during: [a change of the membership, a promotion]
+        during: [a promotion]
 newest_on:
   description: By cluster, the host that has the newest snapshot of it, whole or not; empty where none has any.
   returned: success

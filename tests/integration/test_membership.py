@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Callable, Iterator, Sequence
 
 import pytest
@@ -15,6 +16,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils.etcd.commands import C
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.membership import Membership, Patience
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.proving import answering, lag, look
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.versions import parse_version
+from ansible_collections.quorum.etcd.plugins.module_utils.members.single import PROMOTED, Asked, carry_out, decide
 from client import differences, dump, seed
 from lab import Lab, Member
 
@@ -148,3 +150,22 @@ def test_a_dead_member_is_removed_and_the_list_of_the_others_counts(cluster: Lab
     assert sorted(by_name(cluster)) == ["m1", "m2"]
     view = membership(cluster).look()
     assert (view.voters, view.serving_voters, view.health) == (2, 2, "healthy"), view.summary
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_with_a_password_a_learner_says_by_its_metrics_how_far_it_is(line: str, tmp_path: Path) -> None:
+    """A learner checks no password, so its status cannot be had; and a follower that is to promote it would refuse."""
+    with Lab(tmp_path / "lab", line=line) as lab:
+        etcdctl, first = tools(lab), Connection(endpoints=lab.endpoints[:1])
+        seed(lab.members[0].client, 50)
+        for words in ("user add root:geheim", "role add root", "user grant-role root root", "auth enable"):
+            assert run([etcdctl.etcdctl.path, *first.flags(), *words.split()], first.env()).rc == 0, words
+        to = Connection(endpoints=lab.endpoints, user="root", password="geheim")
+        new, changes = lab.newcomer("m4"), Membership(run, etcdctl, to)
+        added = changes.add("m4", [new.peer_url], learner=True)
+        wanted = Asked(PROMOTED, id=added.id, max_lag=0)
+        assert decide(changes.look(), wanted).waits == f"{added.id} has never run"
+        lab.start(new)
+        assert carry_out(changes, wanted, decide(changes.look(), wanted), seconds=60) == added.id
+        view = changes.look()
+        assert [member.healthy for member in view.members] == [True] * 4 and view.voters == 4, view.summary

@@ -72,9 +72,8 @@ def _speaks_tls(address: Tuple[str, int], seconds: float) -> bool:
 
 
 def _tls_fault(address: Tuple[str, int], seconds: float, connection: Connection) -> str:
-    context = _context(ssl.PROTOCOL_TLS_CLIENT)
     try:
-        _load(context, connection)
+        context = tls_context(connection)
     except OSError as error:  # ssl.SSLError is one
         return f"the client certificate, its key or the CA cannot be used: {_reason(error)}"
     with socket.create_connection(address, seconds) as plain:
@@ -132,6 +131,13 @@ def _introduce(server: ssl.SSLContext, client: ssl.SSLContext) -> str:
             except ssl.SSLCertVerificationError as error:
                 return error.verify_message
     return ""
+
+
+def tls_context(connection: Connection) -> ssl.SSLContext:
+    """How a client of this connection speaks TLS."""
+    context = _context(ssl.PROTOCOL_TLS_CLIENT)
+    _load(context, connection)
+    return context
 
 
 def _context(protocol: int) -> ssl.SSLContext:

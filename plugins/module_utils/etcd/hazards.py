@@ -137,7 +137,7 @@ HAZARDS: Sequence[Hazard] = (
         "does not start where its log has a promotion in it, so that a new member, or one that restarts, stays down",
         "etcd #20387",
         [Patches("3.6", 0, 4)],
-        [MEMBERSHIP, PROMOTION],
+        [PROMOTION],
         "",
         REFUSES,
     ),
@@ -253,7 +253,7 @@ HAZARDS: Sequence[Hazard] = (
         " snapshot",
         "",
         [Patches("3.6"), Patches("3.7")],
-        [START],
+        [UPGRADE],
         "Set snapshot-count by the rate of writes and the time of a restart.",
     ),
     Hazard(

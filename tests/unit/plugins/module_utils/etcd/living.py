@@ -33,7 +33,7 @@ class Living:
         for number in members:
             self.start(number)
         self.version, self.leader = version, leader
-        self.down, self.cut, self.deaf = set(), set(), set()
+        self.down, self.cut, self.deaf, self.no_login = set(), set(), set(), set()
         self.refuse, self.lose, self.ignore, self.alarms = [], 0, 0, []
         self.index, self.behind, self.unreadable = 50, {}, 0
         self.probe_words, self.calls = {}, []
@@ -80,6 +80,8 @@ class Living:
 
     def endpoint_status(self, asked, _words, _argv):
         rows, errors = [], []
+        if set(asked) & self.no_login:  # etcdctl gives all of them up
+            return Result(1, "", "Error: etcdserver: rpc not supported for learner")
         for number in asked:
             if number in self.deaf:
                 errors.append(f"Failed to get the status of endpoint {url(number)} ({DEADLINE})")
