@@ -6,9 +6,11 @@ overwritten and the history is compacted. After some half hours, when the databa
 four ways: as it is, by restic, and by the spool with and without zstd. A month is 31 days of 48: it is reckoned from what
 one full snapshot and one half hour take then, with a full one each day. Every increment is put together again and compared.
 
-The times are those of a save by the agent, verified, with its manifest, and of `etcdctl snapshot save` alone, in turns; the
-memory is the highest that the agent's own process ever had (VmHWM), also where it ships what it saved, at two sizes. Nothing
-here judges: it reports.
+The times are those of a save by the agent, verified, with its manifest and its kit, plain and compressed, and of `etcdctl
+snapshot save` alone, in turns. Beside the seconds, which depend on whatever else the machine does, stand those of the
+processors: of all processes that were started, and of the member. A key is written after each compaction, as it is anywhere:
+of what was just compacted a member knows the hash by heart. The memory is the highest that the agent's own process ever had
+(VmHWM), also where it ships what it saved, at two sizes. Nothing here judges: it reports.
 """
 
 from __future__ import annotations
@@ -44,6 +46,7 @@ DAYS, HALF_HOURS = 31, 48
 SHARE = 0.76  # of the values in the database, as seen
 SECRET = 350  # bytes of an object that nothing compresses, so that zstd leaves a seventh of the whole, as of real ones
 REQUEST = 100  # keys in a transaction
+BARE = "bare"
 SETTLED = 4  # half hours until as many pages are given free as are taken
 
 
@@ -139,6 +142,7 @@ class Cluster:
         client = self.member.client
         client.compact(client.status().revision)
         time.sleep(1.5)  # a compaction goes on after it was acknowledged
+        self._write(range(1))
 
     def _write(self, numbers: Any) -> None:
         for batch in _batches(numbers, REQUEST):
@@ -173,25 +177,52 @@ def measure(size: float, rounds: int, turns: int) -> dict[str, Any]:
     return found
 
 
+class Cost(NamedTuple):
+    """Of one run: its seconds, and those of the processors, of the processes that it started and of the member."""
+
+    seconds: float
+    processors: float
+
+
 def times(lab: Lab, agent: Agent, folder: Path, turns: int) -> dict[str, Any]:
-    """Seconds of a bare save and of a verified backup, in turns, and the highest memory of the agent in KiB."""
-    bare, verified, memory = [], [], 0
-    target = folder / "bare.db"
+    """The costs of a bare save and of a verified backup, plain and compressed, in turns; the agent's highest memory in KiB."""
+    found: dict[str, list[Cost]] = {BARE: [], "plain": [], "compressed": []}
+    memory, target = 0, folder / "bare.db"
+    bare = [str(lab.bin_dir / "etcdctl"), "--endpoints", lab.members[0].client_url, "snapshot", "save", str(target)]
     for turn in range(turns + 1):
         target.unlink(missing_ok=True)
-        began = time.monotonic()
-        argv = [str(lab.bin_dir / "etcdctl"), "--endpoints", lab.members[0].client_url, "snapshot", "save", str(target)]
-        subprocess.run(argv, check=True, capture_output=True)
-        bare.append(time.monotonic() - began)
-        began = time.monotonic()
-        process = agent.begin("backup", "--force")
-        memory = max(memory, _highest(process))
-        if process.wait():
-            raise SystemExit(process.stdout.read() if process.stdout else "the backup failed")
-        verified.append(time.monotonic() - began)
-        say(f"  save {bare[-1]:.2f} s, verified backup {verified[-1]:.2f} s{'' if turn else ' (not counted)'}")
+        costs = {
+            BARE: _cost(lab.members[0], subprocess.Popen(bare, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))[0]
+        }
+        for how, compress in (("plain", "none"), ("compressed", "auto")):
+            agent.set(compress=compress)
+            costs[how], highest = _cost(lab.members[0], agent.begin("backup", "--force"))
+            memory = max(memory, highest)
+        told = ", ".join(f"{how} {cost.seconds:.2f} s ({cost.processors:.2f})" for how, cost in costs.items())
+        say(f"  {told}{'' if turn else ' (not counted)'}")
+        for how, cost in costs.items() if turn else ():
+            found[how].append(cost)
     target.unlink()
-    return {"bare": bare[1:], "verified": verified[1:], "memory": memory}
+    agent.set(compress="none")
+    return {"costs": found, "load": os.getloadavg()[0], "memory": memory}
+
+
+def _cost(member: Member, process: subprocess.Popen[Any]) -> tuple[Cost, int]:
+    """What a process that has begun costs to its end, and its highest memory in KiB."""
+    began, own = time.monotonic(), _processors_of(member)
+    memory = _highest(process.pid)
+    _pid, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(process.stdout.read() if process.stdout else "it failed")
+    seconds = time.monotonic() - began
+    return Cost(seconds, used.ru_utime + used.ru_stime + _processors_of(member) - own), memory
+
+
+def _processors_of(member: Member) -> float:
+    """The seconds of processors that a member has had."""
+    fields = Path(f"/proc/{member.pid()}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def shipping(cluster: Cluster, agent: Agent, folder: Path) -> int:
@@ -202,7 +233,7 @@ def shipping(cluster: Cluster, agent: Agent, folder: Path) -> int:
     memory = 0
     for kind in (".db.zst", ".pages.zst"):
         process = agent.begin("backup", "--force")
-        memory = max(memory, _highest(process))
+        memory = max(memory, _highest(process.pid))
         if process.wait() or not [path for path in (store / "etcd").iterdir() if path.name.endswith(kind)]:
             raise SystemExit(process.stdout.read() if process.stdout else "nothing was shipped")
         cluster.half_hour()
@@ -212,17 +243,19 @@ def shipping(cluster: Cluster, agent: Agent, folder: Path) -> int:
     return memory
 
 
-def _highest(process: subprocess.Popen[str]) -> int:
-    """KiB: VmHWM only grows, so that its last value is the highest ever."""
+def _highest(pid: int) -> int:
+    """KiB, once the process has ended, which is not waited for: VmHWM only grows, so that its last value is the highest."""
     highest = 0
-    while process.poll() is None:
+    while True:
         try:
-            status = Path(f"/proc/{process.pid}/status").read_text()
+            status = Path(f"/proc/{pid}/status").read_text()
         except OSError:
-            break
-        highest = max([highest, *(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))])
+            return highest
+        told = [int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")]
+        if not told:  # it has ended
+            return highest
+        highest = max(highest, *told)
         time.sleep(0.01)
-    return highest
 
 
 def takes(cluster: Cluster, agent: Agent, folder: Path, rounds: int) -> list[Takes]:
@@ -317,9 +350,21 @@ def table(size: float, found: dict[str, Any]) -> list[str]:
             f"  {one.name:20} {one.month / 1e9:10.2f} GB  {100 * one.month / plain:7.2f} %"
             f"   (full {one.first / 1e6:.1f} MB, half hour {further / 1e6:.2f} MB)"
         )
-    bare, verified = statistics.median(found["bare"]), statistics.median(found["verified"])
-    lines.append(f"a verified backup {verified:.2f} s, a bare snapshot save {bare:.2f} s: {verified / bare:.2f} times")
+    lines += [_beside_bare(how, found["costs"]) for how in ("plain", "compressed")]
+    lines.append(f"  (the machine's load: {found['load']:.0f})")
     return lines
+
+
+def _beside_bare(how: str, costs: dict[str, list[Cost]]) -> str:
+    """A verified backup in terms of the bare save of the same turn."""
+    pairs = list(zip(costs[how], costs[BARE]))
+    seconds = statistics.median(own.seconds / bare.seconds for own, bare in pairs)
+    processors = statistics.median(own.processors / bare.processors for own, bare in pairs)
+    middle = [statistics.median(cost.seconds for cost in costs[name]) for name in (how, BARE)]
+    return (
+        f"a verified backup, {how}: {middle[0]:.2f} s, a bare snapshot save {middle[1]:.2f} s: {seconds:.2f} times;"
+        f" of the processors {processors:.2f} times"
+    )
 
 
 def set_up() -> None:

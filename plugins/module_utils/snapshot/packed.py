@@ -21,9 +21,10 @@ import resource
 import shutil
 import signal
 import zlib
-from typing import Any, BinaryIO, Iterator, Optional, Sequence, cast
+from typing import Any, BinaryIO, Callable, Iterator, Optional, Sequence, cast
 
 from ..core.errors import EtcdError
+from ..core.pipes import drawn, fed
 from ..core.trees import sync
 from ..etcd.bolt import size_by_head
 from ..etcd.commands import Result, Run
@@ -98,24 +99,52 @@ def plain_sha256(path: str, run: Optional[Run] = None) -> str:
 
 
 def _sha256_by_program(path: str, run: Optional[Run]) -> str:
-    # A pipe, since what a command prints is otherwise held in memory. Of zstd's own end only its words are left.
-    result = run(["sh", "-c", 'zstd -dcq -- "$1" | sha256sum', "sh", path], {}) if run else Result(1, "", "no zstd")
-    if result.rc or result.err.strip():
-        raise _damaged(path, _last_words(result))
-    return result.out.split()[0]
+    if run is None:
+        raise _no_zstd_for(path)
+    with drawn(
+        _without_more(run), lambda pipe: ["sh", "-c", 'exec zstd -dcq -- "$1" > "$2"', "sh", path, pipe]
+    ) as piped:
+        digest = hashlib.sha256()
+        for chunk in iter(lambda: piped.stream.read(_CHUNK), b""):
+            digest.update(chunk)
+    if piped.result.rc:
+        raise _damaged(path, _last_words(piped.result))
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def _program_that_packs(to: str, run: Optional[Run]) -> Iterator[BinaryIO]:
+    if run is None:
+        raise EtcdError(f"there is no zstd here to pack {to}.", "install zstd on this host, or choose gzip.")
+    with fed(_without_more(run), lambda pipe: ["sh", "-c", 'exec zstd -cq < "$1" > "$2"', "sh", pipe, to]) as piped:
+        yield piped.stream
+    if piped.result.rc or piped.cut_off:
+        raise EtcdError(f"{to} could not be packed: {_last_words(piped.result)}.", "make room.")
+
+
+def _without_more(run: Run) -> Callable[[Sequence[str]], Result]:
+    return lambda argv: run(argv, {})
+
+
+@contextlib.contextmanager
+def packing(to: str, compression: str, run: Optional[Run] = None) -> Iterator[Callable[[bytes], object]]:
+    """A function that packs what it is given, part after part, into the new file ``to``, for its owner alone.
+
+    On the disk when the block is over. EtcdError, and no file, where that cannot be done whole. ``run`` is for zstd where this
+    Python has none.
+    """
+    with _new_file(to, f"{to} could not be packed", "make room."):
+        packed = _open(compression, to, "wb")
+        with packed if packed is not None else _program_that_packs(to, run) as stream:
+            yield stream.write
+        sync(to)
 
 
 def pack(path: str, to: str, compression: str, run: Optional[Run] = None) -> None:
-    """Pack ``path`` to the new file ``to``, for its owner alone; on the disk when this returns. EtcdError, and no file, where
-    that cannot be done whole. ``run`` is for zstd where this Python has none."""
-    with _new_file(to, f"{path} could not be packed to {to}", "make room."):
-        packed = _open(compression, to, "wb")
-        if packed is not None:
-            with packed, open(path, "rb") as plain:
-                shutil.copyfileobj(plain, packed, _CHUNK)
-        else:
-            _pack_by_program(path, to, run)
-        sync(to)
+    """Pack ``path`` to the new file ``to``; see ``packing``."""
+    with packing(to, compression, run) as write, open(path, "rb") as plain:
+        for chunk in iter(lambda: plain.read(_CHUNK), b""):
+            write(chunk)
 
 
 def unpack(path: str, to: str, limit: int, run: Optional[Run] = None, database: bool = True) -> None:
@@ -245,7 +274,7 @@ def _read(packed: BinaryIO, path: str) -> bytes:
 
 def _by_program(path: str, to: str, limit: int, run: Optional[Run]) -> None:
     with _file_size_limit(limit):
-        result = _zstd(["-d", "-o", to, "--", path], path, run)
+        result = _unpacked_by_zstd(path, to, run)
     if result.rc == -signal.SIGXFSZ or "File too large" in result.err:
         raise _too_large(path, limit)
     if result.rc:
@@ -253,26 +282,20 @@ def _by_program(path: str, to: str, limit: int, run: Optional[Run]) -> None:
     os.chmod(to, 0o600)  # zstd gives it the archive's mode; until now the folder has kept it private
 
 
-def _pack_by_program(path: str, to: str, run: Optional[Run]) -> None:
-    result = _zstd(["-o", to, "--", path], path, run)
-    if result.rc:
-        raise EtcdError(f"{path} could not be packed: {_last_words(result)}.", "make room.")
-    os.chmod(to, 0o600)
+def _unpacked_by_zstd(path: str, to: str, run: Optional[Run]) -> Result:
+    if run is None:
+        raise _no_zstd_for(path)
+    try:
+        return run(["zstd", "-q", "-f", "-d", "-o", to, "--", path], {})
+    except FileNotFoundError as error:
+        raise _no_zstd_for(path) from error
 
 
-def _zstd(words: Sequence[str], path: str, run: Optional[Run]) -> Result:
-    missing = EtcdError(
+def _no_zstd_for(path: str) -> EtcdError:
+    return EtcdError(
         f"{path} is packed by {compression_of(path) or ZSTD}, and there is no {ZSTD} here to unpack it.",
         "install zstd on this host; or unpack the file elsewhere, or copy it to the controller if that has zstd, and name it.",
     )
-    if "-d" not in words:
-        missing = EtcdError(f"there is no zstd here to pack {path}.", "install zstd on this host, or choose gzip.")
-    if run is None:
-        raise missing
-    try:
-        return run(["zstd", "-q", "-f", *words], {})
-    except FileNotFoundError as error:
-        raise missing from error
 
 
 def _last_words(result: Result) -> str:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -16,6 +17,7 @@ from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
 from ..core.errors import EtcdError
 from ..core.strict_json import misfit
 from ..core.text import rfc3339
+from ..core.threads import Beside
 from ..core.values import Misfit, from_plain, to_plain
 from ..etcd.commands import (
     Connection,
@@ -37,12 +39,12 @@ from .following import Follower
 from .inside import inside_of
 from .manifest import SCHEMA, in_bytes
 from .names import kit_path, manifest_path, safe, signature_path
-from .packed import GZIP, NONE, SUFFIXES, ZSTD, compression_for, pack, plain_sha256
+from .packed import GZIP, NONE, SUFFIXES, ZSTD, compression_for, pack, packing, plain_sha256
 from .pages import sha256_of
 from .publish import check_name, clear_saves, publish
 from .scratch import private_folder
 from .signature import UNSIGNED, Signing, sign, signer_of_file
-from .verify import SNAPSHOT, verify
+from .verify import SNAPSHOT, Read, verify
 
 _DAY = 86400.0
 _SLOWEST = 4 << 20  # bytes a second that a snapshot is expected to come with at least, for the time limit of a save
@@ -167,8 +169,10 @@ def save(
     try:
         with private_folder(folder) as private:
             draft = os.path.join(private, "snapshot.db")
+            packed_to = draft + SUFFIXES[compression] if compression else ""
             patient = _patient(connection, endpoint, source.db_size)
-            with Follower(lambda path: _status(run, tools, path), f"{draft}.part", draft) as follower:
+            pack_it = (lambda: packing(packed_to, compression, run)) if compression else None
+            with Follower(lambda path: _status(run, tools, path), f"{draft}.part", draft, pack=pack_it) as follower:
                 run_checked(
                     run,
                     snapshot_save(etcdctl, patient, draft),
@@ -180,7 +184,7 @@ def save(
             name = name or default_name(cluster, taken, told.revision) + SUFFIXES.get(compression, "")
             known = {"taken_at": rfc3339(taken), **(extra or {}), **vouch(told.revision), "file": name}
             if compression:
-                draft, packed = _packed(run, draft, compression, told.sha256)
+                draft, packed = _packed(run, draft, packed_to, compression, told.sha256, follower.read)
                 known.update(packed=to_plain(packed), **({"inside": to_plain(told.inside)} if told.complete else {}))
             if form.kit:
                 digest = hashlib.sha256(form.kit).hexdigest()
@@ -195,17 +199,23 @@ def save(
     return Saved(path, told.size, told.sha256, told.revision, source.cluster_id, told.inside.alarms, manifest)
 
 
-def _packed(run: Run, draft: str, compression: str, sha256: str) -> Tuple[str, Packed]:
-    """The draft compressed, in its place, and unpacked once more to see that it is the same, which writes nothing."""
-    to = draft + SUFFIXES[compression]
-    pack(draft, to, compression, run)
+def _packed(run: Run, draft: str, to: str, compression: str, sha256: str, read: Optional[Read]) -> Tuple[str, Packed]:
+    """The draft compressed to ``to``, in its place, and unpacked once more to see that it is the same, which writes nothing.
+
+    What was ``read`` while it came is compressed already.
+    """
+    if not read or read.sha256 != sha256:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(to)
+        pack(draft, to, compression, run)
     os.unlink(draft)
+    own = Beside(lambda: sha256_of(to))
     if plain_sha256(to, run) != sha256:
         raise EtcdError(
             f"the snapshot came out of its compression by {compression} as another.",
             "check memory and disk of this host.",
         )
-    return to, Packed(compression, os.path.getsize(to), sha256_of(to))
+    return to, Packed(compression, os.path.getsize(to), own.result())
 
 
 def _source(run: Run, etcdctl: Tool, connection: Connection, endpoint: str) -> _Source:

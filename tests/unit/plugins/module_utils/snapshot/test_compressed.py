@@ -12,6 +12,7 @@ import json
 import os
 import subprocess
 from collections import namedtuple
+from contextlib import contextmanager
 
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.prune import Counted, prune
@@ -21,6 +22,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils.core.values import to_
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.commands import Result
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot import catalogue, manifest, packed, scratch
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot import save as saving
+from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.following import Follower as Following
 from ansible_collections.quorum.etcd.plugins.plugin_utils.local import run
 from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.snapshot.builder import NOW, content, flipped
 from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.snapshot.test_save import Etcd, save
@@ -162,16 +164,53 @@ def test_auto_is_zstd_where_the_host_has_it_and_gzip_where_not(tmp_path):
         assert "choose auto or gzip" in error.value.next_step
 
 
+def test_it_is_compressed_while_it_comes_and_not_afterwards(tmp_path, monkeypatch, how):
+    monkeypatch.setattr(saving, "pack", nothing_runs)
+    saved = save(Packing(), tmp_path, extra={"cluster": "prod"}, compress=how)
+    assert saved.path.endswith(NAMES[how]) and packed.plain_sha256(saved.path, run) == saved.sha256
+
+
+@pytest.mark.parametrize("when", ["at once", "in the middle", "at its end"])
+def test_what_could_not_be_compressed_while_it_came_is_afterwards(tmp_path, monkeypatch, how, when):
+    tried = []
+
+    @contextmanager
+    def failing(to, compression, given_run):
+        tried.append(when)
+        if when == "at once":
+            raise EtcdError("no room.")
+        with packed.packing(to, compression, given_run) as write:
+            yield failing_write if when == "in the middle" else write
+            if when == "at its end":
+                raise EtcdError("no room.")
+
+    def failing_write(_chunk):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(saving, "packing", failing)
+    saved = save(Packing(), tmp_path, extra={"cluster": "prod"}, compress=how)
+    assert tried == [when] and packed.plain_sha256(saved.path, run) == saved.sha256
+    assert sorted(os.listdir(tmp_path)) == [NAMES[how], f"{NAMES[how]}.json"]
+
+
+def test_what_was_another_when_it_was_compressed_is_compressed_again(tmp_path, monkeypatch, how):
+    class Another(Following):
+        def __exit__(self, *error):
+            super().__exit__(*error)
+            self.read = self.read._replace(sha256="ab" * 32, state=(0, 0, 0, 0))
+
+    monkeypatch.setattr(saving, "Follower", Another)
+    saved = save(Packing(), tmp_path, extra={"cluster": "prod"}, compress=how)
+    assert packed.plain_sha256(saved.path, run) == saved.sha256 == hashlib.sha256(content()).hexdigest()
+
+
 def test_what_does_not_come_out_of_the_compression_as_it_went_in_is_not_published(tmp_path, monkeypatch, how):
-    real = saving.pack
+    @contextmanager
+    def with_a_bad_memory(to, compression, given_run):
+        with packed.packing(to, compression, given_run) as write:
+            yield lambda chunk: write(flipped(chunk, len(chunk) // 2))
 
-    def with_a_bad_memory(path, to, compression, run):
-        whole = open(path, "rb").read()  # noqa: SIM115
-        with open(path, "wb") as file:
-            file.write(flipped(whole, 30000))
-        real(path, to, compression, run)
-
-    monkeypatch.setattr(saving, "pack", with_a_bad_memory)
+    monkeypatch.setattr(saving, "packing", with_a_bad_memory)
     with pytest.raises(EtcdError, match=f"came out of its compression by {how} as another"):
         save(Packing(), tmp_path, compress=how)
     assert os.listdir(tmp_path) == []

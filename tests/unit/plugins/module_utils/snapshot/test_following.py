@@ -10,6 +10,7 @@ import hashlib
 import os
 import random
 import time
+from contextlib import contextmanager
 
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
@@ -55,6 +56,39 @@ def test_it_is_looked_at_while_the_disk_is_waited_for(tmp_path):
         written(path, content(), iter(lambda: 9000, None), waits=0.5)
     assert looked == [(content(), False)] and follower.seen == 1
     assert verify(str(path), follower.read).ok
+
+
+def test_what_is_read_is_packed_part_after_part_and_to_its_end(tmp_path):
+    path, parts = tmp_path / "s.db", []
+
+    @contextmanager
+    def pack():
+        yield parts.append
+        parts.append(b"(the end)")
+
+    with Follower(nothing, f"{path}.part", str(path), pack=pack) as follower:
+        written(path, content(), iter(lambda: 9000, None))
+    assert b"".join(parts) == content() + b"(the end)" and len(parts) > 2
+    assert verify(str(path), follower.read).ok
+
+
+@pytest.mark.parametrize("error", [EtcdError("no room."), OSError(28, "No space left on device")])
+@pytest.mark.parametrize("at", [0, 1])
+def test_what_cannot_be_packed_was_not_read_either(tmp_path, error, at):
+    """Whoever wants it packed sees by that that it was not."""
+    path = tmp_path / "s.db"
+
+    @contextmanager
+    def pack():
+        yield nothing if at else failing
+        raise error
+
+    def failing(_chunk):
+        raise error
+
+    with Follower(nothing, f"{path}.part", str(path), pack=pack) as follower:
+        written(path, content(), iter(lambda: 9000, None))
+    assert follower.read is None and verify(str(path), follower.read).ok
 
 
 def test_what_cannot_be_looked_at_is_left_to_who_looks_afterwards(tmp_path):
