@@ -72,8 +72,12 @@ id "$OWNER" >/dev/null 2>&1 || useradd --system --user-group --no-create-home --
 for folder in $FOLDERS; do install -d -o "$OWNER" -g "$OWNER" -m 700 "$folder"; done
 [ ! -d /etc/etcd/pki ] || chown -R "$OWNER:" /etc/etcd/pki
 systemctl daemon-reload
-systemctl --quiet enable etcd
-systemctl --no-block start etcd
+if [ -n "$STARTS" ]; then
+  systemctl --quiet enable etcd
+  systemctl --no-block start etcd
+else  # Debian's package has it started by the first boot
+  systemctl --quiet disable --now etcd
+fi
 """
 
 
@@ -118,6 +122,7 @@ class Hosts:
     wal_dir         a WAL directory in a folder of its own   data_mount    the data dir is a mount point
     owner           the user that etcd runs as, not etcd     host_names    inventory names, not m1, m2, …
     settings        more settings of etcd, by the names of its flags
+    spares          how many hosts besides have etcd installed, with a configuration of their own, and no member
     """
 
     def __init__(
@@ -135,6 +140,7 @@ class Hosts:
         host_names: Sequence[str] | None = None,
         config: str | None = None,
         settings: Mapping[str, Any] | None = None,
+        spares: int = 0,
     ) -> None:
         self.dir = Path(folder).resolve()
         if wal_dir and str(Path(wal_dir).parent) in SYSTEM_FOLDERS:
@@ -150,7 +156,8 @@ class Hosts:
             "data_mount": data_mount,
             "owner": owner or "etcd",
             "config": config or CONFIGS[line],
-            "hosts": list(host_names or [f"m{number}" for number in range(1, members + 1)]),
+            "hosts": list(host_names or [f"m{number}" for number in range(1, members + spares + 1)]),
+            "spares": spares,
             "addresses": {},
             "password": secrets.token_urlsafe(16) if auth else "",
             "settings": dict(settings or {}),
@@ -179,7 +186,12 @@ class Hosts:
 
     @property
     def members(self) -> list[Member]:
-        """Empty while there are no hosts."""
+        """The founders; empty while there are no hosts."""
+        return self.all[: len(self._settings["hosts"]) - self._settings.get("spares", 0)]
+
+    @property
+    def all(self) -> list[Member]:
+        """And those of the hosts that were spare."""
         own = self._settings
         return [
             Member(
@@ -210,7 +222,7 @@ class Hosts:
 
     def member(self, name: str) -> Member:
         """By its name in etcd or its host's in the inventory."""
-        return next(member for member in self.members if name in (member.name, member.host))
+        return next(member for member in self.all if name in (member.name, member.host))
 
     # ---- come and go -------------------------------------------------------------------------------------------------
 
@@ -255,17 +267,15 @@ class Hosts:
 
     def _make_hosts(self, chosen: str) -> None:
         authority = Authority(self.dir / "pki") if self._settings["tls"] else None
-        self.on_each(lambda member: self._make_host(member, chosen, self._files(member, authority)))
+        self.on_each(lambda member: self._make_host(member, chosen, self._files(member, authority)), self.all)
 
     def _write(self) -> None:
         keep_secret(self._settings_file, json.dumps(self._settings, indent=1))
         _ssh_key(self.dir / "ssh" / "key")
         self.inventory.write_text(self._inventory_text())
-        for member in self.members:
+        for member in self.all:
             _ssh_key(self.dir / "ssh" / f"{member.host}-key")
-        known = [
-            f"{member.address} {(self.dir / 'ssh' / f'{member.host}-key.pub').read_text()}" for member in self.members
-        ]
+        known = [f"{member.address} {(self.dir / 'ssh' / f'{member.host}-key.pub').read_text()}" for member in self.all]
         (self.dir / "ssh" / "known_hosts").write_text("".join(known))
         if self.password:
             variables = f"---\netcd_auth_user: root\netcd_auth_password: {self.password}\n"
@@ -273,7 +283,7 @@ class Hosts:
 
     def _inventory_text(self) -> str:
         """How to reach the hosts, and nothing of what they run: that has to be found out."""
-        entries = "".join(f"    {member.host}: {{ansible_host: {member.address}}}\n" for member in self.members)
+        entries = "".join(f"    {member.host}: {{ansible_host: {member.address}}}\n" for member in self.all)
         known_hosts = "-o UserKnownHostsFile='{{ inventory_dir }}/ssh/known_hosts' -o StrictHostKeyChecking=yes"
         return (
             f"---\n# Written by tests/hosts/hosts.py.\netcd:\n  hosts:\n{entries}  vars:\n"
@@ -299,6 +309,7 @@ class Hosts:
 
     def _install(self, member: Member) -> None:
         environment = ["--env", f"OWNER={member.owner}", "--env", f"FOLDERS={' '.join(self._own_folders(member))}"]
+        environment += ["--env", f"STARTS={'yes' if member in self.members else ''}"]
         docker("exec", *environment, member.container, "sh", "-c", INSTALL)
 
     def _own_folders(self, member: Member) -> list[str]:
@@ -358,7 +369,7 @@ class Hosts:
             "listen-client-urls": f"{member.client_url},{member.scheme}://127.0.0.1:2379",
             "initial-advertise-peer-urls": member.peer_url,
             "advertise-client-urls": member.client_url,
-            "initial-cluster": ",".join(f"{one.name}={one.peer_url}" for one in self.members),
+            "initial-cluster": ",".join(f"{one.name}={one.peer_url}" for one in self._initially(member)),
             "initial-cluster-token": own["id"],
             "initial-cluster-state": "new",
         }
@@ -370,6 +381,10 @@ class Hosts:
             given[f"{prefix}key-file"] = f"{PKI}/member.key"
             given[f"{prefix}client-cert-auth"] = True
         return {**given, **own.get("settings", {})}
+
+    def _initially(self, member: Member) -> list[Member]:
+        """A spare one would found a cluster of its own, as its configuration says, until it is told otherwise."""
+        return self.members if member in self.members else [member]
 
     def _enable_auth(self) -> None:
         """root with the role root, and a user whose role allows the keys below app/."""
@@ -389,10 +404,10 @@ class Hosts:
             call(f"auth/{path}", body)
         self._settings["auth"] = True
 
-    def wait_ready(self, timeout: float = READY_SECONDS) -> Hosts:
-        """Wait until every host has its sshd and every member answers a linearizable read."""
+    def wait_ready(self, timeout: float = READY_SECONDS, members: Sequence[Member] = ()) -> Hosts:
+        """Wait until every host has its sshd and every member answers a linearizable read; these, or the founders."""
         until = time.monotonic() + timeout
-        for member in self.members:
+        for member in members or self.members:
             while not (self._serves(member) and _has_sshd(member)):
                 if time.monotonic() > until:
                     raise HostsError(f"{member.host} does not serve after {timeout:g} s:\n{self._journal(member, 20)}")
@@ -465,10 +480,11 @@ class Hosts:
         except ImageError as error:
             raise HostsError(f"{member.host}: {error}") from error
 
-    def on_each(self, action: Callable[[Member], Any]) -> list[Any]:
-        """The same for every member, at once."""
-        with ThreadPoolExecutor(len(self.members)) as pool:
-            return list(pool.map(action, self.members))
+    def on_each(self, action: Callable[[Member], Any], members: Sequence[Member] = ()) -> list[Any]:
+        """The same for every member, or for these, at once."""
+        members = members or self.members
+        with ThreadPoolExecutor(len(members)) as pool:
+            return list(pool.map(action, members))
 
     def start(self, member: Member) -> None:
         """Start etcd; does not wait for a quorum."""
@@ -503,7 +519,7 @@ class Hosts:
         """Save of each host: its journal, etcd's log and configuration, and the journals of its restores."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        for member in self.members:
+        for member in self.all:
             (folder / f"{member.host}.journal.log").write_text(self._journal(member))
             (folder / f"{member.host}.etcd.log").write_text(self._journal(member, unit="etcd"))
             (folder / f"{member.host}.config").write_text(self._try(member, ["cat", member.config_file]))
@@ -593,6 +609,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--line", choices=sorted(CONFIGS), default="3.6")
     parser.add_argument("--distribution", choices=["debian12", "debian13"], help="its own package of etcd")
     parser.add_argument("--members", type=int, default=3)
+    parser.add_argument("--spares", type=int, default=0, help="hosts besides, that are prepared and have no member")
     parser.add_argument("--config", choices=["env", "yaml", "flags"])
     parser.add_argument("--tls", action="store_true")
     parser.add_argument("--auth", action="store_true")

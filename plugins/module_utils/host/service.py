@@ -46,7 +46,7 @@ def manager(
 
 
 class Manager:
-    """The interface: ``state``, ``stop``, ``start``, ``ascent``, ``configuration_changed``."""
+    """The interface: ``state``, ``stop``, ``start``, ``ascent``, ``at_boot``, ``configuration_changed``."""
 
     def __init__(
         self, service: Service, data_dir: str, state_dir: str, run: Run, sleep: Callable[[float], None], root: str
@@ -73,6 +73,9 @@ class Manager:
     def ascent(self) -> str:
         """How far up a member is that was started: ``starting``, ``serving``, ``failing``, or ``unknown`` to its manager."""
         return "unknown"
+
+    def at_boot(self, starts: bool) -> None:
+        """Whether the host's boot is to start it. What only its own files decide, such as a static pod, is left as it is."""
 
     def configuration_changed(self) -> None:
         """Its files were changed behind the back of this object."""
@@ -165,6 +168,10 @@ class Systemd(Manager):
         # What ends again and again is not waited for.
         is_failing = shown.get("ActiveState") == "failed" or shown.get("SubState", "").startswith("auto-restart")
         return "failing" if is_failing else "starting"
+
+    def at_boot(self, starts: bool) -> None:
+        # Of a unit that is generated, transient or static systemd refuses it: what makes that decides.
+        self._call(["systemctl", "--quiet", "enable" if starts else "disable", self.service.name])
 
     def configuration_changed(self) -> None:
         reload_units(self.run)

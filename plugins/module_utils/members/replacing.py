@@ -143,6 +143,7 @@ class MemberReplace(Stepwise):
         if not self._has(PREPARED, seat):
             self._prepare(change, seat, seats)
         if not self._has(LAUNCHED, seat):
+            self.service.at_boot(True)
             if self.service.state() != "running":
                 self.service.start()
             self.journal.record(LAUNCHED, member=seat.id)
@@ -229,9 +230,7 @@ class MemberReplace(Stepwise):
         self.service.stop(STOP_TIMEOUT)
         moved = make_room(self.own.folders, self.own.owner or Owner(None, None, "0700"))
         apply_edits(self.own.config, self.journal.config_folder, "before", self.run)
-        unit = self.part.member.service
-        if unit.manager == "systemd":
-            self.run(["systemctl", "disable", unit.name], {})
+        self.service.at_boot(False)
         self.journal.record(RETIRED, moved=moved)
         return True
 

@@ -249,3 +249,15 @@ class TestStaticPod:
         assert target.read_text() == "pod"
         assert target.stat().st_mode & 0o777 == 0o600
         assert os.listdir(str(target.parent)) == ["etcd.yaml"]
+
+
+@pytest.mark.parametrize("starts, word", [(True, "enable"), (False, "disable")])
+def test_whether_the_boot_starts_it_is_the_units(tmp_path, starts, word):
+    run = Runner()
+    run.codes[word] = 1  # as for a unit that a generator has made: nothing fails by it
+    make(run, tmp_path).at_boot(starts)
+    assert run.acts() == [["systemctl", "--quiet", word, "etcd"]]
+    for manager in ("static_pod", "command"):
+        other = Runner()
+        make(other, tmp_path, manager).at_boot(starts)
+        assert other.calls == []

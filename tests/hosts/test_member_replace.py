@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Members replaced on real hosts: systemd, SSH with become, mutual TLS and users, while a client writes through all of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from client import RetryingWriter, differences, dump, seed
+from conftest import CHECKOUT, Play, play
+from hosts import Hosts, Member
+
+MEMBER_REPLACE = CHECKOUT / "playbooks" / "member_replace.yml"
+CONFIRM = ("-e", "etcd_member_replace_confirm=etcd")
+LINES = ["3.4", "3.5", "3.6", "3.7"]
+KEYS = 300
+# Debian 12's package, with its defaults file; Debian 13's; upstream binaries with a YAML file, the data dir a mount point; the
+# same with flags in the unit.
+SECURE = {
+    "3.4": {},
+    "3.5": {"distribution": "debian13", "wal_dir": "/var/lib/etcd-wal/wal"},
+    "3.6": {"data_mount": True},
+    "3.7": {"owner": "kv"},
+}
+
+
+def change(hosts: Hosts, **variables: object) -> Play:
+    wanted = json.dumps({f"etcd_member_replace_{name}": value for name, value in variables.items()})
+    return play(MEMBER_REPLACE, "-i", hosts.inventory, *CONFIRM, "-e", wanted)
+
+
+def members_of(hosts: Hosts, *names: str) -> list[Member]:
+    return [hosts.member(name) for name in names]
+
+
+def check_whole(hosts: Hosts, expected: dict, *names: str) -> None:
+    """These are the members, voters all, with all keys, named by every configuration, and started by the boot of their hosts."""
+    wanted = {name: hosts.member(name).peer_url for name in names}
+    listed = hosts.client(hosts.member(names[0])).member_list()
+    assert {one.name: one.peer_urls[0] for one in listed} == wanted
+    assert not any(one.learner for one in listed)
+    for member in members_of(hosts, *names):
+        hosts.client(member).get(b"back")  # linearizable: it has caught up
+        assert differences(expected, dump(hosts.client(member))) == [], member.host
+        text = hosts.run(member, ["cat", member.config_file])
+        assert all(url in text for url in wanted.values()), text
+        assert "existing" in text, text
+        assert hosts.run(member, ["systemctl", "is-active", "etcd"]) == "active"
+        assert hosts.run(member, ["systemctl", "is-enabled", "etcd"]) == "enabled"
+
+
+def unit(hosts: Hosts, member: Member, *properties: str) -> dict[str, str]:
+    shown = hosts.run(member, ["systemctl", "show", f"--property={','.join(properties)}", "etcd"])
+    return dict(line.split("=", 1) for line in shown.splitlines())
+
+
+def leader_of(hosts: Hosts, *names: str) -> str:
+    views = [(name, hosts.client(hosts.member(name)).status()) for name in names]
+    return next(name for name, view in views if view.leader == view.member_id)
+
+
+def kept_data(hosts: Hosts, member: Member) -> str:
+    """The old database, which nobody deletes: beside the data directory, or inside it where that is a mount point."""
+    parent = str(Path(member.data_dir).parent)
+    return hosts.run(member, ["find", parent, "-path", "*before-*", "-path", "*/snap/db"])
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_a_lost_disk_a_dead_host_and_a_leader_that_moves(tmp_path: Path, line: str) -> None:
+    """The fourth host takes the place of the third, which is dead; then that one is back, and takes the leader's."""
+    settings = {"line": line, "tls": True, "auth": True, "spares": 1, **SECURE[line]}
+    with Hosts(tmp_path / f"replace-{line}", **settings) as hosts:
+        m3 = hosts.member("m3")
+        seed(hosts.client(hosts.members[0]), KEYS)
+        expected = dump(hosts.client(hosts.members[0]), serializable=False)
+        hosts.lose_data(m3)
+        with RetryingWriter([hosts.client(member, timeout=1.5) for member in hosts.all]) as writer:
+            done = change(hosts, dead=["m3"])
+            assert done.rc == 0, done.output
+            check_whole(hosts, expected, "m1", "m2", "m3")
+
+            hosts.power_off(m3)
+            done = change(hosts, dead=["m3"], by=["m4"])
+            assert done.rc == 0, done.output
+            check_whole(hosts, expected, "m1", "m2", "m4")
+
+            # What comes back is the data of a member that was removed: its etcd ends, whatever systemd makes of it.
+            hosts.power_on(m3)
+            hosts.wait_reachable(m3)
+            leader = leader_of(hosts, "m1", "m2", "m4")
+            stay = [name for name in ("m1", "m2", "m4") if name != leader]
+            done = change(hosts, move={leader: "m3"})
+            assert done.rc == 0, done.output
+            check_whole(hosts, expected, *stay, "m3")
+        writer.check(hosts.client(m3))
+        assert hosts.password not in done.output
+
+        left = hosts.member(leader)
+        assert unit(hosts, left, "ActiveState", "UnitFileState") == {
+            "ActiveState": "inactive",
+            "UnitFileState": "disabled",
+        }
+        assert kept_data(hosts, left) and kept_data(hosts, m3)
+
+        hosts.on_each(hosts.reboot, hosts.all)
+        hosts.wait_ready(members=members_of(hosts, *stay, "m3"))
+        check_whole(hosts, expected, *stay, "m3")
+        hosts.wait_reachable(left)
+        assert unit(hosts, left, "ActiveState")["ActiveState"] == "inactive"
+        again = change(hosts, move={leader: "m3"})
+        assert again.rc == 0 and "nothing to do" in again.text, again.output
