@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Callable, Dict, Mapping, Optional, Sequence
+from typing import Callable, Container, Dict, Mapping, Optional, Sequence
 
 from ..core.job import Facts, Findings, Planned
 from ..core.journals import Unreadable
@@ -49,7 +49,17 @@ class Cluster:
     unreachable: Sequence[str] = ()
 
 
-def settled(name: str, hosts: Mapping[str, Facts], asked: Asked, findings: Findings) -> Optional[Cluster]:
+# The endpoints of a view whose members are given up: those may be of another cluster by now.
+GivenUp = Callable[[ClusterView], Container[str]]
+
+
+def settled(
+    name: str,
+    hosts: Mapping[str, Facts],
+    asked: Asked,
+    findings: Findings,
+    given_up: GivenUp = lambda _view: (),
+) -> Optional[Cluster]:
     """The cluster, where it has a quorum, nobody is at work on it, and no other job has left it half-way; else None, and why
     is refused. ``hosts`` are those of all clusters.
     """
@@ -63,7 +73,7 @@ def settled(name: str, hosts: Mapping[str, Facts], asked: Asked, findings: Findi
         return None
     if asked.run.is_alone({host: one.member.newest_job for host, one in told.items()}, findings):
         _refuse_what_is_half_way(told, findings)
-        _refuse_no_quorum(view, findings)
+        _refuse_no_quorum(view, given_up(view), findings)
     unreachable = [host for host, facts in own.items() if facts.get("why")]
     return None if findings.refusals else Cluster(name, told, view, unreachable)
 
@@ -104,8 +114,15 @@ def _refuse_what_is_half_way(hosts: Mapping[str, Told], findings: Findings) -> N
                 )
 
 
-def _refuse_no_quorum(view: ClusterView, findings: Findings) -> None:
-    if len(view.cluster_ids) > 1:
+def _refuse_no_quorum(view: ClusterView, given_up: Container[str], findings: Findings) -> None:
+    strangers = [one for one in view.endpoints if one.cluster_id not in ("", view.cluster_id)]
+    for one in strangers:
+        if one.endpoint in given_up:
+            findings.warn(
+                f"at {one.endpoint} another cluster answers ({one.cluster_id}): with its data lost, the member has founded one of"
+                " its own. It is given up, and its data is kept beside the new."
+            )
+    if len(view.cluster_ids) > 1 and not (strangers and all(one.endpoint in given_up for one in strangers)):
         findings.refuse(
             f"several clusters answer: {', '.join(view.cluster_ids)}.", "run status.yml, and stop what is none of it."
         )

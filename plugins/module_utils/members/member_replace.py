@@ -29,7 +29,7 @@ from .newcomers import check_newcomer
 from .parts import OfReplace, ReplacePart
 from .reported import facts, of_run
 from .sequence import Change, Seat, Step, seats_of, sequence
-from .wanted import Wanted, wanted_changes
+from .wanted import Wanted, given_up, wanted_changes
 
 LIST = {"type": "list", "elements": "str", "default": []}
 OPTIONS: Dict[str, Dict[str, Any]] = {
@@ -50,7 +50,7 @@ def make_plan(hosts: Mapping[str, Facts], asked: Asked) -> Dict[str, Any]:
     """As ``plan_each`` has it, and ``phases``: those of the job, one ``change`` for each of the cluster that has the most."""
 
     def plan_one(name: str, findings: Findings) -> Planned:
-        cluster = settled(name, hosts, asked, findings)
+        cluster = settled(name, hosts, asked, findings, lambda view: given_up(view, _wanted(asked)))
         return _planned(cluster, asked, findings) if cluster else ({"cluster": name, "mode": RUN}, {})
 
     plan = plan_each((facts["cluster"] for facts in hosts.values()), plan_one, asked.unwritable)
@@ -58,10 +58,13 @@ def make_plan(hosts: Mapping[str, Facts], asked: Asked) -> Dict[str, Any]:
     return {**plan, "phases": ["claim", *["change"] * most, "retire", "settle", "prove"]}
 
 
+def _wanted(asked: Asked) -> Wanted:
+    return Wanted(**{name: asked.options[name] for name in Wanted.__dataclass_fields__})
+
+
 def _planned(cluster: Cluster, asked: Asked, findings: Findings) -> Planned:
     options = asked.options
-    wanted = Wanted(**{name: options[name] for name in Wanted.__dataclass_fields__})
-    changes = wanted_changes(cluster, wanted, findings)
+    changes = wanted_changes(cluster, _wanted(asked), findings)
     refused = {"cluster": cluster.name, "mode": RUN}
     if findings.refusals:
         return refused, {}

@@ -75,7 +75,7 @@ def _check_identity(host: str, member: MemberFacts, change: Change, view: Cluste
                 host,
             )
     is_here = any(set(one.peer_urls) & set(member.peer_urls) for one in view.members)
-    if member.running and not is_here:
+    if member.running and not (is_here or change.gives_up):
         findings.refuse(
             f"etcd runs here (process {member.pid}) and is no member of this cluster, so it has data of another one.",
             "stop it, if that is to be given up: its data is then moved aside, and kept.",

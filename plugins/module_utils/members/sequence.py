@@ -59,7 +59,8 @@ class Seat:
 @dataclass(frozen=True)
 class Change:
     """One change of the membership; ``host`` does it all. ``goes``: the ID of the member that leaves; ``comes``: the newcomer's
-    name. Either is empty where nobody does. ``goes_first``: it is dead, or the newcomer is to sit at its place.
+    name. Either is empty where nobody does. ``goes_first``: it is dead, or the newcomer is to sit at its place. ``gives_up``:
+    the operator has called the member of this host dead, so what runs there, of whichever cluster, makes way.
     """
 
     host: str
@@ -69,6 +70,7 @@ class Change:
     comes: str = ""
     peer_urls: List[str] = field(default_factory=list)
     why: str = ""
+    gives_up: bool = False
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,10 @@ inventory may be wrong, and a member that has never started has none.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
 from ..core.job import Findings
+from ..etcd.view import ClusterView
 from ..host.facts import MemberFacts
 from ..host.planning import Cluster
 from .sequence import Change, Seat, seats_of
@@ -40,6 +41,13 @@ class Wanted:
     @property
     def anything(self) -> bool:
         return bool(self.dead or self.rebuild or self.move or self.add or self.remove)
+
+
+def given_up(view: ClusterView, wanted: Wanted) -> Set[str]:
+    """The endpoints of the members that the operator gives up: without its data one may have founded a cluster of its own."""
+    words = {*wanted.dead, *wanted.rebuild}
+    found = [one for one in view.members if words & {one.id, one.name, *one.peer_urls}]
+    return {url for one in found for url in (one.endpoint, *one.client_urls)}
 
 
 def wanted_changes(cluster: Cluster, wanted: Wanted, findings: Findings) -> List[Change]:
@@ -88,8 +96,11 @@ class _Planner:
         seat = self._find(word)
         if seat is None:
             # Gone already, as after a run that was cut off: what is left is to fill its place.
-            host = self._place(next(filter(lambda host: self.members[host].name == word, self._unsettled()), ""))
-            return [self._comes(host, why=f"{word} is no member any more")] if host else self._nobody(word)
+            own = next(filter(lambda host: self.members[host].name == word, self._unsettled()), "")
+            host = self._place(own)
+            if not host:
+                return self._nobody(word)
+            return [self._comes(host, why=f"{word} is no member any more", gives_up=host == own)]
         if seat.healthy and not seat.learner:
             self.findings.warn(
                 f"{word} serves, so it is not replaced; to make it anew all the same:"
@@ -101,14 +112,26 @@ class _Planner:
             return [self._comes(home, why=f"{word} is a learner, and serves")]
         host = self._place(home)
         if not host:
+            self._refuse_placeless(word)
+            return []
+        return [self._comes(host, goes=seat, first=True, why=f"{seat.called} is dead")]
+
+    def _refuse_placeless(self, word: str) -> None:
+        bare = [host for host, one in self.members.items() if not one.peer_urls and host not in self.homes.values()]
+        if bare:
+            self.findings.refuse(
+                f"there is no host that could take the place of {word}: every other one has a member, and on"
+                f" {', '.join(bare)} no etcd is set up; neither a unit, nor a manifest, nor a configuration of it was found.",
+                "prepare the host with install.yml; on a node of kubeadm, write its manifest anew with 'kubeadm init phase etcd"
+                " local' and the configuration of the cluster. Then run again.",
+            )
+        else:
             self.findings.refuse(
                 f"there is no host that could take the place of {word}: its own is not in the inventory or does not answer,"
                 " and every other one has a member.",
                 "add a host that install.yml has prepared to the group; or, to go on without one, name the member in"
                 " etcd_member_replace_remove instead.",
             )
-            return []
-        return [self._comes(host, goes=seat, first=True, why=f"{seat.called} is dead")]
 
     def _place(self, own: str) -> str:
         """The host that takes a place: the next of those that the operator names, else its own, else one that is free."""
@@ -220,7 +243,9 @@ class _Planner:
 
     # ---- the parts ----------------------------------------------------------------------------------------------------------
 
-    def _comes(self, host: str, goes: Optional[Seat] = None, first: bool = False, why: str = "") -> Change:
+    def _comes(
+        self, host: str, goes: Optional[Seat] = None, first: bool = False, why: str = "", gives_up: bool = False
+    ) -> Change:
         member = self.members[host]
         return Change(
             host=host,
@@ -230,6 +255,7 @@ class _Planner:
             comes=member.name,
             peer_urls=list(member.peer_urls),
             why=why,
+            gives_up=gives_up,
         )
 
     def _goes(self, seat: Seat, why: str) -> List[Change]:

@@ -58,9 +58,10 @@ def view(*seats, **changes):
     }
 
 
-def plan(seats, hosts=(), unreachable=(), changed=None, **asked):
-    """``hosts``: numbers of those that answer; ``changed``: what is otherwise with their members, by number."""
-    seen = view(*seats)
+def plan(seats, hosts=(), unreachable=(), changed=None, seen=None, **asked):
+    """``hosts``: numbers of those that answer; ``changed``: what is otherwise with their members, by number. ``seen``: what is
+    otherwise with their view."""
+    seen = view(*seats, **(seen or {}))
     told = {
         f"h{number}": {
             "cluster": "etcd",
@@ -148,6 +149,45 @@ def test_a_run_that_was_cut_off_after_the_removal_goes_on():
     assert changes_of(plan([seat(1), seat(2), learner])) == [("h3", "", "m3")], "also where nothing is named"
 
 
+def at(number, cluster_id):
+    """What an endpoint has answered."""
+    return {
+        "endpoint": f"http://10.0.0.{number}:2379",
+        "state": "serves",
+        "error": "",
+        "refusal": "",
+        "next_step": "",
+        "member_id": f"a{number}",
+        "cluster_id": cluster_id,
+        "ok": True,
+    }
+
+
+def test_who_has_founded_a_cluster_of_its_own_is_replaced_only_where_it_is_named():
+    """As the first member of kubeadm's does when its data is lost: its manifest says ``new``, of itself alone."""
+    split = {"cluster_ids": ["bad", "c0ffee"], "endpoints": [at(1, "c0ffee"), at(2, "c0ffee"), at(3, "bad")]}
+    for asked in ({}, {"dead": ["m2"]}, {"remove": ["m3"]}):
+        assert "several clusters answer: bad, c0ffee" in refusals(plan(LOST, seen=split, **asked))
+    made = plan(LOST, seen=split, dead=["m3"])
+    assert changes_of(made) == [("h3", "m3", "m3")]
+    assert "at http://10.0.0.3:2379 another cluster answers (bad)" in str(made["warnings"])
+    two = {**split, "endpoints": [at(1, "c0ffee"), at(2, "bad"), at(3, "bad")]}
+    assert "several clusters answer" in refusals(plan(LOST, seen=two, dead=["m3"]))
+
+
+def test_what_runs_on_a_host_makes_way_only_where_its_member_is_called_dead():
+    """A member that was removed, and that systemd or the kubelet starts again and again."""
+    stranger = {4: {"running": True, "pid": 77}}
+    hosts = [1, 2, 4]
+    assert changes_of(plan([seat(1), seat(2)], hosts=hosts, changed=stranger, dead=["m4"])) == [("h4", "", "m4")]
+    assert "etcd runs here (process 77) and is no member" in refusals(
+        plan([seat(1), seat(2)], hosts=hosts, changed=stranger, add=["h4"])
+    )
+    assert "etcd runs here (process 77) and is no member" in refusals(
+        plan([seat(1), seat(2)], hosts=hosts, changed=stranger, dead=["m9"])
+    )
+
+
 def test_the_order_is_by_health_and_by_zones():
     seats = [seat(1), seat(2), seat(3), seat(4), seat(5, **DEAD)]
     moves = {"m1": "h11", "m2": "h12", "m3": "h13", "m4": "h14"}
@@ -194,7 +234,7 @@ def test_what_was_left_behind_is_cleaned_up_only_if_it_is_ours_and_will_not_star
         ({"dead": ["m3"], "by": ["h9"]}, {}, "h9 is no host of this cluster's group"),
         ({"add": ["h9"]}, {}, "h9 is no host of this cluster's group"),
         ({"rebuild": ["m9"]}, {}, "the cluster has no member m9"),
-        ({"dead": ["m3"]}, {3: {**STOPPED, "peer_urls": []}}, "no host that could take the place of m3"),
+        ({"dead": ["m3"]}, {3: {**STOPPED, "peer_urls": []}}, "on h3 no etcd is set up; neither a unit, nor a manifest"),
         ({"dead": ["m3"]}, {3: {**STOPPED, "data_dir": ""}}, "etcd is not set up here: its data directory is not known."),
         ({"dead": ["m3"]}, {3: {**STOPPED, "tools": {"etcd": None, "etcdctl": None, "etcdutl": None}}}, "the etcd executable is"),
         ({"dead": ["m3"]}, {3: {**STOPPED, "name": "m2"}}, "its member is called m2, as the one at http://10.0.0.2:2380 is"),
