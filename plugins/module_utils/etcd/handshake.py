@@ -44,14 +44,12 @@ def get(endpoint: str, path: str, connection: Connection) -> str:
     parts = urlsplit(endpoint)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         return ""
-    host, port, seconds = parts.hostname, parts.port or 2379, connection.dial_timeout
+    host, port, seconds = parts.hostname, parts.port or 2379, connection.command_timeout
     try:
         if parts.scheme == "http":
             asked = http.client.HTTPConnection(host, port, timeout=seconds)
         else:
-            context = _context(ssl.PROTOCOL_TLS_CLIENT)
-            _load(context, connection)
-            asked = http.client.HTTPSConnection(host, port, timeout=seconds, context=context)
+            asked = http.client.HTTPSConnection(host, port, timeout=seconds, context=tls_context(connection))
         with closing(asked):
             asked.request("GET", path)
             answer = asked.getresponse()

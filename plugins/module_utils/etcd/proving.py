@@ -10,21 +10,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Callable, Dict, List, Mapping, Optional, Sequence
+from typing import Dict, List, Mapping, Optional, Sequence
 
 from .asking import Handshake, Knock
 from .cluster import observe
 from .commands import Connection, Run, Tools, endpoint_health
 from .judging import conclude
-from .metrics import applied_index
+from .learners import Read, read_metrics
 from .printed import probes_of
 from .quorum import UNASKABLE, Quorum
 from .unaskable import handshake, refusal
 from .view import ClusterView, MemberView
 
-# How far a member has come, by its endpoint; 0 where it does not say.
-Applied = Callable[[str, Connection], int]
-_NO_LOGIN = "not supported for learner"
 UNPROVEN = "it does not answer a linearizable read"
 
 
@@ -36,7 +33,7 @@ def look(
     *,
     knock: Optional[Knock] = None,
     handshake: Handshake = handshake,
-    applied: Applied = applied_index,
+    read: Read = read_metrics,
 ) -> ClusterView:
     """The view of ``observe``, without hashes, in which a voter is ``healthy`` only where it has itself answered a
     linearizable read within ``connection.command_timeout``. EtcdError as ``observe`` has it.
@@ -46,11 +43,11 @@ def look(
     ``leader`` (of the highest term), a learner's ``healthy`` (it answers its status alone), and all numbers. A voter with an
     alarm is not healthy, and serves. The member list is of members that have answered, where any has.
 
-    A learner refuses a user's password, since it refuses to check any: how far it has come is read in its metrics then.
+    Of a learner that lets no user log in all numbers are those of its metrics: see ``learners``.
     """
 
     def see(at: Connection) -> ClusterView:
-        return observe(run, tools, at, member_names, hash_check=False, knock=knock, look=handshake)
+        return observe(run, tools, at, member_names, hash_check=False, knock=knock, look=handshake, read=read)
 
     view = see(connection)
     probes = _probe(run, tools, connection, view, {})
@@ -58,13 +55,7 @@ def look(
     if answered and len(answered) < len(probes):  # one that is cut off may have given a list of the past
         view = see(replace(connection, endpoints=answered))
         probes = _probe(run, tools, connection, view, probes)
-    members = [_with_index(member, connection, applied) for member in view.members]
-    return proven(replace(view, members=members), probes)
-
-
-def _with_index(member: MemberView, connection: Connection, applied: Applied) -> MemberView:
-    refuses = member.is_learner and any(_NO_LOGIN in error for error in member.errors)
-    return replace(member, raft_applied_index=applied(member.endpoint, connection)) if refuses else member
+    return proven(view, probes)
 
 
 def _probe(

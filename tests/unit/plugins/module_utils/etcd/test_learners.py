@@ -3,14 +3,19 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import pytest
+from ansible_collections.quorum.etcd.plugins.module_utils.etcd import proving
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.commands import Connection, Result
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.learners import read_metrics, status_of_metrics
 
-from .test_cluster import Etcd, listed, observe, three, url
+sys.path.insert(0, str(Path(__file__).parent))
+from living import Living  # noqa: E402
+from test_cluster import Etcd, listed, observe, three, url  # noqa: E402
 
 # Lines of what etcd 3.7.3 served while it was a learner.
 METRICS = """\
@@ -111,3 +116,20 @@ def test_they_are_read_over_http_and_what_does_not_answer_says_nothing():
     assert read_metrics(at, Connection()) == ""
     assert read_metrics("https://127.0.0.1:1", Connection(cacert="/not/there")) == ""
     assert read_metrics("unix:///not/there", Connection()) == ""
+
+
+def test_the_lag_of_a_learner_is_known_also_where_it_lets_nobody_log_in():
+    etcd, asked = Living((1, 2, 3, 4), index=1_000_050), []
+    etcd.members[4]["isLearner"] = True
+
+    def read(endpoint, _connection):
+        asked.append(endpoint)
+        return METRICS.replace('server_id="3"', 'server_id="4"')
+
+    def see():
+        to = etcd.connection()
+        return proving.look(etcd, etcd.tools, to, knock=etcd.knock, handshake=lambda *_: "", read=read)
+
+    assert proving.lag(see(), "4") == 0 and asked == []
+    etcd.no_login = {4}
+    assert proving.lag(see(), "4") == 5 and asked == ["http://10.0.0.4:2379"]
