@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Iterator
+from typing import Any, Iterator
 
 import pytest
 from beds import HostsBed, LabBed
@@ -13,6 +13,7 @@ from ground import Ground
 from hosts import Hosts
 from killing import SEED
 from lab import Lab
+from members import Members
 
 FAILED = pytest.StashKey[bool]()
 OUTCOME = "what became of it"
@@ -22,7 +23,8 @@ OUTCOME = "what became of it"
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
     report = yield
     item.stash[FAILED] = item.stash.get(FAILED, False) or report.failed
-    ground = getattr(item, "funcargs", {}).get("ground") or getattr(item, "funcargs", {}).get("real")
+    used = getattr(item, "funcargs", {})
+    ground = next((used[name] for name in ("ground", "real", "fire") if name in used), None)
     if report.failed and ground is not None:
         report.sections.append(("journals of this round", ground.story()))
         report.sections.append(("seed", f"FAULTS_SEED={SEED}"))
@@ -41,33 +43,36 @@ def pytest_terminal_summary(terminalreporter) -> None:
         )
 
 
+def under_restores(made: Lab | Hosts) -> Ground:
+    return Ground(LabBed(made) if isinstance(made, Lab) else HostsBed(made, obtain("3.6")))
+
+
 class Pool:
-    """One cluster for many tests; a new one after a test that failed."""
+    """One cluster for many tests; a new one after a test that failed. ``under``: what stands under the fire of its rounds."""
 
-    def __init__(self, make) -> None:
-        self._make, self._context, self._ground = make, None, None
+    def __init__(self, make, under=under_restores) -> None:
+        self._make, self._under, self._context, self._ground = make, under, None, None
 
-    def get(self) -> Ground:
+    def get(self) -> Any:
         if self._ground is None:
             self._context = self._make()
-            made = self._context.__enter__()
-            self._ground = Ground(LabBed(made) if isinstance(made, Lab) else HostsBed(made, obtain("3.6")))
+            self._ground = self._under(self._context.__enter__())
         return self._ground
+
+    def round(self, request: pytest.FixtureRequest, begin=lambda ground: ground) -> Iterator[Any]:
+        """The cluster for one test, which begins a round of it or whose fixture does."""
+        ground = self.get()
+        try:
+            yield begin(ground)
+        finally:
+            ground.end()
+            if request.node.stash.get(FAILED, False):
+                self.discard()
 
     def discard(self) -> None:
         if self._context is not None:
             self._context.__exit__(None, None, None)
         self._context = self._ground = None
-
-
-def one_round(pool: Pool, request: pytest.FixtureRequest) -> Iterator[Ground]:
-    ground = pool.get()
-    try:
-        yield ground.begin()
-    finally:
-        ground.end()
-        if request.node.stash.get(FAILED, False):
-            pool.discard()
 
 
 @pytest.fixture(scope="session")
@@ -80,7 +85,7 @@ def labs(tmp_path_factory: pytest.TempPathFactory):
 @pytest.fixture
 def ground(labs: Pool, request: pytest.FixtureRequest):
     """A lab with a fresh round."""
-    yield from one_round(labs, request)
+    yield from labs.round(request, Ground.begin)
 
 
 @pytest.fixture(scope="session")
@@ -93,4 +98,17 @@ def all_hosts(tmp_path_factory: pytest.TempPathFactory):
 @pytest.fixture
 def real(all_hosts: Pool, request: pytest.FixtureRequest):
     """Real hosts with a fresh round."""
-    yield from one_round(all_hosts, request)
+    yield from all_hosts.round(request, Ground.begin)
+
+
+@pytest.fixture(scope="session")
+def member_labs(tmp_path_factory: pytest.TempPathFactory):
+    pool = Pool(lambda: Lab(tmp_path_factory.mktemp("faults") / "lab", spares=1), Members)
+    yield pool
+    pool.discard()
+
+
+@pytest.fixture
+def fire(member_labs: Pool, request: pytest.FixtureRequest):
+    """A lab whose membership is to change; the test begins the round with its case."""
+    yield from member_labs.round(request)

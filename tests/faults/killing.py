@@ -129,6 +129,12 @@ class Run:
     def until_step(self, member: Any, step: str) -> None:
         self.until(lambda: step in self._fire.steps(member), f"{step} on {member.host}")
 
+    def until_point(self, point: Point) -> None:
+        everyone = self._fire.bed.members
+        members = everyone if point.member == ANYBODY else [everyone[point.member]]
+        self.until(lambda: any(point.step in self._fire.steps(member) for member in members), str(point))
+        time.sleep(point.after)
+
     def hold(self) -> None:
         """No task is begun from now on; those that were go on."""
         os.kill(self._process.pid, signal.SIGSTOP)
@@ -217,8 +223,11 @@ def run(fire: UnderFire, *arguments: str) -> Play:
 # ---- where it is killed ----------------------------------------------------------------------------------------------
 
 
+ANYBODY = -1  # whichever member's journal has it first
+
+
 class Point(NamedTuple):
-    """A place in a run: so many seconds after the step appeared in the journal of member number so and so."""
+    """A place in a run: so many seconds after the step appeared in the journal of member number so and so, or of anybody."""
 
     step: str
     member: int
@@ -227,7 +236,8 @@ class Point(NamedTuple):
 
     def __str__(self) -> str:
         later = f"+{self.after * 1000:.0f}ms" if self.after else ""
-        return f"{self.step}{later}-m{self.member + 1}{'' if self.modules else '-modules-live'}"
+        whose = "" if self.member == ANYBODY else f"-m{self.member + 1}"
+        return f"{self.step}{later}{whose}{'' if self.modules else '-modules-live'}"
 
 
 def at_random(steps: list[str], count: int, name: str) -> list[Point]:
@@ -242,7 +252,6 @@ def at_random(steps: list[str], count: int, name: str) -> list[Point]:
 def killed_at(fire: UnderFire, point: Point, *arguments: str) -> bool:
     """Run the job, and kill it there. Whether something of it still lives, which may yet do what it was told."""
     with start(fire, *arguments) as running:
-        running.until_step(fire.bed.members[point.member], point.step)
-        time.sleep(point.after)
+        running.until_point(point)
         running.kill(point.modules)
         return running.let_go()

@@ -10,7 +10,7 @@ import contextlib
 import os
 import time
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Mapping, Optional, Set, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
 from .errors import EtcdError
 from .journal import ADDED, ANY_JOB, PLANNED, Entry, Journal, Kind, Plan, job_of, names, sequence_of
@@ -56,8 +56,9 @@ class JournalSummary:
 class Newest:
     """The newest job on a member, whichever it is of. ``open``: it is not done; ``step`` is its last one.
 
-    ``holder`` names the run whose it is, and ``claim`` says more of that one; None where that is not known. ``added``: what its
-    steps of that name have added, by its ID, and how many seconds ago by the host's own clock.
+    ``holder`` names the run whose it is, and ``claim`` says more of that one; None where that is not known. ``added``: what the
+    member's jobs have added by steps of that name, by its ID, and how many seconds ago by the host's own clock. ``plan``: of one
+    that is open, this host's part of its plan, of whatever version.
     """
 
     job: str
@@ -67,6 +68,7 @@ class Newest:
     holder: str
     claim: Optional[LastRun] = None
     added: Dict[str, int] = field(default_factory=dict)
+    plan: Dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -173,19 +175,30 @@ def summary(state_dir: str, data_dir: str, kind: Kind) -> Optional[JournalSummar
 def newest(state_dir: str, data_dir: str) -> Optional[Newest]:
     """The member's newest job here, with the run whose it is; None where there was none, or it cannot be read."""
     with contextlib.suppress(EtcdError, OSError):
-        journal = latest(state_dir, data_dir)
-        if journal:
-            entries, claim = journal.entries(), journal.claim()
+        own = journals(state_dir, data_dir)
+        if own:
+            journal, plan = own[-1], own[-1].plan() or {}
+            steps, claim, is_open = journal.steps(), journal.claim(), journal.is_open()
             return Newest(
-                job=job_of(journal.plan() or {}),
+                job=job_of(plan),
                 restore_id=os.path.basename(journal.folder),
-                step=entries[-1].step if entries else PLANNED,
-                open=journal.is_open(),
+                step=steps[-1] if steps else PLANNED,
+                open=is_open,
                 holder=journal.holder(),
                 claim=from_plain(LastRun, {**claim, **journal.signs_of_life()}) if claim else None,
-                added={str(one.more.get("member")): _age(one) for one in entries if one.step == ADDED},
+                added=_added(own),
+                plan=plan if is_open else {},
             )
     return None
+
+
+def _added(own: Sequence[Journal]) -> Dict[str, int]:
+    """By all runs: the one that added it may have been killed, and so may others since."""
+    found: Dict[str, int] = {}
+    for journal in own:
+        with contextlib.suppress(EtcdError, OSError):
+            found.update({str(one.more.get("member")): _age(one) for one in journal.entries() if one.step == ADDED})
+    return found
 
 
 def _age(entry: Entry) -> int:

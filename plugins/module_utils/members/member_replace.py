@@ -25,6 +25,7 @@ from ..host.parts import HostPart
 from ..host.planning import RUN, Cluster, common_part, planned, settled
 from ..host.service import in_words
 from ..host.settings.edits import Edit, plan_edits
+from .begun import JOB, begun_on
 from .newcomers import check_newcomer
 from .parts import OfReplace, ReplacePart
 from .reported import facts, of_run
@@ -82,10 +83,13 @@ def _planned(cluster: Cluster, asked: Asked, findings: Findings) -> Planned:
         return refused, {}
     if findings.refusals:
         return refused, {}
+    unfinished = _unfinished(cluster)
     of = _of(cluster, asked, changes, told, last)
-    if not changes:
+    if not changes and not unfinished:
         return {**refused, "mode": NOTHING, "shown": of.shown}, {}
-    plan, per_host = planned("member_replace", cluster, of, asked, _own(cluster, of, findings))
+    for host in unfinished:
+        findings.warn("an earlier run was interrupted here; what it has left to do is done now.", host)
+    plan, per_host = planned(JOB, cluster, of, asked, _own(cluster, of, findings))
     return {**plan, "steps": [_row(step) for step in steps]}, {} if findings.refusals else per_host
 
 
@@ -108,12 +112,27 @@ def _of(cluster: Cluster, asked: Asked, changes: Sequence[Change], told: List[st
     )
 
 
+def _unfinished(cluster: Cluster) -> List[str]:
+    """The hosts of members, or of those that have left, where an earlier run was cut off."""
+    seated = {url for one in cluster.view.members for url in one.peer_urls}
+    begun = begun_on({host: told.member for host, told in cluster.hosts.items()})
+    has_seat = [host for host in begun.hosts if seated.intersection(cluster.hosts[host].member.peer_urls)]
+    return sorted({*has_seat, *_retiring(cluster)})
+
+
+def _retiring(cluster: Cluster) -> List[str]:
+    """The hosts of members that have left by a run which was cut off before it had seen to it that they stay stopped."""
+    seated = {url for one in cluster.view.members for url in one.peer_urls}
+    begun = begun_on({host: told.member for host, told in cluster.hosts.items()})
+    return [host for host in begun.retiring if not seated.intersection(cluster.hosts[host].member.peer_urls)]
+
+
 def _hosts(cluster: Cluster, changes: Sequence[Change]) -> List[str]:
     """The hosts of members and newcomers; first those whose members are healthy and stay, one of which does what is done once."""
     leaving = {change.goes for change in changes}
     stays = {url for one in cluster.view.members if one.healthy and one.id not in leaving for url in one.peer_urls}
     seated = {url for one in cluster.view.members for url in one.peer_urls}
-    acts = {change.host for change in changes}
+    acts = {change.host for change in changes}.union(_retiring(cluster))
     found = [host for host, told in cluster.hosts.items() if host in acts or seated.intersection(told.member.peer_urls)]
     return sorted(found, key=lambda host: (not stays.intersection(cluster.hosts[host].member.peer_urls), host))
 
@@ -147,10 +166,12 @@ def _own(cluster: Cluster, of: OfReplace, findings: Findings) -> Callable[[HostP
     comes = {change.host: change for change in of.changes if change.comes}
     gone = {change.goes for change in of.changes}
     leaving = {url for one in cluster.view.members if one.id in gone for url in one.peer_urls}
+    has_left = _retiring(cluster)
 
     def own(part: HostPart) -> ReplacePart:
         member = cluster.hosts[part.host].member
-        retires = part.host not in comes and bool(leaving.intersection(member.peer_urls))
+        leaves = part.host in has_left or bool(leaving.intersection(member.peer_urls))
+        retires = part.host not in comes and leaves
         config, settling = _edits(part.host, member, members, part.host in comes, retires, findings)
         return ReplacePart(
             **vars(part),
@@ -234,9 +255,7 @@ def _moved(folder: OldFolder) -> str:
     return f"{what}{folder.live}, as far as there is data, -> {folder.near}-1"
 
 
-WORDS = Words(
-    "member_replace", "member_replace", "change of the members", "change the members of", "changes the members of"
-)
+WORDS = Words(JOB, "member_replace", "change of the members", "change the members of", "changes the members of")
 PHASES = {
     "claim": "claim: nobody else is at work",
     "change": "change the membership, one after the other",

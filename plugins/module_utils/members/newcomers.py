@@ -16,6 +16,7 @@ from ..etcd.view import ClusterView, MemberView
 from ..host.configuration import check_configuration, check_start
 from ..host.facts import MemberFacts
 from ..host.manageable import check_manager
+from .begun import comes_here
 from .sequence import Change
 
 # etcd preallocates a WAL segment of 64 MiB (server/storage/wal: SegmentSizeBytes), and the next one before it is needed.
@@ -75,7 +76,7 @@ def _check_identity(host: str, member: MemberFacts, change: Change, view: Cluste
                 host,
             )
     is_here = any(set(one.peer_urls) & set(member.peer_urls) for one in view.members)
-    if member.running and not (is_here or change.gives_up):
+    if member.running and not (is_here or change.gives_up or comes_here(host, member)):
         findings.refuse(
             f"etcd runs here (process {member.pid}) and is no member of this cluster, so it has data of another one.",
             "stop it, if that is to be given up: its data is then moved aside, and kept.",

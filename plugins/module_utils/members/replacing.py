@@ -12,10 +12,9 @@ the data on this host is the newcomer's own.
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
-from ..core.check import Check, check
+from ..core.check import Check
 from ..core.errors import EtcdError
 from ..core.host_job import Phase
 from ..core.journal import ADDED
@@ -23,12 +22,9 @@ from ..core.journals import journals
 from ..core.progress import tree_size
 from ..core.reporting import begins, ends
 from ..core.values import from_plain
-from ..etcd.cluster import observe
 from ..etcd.commands import Connection, Run
 from ..etcd.identity import format_initial_cluster
 from ..etcd.membership import Membership
-from ..etcd.trial import written
-from ..etcd.view import ClusterView
 from ..host import service
 from ..host.aside import Owner, make_room
 from ..host.holders import demand_vacant
@@ -38,12 +34,15 @@ from ..host.stepwise import Stepwise
 from ..host.tools import keep_tools, kept_tools, tools_of
 from . import sequence
 from .parts import OfReplace, ReplacePart
+from .proof import proof
 from .reported import EVICTED, LAUNCHED, PREPARED, PROMOTED, REMOVED, RETIRED
 from .sequence import Action, Change, Seat, next_action, objection, seats_of
 
 STOP_TIMEOUT = 60.0  # seconds
 # Seconds between two looks at a newcomer, and how long one that was started may be seen not to run before it is given up.
 LOOK, FAILING = 0.2, 10.0
+# Seconds in which a cluster that has lost its leader has another one, or none.
+ELECTION = 30.0
 _STATUS = "run status.yml, which says how the cluster is, and run again: what is done already is not done twice."
 
 
@@ -84,15 +83,33 @@ class MemberReplace(Stepwise):
         """The first change that is not done, where it is this host's. Hosts that have none need not ask."""
         if not any(change.host == self.part.host for change in self.of.changes):
             return None
-        seats = seats_of(self._membership().look())
-        for change in self.of.changes:
-            if next_action(seats, change, self.of.gate).kind != sequence.DONE:
-                return change if change.host == self.part.host else None
-        return None
+        until = time.monotonic() + self.of.patience
+        while True:
+            seats = self._seats()
+            left = ((change, next_action(seats, change, self.of.gate).kind) for change in self.of.changes)
+            change, kind = next((each for each in left if each[1] != sequence.DONE), (None, sequence.DONE))
+            if change is None or change.host == self.part.host:
+                return change
+            # A newcomer of before that is a voter, and does not serve for a moment, is no reason to miss the own turn.
+            if kind != sequence.RECOVER or time.monotonic() > until:
+                return None
+            time.sleep(LOOK)
+
+    def _seats(self) -> List[Seat]:
+        """The membership as it is, with a leader: while one is elected, nothing can be changed, and nobody is lost."""
+        until = time.monotonic() + ELECTION
+        view = self._membership().look()
+        while not (view.has_quorum and any(one.is_leader and one.version for one in view.members)):
+            if time.monotonic() > until:
+                break
+            self.progress.say(f"waiting for a leader: {view.summary}")
+            time.sleep(LOOK)
+            view = self._membership().look()
+        return seats_of(view)
 
     def _advance(self, change: Change) -> bool:
         """One action; False where nothing is left to do."""
-        seats = seats_of(self._membership().look())
+        seats = self._seats()
         action = next_action(seats, change, self.of.gate)
         why = objection(seats, action, change.goes in self.of.told)
         if why:
@@ -140,14 +157,21 @@ class MemberReplace(Stepwise):
         then the newcomer starts for the first time; or it is waited for, where that is done already.
         """
         seat = _of(action)
-        if not self._has(PREPARED, seat):
-            self._prepare(change, seat, seats)
-        if not self._has(LAUNCHED, seat):
-            self.service.at_boot(True)
-            if self.service.state() != "running":
-                self.service.start()
-            self.journal.record(LAUNCHED, member=seat.id)
-        self._await(change, action, seats)
+        try:
+            if not self._has(PREPARED, seat):
+                self._prepare(change, seat, seats)
+            if not self._has(LAUNCHED, seat):
+                self.service.at_boot(True)
+                if self.service.state() != "running":
+                    self.service.start()
+                self.journal.record(LAUNCHED, member=seat.id)
+        except OSError as error:
+            why = EtcdError(f"{error.filename or self.part.member.data_dir}: {error.strerror or error}.", "")
+            self._evict(change, seat, why)
+        except EtcdError as error:
+            self._evict(change, seat, error)
+        else:
+            self._await(change, action, seats)
 
     def _prepare(self, change: Change, seat: Seat, seats: List[Seat]) -> None:
         self.service.stop(STOP_TIMEOUT)
@@ -181,7 +205,7 @@ class MemberReplace(Stepwise):
             self.progress.say(f"{change.comes} is {lag:,} entries behind; {self.of.gate:,} or less are wanted")
         why = self._why_not(action, now - began)
         if why and action.kind != sequence.RECOVER:
-            self._evict(change, seat, why)
+            self._evict(change, seat, EtcdError(f"{why}.", ""))
         elif why:
             raise EtcdError(f"{seat.called} is a voter, and does not serve: {why}.", _STATUS)
         else:
@@ -196,18 +220,34 @@ class MemberReplace(Stepwise):
         what = "start" if action.kind == sequence.START else "come nearer"
         return f"it did not {what} for {self.of.patience} seconds" if waited > self.of.patience else ""
 
-    def _evict(self, change: Change, seat: Seat, why: str) -> None:
-        """A newcomer that fails is none any more, and takes no seat from the next one: it is added anew, or the run ends."""
-        self.service.stop(STOP_TIMEOUT)
+    def _evict(self, change: Change, seat: Seat, why: EtcdError) -> None:
+        """A newcomer that fails is none any more, and takes no seat from the next one: it is added anew, or the run ends.
+
+        It loses its seat although it cannot be stopped, as one that is held still by a signal. Then it is not tried again.
+        """
+        stuck = self._cannot_stop()
         self._membership().remove(seat.id)
-        self.journal.record(EVICTED, member=seat.id, why=why)
+        self.journal.record(EVICTED, member=seat.id, why=why.message)
         tried = sum(entry.step == EVICTED for entry in self.journal.entries())
+        if stuck:
+            raise EtcdError(
+                f"{change.comes} did not become a voter: {why.message} It is no member now, and could not be stopped:"
+                f" {stuck.message}",
+                stuck.next_step,
+            )
         if tried >= self.of.tries:
             raise EtcdError(
-                f"{change.comes} was added {tried} times and did not become a voter: {why}. It is no member now, and its data"
-                " was kept beside the data directory.",
-                f"see etcd's log on this host, mend what it says, and run again ({self._log()}).",
+                f"{change.comes} was added {tried} times and did not become a voter: {why.message} It is no member now, and"
+                " its data was kept beside the data directory.",
+                why.next_step or f"see etcd's log on this host, mend what it says, and run again ({self._log()}).",
             )
+
+    def _cannot_stop(self) -> Optional[EtcdError]:
+        try:
+            self.service.stop(STOP_TIMEOUT)
+        except EtcdError as error:
+            return _held_still(self.service, error)
+        return None
 
     def _log(self) -> str:
         unit = self.part.member.service
@@ -248,28 +288,20 @@ class MemberReplace(Stepwise):
         """Asked by one host for all: the list, each member's own answer, equal data, and a write."""
         if not self.part.reports:
             return []
-        live = self._membership().look()
-        view = observe(self.run, self.tools, replace(self.connection, endpoints=_endpoints(live)))
-        found = {one.name: ",".join(sorted(one.peer_urls)) for one in view.members}
-        wanted = {name: ",".join(sorted(urls)) for name, urls in self.of.expected.items()}
-        not_well = [one.name or one.id for one in live.members if not (one.started and one.healthy) or one.is_learner]
-        seen = [
-            check("members", wanted, found),
-            check("members that are no voters, or do not serve", [], not_well),
-            check("equal hashes at one revision", True, bool(view.hashes_equal)),
-        ]
-        if not all(one.ok for one in seen):
-            return seen
-        to = replace(self.connection, endpoints=_endpoints(live))
         key = f"quorum.etcd/proof/{self.part.restore_id}"
-        return [*seen, written(self.run, self.tools, to, key, "change of the members")]
+        return proof(self.run, self.tools, self.connection, self._membership().look(), self.of.expected, key)
+
+
+def _held_still(member: service.Manager, error: EtcdError) -> EtcdError:
+    """Why a member cannot be stopped, in better words where its process does not run on."""
+    try:
+        member.demand_responsive()
+    except EtcdError as held:
+        return held
+    return error
 
 
 def _of(action: Action) -> Seat:
     if action.seat is None:
         raise ValueError(f"{action.kind} is about a member")  # a programming error: only ADD is about none
     return action.seat
-
-
-def _endpoints(view: ClusterView) -> List[str]:
-    return [one.endpoint for one in view.members if one.healthy and not one.is_learner]

@@ -17,7 +17,8 @@ from ..core.job import Findings
 from ..etcd.view import ClusterView
 from ..host.facts import MemberFacts
 from ..host.planning import Cluster
-from .sequence import Change, Seat, seats_of
+from .begun import begun_on
+from .sequence import Change, Seat, by_id, seats_of
 
 # A member that was added and has not started yet may be on its way: it is not cleaned up before so many seconds.
 MAY_STILL_BOOT = 120
@@ -59,7 +60,9 @@ def wanted_changes(cluster: Cluster, wanted: Wanted, findings: Findings) -> List
     return in_order(changes, planner.seats, wanted.zones)
 
 
-class _Planner:
+class _Seen:
+    """Who is where: the seats of the membership, the hosts, and what an earlier run has begun."""
+
     def __init__(self, cluster: Cluster, wanted: Wanted, findings: Findings) -> None:
         self.wanted, self.findings = wanted, findings
         self.seats = seats_of(cluster.view)
@@ -70,11 +73,73 @@ class _Planner:
             host for host, member in self.members.items() if host not in self.homes.values() and member.peer_urls
         ]
         self.taken: List[str] = []
+        self.begun = begun_on(self.members)
         # Who does what no newcomer does: the host of a member that stays.
         self.speakers = [host for seat_id, host in self.homes.items() if self._seat(seat_id).healthy]
 
     def _seat(self, member_id: str) -> Seat:
         return next(seat for seat in self.seats if seat.id == member_id)
+
+    def _unsettled(self) -> List[str]:
+        """The hosts without a member, and those whose member is none yet."""
+        half = [self.homes.get(seat.id, "") for seat in self.seats if seat.learner or not seat.started]
+        return [host for host in [*self.free, *half] if host]
+
+    def _age(self, seat: Seat) -> Optional[int]:
+        """Seconds since a run of this job has added it; None where none has."""
+        added = [member.newest_job.added for member in self.members.values() if member.newest_job]
+        return next((one[seat.id] for one in added if seat.id in one), None)
+
+    def _comes(
+        self, host: str, goes: Optional[Seat] = None, first: bool = False, why: str = "", gives_up: bool = False
+    ) -> Change:
+        member = self.members[host]
+        return Change(
+            host=host,
+            goes=goes.id if goes else "",
+            goes_name=goes.called if goes else "",
+            goes_first=first,
+            comes=member.name,
+            peer_urls=list(member.peer_urls),
+            why=why,
+            gives_up=gives_up,
+        )
+
+    def _goes(self, seat: Seat, why: str) -> List[Change]:
+        speaker = next((host for host in self.speakers if host != self.homes.get(seat.id)), None)
+        if speaker is None:
+            self.findings.refuse(
+                f"no host of another member than {seat.called} answers, and one must ask for its removal.",
+                "run for a group that has the hosts of the members that stay.",
+            )
+            return []
+        return [Change(speaker, seat.id, seat.called, goes_first=True, why=why)]
+
+    def _find(self, word: str) -> Optional[Seat]:
+        found = [seat for seat in self.seats if word in (seat.id, seat.name, *seat.peer_urls)]
+        if len(found) > 1:
+            each = ", ".join(f"{seat.id} at {', '.join(seat.peer_urls)}" for seat in found)
+            self.findings.refuse(f"several members are called {word}: {each}.", "name the one that is meant by its ID.")
+        return found[0] if found else None
+
+    def _is_known(self, host: str, variable: str) -> bool:
+        if host in self.members:
+            return True
+        self.findings.refuse(
+            f"{host} is no host of this cluster's group, or has not answered.",
+            f"name one of {', '.join(self.free) or 'a group with a host that has no member'} in {variable}.",
+        )
+        return False
+
+    def _is_done(self, host: str) -> bool:
+        return any(
+            self.homes.get(seat.id) == host and seat.healthy and seat.started and not seat.learner
+            for seat in self.seats
+        )
+
+
+class _Planner(_Seen):
+    """What is wanted, as changes."""
 
     # ---- what is asked -------------------------------------------------------------------------------------------------
 
@@ -95,22 +160,18 @@ class _Planner:
     def _replaced(self, word: str) -> List[Change]:
         seat = self._find(word)
         if seat is None:
-            # Gone already, as after a run that was cut off: what is left is to fill its place.
-            own = next(filter(lambda host: self.members[host].name == word, self._unsettled()), "")
-            host = self._place(own)
-            if not host:
-                return self._nobody(word)
-            return [self._comes(host, why=f"{word} is no member any more", gives_up=host == own)]
+            return self._gone(word)
         if seat.healthy and not seat.learner:
-            self.findings.warn(
-                f"{word} serves, so it is not replaced; to make it anew all the same:"
-                f" -e etcd_member_replace_rebuild={word}"
-            )
+            if self.homes.get(seat.id) not in self.begun.hosts:
+                self.findings.warn(
+                    f"{word} serves, so it is not replaced; to make it anew all the same:"
+                    f" -e etcd_member_replace_rebuild={word}"
+                )
             return []
         home = self.homes.get(seat.id, "")
         if seat.learner and seat.started and seat.healthy and home and not self.wanted.by:
             return [self._comes(home, why=f"{word} is a learner, and serves")]
-        host = self._place(home)
+        host = self._place(home, others=self.free)
         if not host:
             self._refuse_placeless(word)
             return []
@@ -133,26 +194,53 @@ class _Planner:
                 " etcd_member_replace_remove instead.",
             )
 
-    def _place(self, own: str) -> str:
-        """The host that takes a place: the next of those that the operator names, else its own, else one that is free."""
+    def _gone(self, word: str) -> List[Change]:
+        """Gone already, as after a run that was cut off: what is left is to fill its place, by the host that the operator names,
+        or that the run had chosen, or that has a member of that name; and by none that is only free.
+        """
+        mine = next((host for host in self._unsettled() if self.members[host].name == word), "")
+        host = self._place(self._chosen_for(word) or mine, others=())
+        if not host:
+            return self._nobody(word)
+        why = f"{word} is no member any more"
+        return [] if self._is_done(host) else [self._comes(host, why=why, gives_up=host == mine)]
+
+    def _chosen_for(self, word: str) -> str:
+        """The host where an interrupted run lets the successor come of a member that is gone. A peer URL of a seat that is no
+        more tells nothing, so the one that is still on its way must be that."""
+        known = [
+            change
+            for change in self.begun.changes
+            if change.comes and change.goes and change.host in self.members and not by_id(self.seats, change.goes)
+        ]
+        named = [change.host for change in known if word in (change.goes, change.goes_name)]
+        half = [change.host for change in known if change.host in self._unsettled()]
+        return next((host for host in [*named, *half] if host not in self.taken), "")
+
+    def _place(self, own: str, others: Sequence[str]) -> str:
+        """The host that takes a place: the next of those that the operator names, else its own, else one of the others."""
         named = [host for host in self.wanted.by if host in self.members]
-        candidates = named if self.wanted.by else [own, *self.free]
+        candidates = named if self.wanted.by else [own, *others]
         host = next((host for host in candidates if host and host not in self.taken), "")
         self.taken.append(host)
         return host
 
-    def _unsettled(self) -> List[str]:
-        """The hosts without a member, and those whose member is none yet."""
-        half = [self.homes.get(seat.id, "") for seat in self.seats if seat.learner or not seat.started]
-        return [host for host in [*self.free, *half] if host]
-
     def _nobody(self, word: str) -> List[Change]:
-        self.findings.warn(f"the cluster has no member {word} and no host is free, so nothing is done for it.")
+        self.findings.warn(
+            f"the cluster has no member {word}, and no host is known to take its place, so nothing is done for it."
+        )
         return []
 
     def _rebuilt(self, word: str) -> List[Change]:
-        seat = self._must_find(word, "etcd_member_replace_rebuild")
+        seat = self._find(word)
         if seat is None:
+            host = self._chosen_for(word)
+            if host:
+                return [] if self._is_done(host) else [self._comes(host, why=f"{word} is made anew")]
+            known = ", ".join(one.called for one in self.seats)
+            self.findings.refuse(
+                f"the cluster has no member {word}.", f"name one of {known} in etcd_member_replace_rebuild."
+            )
             return []
         home = self.homes.get(seat.id)
         if home is None:
@@ -161,6 +249,9 @@ class _Planner:
                 "add its host to the group, and see that its peer URL there is the one in the member list.",
             )
             return []
+        came = [change.goes for change in self.begun.changes if change.host == home and change.comes]
+        if came and seat.id not in came:  # it is the new one already, of a run that was cut off
+            return [] if self._is_done(home) else [self._comes(home, why=f"{word} is made anew")]
         return [self._comes(home, goes=seat, first=True, why=f"{seat.called} is made anew")]
 
     def _moved(self, word: str, host: str) -> List[Change]:
@@ -202,9 +293,11 @@ class _Planner:
                 found.append(self._comes(home, why=f"{seat.called} has not become a voter yet"))
             elif home and seat in dead and not self.members[home].data.has_member:
                 found.append(self._comes(home, goes=seat, first=True, why=f"{seat.called} has lost its data"))
+        found += self._cut_off({change.host for change in found})
         strange = [seat for seat in dead if seat.id not in self.homes]
-        if len(strange) == len(self.free) == 1 and not self.unreachable:
-            seat, host = strange[0], self.free[0]
+        free = [host for host in self.free if host not in {change.host for change in found}]
+        if len(strange) == len(free) == 1 and not self.unreachable:
+            seat, host = strange[0], free[0]
             why = f"{seat.called} is dead and of no host here, and {host} has no member"
             found.append(self._comes(host, goes=seat, first=True, why=why))
         unclear = [seat for seat in dead if seat.id not in {change.goes for change in found}]
@@ -215,6 +308,17 @@ class _Planner:
                 f" -e etcd_member_replace_dead={seat.called}.",
                 self.homes.get(seat.id, ""),
             )
+        return found
+
+    def _cut_off(self, busy: Set[str]) -> List[Change]:
+        """The newcomers of an interrupted run that it was about to bring: whose places are empty already, if they take any."""
+        found: List[Change] = []
+        for change in self.begun.latest:
+            is_about_to = change.comes and not by_id(self.seats, change.goes)
+            if is_about_to and change.host in self.members and change.host not in busy:
+                busy.add(change.host)
+                if not self._is_done(change.host):
+                    found.append(self._comes(change.host, why=f"an earlier run was cut off: {change.why}"))
         return found
 
     def left_behind(self, changes: Sequence[Change]) -> List[Change]:
@@ -235,67 +339,6 @@ class _Planner:
                 else "wait until who has added it is done; or, if nobody is, name it in etcd_member_replace_remove.",
             )
         return found
-
-    def _age(self, seat: Seat) -> Optional[int]:
-        """Seconds since a run of this job has added it; None where none has."""
-        added = [member.newest_job.added for member in self.members.values() if member.newest_job]
-        return next((one[seat.id] for one in added if seat.id in one), None)
-
-    # ---- the parts ----------------------------------------------------------------------------------------------------------
-
-    def _comes(
-        self, host: str, goes: Optional[Seat] = None, first: bool = False, why: str = "", gives_up: bool = False
-    ) -> Change:
-        member = self.members[host]
-        return Change(
-            host=host,
-            goes=goes.id if goes else "",
-            goes_name=goes.called if goes else "",
-            goes_first=first,
-            comes=member.name,
-            peer_urls=list(member.peer_urls),
-            why=why,
-            gives_up=gives_up,
-        )
-
-    def _goes(self, seat: Seat, why: str) -> List[Change]:
-        speaker = next((host for host in self.speakers if host != self.homes.get(seat.id)), None)
-        if speaker is None:
-            self.findings.refuse(
-                f"no host of another member than {seat.called} answers, and one must ask for its removal.",
-                "run for a group that has the hosts of the members that stay.",
-            )
-            return []
-        return [Change(speaker, seat.id, seat.called, goes_first=True, why=why)]
-
-    def _find(self, word: str) -> Optional[Seat]:
-        found = [seat for seat in self.seats if word in (seat.id, seat.name, *seat.peer_urls)]
-        if len(found) > 1:
-            each = ", ".join(f"{seat.id} at {', '.join(seat.peer_urls)}" for seat in found)
-            self.findings.refuse(f"several members are called {word}: {each}.", "name the one that is meant by its ID.")
-        return found[0] if found else None
-
-    def _must_find(self, word: str, variable: str) -> Optional[Seat]:
-        seat = self._find(word)
-        if seat is None:
-            known = ", ".join(one.called for one in self.seats)
-            self.findings.refuse(f"the cluster has no member {word}.", f"name one of {known} in {variable}.")
-        return seat
-
-    def _is_known(self, host: str, variable: str) -> bool:
-        if host in self.members:
-            return True
-        self.findings.refuse(
-            f"{host} is no host of this cluster's group, or has not answered.",
-            f"name one of {', '.join(self.free) or 'a group with a host that has no member'} in {variable}.",
-        )
-        return False
-
-    def _is_done(self, host: str) -> bool:
-        return any(
-            self.homes.get(seat.id) == host and seat.healthy and seat.started and not seat.learner
-            for seat in self.seats
-        )
 
     def refuse_doubles(self, changes: Sequence[Change]) -> None:
         for what in ("goes_name", "comes"):

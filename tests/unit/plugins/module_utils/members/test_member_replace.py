@@ -184,7 +184,7 @@ def test_what_runs_on_a_host_makes_way_only_where_its_member_is_called_dead():
         plan([seat(1), seat(2)], hosts=hosts, changed=stranger, add=["h4"])
     )
     assert "etcd runs here (process 77) and is no member" in refusals(
-        plan([seat(1), seat(2)], hosts=hosts, changed=stranger, dead=["m9"])
+        plan([seat(1), seat(2)], hosts=hosts, changed=stranger, dead=["m9"], by=["h4"])
     )
 
 
@@ -294,3 +294,99 @@ def test_the_report_says_who_came_and_who_left():
     assert said["Members"][0] == "m1, m2 and m4" and said["Left"][0] == "m3"
     assert said["Came"] == ("m4", "m4: 6 s from a learner's seat to a vote")
     assert "m1, m2 and m4" in render(report, MEMBER_REPLACE.report)
+
+
+# ---- what a run that was cut off has left ------------------------------------------------------------------------------
+
+
+def cut_off(*changes, retires=False, restore_id="20261124T031500Z-x", **more):
+    plan = {"job": "member_replace", "restore_id": restore_id, "retires": retires, "of": {"changes": list(changes)}}
+    return {**newest({}), "restore_id": restore_id, "plan": plan, **more}
+
+
+def told_to(host, goes="a3", goes_name="m3", comes="m4", **more):
+    change = {"host": host, "goes": goes, "goes_name": goes_name, "goes_first": True, "comes": comes}
+    return {**change, "peer_urls": [f"http://10.0.0.{host[1:]}:2380"], "why": f"{goes_name} is dead", **more}
+
+
+LEARNER = seat(9, is_learner=True, **DEAD_AND_STARTED_NEVER, peer_urls=["http://10.0.0.4:2380"])
+CAME = seat(4)
+
+
+def with_open(job, *numbers, **more):
+    return {number: {**(STOPPED if number > 2 else {}), **more, "newest_job": job} for number in numbers}
+
+
+@pytest.mark.parametrize("word", ["m3", "a3", "http://10.0.0.3:2380"])
+@pytest.mark.parametrize("seats", [[seat(1), seat(2)], [seat(1), seat(2), LEARNER]])
+def test_the_place_of_who_is_gone_goes_to_the_host_that_the_earlier_run_had_chosen(word, seats):
+    changed = {**with_open(cut_off(told_to("h4")), 4), 5: STOPPED}
+    made = plan(seats, hosts=(1, 2, 5, 4), changed=changed, dead=[word])
+    assert changes_of(made) == [("h4", "", "m4")], "a host that is only free, as h5, takes no place"
+
+
+def test_once_the_place_is_filled_no_free_host_fills_it_once_more():
+    made = plan([seat(1), seat(2), CAME], hosts=(1, 2, 4, 5), changed={5: STOPPED}, dead=["m3"])
+    assert made["clusters"]["etcd"]["mode"] == "nothing" and "no host is known to take its place" in str(
+        made["warnings"]
+    )
+    made = plan([seat(1), seat(2), CAME], hosts=(1, 2, 4, 5), changed={5: STOPPED}, dead=["m3"], by=["h4"])
+    assert made["clusters"]["etcd"]["mode"] == "nothing"
+
+
+def test_what_is_left_after_the_last_change_is_done_by_the_next_run():
+    """Settled, retired and proven it is only then: the list alone would say that nothing is to do."""
+    job = cut_off(told_to("h4"))
+    leaves = cut_off(told_to("h4"), retires=True)
+    changed = {**{number: {"newest_job": job} for number in (1, 2, 4)}, 3: {**STOPPED, "newest_job": leaves}}
+    for asked in ({"move": {"m3": "h4"}}, {"dead": ["m3"]}, {"remove": ["m3"]}, {}):
+        made = plan([seat(1), seat(2), CAME], hosts=(1, 2, 3, 4), changed=changed, **asked)
+        assert made["clusters"]["etcd"]["mode"] == "run" and changes_of(made) == [], made
+        assert made["phases"] == ["claim", "retire", "settle", "prove"] and set(made["hosts"]) == {
+            "h1",
+            "h2",
+            "h3",
+            "h4",
+        }
+        assert [host for host, own in made["hosts"].items() if own["retires"]] == ["h3"]
+        assert "an earlier run was interrupted here" in str(made["warnings"])
+    done = {number: {"newest_job": {**job, "open": False, "plan": {}}} for number in (1, 2, 4)}
+    assert plan([seat(1), seat(2), CAME], hosts=(1, 2, 4), changed=done)["clusters"]["etcd"]["mode"] == "nothing"
+
+
+def test_the_same_command_without_the_variable_goes_on_but_throws_nobody_out():
+    changed = with_open(cut_off(told_to("h4")), 4)
+    assert changes_of(plan([seat(1), seat(2)], hosts=(1, 2, 4), changed=changed)) == [("h4", "", "m4")]
+    assert plan(WELL, hosts=(1, 2, 3, 4), changed=changed)["clusters"]["etcd"]["mode"] == "nothing", "m3 is back"
+    # Of several runs that were cut off, the last one counts.
+    other = cut_off(told_to("h5", goes="", comes="m5"), restore_id="20261123T031500Z-x")
+    several = {**changed, **with_open(other, 5)}
+    assert changes_of(plan([seat(1), seat(2)], hosts=(1, 2, 4, 5), changed=several)) == [("h4", "", "m4")]
+
+
+@pytest.mark.parametrize("word", ["m3", "a3"])
+def test_who_was_made_anew_by_the_run_that_was_cut_off_is_not_made_anew_again(word):
+    job = cut_off(told_to("h3", comes="m3"))
+    new = {"peer_urls": ["http://10.0.0.3:2380"]}
+    places = [
+        ([seat(1), seat(2)], [("h3", "", "m3")]),
+        ([seat(1), seat(2), seat(9, **DEAD_AND_STARTED_NEVER, is_learner=True, **new)], [("h3", "", "m3")]),
+        ([seat(1), seat(2), seat(9, name="m3", **new)], []),
+        (WELL, [("h3", "m3", "m3")]),
+    ]
+    for seats, wanted in places:
+        made = plan(seats, changed={3: {**STOPPED, "newest_job": job}}, rebuild=[word])
+        assert changes_of(made) == wanted, (seats, made["refusals"])
+
+
+def test_an_etcd_of_ours_that_still_runs_is_no_stranger():
+    """It is a member no more, and was told nothing of that, as one that is held still."""
+    assert "has data of another one" in refusals(plan([seat(1), seat(2)], dead=["m5"], by=["h3"]))
+    job = {3: {"newest_job": cut_off(told_to("h3", comes="m3"))}}
+    assert changes_of(plan([seat(1), seat(2)], dead=["a3"], changed=job)) == [("h3", "", "m3")]
+
+
+@pytest.mark.parametrize("changes", [None, "no list", [7, {"host": 1}, {"goes": "a3"}]])
+def test_a_plan_that_another_version_has_made_tells_what_can_be_understood(changes):
+    job = {**cut_off(), "plan": {"of": {"changes": changes}}}
+    assert plan(WELL, changed={1: {"newest_job": job}})["refusals"] == []
