@@ -163,7 +163,7 @@ class Membership:
             raise EtcdError(f"{to_id} is no healthy voter, and cannot lead.", "name a voter that is healthy.")
         command = move_leader(self._etcdctl, self._to(answering(view)), to_id)
         result = self._run(command.argv, command.env)
-        cause = "it does not lead, although it was told to." if result.rc == 0 else _failed(command, result)
+        cause = f"{to_id} does not lead, although it was told to." if result.rc == 0 else _failed(command, result)
         self._wait(lambda now: now.leader == to_id, cause, self._patience.healthy if result.rc == 0 else 0)
         return Changed(to_id, True, f"{to_id} leads now.")
 

@@ -11,7 +11,8 @@ from typing import Any, List, Mapping
 
 from ..core.check import Check
 from ..core.values import from_plain
-from ..etcd.commands import Connection, Run, move_leader, run_checked
+from ..etcd.commands import Connection, Run
+from ..etcd.membership import Membership, Patience
 from ..etcd.trial import leader_of_each, written
 from ..host.parts import OfCluster
 from ..host.stepwise import Stepwise
@@ -27,16 +28,15 @@ class OfSwitch(OfCluster):
 
 class SwitchLeader(Stepwise):
     PHASES = ("move", "prove")
+    PATIENCE = Patience()
 
     def __init__(self, plan: Mapping[str, Any], run: Run, connection: Connection) -> None:
         super().__init__(plan, run, connection)
         self.of = from_plain(OfSwitch, self.part.of, "of")
 
     def move(self) -> bool:
-        run_checked(
-            self.run, move_leader(self.etcdctl, self.connection, self.of.to_id), "run status.yml, and run again."
-        )
-        return True
+        changes = Membership(self.run, self.tools, self.connection, patience=self.PATIENCE, say=self.progress.say)
+        return changes.move_leader(self.of.to_id).changed
 
     def checks(self) -> List[Check]:
         follow = leader_of_each(self.run, self.etcdctl, self.connection, self.of.members, self.of.to)

@@ -12,6 +12,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils.core.host_job import P
 from ansible_collections.quorum.etcd.plugins.module_utils.core.job import confirmation, refusals_in_words
 from ansible_collections.quorum.etcd.plugins.module_utils.core.machinery import Asked
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.commands import Connection, Result
+from ansible_collections.quorum.etcd.plugins.module_utils.etcd.membership import Patience
 from ansible_collections.quorum.etcd.plugins.module_utils.members.switch_leader import (
     LAG,
     REPORT,
@@ -25,6 +26,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils.report.page import ren
 from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.restore.builder import member as member_told
 
 NAMES = ("m1", "m2", "m3")
+REACHED = Connection(endpoints=[f"unix://{number}" for number in (1, 2, 3)])
 NOW = "2026-11-24T03:15:00Z"
 
 
@@ -149,9 +151,9 @@ def test_of_two_that_were_planned_together_one_goes_on(tmp_path):
         for when, claim in zip((NOW, "2026-11-24T03:15:09Z"), claims)
     )
     cluster = Cluster()
-    SwitchLeader(first, cluster.run, Connection()).answer(Phase("move"), check=False)
+    SwitchLeader(first, cluster.run, REACHED).answer(Phase("move"), check=False)
     with pytest.raises(EtcdError, match="switch_leader .* by anna@desk"):
-        SwitchLeader(second, cluster.run, Connection()).answer(Phase("move"), check=False)
+        SwitchLeader(second, cluster.run, REACHED).answer(Phase("move"), check=False)
     assert len(moves(cluster)) == 1
 
 
@@ -183,19 +185,26 @@ class Cluster:
         self.argvs.append(list(argv))
         if "move-leader" in argv:
             self.leader = int(argv[argv.index("move-leader") + 1], 16) if self.obeys else self.leader
-        rows = [
-            {
-                "Endpoint": f"unix://{number}",
-                "Status": {"header": {"cluster_id": 7, "member_id": 0xA0 + number}, "leader": self.leader},
-            }
-            for number in (1, 2, 3)
-        ]
-        return Result(0, json.dumps(rows), "")
+            return Result(0, "Leadership transferred", "")
+        return Result(0, json.dumps(self.answer(argv)), "")
+
+    def answer(self, argv):
+        urls = [f"unix://{number}" for number in (1, 2, 3)]
+        if "health" in argv:
+            return [{"endpoint": url, "health": True, "took": "2ms"} for url in urls]
+        if "status" in argv:
+            heads = [{"cluster_id": 7, "member_id": 0xA0 + number} for number in (1, 2, 3)]
+            says = [{"header": head, "leader": self.leader, "version": "3.6.0"} for head in heads]
+            return [{"Endpoint": url, "Status": said} for url, said in zip(urls, says)]
+        if "member" in argv:
+            listed = [{"ID": 0xA0 + number, "name": f"m{number}"} for number in (1, 2, 3)]
+            return {"members": [{**one, "clientURLs": [url], "peerURLs": [url]} for one, url in zip(listed, urls)]}
+        return {}
 
 
 def job(tmp_path, cluster, host="m1"):
     plan = planned(state_dir=str(tmp_path))["hosts"][host]
-    return SwitchLeader(plan, cluster.run, Connection(endpoints=[f"unix://{number}" for number in (1, 2, 3)]))
+    return SwitchLeader(plan, cluster.run, REACHED)
 
 
 def run_on_all(tmp_path, cluster, check=False):
@@ -246,12 +255,21 @@ def test_check_mode_asks_nobody(tmp_path):
     ]
 
 
-def test_a_leader_that_stays_is_not_proven_away(tmp_path):
+def test_a_leader_that_stays_is_told_of_and_not_proven_away(tmp_path, monkeypatch):
+    monkeypatch.setattr(SwitchLeader, "PATIENCE", Patience(healthy=0.05, pause=0.01))
     own = job(tmp_path, Cluster(obeys=False))
-    own.answer(Phase("move"), check=False)
+    with pytest.raises(EtcdError, match="a2 does not lead, although it was told to") as failed:
+        own.answer(Phase("move"), check=False)
+    assert failed.value.context["journal"][-1]["step"] == "move_begun" and "status.yml" in failed.value.next_step
     with pytest.raises(EtcdError, match="it is not proven: leader that each member follows") as failed:
         own.answer(Phase("prove", 0.3), check=False)
     assert failed.value.context["journal"][-1]["step"] == "prove_begun" and "status.yml" in failed.value.next_step
+
+
+def test_a_move_whose_answer_was_lost_with_the_run_is_done(tmp_path):
+    cluster = Cluster()
+    cluster.leader = 0xA2
+    assert job(tmp_path, cluster).answer(Phase("move"), check=False)["changed"] is False and moves(cluster) == []
 
 
 def test_the_report_is_the_machinerys(tmp_path):
