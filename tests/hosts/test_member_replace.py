@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
-from client import RetryingWriter, differences, dump, seed
+from client import Client, GatewayError, RetryingWriter, differences, dump, seed
 from conftest import CHECKOUT, Play, play
 from hosts import Hosts, Member
 
@@ -110,3 +111,98 @@ def test_a_lost_disk_a_dead_host_and_a_leader_that_moves(tmp_path: Path, line: s
         assert unit(hosts, left, "ActiveState")["ActiveState"] == "inactive"
         again = change(hosts, move={leader: "m3"})
         assert again.rc == 0 and "nothing to do" in again.text, again.output
+
+
+# ---- what the state flag does when it is wrong, and systemd hides ---------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory):
+    with Hosts(tmp_path_factory.mktemp("states") / "states", line="3.6") as hosts:
+        seed(hosts.client(hosts.members[0]), KEYS)
+        yield hosts
+
+
+OTHER_PORT = 2390
+# What is done to m3, which was removed and whose disk is new: whether it is added again, and with which port; what its
+# configuration says; what its log then says; and what the operator names.
+STATES = {
+    "the removed ID boots, and ends with success": (
+        {"added": 2380, "state": "new"},
+        "removed from the cluster",
+        {"dead": ["m3"]},
+    ),
+    "another token runs for ever": (
+        {"added": 2380, "state": "new", "token": "another"},
+        "cluster ID mismatch",
+        {"dead": ["m3"]},
+    ),
+    "it is in no list": ({"state": "existing"}, "member count is unequal", {"dead": ["m3"]}),
+    "another peer URL": ({"added": OTHER_PORT, "state": "existing"}, "PeerURLs: no match", {"dead": ["m3"]}),
+    "the data of a removed member": ({"data": True}, "removed", {"dead": ["m3"]}),
+    "a cluster of its own": (
+        {"member": True, "state": "new", "token": "another", "alone": True},
+        "ready to serve client requests",
+        {"dead": ["m3"]},
+    ),
+}
+
+
+def ask(client: Client, path: str, body: dict) -> None:
+    """etcd changes no membership before its members have been connected for some seconds; what timed out may have worked."""
+    until = time.monotonic() + 90
+    while True:
+        try:
+            client.call(f"cluster/member/{path}", body)
+            return
+        except GatewayError as error:
+            if any(words in str(error) for words in ("Peer URLs already exist", "member not found")):
+                return
+            if not any(words in str(error) for words in ("unhealthy", "timed out")) or time.monotonic() > until:
+                raise
+        time.sleep(0.5)
+
+
+def spoil(hosts: Hosts, state: str = "", token: str = "", added: int = 0, data=False, member=False, alone=False) -> str:
+    """m3 as somebody has left it. Returns the peer URL that it was added with."""
+    m3, through = hosts.member("m3"), hosts.client(hosts.members[0])
+    peer_url = m3.peer_url.replace("2380", str(added or 2380))
+    for entry in through.member_list() if not member else ():
+        if entry.name == "m3" or m3.peer_url in entry.peer_urls:
+            ask(through, "remove", {"ID": str(entry.id)})
+    if not data:
+        hosts.lose_data(m3)
+    if added:
+        ask(through, "add", {"peerURLs": [peer_url]})
+    wanted = {"state": state, "token": token}
+    for name, value in wanted.items():
+        if value:
+            hosts.run(
+                m3, ["sed", "-i", f"s|^initial-cluster-{name}:.*|initial-cluster-{name}: {value}|", m3.config_file]
+            )
+    if alone:
+        hosts.run(m3, ["sed", "-i", f"s|^initial-cluster:.*|initial-cluster: m3={m3.peer_url}|", m3.config_file])
+    return peer_url
+
+
+def wait_for_log(hosts: Hosts, member: Member, words: str, since: str) -> None:
+    command = f"until journalctl --no-pager -u etcd --since {since!r} | grep -q {words!r}; do sleep 0.5; done"
+    hosts.run(member, ["timeout", "120", "sh", "-c", command])
+
+
+@pytest.mark.parametrize("case", STATES)
+def test_a_member_that_was_left_in_a_wrong_state_is_repaired(plain: Hosts, case: str) -> None:
+    given, words, asked = STATES[case]
+    m3 = plain.member("m3")
+    expected = dump(plain.client(plain.members[0]), serializable=False)
+    since = plain.run(m3, ["date", "+%Y-%m-%d %H:%M:%S"])
+    peer_url = spoil(plain, **given)
+    plain.start(m3)
+    wait_for_log(plain, m3, words, since)
+    if peer_url != m3.peer_url:  # a seat that nobody will take, and that only who made it can give up
+        refused = change(plain, **asked)
+        assert refused.rc != 0 and "name it in etcd_member_replace_remove" in refused.text, refused.output
+        asked = {**asked, "remove": [peer_url]}
+    done = change(plain, **asked)
+    assert done.rc == 0, done.output
+    check_whole(plain, expected, "m1", "m2", "m3")
