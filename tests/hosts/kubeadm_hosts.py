@@ -111,14 +111,18 @@ class KubeadmHosts(Hosts):
             text = self.read(member, f"{PKI}/{name.replace('client', 'healthcheck-client')}")
             keep_secret(self.dir / "pki" / name, text)
 
-    def _start_first(self, member: Member) -> None:
+    def write_manifest(self, member: Member) -> None:
+        """As kubeadm does for the first member: the member alone, and a cluster that is new."""
         self._kubeadm(member, "etcd", "local")
+
+    def _start_first(self, member: Member) -> None:
+        self.write_manifest(member)
         self._wait_for([member])
 
     def _join(self, member: Member, known: Sequence[Member]) -> None:
         """As `kubeadm join` does: the cluster hears of the member, then its manifest is written."""
         self._announce(member, known[0])
-        self._kubeadm(member, "etcd", "local")
+        self.write_manifest(member)
         written = self.read(member, MANIFEST)
         self.run(member, ["rm", MANIFEST])
         members = ",".join(f"{one.name}={one.peer_url}" for one in [*known, member])

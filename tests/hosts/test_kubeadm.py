@@ -8,10 +8,11 @@ import time
 from pathlib import Path
 
 import pytest
-from client import Writer, differences, dump, seed
-from conftest import BACKUP, CONFIRM, RESTORE, Play, play
+from client import RetryingWriter, Writer, differences, dump, seed
+from conftest import BACKUP, CHECKOUT, CONFIRM, RESTORE, Play, play
 from kubeadm_hosts import MANIFEST, KubeadmHosts
 
+MEMBER_REPLACE = CHECKOUT / "playbooks" / "member_replace.yml"
 KEYS = 400
 pytestmark = pytest.mark.xdist_group("kubeadm")  # one worker, as its hosts are made once
 FLAG = re.compile(r"^    - --initial-cluster(-state|-token|)=(.*)\n", re.MULTILINE)
@@ -153,3 +154,64 @@ def test_refused_while_the_kubelet_is_down(hosts: KubeadmHosts) -> None:
     assert "systemctl start kubelet" in refused.text
     assert manifests(hosts) == written
     hosts.wait_ready()
+
+
+def replace(hosts: KubeadmHosts, *arguments: str) -> Play:
+    return run(hosts, MEMBER_REPLACE, "-e", "etcd_member_replace_confirm=etcd", *arguments)
+
+
+def assert_replaced(hosts: KubeadmHosts, name: str, expected: dict, written: dict[str, str]) -> None:
+    """Its own manifest says whom it joins; those of the others, which run, are as they were."""
+    listed = hosts.client(hosts.members[-1]).member_list()
+    urls = {member.name: member.peer_url for member in hosts.members}
+    assert {one.name: one.peer_urls[0] for one in listed if not one.learner} == urls
+    assert_keys(hosts, expected)
+    assert_the_folder_is_clean(hosts)
+    now = manifests(hosts)
+    assert {host: text for host, text in now.items() if host != name} == {
+        host: text for host, text in written.items() if host != name
+    }
+    found = dict(FLAG.findall(now[name]))
+    assert found["-state"] == "existing"
+    assert dict(one.split("=") for one in found[""].split(",")) == urls
+
+
+def test_a_control_plane_node_that_lost_its_data(hosts: KubeadmHosts) -> None:
+    """As kubeadm wrote it, its manifest says ``new``, of itself alone. Without its data it founds a cluster of its own; or,
+    with the token of old, one of the same IDs, and ends over and over when the leader of the other speaks to it.
+    """
+    first, *others = hosts.members
+    expected, written = seeded(hosts, 100), manifests(hosts)
+    hosts.stop(first)
+    hosts.run(first, ["find", first.data_dir, "-mindepth", "1", "-delete"])
+    hosts.write_manifest(first)
+    hosts.run(first, ["timeout", "60", "sh", "-c", f"until [ -e {first.data_dir}/member/snap/db ]; do sleep 0.2; done"])
+    refused = replace(hosts)
+    assert refused.rc != 0, refused.output
+    assert "several clusters answer" in refused.text or "nothing tells whether it is lost" in refused.text, (
+        refused.output
+    )
+
+    with RetryingWriter([hosts.client(member, timeout=1.5) for member in others]) as writer:
+        done = replace(hosts, "-e", f'{{"etcd_member_replace_dead": ["{first.name}"]}}')
+        assert done.rc == 0, done.output
+    writer.check(hosts.client(first))
+    assert_replaced(hosts, first.name, expected, written)
+
+
+def test_a_control_plane_node_that_lost_its_manifest_too(hosts: KubeadmHosts) -> None:
+    second = hosts.members[1]
+    expected, written = seeded(hosts, 100), manifests(hosts)
+    hosts.run(second, ["rm", MANIFEST])
+    hosts.wait_gone(second)
+    hosts.run(second, ["find", second.data_dir, "-mindepth", "1", "-delete"])
+    dead = ("-e", f'{{"etcd_member_replace_dead": ["{second.name}"]}}')
+    refused = replace(hosts, *dead)
+    assert refused.rc != 0 and f"on {second.host} no etcd is set up" in refused.text, refused.output
+    assert "kubeadm init phase etcd local" in refused.text
+
+    # As the refusal says. The kubelet starts what the manifest says at once, which is a cluster of its own.
+    hosts.write_manifest(second)
+    done = replace(hosts, *dead)
+    assert done.rc == 0, done.output
+    assert_replaced(hosts, second.name, expected, written)
