@@ -2,10 +2,11 @@
 """The images of the test hosts, made on this machine from Debian's packages: no image registry is asked.
 
 debian12, debian13     systemd, sshd, python3, sudo, and etcd as Debian installs it (3.4 and 3.5)
+filtering              debian13 with nftables and iptables
 etcd-3.5, -3.6, -3.7   the same without Debian's etcd, with the newest of the line in /usr/local/bin
 
 An image is named by a hash of all that goes into it, so that nothing is made twice. The file systems of the first
-two stay in .cache/images: an engine that has lost its images only imports them again.
+three stay in .cache/images: an engine that has lost its images only imports them again.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ PACKAGES = "systemd,systemd-sysv,dbus,openssh-server,python3,sudo,iproute2,etcd-
 BASES = {  # name -> suite, packages
     "debian12": ("bookworm", PACKAGES),
     "debian13": ("trixie", PACKAGES),
+    "filtering": ("trixie", f"{PACKAGES},nftables,iptables"),
     "containerd": ("trixie", f"{PACKAGES},containerd"),
 }
 MAKE_SECONDS = 900

@@ -127,7 +127,9 @@ def test_it_refuses(cluster: Lab, arguments: list[str], words: str) -> None:
 
 def test_a_way_to_fail_that_there_is_not_is_refused_with_those_that_there_are(cluster: Lab) -> None:
     done = drill(cluster, "leader", "burn")
-    assert done.rc != 0 and "etcd_failover_drill_how must be one of: stop, kill, cut, got: burn" in done.text, done.output
+    assert done.rc != 0 and "etcd_failover_drill_how must be one of: stop, kill, cut, got: burn" in done.text, (
+        done.output
+    )
     assert "looking at the host" not in done.text
 
 
