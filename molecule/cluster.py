@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the scenario does to the cluster behind Ansible's back, and what it then finds there.
+"""What a scenario does to the cluster behind Ansible's back, and what it then finds there.
 
-seed      write keys, and keep what every member has to hold after the restore
+seed      write keys, and keep what every member has to hold in the end
 destroy   delete all keys, then lose the data of all members but the first
+lose      lose the disk of the last member
 compare   key by key on every member; prints the IDs that the members really have, as JSON
 reboot    all hosts at once
 """
@@ -13,7 +14,7 @@ import json
 import sys
 from pathlib import Path
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+CHECKOUT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(CHECKOUT / "tests" / "hosts"), str(CHECKOUT / "lab")]
 from client import KeyValue, differences, dump
 from client import seed as write_keys
@@ -35,6 +36,10 @@ def destroy(hosts: Hosts) -> None:
     hosts.client(hosts.members[0]).delete_range()
     for member in hosts.members[1:]:
         hosts.lose_data(member)
+
+
+def lose(hosts: Hosts) -> None:
+    hosts.lose_data(hosts.members[-1])
 
 
 def compare(hosts: Hosts) -> None:
@@ -61,4 +66,4 @@ def reboot(hosts: Hosts) -> None:
 
 
 if __name__ == "__main__":
-    {action.__name__: action for action in (seed, destroy, compare, reboot)}[sys.argv[1]](Hosts(FOLDER))
+    {action.__name__: action for action in (seed, destroy, lose, compare, reboot)}[sys.argv[1]](Hosts(FOLDER))
