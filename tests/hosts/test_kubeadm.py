@@ -11,6 +11,7 @@ import pytest
 from client import RetryingWriter, Writer, differences, dump, seed
 from conftest import BACKUP, CHECKOUT, CONFIRM, RESTORE, Play, play
 from kubeadm_hosts import MANIFEST, KubeadmHosts
+from test_garbage_collector import Api, wait_for
 
 MEMBER_REPLACE = CHECKOUT / "playbooks" / "member_replace.yml"
 KEYS = 400
@@ -215,3 +216,26 @@ def test_a_control_plane_node_that_lost_its_manifest_too(hosts: KubeadmHosts) ->
     done = replace(hosts, *dead)
     assert done.rc == 0, done.output
     assert_replaced(hosts, second.name, expected, written)
+
+
+@pytest.mark.long
+def test_the_api_server_in_front_goes_on(hosts: KubeadmHosts, tmp_path: Path) -> None:
+    """It asks the member of its own host; another one is lost, and replaced. It is not restarted, and serves and writes."""
+    second, third = hosts.members[1:]
+    hosts.start_control_plane(third)
+    try:
+        api = Api(hosts, third, tmp_path)
+        wait_for("the API server", lambda: api.call("/api/v1/namespaces/default"))
+        api.make("before", 1)
+        pid = hosts.run(third, ["pidof", "kube-apiserver"])
+        hosts.lose_data(second)
+        done = replace(hosts, "-e", f'{{"etcd_member_replace_dead": ["{second.name}"]}}')
+        assert done.rc == 0, done.output
+        api.make("after", 1)
+        assert api.names("before") and api.names("after")
+        assert hosts.run(third, ["pidof", "kube-apiserver"]) == pid
+    finally:
+        hosts.stop_control_plane(third)
+    hosts.run(third, ["timeout", "60", "sh", "-c", "while pidof kube-apiserver >/dev/null; do sleep 0.2; done"])
+    hosts.client(second).get(b"back")
+    assert differences(dump(hosts.client(third)), dump(hosts.client(second))) == []
