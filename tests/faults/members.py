@@ -51,20 +51,32 @@ class Members(UnderFire):
         self.limit: list[str] = []
         self.asked: dict[str, Any] = {}
         self.writer: RetryingWriter | None = None
-        self.written = 0
         seed(lab.members[0].client, KEYS)
 
     # ---- a round ---------------------------------------------------------------------------------------------------
 
-    def begin(self, case: Case) -> Members:
+    def begin(self, case: Case, writes: bool = True) -> Members:
+        """``writes``: with a client of its own that writes all the time."""
         self._shape(case.voters)
-        self.lab.member(self.voters()[0]).client.delete_range(WRITTEN, WRITTEN[:-1] + b"0")
         self.gone, self.limit, self.writer = [], [], None
         self.asked = case.begin(self)
-        self.writer = RetryingWriter([member.client_url for member in self.lab.everyone])
         self.begin_round()
-        self.writer.__enter__()
+        if writes:
+            self._write()
         return self
+
+    def _write(self) -> None:
+        self.forget_what_was_written()
+        self.writer = RetryingWriter(self.everywhere)
+        self.writer.__enter__()
+
+    def forget_what_was_written(self) -> None:
+        """Another round's writes must not stand for those of this one: they have the same keys and values."""
+        self.serving().client.delete_range(WRITTEN, WRITTEN[:-1] + b"0")
+
+    @property
+    def everywhere(self) -> list[str]:
+        return [member.client_url for member in self.lab.everyone]
 
     def end(self) -> None:
         super().end()
@@ -85,6 +97,9 @@ class Members(UnderFire):
         self.lab.kill(self.lab.member(name))
         if disk:
             shutil.rmtree(self.lab.member(name).data_dir)
+
+    def serving(self) -> Member:
+        return next(one for one in map(self.lab.member, self.voters()) if one.pid() is not None)
 
     def voters(self) -> list[str]:
         return sorted(entry["name"] for entry in self.listed() if entry.get("name") and not entry.get("isLearner"))
@@ -163,17 +178,21 @@ class Members(UnderFire):
     def assert_is_done(self) -> None:
         """The members that are wanted and no others, all of them voters with the same data, and every acknowledged write."""
         writer = self.stop_writing()
-        listed = self.listed()
-        assert all(entry.get("name") and not entry.get("isLearner") for entry in listed), f"{listed}\n{self.story()}"
-        assert self.voters() == sorted(self.wanted), f"{listed}\n{self.story()}"
+        self.assert_members()
         held = dump(self.lab.member(self.wanted[0]).client, serializable=False)
         for name in self.wanted:
             member = self.lab.member(name)
             assert differences(held, dump(member.client)) == [], f"{name}\n{self.story()}"
             writer.check(member.client)
-            self._assert_configured(member)
         assert len({entry["HashKV"]["hash"] for entry in self._hashes()}) == 1, self.story()
-        self.written += writer.acknowledged
+
+    def assert_members(self) -> None:
+        """The members that are wanted and no others, all of them voters, and so say their configurations."""
+        listed = self.listed()
+        assert all(entry.get("name") and not entry.get("isLearner") for entry in listed), f"{listed}\n{self.story()}"
+        assert self.voters() == sorted(self.wanted), f"{listed}\n{self.story()}"
+        for name in self.wanted:
+            self._assert_configured(self.lab.member(name))
         for name in self.gone:
             assert self.lab.member(name).pid() is None, f"{name} runs\n{self.story()}"
             left = list(self.lab.member(name).data_dir.glob("*"))
@@ -194,9 +213,12 @@ class Members(UnderFire):
         """The step was done and is not written down: the run was killed between the two."""
         for member in self.bed.members:
             name, entries = self._newest(member)
-            if entries and entries[-1]["step"] == step:
+            steps = [entry["step"] for entry in entries]
+            # What comes a moment later may be written down before the kill.
+            if step in steps[-2:] and step in self.steps(member):
+                left = entries[: steps.index(step, max(0, len(steps) - 2))]
                 path: Path = self.journals(member) / name / "journal.jsonl"
-                path.write_text("".join(f"{json.dumps(entry)}\n" for entry in entries[:-1]))
+                path.write_text("".join(f"{json.dumps(entry)}\n" for entry in left))
                 return
         raise AssertionError(f"{step} is no last step\n{self.story()}")
 
@@ -205,5 +227,6 @@ def again(fire: Members) -> Play:
     """The same command, to the end."""
     done = run(fire)
     assert done.rc == 0, done.output + fire.story()
+    assert "The snapshot of cluster" not in done.text, "it was told to take no backup"
     fire.assert_is_done()
     return done

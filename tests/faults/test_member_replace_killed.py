@@ -108,7 +108,7 @@ def between() -> list[tuple[str, Point]]:
     return [
         (case, point._replace(member=ANYBODY))
         for case in ("lost", "dead", "moved", "grown", "rebuilt")
-        for point in at_random(["change_begun", "change_begun", *STEPS[case]], 4, case)
+        for point in at_random(["change_begun", "change_begun", *STEPS[case]], 2, case)
     ]
 
 
