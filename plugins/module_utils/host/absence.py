@@ -19,7 +19,7 @@ from ..core.durable import put
 from ..core.errors import EtcdError
 from ..etcd.commands import Run
 from .facts import Service
-from .filtering import FOLDERS, NFT, Cut, iptables_rules, nft_rules, uncut_lines
+from .filtering import FOLDERS, NFT, Cut, iptables_rules, nft_rules, shares_network, uncut_lines
 from .service import Manager
 from .settings.edits import parked_manifest, reload_units
 from .settings.sources import full_name
@@ -70,7 +70,7 @@ class Absence:
         if self._how != CUT:
             self._manager.demand_responsive()
             return
-        if any(not self._manager.host.same(f"/proc/{pid}/ns/net", "/proc/self/ns/net") for pid in pids):
+        if not all(shares_network(self._manager.host, pid) for pid in pids):
             raise EtcdError(
                 "its etcd has a network of its own (a container), which is not cut from here.",
                 "drill it with -e etcd_failover_drill_how=stop or kill.",

@@ -41,6 +41,21 @@ def packet_filter(host: Host) -> str:
     return next((tool for tool in (NFT, IPTABLES) if any(host.exists(f"{folder}/{tool}") for folder in FOLDERS)), "")
 
 
+def shares_network(host: Host, pid: int) -> bool:
+    """Whether a process is in this host's own network: it sees a listening socket that is one of ours too.
+
+    Who may not trace the process cannot compare the network namespaces themselves, as root in a container.
+    """
+    return bool(_listening(host, str(pid)) & _listening(host, "self"))
+
+
+def _listening(host: Host, pid: str) -> Set[str]:
+    """The inodes of the sockets that listen."""
+    texts = [host.read(f"/proc/{pid}/net/{name}") or "" for name in ("tcp", "tcp6")]
+    rows = [line.split() for text in texts for line in text.splitlines()[1:]]
+    return {row[9] for row in rows if len(row) > 9 and row[3] == "0A"}
+
+
 def port_of(url: str) -> int:
     parts = urlsplit(url)
     return parts.port or _PORTS.get(parts.scheme, 0)

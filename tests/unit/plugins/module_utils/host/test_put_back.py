@@ -22,6 +22,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils.host.filtering import 
     is_local,
     nft_rules,
     packet_filter,
+    shares_network,
     uncut_lines,
 )
 from ansible_collections.quorum.etcd.plugins.module_utils.host.processes import Host
@@ -245,6 +246,16 @@ def test_names_are_looked_up_and_a_name_that_leads_nowhere_is_said():
     assert [
         is_local(url) for url in ("http://127.0.0.9:1", "http://[::1]:1", "http://localhost:1", "http://10.0.0.1:1")
     ] == [*(True, True, True, False)]
+
+
+def test_a_container_with_a_network_of_its_own_is_told_from_the_hosts(tmp_path):
+    heading = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
+    row = "   0: 0100007F:094B 00000000:0000 {} 00000000:00000000 00:00000000 00000000     0        0 {} 1 0 100 0 0 10 0\n"
+    for pid, state, inode in (("self", "0A", 7001), ("11", "0A", 7001), ("12", "0A", 7002), ("13", "01", 7001)):
+        (tmp_path / f"proc/{pid}/net").mkdir(parents=True)
+        (tmp_path / f"proc/{pid}/net/tcp").write_text(heading + row.format(state, inode))
+    host = Host(str(tmp_path))
+    assert [shares_network(host, pid) for pid in (11, 12, 13, 14)] == [True, False, False, False]
 
 
 def test_which_tool_a_host_has(tmp_path):
