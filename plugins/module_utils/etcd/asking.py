@@ -26,6 +26,8 @@ from .printed import Status, rows, status_of
 from .quorum import DOWN, SERVES, UNASKABLE
 from .unaskable import Refusal, handshake, last_words, own_words, refusal
 
+# What a learner says to every user that logs in.
+NO_LOGIN = "rpc not supported for learner"
 # Whether a TCP connection to an endpoint can be made within seconds: empty for yes, else the cause in words.
 Knock = Callable[[str, float], str]
 # What goes wrong in a TLS connection to an endpoint, in words; empty where nothing is found.
@@ -101,8 +103,11 @@ def ask(
         return [Answer(url, None, closed[url]) for url in endpoints]
     said, errors = _statuses(run, etcdctl, connection, opened)
     # Where authentication is on, etcdctl first logs in at each endpoint, and gives all of them up at the first that
-    # refuses it: a learner always does, a member that hangs does after the time limit. The others are asked alone.
-    for url in [url for url in opened if url not in said and url not in errors and len(opened) > 1]:
+    # refuses it: a learner always does, a member that hangs does after the time limit. The others are asked alone. 3.4 logs in
+    # anew for each endpoint at any of them, so that a learner's refusal is told of its neighbours.
+    unasked = [url for url in opened if url not in said and (url not in errors or NO_LOGIN in errors[url])]
+    for url in unasked if len(opened) > 1 else ():
+        errors.pop(url, None)
         alone, complaints = _statuses(run, etcdctl, connection, [url])
         said.update(alone)
         errors.update(complaints)

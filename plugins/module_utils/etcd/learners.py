@@ -15,12 +15,11 @@ import re
 from dataclasses import replace
 from typing import Callable, Dict, List, Optional, Sequence
 
-from .asking import Answer
+from .asking import NO_LOGIN, Answer
 from .commands import Connection
 from .judging import main_cluster
 from .printed import Listed, Status
 
-REFUSED = "rpc not supported for learner"
 # The text of a member's metrics at an endpoint; empty where there is none.
 Read = Callable[[str, Connection], str]
 _LINE = re.compile(r"^(etcd_\w+)(?:\{([^}]*)\})? (\S+)", re.MULTILINE)
@@ -40,7 +39,7 @@ def with_learners(
     learners = {url: member.id for member in listed if member.is_learner for url in member.client_urls}
     return [
         _told(answer, learners[answer.endpoint], answers, read(answer.endpoint, connection))
-        if answer.endpoint in learners and not answer.status and REFUSED in answer.error
+        if answer.endpoint in learners and not answer.status and NO_LOGIN in answer.error
         else answer
         for answer in answers
     ]

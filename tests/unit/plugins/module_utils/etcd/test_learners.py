@@ -65,6 +65,24 @@ def test_a_learner_that_refuses_the_login_is_known_by_its_metrics():
     assert view["endpoints"][2]["ok"]
 
 
+def test_a_learners_refusal_that_is_told_of_others_is_not_theirs():
+    """What etcdctl 3.4.23 printed where a voter and a learner were asked together: it had logged in at the learner."""
+    etcd = WithALearner()
+    alone = etcd.endpoint_status
+
+    def together(endpoints, argv):
+        if len(endpoints) == 1:
+            return alone(endpoints, argv)
+        words = "failed to dial endpoint {0} with maintenance client: etcdserver: rpc not supported for learner"
+        lines = [f"Failed to get the status of endpoint {one} ({words.format(one)})" for one in endpoints]
+        return Result(1, "[]", "\n".join(lines))
+
+    etcd.endpoint_status = together
+    view = observe(etcd, read=lambda *_: METRICS)
+    assert [member["errors"] for member in view["members"]] == [[], [], []]
+    assert (view["health"], view["has_quorum"], view["learners"]) == ("healthy", True, 1)
+
+
 @pytest.mark.parametrize(
     "metrics",
     [
