@@ -182,7 +182,8 @@ def _take_out(path: str, folder: str) -> None:
 
 def _write_program(archive: tarfile.TarFile, entry: tarfile.TarInfo, path: str) -> None:
     source = archive.extractfile(entry)
-    assert source is not None, "a plain file has content"
+    if source is None:
+        raise AssertionError("a plain file has content")
     with source, open(path, "xb") as target:
         shutil.copyfileobj(source, target, _BLOCK)
         target.flush()
