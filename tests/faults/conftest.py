@@ -17,6 +17,7 @@ from members import Members
 
 FAILED = pytest.StashKey[bool]()
 OUTCOME = "what became of it"
+WRITES = "writes"  # of a client that wrote all the time
 
 
 @pytest.hookimpl(wrapper=True)
@@ -35,6 +36,8 @@ def pytest_terminal_summary(terminalreporter) -> None:
     """How many points there were, and what became of them."""
     passed = terminalreporter.stats.get("passed", [])
     outcomes = Counter(value for report in passed for name, value in report.user_properties if name == OUTCOME)
+    for writes in (value for report in passed for name, value in report.user_properties if name == WRITES):
+        terminalreporter.write_line(f"writes: {writes}")
     failed = sum("tests/faults" in report.nodeid for report in terminalreporter.stats.get("failed", []))
     if outcomes:
         parts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items()))

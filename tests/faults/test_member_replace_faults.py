@@ -24,7 +24,7 @@ from members import Members, again
 from test_member_replace_killed import CASES
 
 pytestmark = [pytest.mark.xdist_group("members-0"), pytest.mark.long]
-WRITES, FEW = 100_000, 1_000
+MANY, FEW = 100_000, 1_000
 
 
 @contextmanager
@@ -194,13 +194,15 @@ def test_run_again_without_the_variable(fire: Members, step: str) -> None:
     assert done.rc == 0 and "There is nothing to do" in done.text, done.output
 
 
-def test_a_client_writes_during_all_cases_in_a_row(fire: Members, request: pytest.FixtureRequest) -> None:
+def test_a_client_writes_during_all_cases_in_a_row(
+    fire: Members, request: pytest.FixtureRequest, record_property
+) -> None:
     """One client for all, with a deadline of 5 s: no operation fails, and everything is on every member afterwards.
 
     So many writes as the whole suite has; of a sample a few.
     """
     share = request.config.getoption("sample")
-    wanted = FEW if share is not None and share < 1 else WRITES
+    wanted = FEW if share is not None and share < 1 else MANY
     fire.forget_what_was_written()
     with RetryingWriter(fire.everywhere, interval=0) as writer:
         for number, case in enumerate(itertools.cycle(CASES.values())):
@@ -213,4 +215,4 @@ def test_a_client_writes_during_all_cases_in_a_row(fire: Members, request: pytes
             fire.end()
     for name in fire.voters():
         writer.check(fire.lab.member(name).client)
-    print(f"{writer.acknowledged:,} writes during {number} changes, none of which failed")
+    record_property("writes", f"{writer.acknowledged:,} during {number} changes of the members, none of which failed")
