@@ -58,7 +58,8 @@ class Newest:
 
     ``holder`` names the run whose it is, and ``claim`` says more of that one; None where that is not known. ``added``: what the
     member's jobs have added by steps of that name, by its ID, and how many seconds ago by the host's own clock. ``plan``: of one
-    that is open, this host's part of its plan, of whatever version.
+    that is open, this host's part of its plan, of whatever version. ``was``: the client URLs of
+    the members by name, as its plan found them, where it says so.
     """
 
     job: str
@@ -69,6 +70,7 @@ class Newest:
     claim: Optional[LastRun] = None
     added: Dict[str, int] = field(default_factory=dict)
     plan: Dict[str, Any] = field(default_factory=dict)
+    was: Dict[str, List[str]] = field(default_factory=dict, metadata=TEXT)
 
 
 @dataclass(frozen=True)
@@ -188,6 +190,7 @@ def newest(state_dir: str, data_dir: str) -> Optional[Newest]:
                 claim=from_plain(LastRun, {**claim, **journal.signs_of_life()}) if claim else None,
                 added=_added(own),
                 plan=plan if is_open else {},
+                was=(plan.get("of") or {}).get("was") or {},
             )
     return None
 

@@ -109,6 +109,8 @@ def _of(cluster: Cluster, asked: Asked, changes: Sequence[Change], told: List[st
         tries=options["tries"],
         told=told,
         expected={seat.name: list(seat.peer_urls) for seat in last},
+        was=_was(cluster),
+        clients=_clients(cluster, changes, last),
     )
 
 
@@ -125,6 +127,20 @@ def _retiring(cluster: Cluster) -> List[str]:
     seated = {url for one in cluster.view.members for url in one.peer_urls}
     begun = begun_on({host: told.member for host, told in cluster.hosts.items()})
     return [host for host in begun.retiring if not seated.intersection(cluster.hosts[host].member.peer_urls)]
+
+
+def _was(cluster: Cluster) -> Dict[str, List[str]]:
+    """Also of those that a run which was cut off has removed."""
+    newest = [told.member.newest_job for told in cluster.hosts.values()]
+    earlier = [job.was for job in newest if job and job.open]
+    now = {one.name: list(one.client_urls) for one in cluster.view.members if one.name}
+    return {name: urls for was in [*earlier, now] for name, urls in was.items()}
+
+
+def _clients(cluster: Cluster, changes: Sequence[Change], last: Sequence[Seat]) -> Dict[str, List[str]]:
+    now = {one.id: list(one.client_urls) for one in cluster.view.members}
+    comes = {change.comes: cluster.hosts[change.host].member.client_urls for change in changes if change.comes}
+    return {seat.name: list(comes[seat.name] if seat.name in comes else now.get(seat.id, [])) for seat in last}
 
 
 def _hosts(cluster: Cluster, changes: Sequence[Change]) -> List[str]:

@@ -20,7 +20,8 @@ from .sequence import Change
 class OfReplace(OfCluster):
     """``gate``: how many entries a learner may lack when it is promoted. ``patience``: seconds in which a newcomer must come
     nearer; ``tries``: how often it is tried. ``told``: the IDs of those that the operator wants removed. ``expected``: the
-    membership at the end, by name.
+    membership at the end, by name. Client URLs by name, for who names them: ``was``, of the members before the first change,
+    and ``clients`` at the end.
     """
 
     changes: List[Change]
@@ -29,6 +30,8 @@ class OfReplace(OfCluster):
     tries: int
     told: List[str]
     expected: Dict[str, List[str]]
+    was: Dict[str, List[str]] = field(default_factory=dict)
+    clients: Dict[str, List[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -390,3 +390,34 @@ def test_an_etcd_of_ours_that_still_runs_is_no_stranger():
 def test_a_plan_that_another_version_has_made_tells_what_can_be_understood(changes):
     job = {**cut_off(), "plan": {"of": {"changes": changes}}}
     assert plan(WELL, changed={1: {"newest_job": job}})["refusals"] == []
+
+
+class TestClients:
+    """Who names the members elsewhere must know who was one, also after a run that was cut off."""
+
+    URLS = {number: [f"http://10.0.0.{number}:2379"] for number in (1, 2, 3, 4)}
+
+    def seats(self, *numbers, dead=()):
+        return [seat(number, client_urls=self.URLS[number], **(DEAD if number in dead else {})) for number in numbers]
+
+    def of(self, plan):
+        return from_plain(OfReplace, plan["clusters"]["etcd"])
+
+    def test_the_client_urls_before_and_after(self):
+        of = self.of(plan(self.seats(1, 2, 3, dead=[3]), hosts=(1, 2, 4), changed={4: STOPPED}, dead=["m3"]))
+        assert of.was == {f"m{number}": self.URLS[number] for number in (1, 2, 3)}
+        assert of.clients == {f"m{number}": self.URLS[number] for number in (1, 2, 4)}
+
+    @pytest.mark.parametrize(("is_open", "known"), [(True, {"m1", "m2", "m3"}), (False, {"m1", "m2"})])
+    def test_who_was_removed_by_a_run_that_was_cut_off_is_remembered(self, is_open, known):
+        newest = {
+            "job": "member_replace",
+            "restore_id": "20261124T030000Z-0a1b2c3d",
+            "step": "removed",
+            "open": is_open,
+            "holder": "",
+            "was": {"m3": self.URLS[3], "m1": ["http://old:2379"]},
+        }
+        changed = {1: {"newest_job": newest}, 4: STOPPED}
+        of = self.of(plan(self.seats(1, 2), hosts=(1, 2, 4), changed=changed, dead=["m3"], by=["h4"]))
+        assert set(of.was) == known and of.was["m1"] == self.URLS[1]

@@ -8,6 +8,7 @@ import os
 
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
+from ansible_collections.quorum.etcd.plugins.module_utils.core.journal import Journal, Kind
 from ansible_collections.quorum.etcd.plugins.module_utils.core.journals import (
     Elsewhere,
     interrupted_elsewhere,
@@ -168,3 +169,12 @@ def test_a_journal_line_cut_off_by_a_power_failure_is_no_step(tmp_path):
     assert journal.steps() == [steps.PLANNED, steps.STAGED]
     journal.record(steps.STOPPING)
     assert summary(str(tmp_path), "/data")["touched"] is True
+
+
+def test_the_newest_job_tells_who_was_a_member_before_where_its_plan_does(tmp_path):
+    restore(tmp_path, "1", 3000)
+    assert steps.told(str(tmp_path), DATA)["newest_job"]["was"] == {}
+    was = {"m3": ["https://10.0.0.3:2379"]}
+    plan = {"job": "member_replace", "member": {"data_dir": DATA}, "of": {"was": was}}
+    Journal(str(tmp_path), "20261128T210000Z-0a1b2c3d", Kind(job="member_replace")).open(plan)
+    assert steps.told(str(tmp_path), DATA)["newest_job"]["was"] == was
