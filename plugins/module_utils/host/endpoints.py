@@ -220,9 +220,17 @@ def _names(urls: Urls) -> Dict[Tuple[str, int], str]:
     return {key: name for key, name in found.items() if name and key[1]}
 
 
+def _known(members: Membership) -> Dict[Tuple[str, int], str]:
+    """Whose it is, or was. One that two names had before, such as one that is told besides, is gone all the same."""
+    before = {_parsed(url).key: name for name in sorted(members.before) for url in members.before[name]}
+    now = _names(members.now)
+    shared = {_parsed(url).key for urls in members.now.values() for url in urls} - now.keys()
+    return {**{key: name for key, name in before.items() if key[1] and key not in shared}, **now}
+
+
 def _key_of(address: _Address, members: Membership) -> Tuple[str, int]:
     """The address; for a loopback one that stands for the member on this host, that member's own."""
-    known = {**_names(members.before), **_names(members.now)}
+    known = _known(members)
     if address.key in known or not address.leads_home:
         return address.key
     own = [_parsed(url).key for url in members.own]
@@ -231,7 +239,7 @@ def _key_of(address: _Address, members: Membership) -> Tuple[str, int]:
 
 def _member_of(address: _Address, members: Membership) -> str:
     """The name of the member that it is, or was; empty for another's."""
-    return {**_names(members.before), **_names(members.now)}.get(_key_of(address, members), "")
+    return _known(members).get(_key_of(address, members), "")
 
 
 def _is_now(address: _Address, members: Membership) -> bool:

@@ -130,6 +130,16 @@ def test_the_url_that_a_client_can_use_is_chosen():
         rewrite("http://10.0.0.1:2379", Membership({"m2": ["http://localhost:2379"]}, urls(1, scheme="http")))
 
 
+def test_who_is_gone_by_two_names_is_gone_and_what_all_members_advertise_is_nobodys():
+    twice = {**THREE, "https://10.0.0.3:2379": ["https://10.0.0.3:2379"]}
+    assert (
+        after("10.0.0.1:2379,10.0.0.2:2379,10.0.0.3:2379", before=twice).text
+        == "10.0.0.1:2379,10.0.0.2:2379,10.0.0.4:2379"
+    )
+    same = {name: [*urls_of, "https://localhost:2379"] for name, urls_of in THREE.items()}
+    assert after("https://localhost:2379", {**same, "m4": same["m1"]}, same).text == "https://localhost:2379"
+
+
 def test_ipv6_in_any_spelling():
     before = {"m1": ["https://[2001:db8::1]:2379"], "m2": ["https://[2001:db8::2]:2379"]}
     now = {"m1": before["m1"], "m3": ["https://[2001:db8::3]:2379"]}
