@@ -157,19 +157,24 @@ class Members(UnderFire):
             members = ",".join(f"{one}={url}" for one, url in {**others, name: member.peer_url}.items())
             member.config_file.write_text(self.lab.config_text(member, "existing", members))
             self.lab.start(member)
-            self._wait(name)
+            self._wait(name, again=True)
         for name in self.voters():
             self.lab.start(self.lab.member(name))
             self._wait(name)
         assert len(self.voters()) == count
 
-    def _wait(self, name: str) -> None:
+    def _wait(self, name: str, again: bool = False) -> None:
+        """``again``: a newcomer may hang in the snapshot that it was sent (seen with 3.6.16), and is started anew."""
         until = time.monotonic() + SERVE_SECONDS
         while True:
             try:
                 self.lab.member(name).client.get(b"ready")
                 return
             except GatewayError as error:
+                if again and time.monotonic() > until:
+                    self.lab.kill(self.lab.member(name))
+                    self.lab.start(self.lab.member(name))
+                    until, again = time.monotonic() + SERVE_SECONDS, False
                 assert time.monotonic() < until, f"{name} does not serve: {error}\n{self.lab.logs(lines=20)}"
                 time.sleep(0.1)
 
