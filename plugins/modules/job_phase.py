@@ -21,7 +21,7 @@ options:
   job:
     description: Which job.
     type: str
-    choices: [failover_drill, member_replace, switch_leader]
+    choices: [failover_drill, found, member_replace, switch_leader]
     required: true
   phase:
     description:
@@ -32,9 +32,10 @@ options:
         configuration, without a restart.
       - V(ready) of failover_drill puts back what an earlier drill has left, and sees that the cluster can spare the member.
         V(drill) takes it away, measures on another host, and puts it back.
-      - V(prove) waits until everything shows that the job is done, and closes the journal.
+      - V(start) of found lets the new member start, and V(settle) writes V(existing) into its configuration.
+      - V(prove) waits until everything shows that the job is done, which closes the journal where it is the last phase.
     type: str
-    choices: [ready, drill, claim, change, retire, settle, move, prove]
+    choices: [ready, drill, start, prove, settle, claim, change, retire, move]
     required: true
 """
 
@@ -60,10 +61,16 @@ journal:
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.quorum.etcd.plugins.module_utils.glue import answer, phase_of, phase_options
 from ansible_collections.quorum.etcd.plugins.module_utils.members.drilling import FailoverDrill
+from ansible_collections.quorum.etcd.plugins.module_utils.members.founded import Founding
 from ansible_collections.quorum.etcd.plugins.module_utils.members.replacing import MemberReplace
 from ansible_collections.quorum.etcd.plugins.module_utils.members.switching import SwitchLeader
 
-JOBS = {"failover_drill": FailoverDrill, "member_replace": MemberReplace, "switch_leader": SwitchLeader}
+JOBS = {
+    "failover_drill": FailoverDrill,
+    "found": Founding,
+    "member_replace": MemberReplace,
+    "switch_leader": SwitchLeader,
+}
 
 
 def main() -> None:

@@ -28,7 +28,7 @@ options:
   job:
     description: Which job.
     type: str
-    choices: [failover_drill, member_replace, restore, switch_leader]
+    choices: [failover_drill, found, member_replace, restore, switch_leader]
     required: true
   clusters:
     description: Every host that belongs to the clusters, also those left out of this run, mapped to its cluster's name.
@@ -57,6 +57,7 @@ options:
       - Of failover_drill these are C(who), C(how) and C(seconds).
       - Of member_replace these are C(dead), C(by), C(rebuild), C(move), C(add), C(remove), C(lag), C(patience) and
         C(tries), as the variables of the role P(quorum.etcd.member_replace#role), and C(zones), the failure domain of each host.
+      - Of found it is C(servers), by host what M(quorum.etcd.server) has said of it.
     type: dict
     default: {}
   confirm:

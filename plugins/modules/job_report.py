@@ -32,7 +32,7 @@ options:
   job:
     description: Which job.
     type: str
-    choices: [failover_drill, member_replace, restore, switch_leader]
+    choices: [failover_drill, found, member_replace, restore, switch_leader]
     required: true
   folder:
     description: Folder on the controller. It is made with mode 0700 where it is not there, and the files in it with 0600.

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from ansible_collections.quorum.etcd.plugins.module_utils.core.machinery import Job
 from ansible_collections.quorum.etcd.plugins.module_utils.members.failover_drill import FAILOVER_DRILL
+from ansible_collections.quorum.etcd.plugins.module_utils.members.founding import FOUNDING
 from ansible_collections.quorum.etcd.plugins.module_utils.members.member_replace import MEMBER_REPLACE
 from ansible_collections.quorum.etcd.plugins.module_utils.members.switch_leader import SWITCH_LEADER
 from ansible_collections.quorum.etcd.plugins.plugin_utils.restore_job import RESTORE
 
-JOBS: dict[str, Job] = {job.words.name: job for job in (RESTORE, SWITCH_LEADER, MEMBER_REPLACE, FAILOVER_DRILL)}
+JOBS: dict[str, Job] = {
+    job.words.name: job for job in (RESTORE, SWITCH_LEADER, MEMBER_REPLACE, FAILOVER_DRILL, FOUNDING)
+}

@@ -16,7 +16,10 @@ from typing import Any, Dict, Mapping, Optional, Sequence
 from .job import Words
 
 # What may be shown of what a run was given with -e, besides the job's own variables: names that hold no secret.
-_SHOWN = ("target", "etcd_backup_dir", "etcd_report_dir")
+_SHOWN = (
+    *("target", "etcd_backup_dir", "etcd_report_dir"),
+    *("etcd_install_from", "etcd_archive_file", "etcd_archive_sha256"),
+)
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class Invocation:
         return shlex.join(words)
 
     def _playbook(self, other: str) -> str:
-        own = f"{self.words.name}.yml"
+        own = f"{self.words.playbook or self.words.name}.yml"
         folder, name = os.path.split(self.playbook or own)
         if not other:
             return self.playbook or own
@@ -58,7 +61,10 @@ def invocation(
     variables: Dict[str, Any] = {}
     for text in extra_variables:
         variables.update(_parsed(text))
-    shown = {name: value for name, value in variables.items() if name in _SHOWN or name.startswith(words.prefix)}
+    own = words.prefix.rstrip("_")  # the job itself, where it is asked for by a variable
+    shown = {
+        name: value for name, value in variables.items() if name in (*_SHOWN, own) or name.startswith(words.prefix)
+    }
     named = playbooks[0] if len(playbooks) == 1 else ""
     return Invocation(words, named, inventories or Invocation.inventories, shown)
 

@@ -22,6 +22,7 @@ class Words:
 
     ``name`` is what its variables begin with, after ``etcd_``, and its playbook is called. "The ``noun`` is refused"; "to
     ``verb`` the others"; "this ``changes`` cluster X", which is what the operator confirms. ``role``: whose variables it has.
+    ``playbook``: where that is called otherwise.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Words:
     noun: str
     verb: str
     changes: str
+    playbook: str = ""
 
     @property
     def prefix(self) -> str:

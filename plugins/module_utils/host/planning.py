@@ -64,7 +64,7 @@ def settled(
     is refused. ``hosts`` are those of all clusters.
     """
     own = {host: hosts[host] for host in sorted(hosts) if hosts[host]["cluster"] == name}
-    told = _told(own, findings)
+    told = told_by(own, findings)
     views = [one.view for one in told.values() if one.view]
     view = max(views, key=lambda one: (one.has_quorum, len(one.members)), default=None)
     if not (view or findings.refusals):
@@ -78,7 +78,7 @@ def settled(
     return None if findings.refusals else Cluster(name, told, view, unreachable)
 
 
-def _told(hosts: Mapping[str, Facts], findings: Findings) -> Dict[str, Told]:
+def told_by(hosts: Mapping[str, Facts], findings: Findings) -> Dict[str, Told]:
     """By host, what it has told; what cannot be understood is refused."""
     told: Dict[str, Told] = {}
     for host, facts in hosts.items():

@@ -27,7 +27,7 @@ PROVE = "prove"
 
 
 class Stepwise(HostJob):
-    """Each of ``PHASES`` is a method of that name, but for the last, ``prove``: it seeks what ``checks`` gives.
+    """Each of ``PHASES`` is a method of that name, but for ``prove``: it seeks what ``checks`` gives.
 
     The journal has where each phase began and ended. What a phase changes is changed once for all, by the host of the plan that
     ``reports``: it returns True where it did; the others only record that it was their turn. But those in ``EACH`` every host

@@ -40,6 +40,7 @@ SYSTEM_FOLDERS = (
     "/var/lib/quorum-etcd",
 )
 ANY_ADDRESS = "0.0.0.0"
+OF_CLUSTER = ("initial-", "force-new-cluster", "discovery", "experimental-discovery")
 # Told by variables of their own, or known by the run alone.
 NOT_FREE = {
     "name": "etcd_name",
@@ -186,11 +187,7 @@ def _check(server: Server) -> None:
             raise EtcdError(
                 f"{setting} is no free setting.", f"take it out of etcd_settings, and set {NOT_FREE[setting]}."
             )
-        if (
-            setting.startswith("initial-")
-            and setting != "initial-election-tick-advance"
-            or setting == "force-new-cluster"
-        ):
+        if setting.startswith(OF_CLUSTER) and setting != "initial-election-tick-advance":
             raise EtcdError(
                 f"{setting} is not for the operator to set: it decides which cluster the member belongs to.",
                 "take it out of etcd_settings.",

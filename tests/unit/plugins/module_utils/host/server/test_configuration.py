@@ -132,6 +132,7 @@ def test_where_the_files_of_tls_go():
         ({"settings": {"data-dir": "/x"}}, "data-dir is no free setting"),
         ({"settings": {"initial-cluster-state": "new"}}, "decides which cluster"),
         ({"settings": {"force-new-cluster": True}}, "decides which cluster"),
+        ({"settings": {"discovery-password": "geheim"}}, "decides which cluster"),
         ({"settings": {"Snapshot": 1}}, "is not the name of a setting"),
     ],
 )
