@@ -22,7 +22,9 @@ from client import differences, dump, seed
 from conftest import CHECKOUT, Play, play
 from etcd_binaries import obtain
 
-INSTALL, STATUS = CHECKOUT / "playbooks" / "install.yml", CHECKOUT / "playbooks" / "status.yml"
+INSTALL, STATUS, MEMBER_REPLACE = (
+    CHECKOUT / "playbooks" / f"{name}.yml" for name in ("install", "status", "member_replace")
+)
 FOUND = ("-e", "etcd_found=true")
 CONFIRMED = (*FOUND, "-e", "etcd_found_confirm=etcd")
 LOOK = """\
@@ -287,3 +289,29 @@ def test_a_release_is_installed_with_tls_and_founded_in_one_run(
     hosts.reboot(hosts.members[1])
     hosts.wait_ready()
     hosts.wait_serving()
+
+
+# ---- a host for a cluster that is there -----------------------------------------------------------------------------------
+
+
+def test_a_prepared_host_is_what_member_replace_takes_as_a_newcomer(tmp_path: Path) -> None:
+    """Founded by one of two hosts, and joined by the other, which was prepared by the same play and has never run etcd."""
+    (tmp_path / "founders.yml").write_text("founders:\n  hosts:\n    m1:\n")
+    with BareHosts(tmp_path / "joined", "debian13", members=2) as hosts:
+        assert install(hosts).rc == 0
+        alone = ("-i", str(tmp_path / "founders.yml"), "-e", "target=founders", "-e", "etcd_found_confirm=founders")
+        founded = install(hosts, *FOUND, *alone)
+        assert founded.rc == 0, founded.output
+        seed(hosts.client(hosts.members[0]), 200)
+        expected = dump(hosts.client(hosts.members[0]))
+        done = play(
+            *(MEMBER_REPLACE, "-i", hosts.inventory),
+            *("-e", "etcd_member_replace_add=m2", "-e", "etcd_member_replace_confirm=etcd"),
+        )
+        assert done.rc == 0, done.output
+        hosts.wait_serving()
+        for member in hosts.members:
+            assert differences(expected, dump(hosts.client(member))) == [], member.host
+        assert each(hosts, "systemctl is-enabled etcd") == ["enabled"] * 2
+        for text in configurations(hosts):
+            assert "initial-cluster-state: existing" in text and hosts.members[1].peer_url in text, text
