@@ -314,4 +314,4 @@ def test_a_prepared_host_is_what_member_replace_takes_as_a_newcomer(tmp_path: Pa
             assert differences(expected, dump(hosts.client(member))) == [], member.host
         assert each(hosts, "systemctl is-enabled etcd") == ["enabled"] * 2
         for text in configurations(hosts):
-            assert "initial-cluster-state: existing" in text and hosts.members[1].peer_url in text, text
+            assert "initial-cluster-state: 'existing'" in text and hosts.members[1].peer_url in text, text
