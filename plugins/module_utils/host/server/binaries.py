@@ -18,7 +18,7 @@ import shutil
 import stat
 import tarfile
 import tempfile
-from typing import IO, Any, Callable, Dict, Iterator, List, Mapping
+from typing import IO, Any, Callable, ContextManager, Dict, Iterator, List, Mapping
 
 from ...core.errors import EtcdError
 from ...core.trees import sync_folder
@@ -37,7 +37,7 @@ LARGEST = 512 * 1024 * 1024  # bytes of a program
 _BLOCK = 1 << 20
 _PLACE = re.compile(r"(?:\./)?(?:[^/]+/)?(etcd|etcdctl|etcdutl)\Z")
 
-Opened = Callable[[], "contextlib.AbstractContextManager[IO[bytes]]"]
+Opened = Callable[[], ContextManager[IO[bytes]]]
 
 
 def architecture(machine: str) -> str:
