@@ -12,7 +12,7 @@ import json
 import os
 import subprocess
 from collections import namedtuple
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.prune import Counted, prune
@@ -179,7 +179,8 @@ def test_what_could_not_be_compressed_while_it_came_is_afterwards(tmp_path, monk
         tried.append(when)
         if when == "at once":
             raise EtcdError("no room.")
-        with packed.packing(to, compression, given_run) as write:
+        with ExitStack() as stack:
+            write = stack.enter_context(packed.packing(to, compression, given_run))
             yield failing_write if when == "in the middle" else write
             if when == "at its end":
                 raise EtcdError("no room.")
@@ -207,7 +208,8 @@ def test_what_was_another_when_it_was_compressed_is_compressed_again(tmp_path, m
 def test_what_does_not_come_out_of_the_compression_as_it_went_in_is_not_published(tmp_path, monkeypatch, how):
     @contextmanager
     def with_a_bad_memory(to, compression, given_run):
-        with packed.packing(to, compression, given_run) as write:
+        with ExitStack() as stack:
+            write = stack.enter_context(packed.packing(to, compression, given_run))
             yield lambda chunk: write(flipped(chunk, len(chunk) // 2))
 
     monkeypatch.setattr(saving, "packing", with_a_bad_memory)
