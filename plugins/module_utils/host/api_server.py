@@ -27,6 +27,9 @@ PATTERN = r"""^[^#\n]*?(?<![\w-])--etcd-servers=([^\s"'\]]+)"""
 _PROGRAM = "kube-apiserver"
 READY_SECONDS = 300.0
 _POLL = 0.5
+# One that lets nobody ask who has no name answers so when it is ready; but so does any in its first seconds, before it has read
+# whom it lets. Such an answer counts once it has been given for so many seconds on end.
+DENIED, DENIED_SECONDS = "it lets nobody ask for /readyz without a name", 15.0
 _ASK_SECONDS = 5.0
 
 
@@ -38,7 +41,7 @@ def manifests(host: Host, folder: str) -> List[str]:
 
 
 def readyz(words: Dict[str, str]) -> str:
-    """Why an API server with these flags is not ready; empty where it is. It need not let anybody ask who has no name."""
+    """Why an API server with these flags is not ready; empty where it is, and DENIED where it does not say."""
     address = words.get("bind-address", "0.0.0.0")
     address = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)
     context = ssl.create_default_context()
@@ -54,7 +57,9 @@ def readyz(words: Dict[str, str]) -> str:
         return f"it does not answer: {error}"
     finally:
         asked.close()
-    return "" if status in (200, 401, 403) else f"/readyz answers {status}"
+    if status in (401, 403):
+        return DENIED
+    return "" if status == 200 else f"/readyz answers {status}"
 
 
 class ApiServer:
@@ -78,8 +83,11 @@ class ApiServer:
         found = re.search(PATTERN, manifest, re.MULTILINE)
         if found is None or not runs_kubelet(self.host):
             return
-        waited = 0.0
+        waited = denied = 0.0
         while (why := self._not_ready(found.group(1))) is not None:
+            denied = denied + _POLL if why == DENIED else 0.0
+            if denied > DENIED_SECONDS:
+                return
             if waited >= READY_SECONDS:
                 raise EtcdError(
                     f"the API server is not ready {READY_SECONDS:g} s after its manifest has changed: {why}.",
@@ -97,4 +105,6 @@ class ApiServer:
         new = [words for words in running if words.get("etcd-servers") == endpoints]
         if not new:
             return "the kubelet has not started it with the new endpoints"
+        if len(new) < len(running):
+            return "the one with the old endpoints has not ended"
         return self.ask(new[0]) or None

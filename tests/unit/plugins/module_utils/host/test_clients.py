@@ -9,7 +9,7 @@ import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
 from ansible_collections.quorum.etcd.plugins.module_utils.core.values import from_plain, to_plain
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.commands import Result
-from ansible_collections.quorum.etcd.plugins.module_utils.host.api_server import ApiServer
+from ansible_collections.quorum.etcd.plugins.module_utils.host.api_server import DENIED, DENIED_SECONDS, ApiServer
 from ansible_collections.quorum.etcd.plugins.module_utils.host.clients import (
     Client,
     ClientState,
@@ -359,8 +359,8 @@ class TestApiServers:
 
         def sleep(seconds):
             slept.append(seconds)
-            if len(slept) == 2:
-                host.process(52, ["kube-apiserver", f"--etcd-servers={self.NEW}"], exe="/x", comm="kube-apiserver")
+            if len(slept) == 2:  # in the place of the old one
+                host.process(51, ["kube-apiserver", f"--etcd-servers={self.NEW}"], exe="/x", comm="kube-apiserver")
 
         asked = []
 
@@ -383,6 +383,26 @@ class TestApiServers:
         host.process(52, ["kube-apiserver", f"--etcd-servers={self.NEW}"], exe="/x", comm="kube-apiserver")
         (state,) = on.settle(*self.found(host), api_server=self.server(host, ["not yet", ""]))
         assert state.problem == "" and not state.changed
+
+    def test_one_that_lets_nobody_ask_is_believed_only_when_it_goes_on_to_say_so(self, host, on):
+        """In its first seconds any API server answers so, before it has read whom it lets."""
+        host.process(50, ["/usr/bin/kubelet"], exe="/usr/bin/kubelet", comm="kubelet")
+        host.process(52, ["kube-apiserver", f"--etcd-servers={self.NEW}"], exe="/x", comm="kube-apiserver")
+        slept = []
+        (state,) = on.settle(
+            *self.found(host), api_server=self.server(host, [DENIED, DENIED, "500", DENIED, ""], slept)
+        )
+        assert state.problem == "" and len(slept) == 4
+        again = ApiServer(str(host.root), slept.append, lambda words: DENIED)
+        again.wait(MANIFEST.replace("10.0.0.3", "10.0.0.4"))
+        assert DENIED_SECONDS <= sum(slept[4:]) < DENIED_SECONDS + 1
+
+    def test_one_with_the_old_endpoints_has_ended_before_the_new_one_is_asked(self, host, on):
+        host.process(50, ["/usr/bin/kubelet"], exe="/usr/bin/kubelet", comm="kubelet")
+        for pid, endpoints in ((51, "https://10.0.0.3:2379"), (52, self.NEW)):
+            host.process(pid, ["kube-apiserver", f"--etcd-servers={endpoints}"], exe="/x", comm="kube-apiserver")
+        (state,) = on.settle(*self.found(host), api_server=self.server(host))
+        assert "the one with the old endpoints has not ended" in state.problem
 
     def test_without_a_kubelet_there_is_nothing_to_wait_for(self, host, on):
         (state,) = on.settle(*self.found(host), api_server=self.server(host))
