@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
@@ -360,7 +361,8 @@ class TestApiServers:
         def sleep(seconds):
             slept.append(seconds)
             if len(slept) == 2:  # in the place of the old one
-                host.process(51, ["kube-apiserver", f"--etcd-servers={self.NEW}"], exe="/x", comm="kube-apiserver")
+                shutil.rmtree(str(host.root / "proc/51"))
+                host.process(52, ["kube-apiserver", f"--etcd-servers={self.NEW}"], exe="/x", comm="kube-apiserver")
 
         asked = []
 
