@@ -14,9 +14,8 @@ import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.host.mounts import on_host
 from ansible_collections.quorum.etcd.plugins.module_utils.host.processes import Host, etcd_processes
 from ansible_collections.quorum.etcd.plugins.module_utils.host.settings import formats
-from etcd_binaries import DEFAULT_CACHE
+from etcd_binaries import obtain
 
-ETCD = DEFAULT_CACHE / "default" / "etcd"
 URLS = """
 listen-peer-urls: http://127.0.0.1:0
 listen-client-urls: http://127.0.0.1:0
@@ -47,7 +46,9 @@ def as_etcd_reads(text: str, folder: Path) -> dict[str, str]:
     """The settings that etcd tells of when it starts with this file."""
     file = folder / "etcd.yml"
     file.write_text(text)
-    process = subprocess.Popen([str(ETCD), "--config-file", str(file)], cwd=folder, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [str(obtain() / "etcd"), "--config-file", str(file)], cwd=folder, stderr=subprocess.PIPE, text=True
+    )
     stop = threading.Timer(20, process.kill)
     stop.start()
     said = ""
@@ -99,7 +100,7 @@ def test_a_member_with_mounts_of_its_own_has_its_data_where_the_host_has_it(tmp_
         (folder / "member").mkdir(parents=True)
     mount = f"mount -t tmpfs none {inside}" if volatile else f"mount --bind {outside} {inside}"
     urls = [f"--{line.replace(': ', '=')}" for line in URLS.strip().splitlines()]
-    start = ["unshare", "-m", "sh", "-c", f'{mount} && exec "$0" "$@"', str(ETCD), f"--data-dir={inside}"]
+    start = ["unshare", "-m", "sh", "-c", f'{mount} && exec "$0" "$@"', str(obtain() / "etcd"), f"--data-dir={inside}"]
     process = subprocess.Popen(
         [*start, "--name=m1", f"--{CLUSTER.replace(': ', '=')}", *urls], stderr=subprocess.PIPE, text=True
     )
