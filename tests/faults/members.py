@@ -137,7 +137,9 @@ class Members(UnderFire):
         while True:
             try:
                 return self.ctl(*words)
-            except GatewayError:
+            except GatewayError as error:
+                if "member not found" in str(error):
+                    return None  # removed by a call whose answer was lost
                 if time.monotonic() > until:
                     raise
                 time.sleep(0.2)
