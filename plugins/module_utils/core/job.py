@@ -6,10 +6,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Sequence, Tuple
 
-from .text import table
+from .text import instant, table
 
 # The modes of a cluster's plan for which there is nothing to do, and by which the old state comes back; all others are the
 # job's own.
@@ -40,6 +41,13 @@ class Words:
     def confirm(self) -> str:
         """The variable with which the operator confirms."""
         return f"{self.prefix}confirm"
+
+
+def run_id(what: str, now: str) -> str:
+    """The ID of a run that begins ``now`` (RFC 3339 in UTC): for people the time; what makes it one of its kind, also among
+    clusters of one run on one host, comes from ``what``.
+    """
+    return f"{instant(now):%Y%m%dT%H%M%SZ}-{hashlib.sha256(what.encode()).hexdigest()[:8]}"
 
 
 @dataclass

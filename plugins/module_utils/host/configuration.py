@@ -16,7 +16,7 @@ _SWITCHES = {
     "proxy": "it makes etcd a proxy instead of a member",
 }
 # etcd starts with one way to find its members only: "multiple discovery or bootstrap flags are set".
-_DISCOVERY = (
+DISCOVERY = (
     "discovery", "discovery-srv", "discovery-endpoints", "experimental-discovery-endpoints",
 )  # fmt: skip
 # Bytes of a database that etcd reads in a second while it starts: at the very best, and from a slow disk.
@@ -49,7 +49,7 @@ def check_configuration(host: str, member: MemberFacts, findings: Findings) -> N
 def _harm(setting: str, value: str) -> str:
     if not value or value.lower() in ("false", "f", "0", "off", "no"):
         return ""
-    if setting in _DISCOVERY:
+    if setting in DISCOVERY:
         return "etcd does not start with it beside initial-cluster, which must be written"
     return _SWITCHES.get(setting, "")
 

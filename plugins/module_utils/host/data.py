@@ -22,6 +22,8 @@ NOT_DATA = ("lost+found", *OURS)
 # etcd's own names there: its data, that of a proxy (to 3.5), and the certificates that it makes itself (auto-tls).
 ETCDS_OWN = ("member", "proxy", "fixtures")
 LISTED = 20
+# etcd preallocates a WAL segment of 64 MiB (server/storage/wal: SegmentSizeBytes); a restore writes the first one.
+WAL_SEGMENT = 64 * 1024 * 1024
 
 
 def data_facts(host: Host, path: str, wal: str = "", contained: str = "", at_rest: bool = True) -> DataFacts:

@@ -6,10 +6,21 @@
 
 from __future__ import annotations
 
+from typing import Callable
+
 from ..core.job import Findings
 from .facts import MemberFacts, Service
 from .owners import in_words
 from .settings.sources import full_name
+
+
+def check_service(host: str, member: MemberFacts, does: str, way: Callable[[str], str], findings: Findings) -> None:
+    """``check_manager``; but what a distribution alone ``does``, whose part this etcd is, is refused with its own ``way``."""
+    owner = member.service.owner
+    if owner.kind == "distribution":
+        findings.refuse(f"its etcd is a part of {owner.name}, which alone {does}.", way(owner.name), host)
+    else:
+        check_manager(host, member, findings)
 
 
 def check_manager(host: str, member: MemberFacts, findings: Findings) -> None:

@@ -24,12 +24,11 @@ from ..core.errors import EtcdError
 from ..core.values import TEXT
 from ..etcd.commands import Run
 from ..etcd.identity import parse_initial_cluster
+from .configuration import DISCOVERY
 from .facts import MemberFacts
 from .settings.edits import ChangedFile, Edit, apply_edits, plan_edits
 
 CLUSTER, STATE = "initial-cluster", "initial-cluster-state"
-# etcd does not start with one of them beside initial-cluster.
-_DISCOVERY = ("discovery", "discovery-srv", "discovery-endpoints", "experimental-discovery-endpoints")
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ def settle_edits(member: MemberFacts, initial_cluster: str) -> Settling:
     """
     if not _belongs(member, initial_cluster):
         return Settling()
-    if any(member.settings[name].value for name in _DISCOVERY if name in member.settings):
+    if any(member.settings[name].value for name in DISCOVERY if name in member.settings):
         return Settling(by_hand=[_discovers(member, initial_cluster)])
     wanted = {CLUSTER: initial_cluster, STATE: "existing"}
     edits: List[Edit] = []
@@ -169,7 +168,7 @@ def _by_hand(settings: Mapping[str, str], error: EtcdError, path: str = "") -> s
 
 
 def _discovers(member: MemberFacts, initial_cluster: str) -> str:
-    name = next(name for name in _DISCOVERY if name in member.settings and member.settings[name].value)
+    name = next(name for name in DISCOVERY if name in member.settings and member.settings[name].value)
     return (
         f"{name} is set in {member.settings[name].path or 'the command line of its process'}, and etcd does not start with it"
         f" beside initial-cluster: see that what it leads to names {initial_cluster}."

@@ -6,14 +6,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import Callable, Container, Dict, Mapping, Optional, Sequence
 
-from ..core.job import Facts, Findings, Planned
+from ..core.job import Facts, Findings, Planned, run_id
 from ..core.journals import Unreadable
 from ..core.machinery import Asked
-from ..core.text import instant
 from ..core.values import Misfit, from_plain, to_plain
 from ..etcd.view import ClusterView
 from .facts import MemberFacts
@@ -143,7 +141,7 @@ def common_part(cluster: Cluster, asked: Asked, shown: Mapping[str, str]) -> OfC
     voters = [member for member in cluster.view.members if member.healthy and not member.is_learner]
     return OfCluster(
         cluster=cluster.name,
-        restore_id=f"{instant(asked.now):%Y%m%dT%H%M%SZ}-{hashlib.sha256(cluster.name.encode()).hexdigest()[:8]}",
+        restore_id=run_id(cluster.name, asked.now),
         hosts=[host for host, told in cluster.hosts.items() if told.view],
         endpoints=[member.endpoint for member in voters],
         members={member.id: member.name for member in voters},

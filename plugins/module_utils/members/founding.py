@@ -6,15 +6,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Mapping
 
 from ..core.errors import EtcdError
-from ..core.job import NOTHING, Facts, Findings, Planned, Words, plan_each
+from ..core.job import NOTHING, Facts, Findings, Planned, Words, plan_each, run_id
 from ..core.machinery import Asked, Job
 from ..core.reporting import ReportOf, begins, simple_phases
-from ..core.text import instant
 from ..core.values import Misfit, from_plain, to_plain
 from ..etcd.identity import cluster_id, format_initial_cluster, hex_id, member_id
 from ..etcd.trial import NOT_WRITTEN
@@ -137,8 +135,7 @@ def _planned(
     members: Mapping[str, List[str]],
     asked: Asked,
 ) -> Planned:
-    own = hashlib.sha256(name.encode()).hexdigest()[:8]
-    restore_id = begun or f"{instant(asked.now):%Y%m%dT%H%M%SZ}-{own}"
+    restore_id = begun or run_id(name, asked.now)
     token = f"{name}-{restore_id}"
     ids = {member: member_id(urls, token) for member, urls in members.items()}
     initial = format_initial_cluster(members)

@@ -24,6 +24,7 @@ from ..host.naming import settle_edits
 from ..host.parts import HostPart
 from ..host.planning import RUN, Cluster, common_part, planned, settled
 from ..host.service import in_words
+from ..host.settings import edits
 from ..host.settings.edits import Edit, plan_edits
 from .begun import JOB, begun_on
 from .newcomers import check_newcomer
@@ -215,8 +216,8 @@ def _edits(
     settling = settle_edits(member, members) if not retires else None
     for words in [*settling.by_hand, *settling.notes] if settling else []:
         findings.warn(words, host)
-    edits = [edit for edit in settling.edits if not (comes and edit.format == "static_pod")] if settling else []
-    return config, edits
+    later = [edit for edit in settling.edits if not (comes and edit.format == "static_pod")] if settling else []
+    return config, later
 
 
 # ---- in words -----------------------------------------------------------------------------------------------------------
@@ -253,11 +254,7 @@ def _host(host: str, plain: Mapping[str, Any]) -> List[str]:
     if own.folders:
         rows.append(["stop", in_words(own.member.service, own.member.state_dir, "stop")])
         rows += [["move", _moved(folder)] for folder in own.folders]
-    for edit in own.config or own.settling:
-        for setting, value in edit.after.items():
-            before = edit.before.get(setting) or "(unset)"
-            if before != value:
-                rows.append(["set", f"{setting} in {edit.path}: {before} -> {value}"])
+    rows += [["set", words] for words in edits.in_words(own.config or own.settling)]
     if own.folders and not own.retires:
         rows.append(["start", in_words(own.member.service, own.member.state_dir, "start")])
     if own.retires:

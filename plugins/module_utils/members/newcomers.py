@@ -14,13 +14,14 @@ from ..core.text import in_mib
 from ..etcd.versions import parse_version
 from ..etcd.view import ClusterView, MemberView
 from ..host.configuration import check_configuration, check_start
+from ..host.data import WAL_SEGMENT
 from ..host.facts import MemberFacts
-from ..host.manageable import check_manager
+from ..host.manageable import check_service
 from .begun import comes_here
 from .sequence import Change
 
-# etcd preallocates a WAL segment of 64 MiB (server/storage/wal: SegmentSizeBytes), and the next one before it is needed.
-_WAL = 2 * 64 * 1024 * 1024
+# etcd makes the next segment before it is needed.
+_WAL = 2 * WAL_SEGMENT
 # What is sent to a newcomer lies beside what is made of it for a moment.
 _MARGIN = 1.1
 
@@ -34,7 +35,7 @@ def check_newcomer(host: str, member: MemberFacts, change: Change, view: Cluster
             host,
         )
         return
-    _check_service(host, member, findings)
+    check_service(host, member, "adds and removes its members", _its_own_means, findings)
     check_configuration(host, member, findings)
     _check_identity(host, member, change, view, findings)
     _check_version(host, member, view, findings)
@@ -54,16 +55,8 @@ def _needed(member: MemberFacts) -> List[Tuple[str, object]]:
     ]
 
 
-def _check_service(host: str, member: MemberFacts, findings: Findings) -> None:
-    owner = member.service.owner
-    if owner.kind == "distribution":
-        findings.refuse(
-            f"its etcd is a part of {owner.name}, which alone adds and removes its members.",
-            f"take the node out of {owner.name} and let it join again, by {owner.name}'s own means.",
-            host,
-        )
-    else:
-        check_manager(host, member, findings)
+def _its_own_means(distribution: str) -> str:
+    return f"take the node out of {distribution} and let it join again, by {distribution}'s own means."
 
 
 def _check_identity(host: str, member: MemberFacts, change: Change, view: ClusterView, findings: Findings) -> None:

@@ -12,7 +12,7 @@ the data on this host is the newcomer's own.
 from __future__ import annotations
 
 import time
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Set, Tuple
 
 from ..core.check import Check
 from ..core.errors import EtcdError
@@ -158,9 +158,10 @@ class MemberReplace(Stepwise):
         """
         seat = _of(action)
         try:
-            if not self._has(PREPARED, seat):
+            done = self._done(seat)
+            if PREPARED not in done:
                 self._prepare(change, seat, seats)
-            if not self._has(LAUNCHED, seat):
+            if LAUNCHED not in done:
                 self.service.at_boot(True)
                 if self.service.state() != "running":
                     self.service.start()
@@ -253,13 +254,11 @@ class MemberReplace(Stepwise):
         unit = self.part.member.service
         return f"journalctl -u {unit.name}" if unit.manager == "systemd" else "its log is where its manager writes it"
 
-    def _has(self, step: str, seat: Seat) -> bool:
-        """Whether this run or an earlier one has done it here for this very member; an ID is never given twice."""
+    def _done(self, seat: Seat) -> Set[str]:
+        """What this run and earlier ones have done here for this very member; an ID is never given twice."""
         member = self.part.member
         known = journals(member.state_dir, member.data_dir, self.journal.kind)
-        return any(
-            entry.step == step and entry.more.get("member") == seat.id for one in known for entry in one.entries()
-        )
+        return {entry.step for one in known for entry in one.entries() if entry.more.get("member") == seat.id}
 
     # ---- afterwards -------------------------------------------------------------------------------------------------------
 

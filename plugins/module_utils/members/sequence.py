@@ -19,6 +19,7 @@ from typing import List, Optional, Sequence, Tuple
 
 from ..core.errors import EtcdError
 from ..etcd.change import after_promotion, after_removal
+from ..etcd.proving import lag
 from ..etcd.quorum import Quorum
 from ..etcd.view import ClusterView, MemberView
 
@@ -94,14 +95,10 @@ class Step:
 
 def seats_of(view: ClusterView) -> List[Seat]:
     """The membership as a view has it."""
-    applied = max((member.raft_index for member in view.members if member.is_leader), default=None)
-    return [_seat(member, applied) for member in view.members]
+    return [_seat(member, lag(view, member.id)) for member in view.members]
 
 
-def _seat(member: MemberView, leaders_index: Optional[int]) -> Seat:
-    lag = None
-    if leaders_index is not None and member.raft_applied_index:
-        lag = max(0, leaders_index - member.raft_applied_index)
+def _seat(member: MemberView, behind: Optional[int]) -> Seat:
     return Seat(
         id=member.id,
         name=member.name,
@@ -110,7 +107,7 @@ def _seat(member: MemberView, leaders_index: Optional[int]) -> Seat:
         started=member.started,
         healthy=member.healthy,
         leads=member.is_leader,
-        lag=lag,
+        lag=behind,
     )
 
 

@@ -16,9 +16,10 @@ from ..etcd import commands
 from ..etcd.hazards import RESTORE, judge
 from ..etcd.identity import format_initial_cluster
 from ..etcd.view import ClusterView, MemberView
+from ..host import manageable
 from ..host.configuration import check_configuration
+from ..host.data import WAL_SEGMENT
 from ..host.facts import MemberFacts
-from ..host.manageable import check_manager
 from ..host.owners import DISTRIBUTIONS
 from ..host.tools import kept_tools
 from ..snapshot.entry import SnapshotMember
@@ -30,8 +31,6 @@ from .values import Before, ChosenSnapshot, DiskNeed, HostPlan
 HasUrls = Union[MemberView, SnapshotMember, MemberFacts]
 Member = TypeVar("Member", MemberView, SnapshotMember)
 
-# etcd preallocates a WAL segment of 64 MiB (server/storage/wal: SegmentSizeBytes); a restore writes the first one.
-WAL_SEGMENT = 64 * 1024 * 1024
 _STOP_CONTROLLERS = (
     "stop them before the restore and start them after it, since a garbage collector that remembers what was deleted after"
     " the snapshot deletes restored objects"
@@ -229,15 +228,13 @@ def _check_kept_tools(host: str, facts: Host, findings: Findings) -> None:
 
 def check_service(host: str, member: MemberFacts, findings: Findings) -> None:
     """Whether what was found to stop and start this member is what really does: "stopped" is believed of nobody else."""
-    owner = member.service.owner
-    if owner.kind == "distribution":
-        findings.refuse(
-            f"its etcd is a part of {owner.name}, which alone starts and stops it.",
-            f"restore it by {owner.name} itself: {DISTRIBUTIONS[owner.name]}.",
-            host,
-        )
-    else:
-        check_manager(host, member, findings)
+    manageable.check_service(
+        host,
+        member,
+        "starts and stops it",
+        lambda name: f"restore it by {name} itself: {DISTRIBUTIONS[name]}.",
+        findings,
+    )
 
 
 def _why_missing(member: MemberFacts, tool: str) -> str:

@@ -6,13 +6,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from dataclasses import replace
 from typing import Dict, Mapping, Optional, Tuple
 
 from ..core.errors import EtcdError
-from ..core.job import NOTHING, Findings
+from ..core.job import NOTHING, Findings, run_id
 from ..core.text import in_mib, instant
 from ..etcd import commands
 from ..etcd.database import HIGHEST_REVISION
@@ -106,7 +105,7 @@ def _plan_cluster(
     findings: Findings,
 ) -> ClusterPlan:
     # Always new ones, also after a run that was killed while staging: what it staged may differ in the bump.
-    restore_id = _restore_id(name, options)
+    restore_id = run_id(f"{name} {options.nonce}", options.now)
     token = options.token or f"{name}-{restore_id}"
     others = {host: answer.told for host, answer in left_out.items() if answer.told}
     seen = _highest_seen(name, {**hosts, **others}, snapshot, options)
@@ -148,12 +147,6 @@ def _plan_hosts(
         check_start(host, facts.member, of.snapshot.size, findings)
         per_host[host] = replace(plan, disk=check_disk(host, facts.member, plan, findings))
     return per_host
-
-
-def _restore_id(name: str, options: Options) -> str:
-    """For people the time; what makes it one of its kind, also among clusters of one run on one host, is what follows."""
-    own = hashlib.sha256(f"{name} {options.nonce}".encode()).hexdigest()[:8]
-    return f"{instant(options.now):%Y%m%dT%H%M%SZ}-{own}"
 
 
 def _spool_of(of: ClusterPlan, options: Options) -> str:

@@ -14,6 +14,7 @@ from ..core.job import NOTHING, ROLLBACK
 from ..core.text import duration, table
 from ..core.values import from_plain
 from ..host.service import by_the_kubelet, in_words
+from ..host.settings import edits
 from ..snapshot.entry import Snapshot
 from ..snapshot.order import clock_of
 from ..snapshot.verify import DATABASE
@@ -130,17 +131,8 @@ def _restore_rows(own: HostPlan) -> List[List[str]]:
     rows += [["", _disk(disk)] for disk in own.disk]
     rows += [["pause", by_the_kubelet(pod.manifest, pod.parked, pod.name)] for pod in own.controllers]
     last = ", after all others, since it leads" if own.leads else ""
-    rows.append(
-        [
-            "stop",
-            (_called(own, "stop") if own.was_to_run else "(it does not run)") + last,
-        ]
-    )
-    for edit in own.config:
-        for setting, value in edit.after.items():
-            before = edit.before.get(setting) or "(unset)"
-            if before != value:
-                rows.append(["set", f"{setting} in {edit.path}: {before} -> {value}"])
+    rows.append(["stop", (_called(own, "stop") if own.was_to_run else "(it does not run)") + last])
+    rows += [["set", words] for words in edits.in_words(own.config)]
     for swap in own.swaps:
         if swap.existed:
             rows.append(_move(swap, swap.live, swap.aside))

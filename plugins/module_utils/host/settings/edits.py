@@ -117,6 +117,16 @@ class Edit:
         }
 
 
+def in_words(edits: Sequence[Edit]) -> List[str]:
+    """What is to change, a setting a line, as a plan shows it."""
+    changed = ((edit, setting, value) for edit in edits for setting, value in edit.after.items())
+    return [
+        f"{setting} in {edit.path}: {edit.before.get(setting) or '(unset)'} -> {value}"
+        for edit, setting, value in changed
+        if (edit.before.get(setting) or "(unset)") != value
+    ]
+
+
 def checked(wanted: Mapping[str, object]) -> Dict[str, str]:
     """Settings as a user gives them, as text; EtcdError for what etcd would refuse or take for something else."""
     found = {check_setting(setting): _text(setting, value) for setting, value in wanted.items()}
