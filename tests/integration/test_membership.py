@@ -141,6 +141,17 @@ def test_a_member_that_is_added_right_after_another_came_back_is_waited_for(clus
     assert membership(cluster).remove(added.id).changed and sorted(by_name(cluster)) == ["m1", "m2", "m3"]
 
 
+def test_a_member_that_is_added_again_in_the_second_in_which_it_was_added_and_removed(cluster: Lab) -> None:
+    """Its ID would be that of the removed one, which etcd refuses as a member that it does not know."""
+    urls = ["http://127.0.0.1:9"]
+    last = ""
+    for _round in range(4):
+        added = membership(cluster).add("again", urls, learner=True)
+        assert added.changed and added.id != last
+        last = added.id
+        assert membership(cluster).remove(last).changed
+
+
 def test_a_dead_member_is_removed_and_the_list_of_the_others_counts(cluster: Lab) -> None:
     """Last, since the cluster has two members from here on."""
     dead = cluster.members[2]

@@ -38,7 +38,10 @@ from .view import ClusterView, MemberView
 
 # What etcd refuses only for now. A voter counts as unhealthy until it was connected for 5 s; a new leader does not know yet
 # how far a learner is.
-_NOT_YET = {"unhealthy cluster", "in sync with leader"}
+_NOT_YET = ("unhealthy cluster", "in sync with leader")
+# So does etcd refuse to add a member in the very second in which one with the same peer URLs was added that is removed again:
+# the ID is made of them and of the seconds of the clock (`computeMemberID`), and one that was removed is never given again.
+_SAME_SECOND = "member not found"
 # What etcd says although the change may have been made, or be made yet: by this very call, or by one before.
 _MAY_HAVE_WORKED = re.compile(r"timed out|leader changed|stopped|not found|already exist|no leader|not leader")
 _STATUS = "run status.yml, which says how the cluster is, and run again."
@@ -113,6 +116,7 @@ class Membership:
             view,
             lambda now: member_add(self._etcdctl, self._to(answering(now)), name, peer_urls, learner),
             lambda members: bool(found(members)),
+            not_yet=(*_NOT_YET, _SAME_SECOND),
         )
         return Changed(found(members), True, f"{name} was added as a {'learner' if learner else 'voter'}.")
 
@@ -190,18 +194,21 @@ class Membership:
         ask: Callable[[ClusterView], Command],
         done: Callable[[Sequence[Listed]], bool],
         without: str = "",
+        not_yet: Sequence[str] = _NOT_YET,
     ) -> Sequence[Listed]:
-        """The member list in which the change is made."""
+        """The member list in which the change is made. ``not_yet``: the refusals that are waited out."""
         until = time.monotonic() + self._patience.refused
         while True:
             command = ask(view)
             result = self._run(command.argv, command.env)
             said = _said(result)
-            unsure = result.rc == 0 or "etcdserver: " not in said or bool(_MAY_HAVE_WORKED.search(said))
+            refused = any(words in said for words in not_yet)
+            may_have_worked = "etcdserver: " not in said or bool(_MAY_HAVE_WORKED.search(said))
+            unsure = result.rc == 0 or (may_have_worked and not refused)
             members = self._read_until(done, self._to(answering(view), without), unsure, said)
             if done(members):
                 return members
-            if not any(words in said for words in _NOT_YET) or time.monotonic() > until:
+            if not refused or time.monotonic() > until:
                 raise _error(command, result, said)
             self._say(f"waiting: {said}")
             time.sleep(self._patience.pause)

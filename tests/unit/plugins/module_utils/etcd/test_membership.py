@@ -156,6 +156,13 @@ def test_a_cluster_that_counts_as_unhealthy_for_some_seconds_is_waited_for():
     assert heard == ["waiting: etcdserver: unhealthy cluster"] * 3
 
 
+def test_an_id_of_the_same_second_that_was_removed_is_waited_out_by_whoever_adds():
+    etcd = Living(refuse=["member not found"] * 3)
+    added = membership(etcd).add("m4", [peer(4)], learner=True)
+    assert added.changed and len(etcd.asked("member add")) == 4
+
+
+
 def test_and_not_for_ever():
     etcd = Living(refuse=["unhealthy cluster"] * 100_000)
     with pytest.raises(EtcdError, match="unhealthy cluster") as caught:
