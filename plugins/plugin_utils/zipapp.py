@@ -15,7 +15,7 @@ from pathlib import Path
 from ..module_utils.agent.compiled import zipped
 
 PLUGINS = Path(__file__).resolve().parents[1]
-ROOMS = ("agent", "backup", "core", "etcd", "host", "snapshot")
+ROOMS = ("agent", "backup", "core", "etcd", "host", "mirror", "snapshot")
 DOORS = ("__init__.py", "agent.py", "local.py")
 _MAIN = """\
 import sys

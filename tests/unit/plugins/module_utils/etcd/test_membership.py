@@ -162,7 +162,6 @@ def test_an_id_of_the_same_second_that_was_removed_is_waited_out_by_whoever_adds
     assert added.changed and len(etcd.asked("member add")) == 4
 
 
-
 def test_and_not_for_ever():
     etcd = Living(refuse=["unhealthy cluster"] * 100_000)
     with pytest.raises(EtcdError, match="unhealthy cluster") as caught:
