@@ -33,7 +33,7 @@ class KeyValue(NamedTuple):
 
 
 class Page(NamedTuple):
-    """A part of a range. ``total`` is that of the whole range (etcd says ``count``), ``more`` whether keys are left behind these."""
+    """A part of a range. ``total`` is the keys of the whole range (etcd's ``count``), ``more`` whether any are left."""
 
     header: Header
     kvs: List[KeyValue]
