@@ -317,6 +317,11 @@ class Lab:
         """Each member's own view of the cluster, None where it does not answer. Works without a quorum."""
         return {member.name: _status(member) for member in self.everyone}
 
+    def leader(self) -> str:
+        """The name of the one member that says it leads."""
+        (name,) = [name for name, status in self.status().items() if _leads(status)]
+        return name
+
     def logs(self, member: Member | None = None, lines: int = 40) -> str:
         """The last lines of the log of one member, or of all."""
         parts = []

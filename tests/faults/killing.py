@@ -14,8 +14,9 @@ import subprocess
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Callable, NamedTuple
+from typing import Any, Callable, Collection, NamedTuple, Sequence
 
+import pytest
 from beds import Bed
 from conftest import CHECKOUT, PLAYBOOK_SECONDS, Play, playbook_argv, user_environment
 
@@ -238,6 +239,19 @@ class Point(NamedTuple):
         later = f"+{self.after * 1000:.0f}ms" if self.after else ""
         whose = "" if self.member == ANYBODY else f"-m{self.member + 1}"
         return f"{self.step}{later}{whose}{'' if self.modules else '-modules-live'}"
+
+
+def marks(name: str, sample: Collection[str], group: str) -> list[pytest.MarkDecorator]:
+    """Of a point: whose lab it takes, and that it is long where it is none of the sample that `make test` has too."""
+    return [pytest.mark.xdist_group(group), *([] if name in sample else [pytest.mark.long])]
+
+
+def points(found: Sequence[Point], sample: Collection[str], *groups: str) -> list:
+    """As parameters of a test; the groups, a cluster for each worker of pytest-xdist, take turns."""
+    return [
+        pytest.param(point, id=str(point), marks=marks(str(point), sample, groups[number % len(groups)]))
+        for number, point in enumerate(found)
+    ]
 
 
 def at_random(steps: list[str], count: int, name: str) -> list[Point]:

@@ -8,6 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import killing
 import pytest
 from ground import Ground, assert_is_over
 from killing import Point, at_random, killed_at, start
@@ -22,18 +23,7 @@ SAMPLE = ["staged-m1", "set_aside-m1", "started-m3", "finished-m1", "retired-m2"
 
 
 def points(found: list[Point], group: str = "lab") -> list:
-    """Two groups: a cluster for each worker of pytest-xdist."""
-    return [
-        pytest.param(
-            point,
-            id=str(point),
-            marks=[
-                pytest.mark.xdist_group(f"{group}-{number % 2}"),
-                *([] if str(point) in SAMPLE else [pytest.mark.long]),
-            ],
-        )
-        for number, point in enumerate(found)
-    ]
+    return killing.points(found, SAMPLE, f"{group}-0", f"{group}-1")
 
 
 def everywhere(steps: list[str]) -> list[Point]:

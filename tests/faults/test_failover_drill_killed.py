@@ -9,7 +9,7 @@ import pytest
 from beds import LabBed
 from client import differences, dump, seed
 from conftest import CHECKOUT
-from killing import Point, UnderFire, killed_at, run
+from killing import Point, UnderFire, killed_at, points, run
 
 # The first member is taken away, and the client is on the second one's host.
 AWAY, CLIENT = 0, 1
@@ -66,17 +66,7 @@ class Drill(UnderFire):
         assert not [key for key in dump(client) if key.startswith(b"quorum.etcd/failover_drill/")], "of any run"
 
 
-@pytest.mark.parametrize(
-    "point",
-    [
-        pytest.param(
-            point,
-            id=str(point),
-            marks=[pytest.mark.xdist_group("lab-0"), *([] if str(point) in SAMPLE else [pytest.mark.long])],
-        )
-        for point in POINTS
-    ],
-)
+@pytest.mark.parametrize("point", points(POINTS, SAMPLE, "lab-0"))
 def test_killed_comes_back_and_is_run_again(labs, point: Point) -> None:
     lab = labs.get().bed.of
     seed(lab.members[0].client, 20)

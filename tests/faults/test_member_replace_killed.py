@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from killing import ANYBODY, Point, at_random, killed_at
+from killing import ANYBODY, Point, at_random, killed_at, marks
 from members import Case, Members, again
 
 
@@ -82,20 +82,10 @@ SAMPLE = ("lost-added", "moved-removed")  # in `make test` too
 
 
 def points(found: list[tuple[str, Point]], sample: tuple[str, ...] = ()) -> list:
-    def name(case: str, point: Point) -> str:
-        return f"{case}-{point}"
-
+    named = [(f"{case}-{point}", case, point) for case, point in found]
     return [
-        pytest.param(
-            case,
-            point,
-            id=name(case, point),
-            marks=[
-                pytest.mark.xdist_group(f"members-{number % 2}"),
-                *([] if name(case, point) in sample else [pytest.mark.long]),
-            ],
-        )
-        for number, (case, point) in enumerate(found)
+        pytest.param(case, point, id=name, marks=marks(name, sample, f"members-{number % 2}"))
+        for number, (name, case, point) in enumerate(named)
     ]
 
 

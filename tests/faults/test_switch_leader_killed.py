@@ -7,7 +7,7 @@ import pytest
 from beds import LabBed
 from client import differences, dump, seed
 from conftest import CHECKOUT
-from killing import Point, UnderFire, killed_at, run
+from killing import Point, UnderFire, killed_at, points, run
 
 POINTS = [Point("planned", 1), Point("move_begun", 0), Point("move_done", 2), Point("proven", 0), Point("finished", 1)]
 SAMPLE = ["move_begun-m1", "proven-m1"]  # in `make test` too
@@ -49,17 +49,7 @@ class Switch(UnderFire):
             assert differences(self.keys, left) == [], f"{member.host}\n{self.story()}"
 
 
-@pytest.mark.parametrize(
-    "point",
-    [
-        pytest.param(
-            point,
-            id=str(point),
-            marks=[pytest.mark.xdist_group("lab-0"), *([] if str(point) in SAMPLE else [pytest.mark.long])],
-        )
-        for point in POINTS
-    ],
-)
+@pytest.mark.parametrize("point", points(POINTS, SAMPLE, "lab-0"))
 def test_killed_and_run_again(labs, point: Point) -> None:
     lab = labs.get().bed.of
     seed(lab.members[0].client, 20)

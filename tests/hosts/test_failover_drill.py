@@ -5,16 +5,16 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import subprocess
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Callable, Iterator
 
 import pytest
 from client import differences, dump, seed
-from conftest import CHECKOUT, Play, play, playbook_argv, user_environment
+from conftest import CHECKOUT, Play, play, playbook_argv, report_of, user_environment
 from hosts import Hosts, Member
 from images import base_image
 
@@ -56,9 +56,27 @@ def arguments(hosts: Hosts, **asked: object) -> list[str | Path]:
     return [DRILL, "-i", hosts.inventory, "-e", given]
 
 
-def report_of(done: Play) -> dict:
+def drilled(done: Play) -> dict:
+    """The report of a run that ended well."""
     assert done.rc == 0, done.output
-    return json.loads(Path(re.findall(r"Report: (\S+)\.html", done.output)[-1] + ".json").read_text())
+    return report_of(done)
+
+
+@contextmanager
+def controller_killed(hosts: Hosts, is_away: Callable[[], bool], **asked: object) -> Iterator[None]:
+    """A drill whose controller is killed as soon as the member is away; in the block it is dead, and nothing else."""
+    with subprocess.Popen(
+        playbook_argv(*arguments(hosts, **asked)),
+        cwd=CHECKOUT,
+        env=user_environment(),
+        start_new_session=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    ) as running:
+        until(is_away, "it was never taken away")
+        os.killpg(running.pid, signal.SIGKILL)
+        yield
 
 
 def shell(hosts: Hosts, member: Member, script: str) -> str:
@@ -94,7 +112,7 @@ def assert_nothing_is_left(hosts: Hosts, keys: dict) -> None:
 
 def test_killed_it_is_not_started_again_by_systemd_before_its_time(hosts: Hosts) -> None:
     keys, led = dump(hosts.client(hosts.members[0])), leader(hosts)
-    report = report_of(play(*arguments(hosts, how="kill")))
+    report = drilled(play(*arguments(hosts, how="kill")))
     assert report["drill"]["member"] == led.name and report["came_back"] is None and report["put_back_by"] == "run"
     assert report["numbers"]["leader_after"] not in ("", led.name)
     assert_nothing_is_left(hosts, keys)
@@ -109,7 +127,7 @@ def test_cut_off_its_network_it_runs_on_and_another_leads(hosts: Hosts, tool: st
         hosts.on_each(lambda member: hosts.run(member, ["chmod", "0", "/usr/sbin/nft"]))
         hosts.on_each(lambda member: hosts.run(member, ["mv", "/usr/sbin/nft", "/usr/sbin/nft.hidden"]))
     try:
-        report = report_of(play(*arguments(hosts, how="cut")))
+        report = drilled(play(*arguments(hosts, how="cut")))
     finally:
         if tool == "iptables":
             hosts.on_each(lambda member: hosts.run(member, ["mv", "/usr/sbin/nft.hidden", "/usr/sbin/nft"]))
@@ -124,17 +142,7 @@ def test_cut_off_its_network_it_runs_on_and_another_leads(hosts: Hosts, tool: st
 def test_controller_and_module_killed_while_it_is_away_systemds_timer_puts_it_back(hosts: Hosts, how: str) -> None:
     keys, led = dump(hosts.client(hosts.members[0])), leader(hosts)
     before = times_taken(hosts, led)
-    with subprocess.Popen(
-        playbook_argv(*arguments(hosts, how=how)),
-        cwd=CHECKOUT,
-        env=user_environment(),
-        start_new_session=True,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    ) as running:
-        until(lambda: times_taken(hosts, led) > before, "it was never taken away")
-        os.killpg(running.pid, signal.SIGKILL)
+    with controller_killed(hosts, lambda: times_taken(hosts, led) > before, how=how):
         shell(hosts, led, KILL_MODULES)
     assert is_armed(hosts, led) and "quorum-etcd-drill-" in shell(hosts, led, "systemctl list-timers --no-legend")
     if how == "cut":
@@ -143,27 +151,21 @@ def test_controller_and_module_killed_while_it_is_away_systemds_timer_puts_it_ba
         assert "is there" in shell(hosts, led, f"test -e {DROP_IN} && echo is there")
     until(lambda: not is_armed(hosts, led), "the timer has not put it back")
     assert_nothing_is_left(hosts, keys)
-    report = report_of(play(*arguments(hosts, how="stop")))
+    report = drilled(play(*arguments(hosts, how="stop")))
     assert report["outcome"] == "drilled"
     assert_nothing_is_left(hosts, keys)
 
 
 def test_a_host_that_boots_in_the_middle_is_right_again(hosts: Hosts) -> None:
     keys, led = dump(hosts.client(hosts.members[0])), leader(hosts)
-    with subprocess.Popen(
-        playbook_argv(*arguments(hosts, how="kill", seconds=60)),
-        cwd=CHECKOUT,
-        env=user_environment(),
-        start_new_session=True,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    ) as running:
-        until(lambda: shell(hosts, led, f"test -e {DROP_IN} && echo there || :") == "there", "it was never taken away")
-        os.killpg(running.pid, signal.SIGKILL)
+
+    def is_away() -> bool:
+        return shell(hosts, led, f"test -e {DROP_IN} && echo there || :") == "there"
+
+    with controller_killed(hosts, is_away, how="kill", seconds=60):
         hosts.power_off(led)
     hosts.power_on(led)
     hosts.wait_ready()
     assert shell(hosts, led, f"test -e {DROP_IN} && echo there || :") == ""
-    assert report_of(play(*arguments(hosts, how="stop")))["outcome"] == "drilled"
+    assert drilled(play(*arguments(hosts, how="stop")))["outcome"] == "drilled"
     assert_nothing_is_left(hosts, keys)

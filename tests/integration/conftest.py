@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -77,6 +78,11 @@ def play(*arguments: str | Path, cwd: Path = CHECKOUT, **env: str) -> Play:
     assert "Traceback" not in output, output
     assert "DEPRECATION WARNING" not in output, output
     return Play(done.returncode, output)
+
+
+def report_of(done: Play) -> dict:
+    """The report that a run has named last."""
+    return json.loads(Path(re.findall(r"Report: (\S+)\.html", done.output)[-1] + ".json").read_text())
 
 
 def seeded(lab: Lab, keys: int = 600, **env: str) -> dict:

@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Iterator
 
 import pytest
 from client import WRITER_KEY, Writer, differences, dump, seed
-from conftest import CHECKOUT, Play, play
+from conftest import CHECKOUT, Play, play, report_of
 from lab import Lab
 
 DRILL = CHECKOUT / "playbooks" / "failover_drill.yml"
@@ -38,18 +37,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         yield lab
 
 
-def leader(lab: Lab) -> str:
-    (name,) = {name for name, status in lab.status().items() if status and status.leader == status.member_id}
-    return name
-
-
 def drill(lab: Lab, who: str, how: str, *arguments: str) -> Play:
     asked = ("-e", f"etcd_failover_drill_who={who}", "-e", f"etcd_failover_drill_how={how}")
     return play(DRILL, "-i", lab.inventory, *SHORT, *asked, *arguments)
-
-
-def report_of(done: Play) -> dict:
-    return json.loads(Path(re.findall(r"Report: (\S+)\.html", done.output)[-1] + ".json").read_text())
 
 
 CASES = [
@@ -63,7 +53,7 @@ CASES = [
 @pytest.mark.parametrize(("lab_of", "how", "who"), CASES, indirect=["lab_of"])
 def test_it_fails_is_measured_and_comes_back(lab_of: Lab, how: str, who: str) -> None:
     lab = lab_of
-    keys, led, pids = dump(lab.members[0].client), leader(lab), {member.name: member.pid() for member in lab.members}
+    keys, led, pids = dump(lab.members[0].client), lab.leader(), {member.name: member.pid() for member in lab.members}
     with Writer(lab.endpoints) as writer:
         writer.wait_for_write()
         done = drill(lab, who, how)
@@ -100,7 +90,7 @@ def test_it_fails_is_measured_and_comes_back(lab_of: Lab, how: str, who: str) ->
 def test_check_mode_shows_all_of_it_and_touches_nothing(cluster: Lab) -> None:
     pids = [member.pid() for member in cluster.members]
     done = drill(cluster, "leader", "kill", "--check", "--diff")
-    assert done.rc == 0 and f"{leader(cluster)}, the leader, on" in done.text, done.output
+    assert done.rc == 0 and f"{cluster.leader()}, the leader, on" in done.text, done.output
     for words in ("killed (SIGKILL)", "a timer on", "3 voters, 3 healthy, quorum 2", "2 of 3 are left", "measured on"):
         assert words in done.text
     assert "this is how the run would drill a failure in cluster etcd" in done.text
@@ -134,7 +124,7 @@ def test_a_way_to_fail_that_there_is_not_is_refused_with_those_that_there_are(cl
 
 
 def test_with_a_member_down_nothing_can_be_spared(cluster: Lab) -> None:
-    down = next(member for member in cluster.members if member.name != leader(cluster))
+    down = next(member for member in cluster.members if member.name != cluster.leader())
     cluster.stop(down)
     try:
         done = drill(cluster, "leader", "stop")

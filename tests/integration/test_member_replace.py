@@ -4,13 +4,12 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from pathlib import Path
 
 import pytest
 from client import RetryingWriter, differences, dump, seed
-from conftest import CHECKOUT, Play, play
+from conftest import CHECKOUT, Play, play, report_of
 from lab import Lab
 
 MEMBER_REPLACE = CHECKOUT / "playbooks" / "member_replace.yml"
@@ -58,10 +57,6 @@ def configuration(lab: Lab, name: str) -> str:
     return lab.member(name).config_file.read_text()
 
 
-def report_of(done: Play) -> dict:
-    return json.loads(Path(re.findall(r"Report: (\S+)\.html", done.output)[-1] + ".json").read_text())
-
-
 @pytest.fixture
 def cluster(tmp_path: Path, request: pytest.FixtureRequest):
     """A lab of founders and two hosts that are prepared; a parameter is its line, or Lab's arguments."""
@@ -100,7 +95,7 @@ def test_a_lost_disk_is_replaced_and_then_a_dead_host_by_another(cluster: Lab) -
 @pytest.mark.parametrize("cluster", [LINES[0], LINES[-1]], indirect=True)
 def test_a_healthy_leader_moves_to_another_host(cluster: Lab) -> None:
     expected = dump(cluster.members[0].client)
-    leader = next(name for name, status in cluster.status().items() if status and status.leader == status.member_id)
+    leader = cluster.leader()
     stay = [member.name for member in cluster.members if member.name != leader]
     with RetryingWriter(cluster.endpoints) as writer:
         done = change(cluster, *asking(move={leader: "m4"}))

@@ -3,14 +3,11 @@
 
 from __future__ import annotations
 
-import json
-import re
-from pathlib import Path
 from typing import Iterator
 
 import pytest
 from client import WRITER_KEY, Writer, differences, dump, seed
-from conftest import CHECKOUT, Play, play
+from conftest import CHECKOUT, Play, play, report_of
 from lab import Lab
 
 SWITCH_LEADER = CHECKOUT / "playbooks" / "switch_leader.yml"
@@ -24,32 +21,23 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         yield lab
 
 
-def leader(lab: Lab) -> str:
-    (name,) = {name for name, status in lab.status().items() if status and status.leader == status.member_id}
-    return name
-
-
 def follower(lab: Lab) -> str:
-    return next(member.name for member in lab.members if member.name != leader(lab))
+    return next(member.name for member in lab.members if member.name != lab.leader())
 
 
 def switch(lab: Lab, to: str, *arguments: str) -> Play:
     return play(SWITCH_LEADER, "-i", lab.inventory, *CONFIRMED, "-e", f"etcd_switch_leader_to={to}", *arguments)
 
 
-def report_of(done: Play) -> dict:
-    return json.loads(Path(re.findall(r"Report: (\S+)\.html", done.output)[-1] + ".json").read_text())
-
-
 def test_it_moves_and_nothing_acknowledged_is_lost(cluster: Lab) -> None:
-    keys, before, to = dump(cluster.members[0].client), leader(cluster), follower(cluster)
+    keys, before, to = dump(cluster.members[0].client), cluster.leader(), follower(cluster)
     pids = [member.pid() for member in cluster.members]
     with Writer(cluster.endpoints) as writer:
         writer.wait_for_write()
         done = switch(cluster, to)
         writer.wait_for_write()
     assert done.rc == 0, done.output
-    assert leader(cluster) == to and [member.pid() for member in cluster.members] == pids
+    assert cluster.leader() == to and [member.pid() for member in cluster.members] == pids
     assert int(cluster.members[0].client.get(WRITER_KEY).value) >= len(writer.acknowledged) - 1
     assert differences(keys, dump(cluster.members[0].client)) == []
     assert f"Switch of the leader of cluster etcd leader {before} -> {to}" in done.text
@@ -66,18 +54,18 @@ def test_it_moves_and_nothing_acknowledged_is_lost(cluster: Lab) -> None:
 
 
 def test_where_it_leads_already_there_is_nothing_to_do(cluster: Lab) -> None:
-    to = leader(cluster)
+    to = cluster.leader()
     done = switch(cluster, to)
     assert done.rc == 0 and "There is nothing to do" in done.text, done.output
-    assert done.recap("m1")["changed"] == 0 and leader(cluster) == to
+    assert done.recap("m1")["changed"] == 0 and cluster.leader() == to
 
 
 def test_check_mode_shows_what_would_be_and_changes_nothing(cluster: Lab) -> None:
-    before, to = leader(cluster), follower(cluster)
+    before, to = cluster.leader(), follower(cluster)
     done = switch(cluster, to, "--check", "--diff")
     assert done.rc == 0 and f"{before} -> {to}" in done.text, done.output
     assert "this is how the run would switch the leader of cluster etcd" in done.text
-    assert leader(cluster) == before
+    assert cluster.leader() == before
 
 
 @pytest.mark.parametrize(
@@ -90,22 +78,22 @@ def test_check_mode_shows_what_would_be_and_changes_nothing(cluster: Lab) -> Non
     ],
 )
 def test_it_refuses(cluster: Lab, arguments: list[str], words: str) -> None:
-    before = leader(cluster)
+    before = cluster.leader()
     done = switch(cluster, follower(cluster), *arguments)
     assert done.rc != 0 and "Nothing was touched." in done.text and words in done.text, done.output
-    assert leader(cluster) == before
+    assert cluster.leader() == before
 
 
 def test_a_member_that_is_down_is_refused_and_another_takes_over(cluster: Lab) -> None:
     """The cluster has a quorum of two, and they need no third for it."""
-    before = leader(cluster)
+    before = cluster.leader()
     down, to = [member for member in cluster.members if member.name != before]
     cluster.stop(down)
     try:
         done = switch(cluster, down.name)
         assert done.rc != 0 and f"{down.name} is not healthy" in done.text, done.output
         done = switch(cluster, to.name)
-        assert done.rc == 0 and leader(cluster) == to.name, done.output
+        assert done.rc == 0 and cluster.leader() == to.name, done.output
     finally:
         cluster.start(down)
         cluster.wait_ready()
