@@ -28,7 +28,24 @@ _CRON = re.compile(r"([\d*/,-]+\s+){4}[\d*/,A-Za-z-]+\Z")
 _MINUTES = re.compile(r"\*:0/(\d{1,2})(:00)?\Z")
 _NAMED = {"hourly": "0 * * * *", "daily": "0 0 * * *", "weekly": "0 0 * * 1", "monthly": "0 0 1 * *"}
 # Where a private /tmp would hide what is given.
-_TEMPORARY = ("/tmp/", "/var/tmp/")  # noqa: S108
+TEMPORARY = ("/tmp/", "/var/tmp/")  # noqa: S108
+
+# What no service of ours needs.
+SANDBOX = """\
+NoNewPrivileges=yes
+ProtectSystem=strict
+ProtectHome=read-only
+PrivateDevices=yes
+ProtectKernelTunables=yes
+ProtectKernelModules=yes
+ProtectControlGroups=yes
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+SystemCallArchitectures=native
+"""
 
 _SERVICE = """\
 [Unit]
@@ -45,24 +62,11 @@ ExecStart=@PROGRAM@ @COMMAND@ --wait 3600
 TimeoutStartSec=6h
 UMask=0077
 @BOUNDS@
-NoNewPrivileges=yes
 # It reads keys and certificates of other users, and writes to these folders; nothing else.
 CapabilityBoundingSet=CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER
-ProtectSystem=strict
-ProtectHome=read-only
 ReadWritePaths=@FOLDERS@
 PrivateTmp=@PRIVATE_TMP@
-PrivateDevices=yes
-ProtectKernelTunables=yes
-ProtectKernelModules=yes
-ProtectControlGroups=yes
-RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
-RestrictNamespaces=yes
-RestrictRealtime=yes
-RestrictSUIDSGID=yes
-LockPersonality=yes
-SystemCallArchitectures=native
-"""
+@SANDBOX@"""
 
 _OF_BACKUP = "Nice=10\nIOSchedulingPriority=7"
 # After everybody else, and at most one processor: the etcd of a drill is in no hurry. Where memory is short, it goes first.
@@ -100,7 +104,7 @@ def drill_unit(
     cluster: str, memory: int, folders: Sequence[str], paths: Sequence[str], optional: Sequence[str] = ()
 ) -> str:
     """``memory`` are the MiB that the etcd of a drill may have. The folder of snapshots is only read."""
-    bounds = _filled(_OF_DRILL, MEMORY=str(memory + _OWN_MEMORY))
+    bounds = filled(_OF_DRILL, MEMORY=str(memory + _OWN_MEMORY))
     return _service("Drill of the backups", "drill", bounds, cluster, folders, paths, optional)
 
 
@@ -113,16 +117,17 @@ def _service(
     paths: Sequence[str],
     optional: Sequence[str],
 ) -> str:
-    hidden = any(path.startswith(_TEMPORARY) for path in (*folders, *paths, *optional))
+    hidden = any(path.startswith(TEMPORARY) for path in (*folders, *paths, *optional))
     written = [*folders, *(f"-{folder}" for folder in optional)]
-    return _filled(
+    return filled(
         _HEAD + _SERVICE,
+        SANDBOX=SANDBOX,
         WHAT=what,
         COMMAND=command,
         BOUNDS=bounds,
-        CLUSTER=_escaped(cluster),
+        CLUSTER=escaped(cluster),
         PROGRAM=PROGRAM,
-        FOLDERS=" ".join(f'"{_escaped(folder)}"' for folder in written),
+        FOLDERS=" ".join(f'"{escaped(folder)}"' for folder in written),
         PRIVATE_TMP="no" if hidden else "yes",
     )
 
@@ -134,7 +139,7 @@ def timer_unit(cluster: str, schedule: str, delay: int, what: str = "Backup") ->
             f"{schedule!r} is a schedule of cron, and this host has systemd.",
             "give what OnCalendar= takes, such as *:0/30, hourly or 02:30 (man systemd.time).",
         )
-    return _filled(_HEAD + _TIMER, WHAT=what, CLUSTER=_escaped(cluster), SCHEDULE=schedule, DELAY=str(delay))
+    return filled(_HEAD + _TIMER, WHAT=what, CLUSTER=escaped(cluster), SCHEDULE=schedule, DELAY=str(delay))
 
 
 def cron_lines(schedule: str, delay: int, drill_schedule: str = NEVER) -> str:
@@ -164,12 +169,11 @@ def _cron_fields(schedule: str) -> str:
     )
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     """Text in a unit, where ``%`` begins a specifier, and quotes and backslashes mean something."""
     return text.replace("%", "%%").replace("\\", "\\\\").replace('"', '\\"')
 
 
-def _filled(text: str, **values: str) -> str:
-    for name, value in values.items():
-        text = text.replace(f"@{name}@", value)
-    return text
+def filled(text: str, **values: str) -> str:
+    """The text with its ``@NAME@`` replaced; what is in a value is never a name."""
+    return re.sub("@([A-Z_]+)@", lambda found: values[found.group(1)], text)

@@ -60,3 +60,13 @@ def lists_members_without_quorum(version: Version) -> Optional[str]:
     if version < (3, 5, 0):
         return ""
     return "--consistency=s" if version >= (3, 6, 0) else None
+
+
+def mirrors_to_users(version: Version) -> bool:
+    """Whether ``make-mirror`` of this etcdctl can say who it is at the destination (``--dest-user``)."""
+    return version >= (3, 5, 0)
+
+
+def mirrors_from_a_revision(version: Version) -> bool:
+    """Whether ``make-mirror`` of this etcdctl knows ``--rev``."""
+    return version >= (3, 6, 0)

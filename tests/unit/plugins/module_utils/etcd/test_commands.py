@@ -96,6 +96,20 @@ TABLE = [
     (EVERY, lambda v: c.delete(ctl(v), SECURE, "k"), "/ctl {SECURE} del k -w json", AUTH),
     (EVERY, lambda v: c.get_below(ctl(v), SECURE, "a/"), "/ctl {SECURE} get a/ --prefix -w json", AUTH),
     (EVERY, lambda v: c.delete_below(ctl(v), SECURE, "a/"), "/ctl {SECURE} del a/ --prefix -w json", AUTH),
+    (EVERY, lambda v: c.make_mirror(ctl(v), PLAIN, ONE), "/ctl {PLAIN} make-mirror http://a:2379", API),
+    (
+        EVERY,
+        lambda v: c.make_mirror(ctl(v), SECURE, ONE, "a/", "", 7),
+        "/ctl {SECURE} make-mirror --prefix=a/ --no-dest-prefix --rev=7 http://a:2379",
+        AUTH,
+    ),
+    (
+        EVERY,
+        lambda v: c.make_mirror(ctl(v), PLAIN, SECURE, "a/", "b/"),
+        "/ctl {PLAIN} make-mirror --prefix=a/ --dest-prefix=b/ --dest-cacert=/pki/ca.crt --dest-cert=/pki/client.crt"
+        " --dest-key=/pki/client.key --dest-insecure-transport=false --dest-user=root https://a:2379",
+        API,
+    ),
     (EVERY, lambda v: c.endpoint_health(ctl(v), PLAIN), "/ctl {PLAIN} endpoint health -w json", API),
     (EVERY, lambda v: c.endpoint_health(ctl(v), SECURE), "/ctl {SECURE} endpoint health -w json", AUTH),
     (
