@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from dataclasses import dataclass, field
 from typing import Any, Dict, Tuple
 
@@ -19,7 +18,7 @@ from ..core import strict_json
 from ..core.errors import EtcdError
 from ..core.values import TEXT, Misfit, from_plain
 from ..etcd.commands import Connection, Run
-from ..host.trust import weakness
+from ..host.trust import secret_in, weakness
 from ..snapshot.packed import AUTO, CHOICES
 
 PATH = "/etc/quorum-etcd/agent.json"
@@ -106,20 +105,10 @@ def connection_of(settings: Settings) -> Connection:
         cert=settings.cert,
         key=settings.key,
         user=settings.user,
-        password=_password(settings.password_file) if settings.password_file else "",
+        password=secret_in(settings.password_file, _NEXT) if settings.password_file else "",
         command_timeout=settings.command_timeout,
     )
 
 
 def stores_of(settings: Settings, run: Run) -> Tuple[Store, ...]:
     return tuple(store_of(one, settings.cluster, settings.folder, run) for one in settings.offsite)
-
-
-def _password(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8") as file:
-            if os.fstat(file.fileno()).st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-                raise EtcdError(f"the password in {path} can be read by others.", f"chmod 600 {path}, and change it.")
-            return file.read().rstrip("\n")
-    except OSError as error:
-        raise EtcdError(f"the password in {path} cannot be read: {error.strerror}.", _NEXT) from error

@@ -12,6 +12,8 @@ import re
 import stat
 from typing import Collection, List
 
+from ..core.errors import EtcdError
+
 _LINKS = 40  # as many as the kernel follows
 # Nobody writes there, whoever a process's folder belongs to. The text of ``root`` leads elsewhere than the link itself.
 _PROC, _ROOT_OF_PROCESS = re.compile(r"/proc(/\d+)?\Z"), re.compile(r"/proc/\d+/root\Z")
@@ -48,6 +50,17 @@ def weakness(path: str, users: Collection[int] = ()) -> str:
         else:
             at = here
     return ""
+
+
+def secret_in(path: str, next_step: str) -> str:
+    """The password in a file. EtcdError where it cannot be read, with this next step, or could be read by others."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            if os.fstat(file.fileno()).st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+                raise EtcdError(f"the password in {path} can be read by others.", f"chmod 600 {path}, and change it.")
+            return file.read().rstrip("\n")
+    except OSError as error:
+        raise EtcdError(f"the password in {path} cannot be read: {error.strerror}.", next_step) from error
 
 
 def _names(path: str) -> List[str]:

@@ -1,0 +1,157 @@
+# Copyright: (c) 2026, the quorum.etcd authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a mirror is to do, as it lies on the host of its engine: a JSON file of root's, and the passwords in files beside it."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field
+from typing import Optional, Tuple
+
+from ..core import strict_json
+from ..core.errors import EtcdError
+from ..core.values import TEXT, Misfit, from_plain
+from ..etcd.commands import Connection
+from ..host.trust import secret_in, weakness
+
+FOLDER = "/etc/quorum-etcd/mirror"
+STATE_FOLDER = "/var/lib/quorum-etcd/mirror"
+DROP, KEEP = "drop", "keep"
+REFUSE, RESYNC = "refuse", "resync"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}\Z")  # it is part of paths, of a unit's name and of a key
+_NEXT = "run mirror.yml again, or mend it by hand."
+
+
+@dataclass(frozen=True)
+class Side:
+    """How the engine reaches one of the two clusters. Paths are on its host; ``command_timeout`` is in seconds."""
+
+    endpoints: Tuple[str, ...]
+    cacert: str = ""
+    cert: str = ""
+    key: str = ""
+    user: str = ""
+    password_file: str = ""
+    command_timeout: int = 5
+
+
+@dataclass(frozen=True)
+class MirrorSettings:
+    """Prefixes are text, in etcd UTF-8. ``destination_prefix`` takes the place of ``prefix`` in the destination; None: the same.
+    ``exclude`` are prefixes of source keys that are not mirrored.
+
+    ``delay`` is how many seconds what was read is held back, ``interval`` how often a timer runs it, 0 for a service. The log is
+    kept for ``log_max_age`` seconds and up to ``log_max_bytes``, 0 for no bound.
+    """
+
+    name: str
+    source: Side
+    destination: Side
+    prefix: str = field(default="", metadata=TEXT)
+    destination_prefix: Optional[str] = field(default=None, metadata=TEXT)
+    exclude: Tuple[str, ...] = field(default=(), metadata=TEXT)
+    leases: str = DROP
+    on_restore: str = REFUSE
+    delay: int = 0
+    keep_log: bool = False
+    log_max_age: int = 7 * 86400
+    log_max_bytes: int = 10 << 30
+    state_dir: str = ""
+    interval: int = 0
+
+    @property
+    def source_prefix(self) -> bytes:
+        return self.prefix.encode()
+
+    @property
+    def target_prefix(self) -> bytes:
+        return (self.prefix if self.destination_prefix is None else self.destination_prefix).encode()
+
+    @property
+    def folder(self) -> str:
+        """Of its state on this host."""
+        return self.state_dir or os.path.join(STATE_FOLDER, self.name)
+
+
+def path_of(name: str) -> str:
+    """Where the settings of the mirror of this name lie. EtcdError for what is no name of one."""
+    if not NAME.match(name):
+        raise EtcdError(
+            f"{name!r} is no name of a mirror.", "use letters, digits, dots, dashes and underscores, at most 63."
+        )
+    return os.path.join(FOLDER, f"{name}.json")
+
+
+def load(path: str) -> MirrorSettings:
+    """The settings in the file. EtcdError for one that is missing, wrong, or could have been written by others."""
+    path = os.path.abspath(path)
+    weak = weakness(path)
+    if weak and os.path.lexists(path):
+        raise EtcdError(f"the settings {path} are not believed: {weak}.", "let only root write them.")
+    try:
+        settings = from_plain(MirrorSettings, strict_json.read_file(path, "the settings of the mirror", _NEXT))
+    except FileNotFoundError as error:
+        raise EtcdError(f"there are no settings of a mirror in {path}.", "run mirror.yml.") from error
+    except Misfit as error:
+        raise EtcdError(f"the settings {path} cannot be understood: {error}.", _NEXT) from error
+    why = wrong_in(settings)
+    if why:
+        raise EtcdError(f"the settings {path} are wrong: {why}.", _NEXT)
+    return settings
+
+
+def wrong_in(settings: MirrorSettings) -> str:
+    """What no mirror could be run with, in words; empty where it can."""
+    if not NAME.match(settings.name):
+        return f"{settings.name} is no name of a mirror"
+    for what, side in (("source", settings.source), ("destination", settings.destination)):
+        why = _wrong_with(side)
+        if why:
+            return f"the {what} {why}"
+    if settings.leases not in (DROP, KEEP):
+        return f"leases is {settings.leases}, and neither {DROP} nor {KEEP}"
+    if settings.on_restore not in (REFUSE, RESYNC):
+        return f"on_restore is {settings.on_restore}, and neither {REFUSE} nor {RESYNC}"
+    for name in ("delay", "interval", "log_max_age", "log_max_bytes"):
+        if getattr(settings, name) < 0:
+            return f"{name} is negative"
+    if settings.state_dir and not os.path.isabs(settings.state_dir):
+        return f"state_dir is {settings.state_dir}, and no absolute path"
+    return _wrong_with_exclusions(settings)
+
+
+def connection_of(side: Side) -> Connection:
+    """EtcdError where the password cannot be read, or could be by others."""
+    return Connection(
+        endpoints=side.endpoints,
+        cacert=side.cacert,
+        cert=side.cert,
+        key=side.key,
+        user=side.user,
+        password=secret_in(side.password_file, _NEXT) if side.password_file else "",
+        command_timeout=side.command_timeout,
+    )
+
+
+def _wrong_with(side: Side) -> str:
+    if not side.endpoints:
+        return "has no endpoints"
+    if bool(side.cert) != bool(side.key):
+        return "has one of certificate and key, and not the other"
+    if side.password_file and not side.user:
+        return "has a password and no user"
+    if side.command_timeout < 1:
+        return "has a command_timeout below a second"
+    return ""
+
+
+def _wrong_with_exclusions(settings: MirrorSettings) -> str:
+    for one in settings.exclude:
+        if not one or settings.prefix.startswith(one):
+            return f"exclude has {one!r}, and nothing would be mirrored"
+        if not one.startswith(settings.prefix):
+            return f"exclude has {one!r}, which is not below the prefix"
+    return ""

@@ -1,0 +1,101 @@
+# Copyright: (c) 2026, the quorum.etcd authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The settings of a mirror: what is believed of them, and what is refused with the next step."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
+from ansible_collections.quorum.etcd.plugins.module_utils.core.values import to_plain
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.settings import (
+    MirrorSettings,
+    Side,
+    connection_of,
+    load,
+    path_of,
+)
+
+A, B = {"endpoints": ["http://a:2379"]}, {"endpoints": ["http://b:2379"]}
+GIVEN = {"name": "west", "source": A, "destination": B}
+
+
+@pytest.fixture
+def file(tmp_path):
+    def write(text, mode=0o600):
+        path = tmp_path / "west.json"
+        path.write_text(text if isinstance(text, str) else json.dumps(text))
+        path.chmod(mode)
+        return str(path)
+
+    return write
+
+
+def test_what_is_not_given_has_a_default(file):
+    settings = load(file({**GIVEN, "of a newer version": 1}))
+    assert settings == MirrorSettings("west", Side(("http://a:2379",)), Side(("http://b:2379",)))
+    assert (settings.source_prefix, settings.target_prefix) == (b"", b"")
+    assert settings.folder == "/var/lib/quorum-etcd/mirror/west"
+    assert connection_of(settings.source).password == ""
+
+
+def test_the_destination_prefix_is_the_prefix_unless_it_is_given_even_empty(file):
+    assert load(file({**GIVEN, "prefix": "/ä/"})).target_prefix == "/ä/".encode()
+    assert load(file({**GIVEN, "prefix": "/a/", "destination_prefix": ""})).target_prefix == b""
+
+
+def test_it_is_what_was_written(file):
+    settings = MirrorSettings("west", Side(("http://a:2379",), user="u", password_file="/p"), Side(("b:1",)), "/\n\0/")
+    assert load(file(to_plain(settings))) == settings
+
+
+@pytest.mark.parametrize(
+    "given, words",
+    [
+        ("{", "is not JSON"),
+        ({**GIVEN, "name": "../west"}, "is no name of a mirror"),
+        ({**GIVEN, "source": {"endpoints": []}}, "the source has no endpoints"),
+        ({**GIVEN, "destination": {**B, "cert": "/c"}}, "the destination has one of certificate and key"),
+        ({**GIVEN, "destination": {**B, "password_file": "/c"}}, "a password and no user"),
+        ({**GIVEN, "source": {**A, "command_timeout": 0}}, "below a second"),
+        ({**GIVEN, "leases": "no"}, "neither drop nor keep"),
+        ({**GIVEN, "on_restore": "no"}, "neither refuse nor resync"),
+        ({**GIVEN, "delay": -1}, "delay is negative"),
+        ({**GIVEN, "delay": "1"}, "cannot be understood: delay"),
+        ({**GIVEN, "state_dir": "a"}, "no absolute path"),
+        ({**GIVEN, "exclude": [""]}, "nothing would be mirrored"),
+        ({**GIVEN, "prefix": "/a/b", "exclude": ["/a/"]}, "nothing would be mirrored"),
+        ({**GIVEN, "prefix": "/a/", "exclude": ["/b/"]}, "is not below the prefix"),
+    ],
+)
+def test_what_is_wrong_is_refused(file, given, words):
+    with pytest.raises(EtcdError, match=words) as refused:
+        load(file(given))
+    assert refused.value.next_step
+
+
+def test_what_others_could_have_written_is_not_believed(file):
+    with pytest.raises(EtcdError, match="are not believed"):
+        load(file(GIVEN, mode=0o602))
+
+
+def test_a_password_that_others_can_read_is_refused(tmp_path):
+    path = tmp_path / "password"
+    path.write_text("secret\n")
+    side = Side(("http://a:2379",), user="u", password_file=str(path))
+    path.chmod(0o644)
+    with pytest.raises(EtcdError, match="can be read by others"):
+        connection_of(side)
+    path.chmod(0o600)
+    assert connection_of(side).password == "secret"
+
+
+def test_settings_that_are_not_there_and_a_name_that_is_none(tmp_path):
+    with pytest.raises(EtcdError, match="there are no settings"):
+        load(str(tmp_path / "none.json"))
+    with pytest.raises(EtcdError, match="is no name"):
+        path_of("a/b")
+    assert path_of("west") == "/etc/quorum-etcd/mirror/west.json"
