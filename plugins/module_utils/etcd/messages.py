@@ -42,8 +42,11 @@ class Page(NamedTuple):
 
 
 class Event(NamedTuple):
+    """``previous`` is what the key was before, where the watch asked for it and that was not compacted away."""
+
     deleted: bool
     kv: KeyValue
+    previous: Optional[KeyValue] = None
 
 
 class Watched(NamedTuple):
