@@ -3,8 +3,9 @@
 
 A sample is drawn from a seed: ``--sample 1/3 --seed 17`` runs a third, and draws the same third again.
 
-Of every family, that is a test with several parameters, or all other tests of a file together, at least one is drawn, and
-whatever is marked ``essential``. The rest is deselected: it is not skipped, and the summary says what was drawn.
+Of every family, that is a test with several parameters, or all other tests of a file together, its share is drawn, and whatever
+is marked ``essential``. Where that is no whole number of tests, the lot decides whether there is one more: a third of one test
+is drawn by every third seed. The rest is deselected: it is not skipped, and the summary says what was drawn.
 """
 
 from __future__ import annotations
@@ -49,11 +50,12 @@ def place_of(item: pytest.Item) -> Place:
 
 
 def drawn(places: Sequence[Place], essential: set[Place], share: Fraction, seed: str) -> set[Place]:
-    """Of each family this share, rounded, but one at the least. What is added elsewhere does not change a family's draw."""
+    """Of each family this share, rounded up or down by lot. What is added elsewhere does not change a family's draw."""
     wanted = set(essential)
     for family in families(places):
         by_lot = sorted(family, key=lambda place: (place not in essential, lot(place, seed)))
-        wanted.update(by_lot[: max(1, math.floor(len(family) * share + Fraction(1, 2)))])
+        more = Fraction(int.from_bytes(lot(min(family), f"{seed} more")[:4], "big"), 1 << 32)
+        wanted.update(by_lot[: math.floor(len(family) * share + more)])
     return wanted
 
 

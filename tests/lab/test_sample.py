@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What --sample draws: the same for the same seed, something of each family, and in the long run everything. And NOT DONE."""
+"""What --sample draws: the same for the same seed, its share of each family, and in the long run everything. And NOT DONE."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from fractions import Fraction
 from pathlib import Path
 
@@ -56,12 +57,13 @@ def run(suite: Path, *options: str, fails: bool = False, **more: str) -> tuple[s
     return {re.search(r"::(test_\w+(?:\[\d+\])?)", line).group(1) for line in lines}, done.stdout
 
 
-def test_a_third_and_something_of_each_family(suite: Path) -> None:
+def test_a_third_of_each_family(suite: Path) -> None:
     ran, output = run(suite, "--sample", "1/3", "--seed", "7")
-    assert "test_essential" in ran, "though the file's share of two is one more besides"
-    assert [len([name for name in ran if name.startswith(family)]) for family in ("test_many", "test_two")] == [3, 1]
-    assert len(ran) == 6 and "sample 1/3, seed 7: 6 of 17 tests" in output
-    assert "6 passed, 11 deselected" in output and "skipped" not in output
+    assert "test_essential" in ran, "of the other six it is one of two"
+    counts = [len([name for name in ran if name.startswith(family)]) for family in ("test_many", "test_two", "test_")]
+    assert counts[0] == 3 and counts[1] in (0, 1) and counts[2] == 3 + counts[1] + 2, ran
+    assert f"sample 1/3, seed 7: {len(ran)} of 17 tests" in output
+    assert f"{len(ran)} passed, {17 - len(ran)} deselected" in output and "skipped" not in output
     assert all(name in output.partition("sample 1/3")[2] for name in ran), "what was drawn is told"
 
 
@@ -69,23 +71,23 @@ def test_the_workers_draw_what_one_draws(suite: Path) -> None:
     alone, _output = run(suite, "--sample", "1/3", "--seed", "7")
     for dist in ("load", "loadgroup"):
         ran, output = run(suite, "--sample", "1/3", "--seed", "7", "-n", "2", "--dist", dist)
-        assert ran == alone and "sample 1/3, seed 7: 6 of 17 tests" in output, output
+        assert ran == alone and f"sample 1/3, seed 7: {len(alone)} of 17 tests" in output, output
 
 
-def test_every_test_has_its_turn(suite: Path) -> None:
+def test_every_test_has_its_turn_as_often_as_any_other(suite: Path) -> None:
     everything, output = run(suite)
     assert len(everything) == 17 and "sample" not in output
     spec = importlib.util.spec_from_file_location("options", OPTIONS)
     options = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(options)
     places = [("test_suite.py", name) for name in sorted(everything)]
-    draws = [options.drawn(places, set(), Fraction(1, 3), str(seed)) for seed in range(20)]
-    assert set().union(*draws) == set(places)
+    draws = Counter(place for seed in range(300) for place in options.drawn(places, set(), Fraction(1, 3), str(seed)))
+    assert set(draws) == set(places) and min(draws.values()) > 60 and max(draws.values()) < 140, draws
 
 
 def test_after_the_selection_by_name(suite: Path) -> None:
     ran, _output = run(suite, "--sample", "1/2", "-k", "test_two")
-    assert len(ran) == 1
+    assert len(ran) == 1, "a half of two"
 
 
 def test_all_is_all(suite: Path) -> None:
