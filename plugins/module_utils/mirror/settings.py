@@ -41,7 +41,8 @@ class Side:
 @dataclass(frozen=True)
 class MirrorSettings:
     """Prefixes are text, in etcd UTF-8. ``destination_prefix`` takes the place of ``prefix`` in the destination; None: the same.
-    ``exclude`` are prefixes of source keys that are not mirrored.
+    ``exclude`` are prefixes of source keys that are not mirrored. ``overwrite``: a destination with keys that no mirror has
+    written may be taken, and they are replaced or deleted.
 
     ``delay`` is how many seconds what was read is held back, ``interval`` how often a timer runs it, 0 for a service. The log is
     kept for ``log_max_age`` seconds and up to ``log_max_bytes``, 0 for no bound.
@@ -55,6 +56,7 @@ class MirrorSettings:
     exclude: Tuple[str, ...] = field(default=(), metadata=TEXT)
     leases: str = DROP
     on_restore: str = REFUSE
+    overwrite: bool = False
     delay: int = 0
     keep_log: bool = False
     log_max_age: int = 7 * 86400

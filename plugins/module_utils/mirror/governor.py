@@ -1,0 +1,112 @@
+# Copyright: (c) 2026, the quorum.etcd authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Whether a mirror follows its source, is compared with it by keys, or must not go on: from what was seen, with the reason.
+
+A watcher that is far behind catches up by 1,000 revisions at a time, and each time blocks the source's writes while the
+whole backlog is looked through. So only what is near is followed.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Optional
+
+from ..core.errors import EtcdError
+from .names import overlap
+from .settings import REFUSE, MirrorSettings
+from .state import FOLLOW, State, mirrors_the_same
+
+NEAR = 10_000  # revisions
+
+COMPARE = "compare"
+
+
+class Source(NamedTuple):
+    """What all members of the source together have said. ``compacted``: the revision after which it is to be followed is gone."""
+
+    cluster: int
+    revision: int
+    compacted: bool = False
+
+
+class Kept(NamedTuple):
+    """The log of what was read: whether it has all since the state's revision, and up to which revision it goes."""
+
+    covers: bool = False
+    revision: int = 0
+
+
+class Target(NamedTuple):
+    """The destination: whose keys it has."""
+
+    cluster: int
+    has_keys: bool = False
+
+
+class Decision(NamedTuple):
+    """``action`` is follow or compare."""
+
+    action: str
+    why: str
+
+
+def decide(settings: MirrorSettings, state: Optional[State], source: Source, kept: Kept, target: Target) -> Decision:
+    """EtcdError, with the next step, where nothing may be written."""
+    _refuse_itself(settings, source, target)
+    if state is None:
+        if target.has_keys and not settings.overwrite:
+            raise EtcdError(
+                "The destination has keys that no mirror has written, and the mirror would replace or delete them.",
+                "empty it, choose another destination_prefix, or set overwrite if it may have what is there.",
+            )
+        return Decision(COMPARE, "the destination is new")
+    restored = _restored(state, source)
+    if restored:
+        if settings.on_restore == REFUSE:
+            raise EtcdError(
+                restored,
+                "make sure that it is the right cluster; then set on_restore to resync, and the mirror becomes what it is now.",
+            )
+        return Decision(COMPARE, restored)
+    if not mirrors_the_same(state, settings):
+        return Decision(COMPARE, "the settings say otherwise what is mirrored")
+    if state.phase != FOLLOW:
+        return Decision(COMPARE, "the last comparison did not come to its end")
+    return _near_or_far(state, source, kept)
+
+
+def _near_or_far(state: State, source: Source, kept: Kept) -> Decision:
+    if kept.covers:
+        behind = source.revision - max(kept.revision, state.revision)
+        if behind > NEAR:
+            return Decision(COMPARE, f"{behind:,} revisions were not read yet: that many would slow the source down")
+        return Decision(FOLLOW, f"the log has what came after revision {state.revision:,}")
+    if source.compacted:
+        return Decision(COMPARE, f"what came after revision {state.revision:,} is compacted away")
+    behind = source.revision - state.revision
+    if behind > NEAR:
+        return Decision(COMPARE, f"it is {behind:,} revisions behind: to follow that many would slow the source down")
+    return Decision(FOLLOW, f"it is {behind:,} revisions behind")
+
+
+def _restored(state: State, source: Source) -> str:
+    if state.cluster != f"{source.cluster:x}":
+        return (
+            f"The source is cluster {source.cluster:x}, and the mirror was made of {state.cluster}: the source was restored, "
+            "or these are other endpoints."
+        )
+    if state.revision > source.revision:
+        return (
+            f"The source is at revision {source.revision:,}, and the mirror has it up to {state.revision:,}: "
+            "the source was restored."
+        )
+    return ""
+
+
+def _refuse_itself(settings: MirrorSettings, source: Source, target: Target) -> None:
+    if source.cluster == target.cluster and overlap(settings.source_prefix, settings.target_prefix):
+        raise EtcdError(
+            f"Source and destination are the same cluster, {source.cluster:x}, and the same keys.",
+            "name another destination, or a destination_prefix outside the prefix.",
+        )

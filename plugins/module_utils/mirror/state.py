@@ -1,0 +1,92 @@
+# Copyright: (c) 2026, the quorum.etcd authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""How far a mirror is: one key in the destination, written in the same transaction as the data that it tells of.
+
+Every transaction of an engine compares the whole value of that key. An engine that takes over puts a new ``epoch`` into it, after
+which nothing that the one before still sends can land.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from typing import Optional, Tuple
+
+from ..core import strict_json
+from ..core.values import TEXT, Misfit, from_plain, to_plain
+from .names import STATE_STEM
+from .settings import MirrorSettings
+
+VERSION = 1
+SCAN, FOLLOW = "scan", "follow"
+
+
+@dataclass(frozen=True)
+class State:
+    """``epoch`` is that of the engine that may write, ``cluster`` the source's ID, in hexadecimal.
+
+    In the phase ``scan`` the destination is being compared with the source, and is as good as unknown; ``revision`` is the one
+    at which that began, and ``round`` tells one comparison from the next. In the phase ``follow`` the destination is the source
+    as it was at ``revision``, with the first ``index`` events of the next revision that has any.
+
+    ``prefix``, ``exclude`` and ``leases`` are what is mirrored: where the settings say something else, its content is unknown.
+    """
+
+    version: int
+    epoch: str
+    cluster: str
+    phase: str
+    revision: int
+    index: int = 0
+    round: int = 0
+    prefix: str = field(default="", metadata=TEXT)
+    exclude: Tuple[str, ...] = field(default=(), metadata=TEXT)
+    leases: str = ""
+
+    def encode(self) -> bytes:
+        return json.dumps(to_plain(self), sort_keys=True, separators=(",", ":")).encode()
+
+    def at(self, revision: int, index: int = 0) -> State:
+        return replace(self, phase=FOLLOW, revision=revision, index=index)
+
+
+def state_key(settings: MirrorSettings) -> bytes:
+    return settings.target_prefix + STATE_STEM + settings.name.encode()
+
+
+def decoded(value: bytes) -> State:
+    """The state in a key's value. ValueError, with why in words, for what no engine has written, or a newer one."""
+    try:
+        state = from_plain(State, strict_json.parse(value.decode("utf-8"), strict_json.LARGEST_FILE))
+    except UnicodeDecodeError:
+        raise ValueError("it is no UTF-8") from None
+    if state.version != VERSION:
+        raise Misfit(f"it is of version {state.version}, and this engine knows {VERSION}")
+    if state.phase not in (SCAN, FOLLOW):
+        raise Misfit(f"its phase is {state.phase}")
+    if state.revision < 0 or state.index < 0:
+        raise Misfit("it has a negative number")
+    return state
+
+
+def begun(settings: MirrorSettings, epoch: str, cluster: int, revision: int, before: Optional[State]) -> State:
+    """The state with which a comparison begins at a revision of the source."""
+    return State(
+        version=VERSION,
+        epoch=epoch,
+        cluster=f"{cluster:x}",
+        phase=SCAN,
+        revision=revision,
+        round=before.round + 1 if before else 1,
+        prefix=settings.prefix,
+        exclude=tuple(sorted(settings.exclude)),
+        leases=settings.leases,
+    )
+
+
+def mirrors_the_same(state: State, settings: MirrorSettings) -> bool:
+    """Whether what the state tells of is what the settings want."""
+    wanted = (settings.prefix, tuple(sorted(settings.exclude)), settings.leases)
+    return (state.prefix, state.exclude, state.leases) == wanted

@@ -1,0 +1,107 @@
+# Copyright: (c) 2026, the quorum.etcd authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Whether a mirror follows, compares or stops, and the state by which it knows."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.governor import (
+    COMPARE,
+    NEAR,
+    Kept,
+    Source,
+    Target,
+    decide,
+)
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.settings import MirrorSettings, Side
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.state import FOLLOW, SCAN, begun, decoded, state_key
+
+SETTINGS = MirrorSettings("west", Side(("a",)), Side(("b",)), "/a/", "/b/", ("/a/x/", "/a/e/"))
+SCANNING = begun(SETTINGS, "e1", 0xABC, 100, None)
+FOLLOWING = SCANNING.at(100, 7)
+NOTHING, THERE = Kept(), Target(0xDEF)
+
+
+def decided(state=FOLLOWING, source=None, kept=NOTHING, target=THERE, **changed):
+    settings = dataclasses.replace(SETTINGS, **changed)
+    return decide(settings, state, source or Source(0xABC, 200), kept, target)
+
+
+def test_a_state_is_what_was_written():
+    for state in (SCANNING, FOLLOWING):
+        assert decoded(state.encode()) == state
+    assert (SCANNING.phase, FOLLOWING.phase, FOLLOWING.index) == (SCAN, FOLLOW, 7)
+    assert begun(SETTINGS, "e1", 0xABC, 100, FOLLOWING).encode() != SCANNING.encode()
+    assert state_key(SETTINGS) == b"/b/quorum.etcd/mirror/west"
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ((b'"version":1', b'"version":2'), "this engine knows 1"),
+        ((b'"phase":"scan"', b'"phase":"?"'), "its phase is"),
+        ((b'"revision":100', b'"revision":-1'), "negative"),
+        ((b'"epoch"', b'"none"'), "epoch is missing"),
+        ((b"{", b""), "Extra data"),
+        ((b"{", b"\xff"), "UTF-8"),
+    ],
+)
+def test_what_no_engine_has_written_is_no_state(change, words):
+    with pytest.raises(ValueError, match=words):
+        decoded(SCANNING.encode().replace(*change, 1))
+
+
+def test_what_is_near_is_followed():
+    assert decided().action == FOLLOW
+    assert decided(source=Source(0xABC, 100 + NEAR)).action == FOLLOW
+
+
+@pytest.mark.parametrize(
+    "given, words",
+    [
+        ({"state": None}, "new"),
+        ({"state": SCANNING}, "did not come to its end"),
+        ({"source": Source(0xABC, 101 + NEAR)}, "10,001 revisions behind"),
+        ({"source": Source(0xABC, 200, compacted=True)}, "compacted away"),
+        ({"leases": "keep"}, "settings"),
+        ({"exclude": ()}, "settings"),
+        ({"on_restore": "resync", "source": Source(0x123, 200)}, "restored"),
+        ({"on_restore": "resync", "source": Source(0xABC, 99)}, "restored"),
+        ({"kept": Kept(True, 150), "source": Source(0xABC, 151 + NEAR)}, "not read yet"),
+        ({"state": None, "target": Target(0xDEF, True), "overwrite": True}, "new"),
+    ],
+)
+def test_what_is_far_or_unknown_is_compared(given, words):
+    decision = decided(**given)
+    assert decision.action == COMPARE
+    assert words in decision.why
+
+
+def test_what_the_log_has_is_followed_however_old():
+    source = Source(0xABC, 500_000, compacted=True)
+    assert decided(source=source, kept=Kept(True, 499_000)).action == FOLLOW
+    assert decided(exclude=("/a/e/", "/a/x/")).action == FOLLOW  # in another order
+
+
+@pytest.mark.parametrize(
+    "given, words",
+    [
+        ({"source": Source(0x123, 200)}, "the source was restored, or these are other endpoints"),
+        ({"source": Source(0xABC, 99)}, "the mirror has it up to 100"),
+        ({"state": None, "target": Target(0xDEF, True)}, "keys that no mirror has written"),
+        ({"target": Target(0xABC), "destination_prefix": "/a/b/"}, "the same cluster"),
+    ],
+)
+def test_what_may_not_go_on_is_refused(given, words):
+    with pytest.raises(EtcdError, match=words) as refused:
+        decided(**given)
+    assert refused.value.next_step
+
+
+def test_a_mirror_within_one_cluster_is_none_of_itself():
+    assert decided(target=Target(0xABC)).action == FOLLOW
