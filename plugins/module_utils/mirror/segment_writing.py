@@ -127,23 +127,23 @@ def begun(folder: str, head: Head, sync: bool) -> Written:
 
 def resumed(folder: str, sequence: int) -> Written:
     """The open segment that a writer has left, without its torn end. Damaged where it is not what was written."""
-    with SegmentFile(folder, sequence) as file:
-        if file.head is None:
-            raise Damaged(file.path, 0, "it has no head")
-        at, records, revision, wall = file.first, 0, file.head.after, file.head.wall
-        for place, frame in file.frames():
+    with SegmentFile(folder, sequence) as opened:
+        if opened.head is None:
+            raise Damaged(opened.path, 0, "it has no head")
+        at, records, revision, wall = opened.first, 0, opened.head.after, opened.head.wall
+        for place, frame in opened.frames():
             at = frame.after
             if frame.kind == form.EVENTS:
-                revision, wall = file.understood(form.revision_of, frame.payload, place)
+                revision, wall = opened.understood(form.revision_of, frame.payload, place)
                 records += 1
-        torn = file.size() - at if file.check_end(at) else 0
-        made = Written(os.open(file.path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC), file.path, file.salt, file.head)
+        torn = opened.size() - at if opened.check_end(at) else 0
+        made = Written(os.open(opened.path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC), opened.path, opened.salt, opened.head)
     try:
         made.gone_on_with(records, revision, wall, at)
     except OSError as error:
         made.shut()
-        raise _told(file.path, error) from error
-    made.cut = f"{file.path} had {torn:,} bytes of a record that its writer did not end" if torn else ""
+        raise _told(opened.path, error) from error
+    made.cut = f"{opened.path} had {torn:,} bytes of a record that its writer did not end" if torn else ""
     return made
 
 
