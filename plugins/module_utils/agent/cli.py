@@ -16,6 +16,7 @@ from ..backup.records import FAILED
 from ..core.errors import EtcdError
 from ..core.text import printable
 from ..etcd.commands import Run
+from ..mirror.settings import FOLDER
 from .command import FINE, REFUSED, STALE, UNSUCCESSFUL, Answer, Command
 from .metrics import publish
 from .settings import PATH, Settings, load
@@ -42,7 +43,9 @@ COMMANDS = {
     "list": "keeping",
     "prune": "keeping",
     "status": "status",
+    "log": "history",
 }
+_NOT_OF_BACKUPS = Settings(cluster="", endpoints=(), folder="")
 
 
 def main(argv: Sequence[str], run: Run, version: str, say: Callable[[str], object]) -> int:
@@ -66,7 +69,7 @@ def _command(name: str) -> Command:
 
 def _answer(command: Command, given: argparse.Namespace, run: Run) -> Answer:
     try:
-        settings = load(given.config)
+        settings = load(given.config) if command.of_backups else _NOT_OF_BACKUPS
     except EtcdError as error:
         return _without_success(REFUSED, "refused", error)
     answer = _done(command, settings, given, run)
@@ -94,25 +97,25 @@ def _without_success(code: int, result: str, error: EtcdError) -> Answer:
 def _parser(version: str, commands: Sequence[Command]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="quorum-etcd",
-        description="Backups of an etcd cluster, each verified, made and kept by themselves.",
+        description="Backups of an etcd cluster, each verified, made and kept by themselves; and mirrors of one.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"quorum-etcd {version}")
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--config", default=PATH, metavar="FILE", help=f"the configuration (default: {PATH})")
-    common.add_argument("--json", action="store_true", help="print one JSON object instead of words")
     parsers = parser.add_subparsers(dest="command", metavar="COMMAND")
     parsers.required = True
     for command in commands:
         words = command.words
         made = parsers.add_parser(
             command.name,
-            parents=[common],
             help=words,
             description=f"{words[0].upper()}{words[1:]}. {command.more}",
             epilog=EPILOG,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
+        path = PATH if command.of_backups else ""
+        default = path or f"{FOLDER}/NAME.json"
+        made.add_argument("--config", default=path, metavar="FILE", help=f"the configuration (default: {default})")
+        made.add_argument("--json", action="store_true", help="print one JSON object instead of words")
         command.add_options(made)
     return parser

@@ -28,7 +28,8 @@ class Answer(NamedTuple):
 class Command(NamedTuple):
     """``words`` say in the list of commands what it does, ``more`` follows them in its own help.
 
-    ``records``: what became of it is recorded, so that a monitor is told anew.
+    ``records``: what became of it is recorded, so that a monitor is told anew. ``of_backups``: it goes by the configuration of
+    backups, and is given it; else by one of its own, of which ``--config`` may give the path.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Command(NamedTuple):
     add_options: Callable[[argparse.ArgumentParser], object]
     do: Callable[[Settings, argparse.Namespace, Run], Answer]
     records: bool = False
+    of_backups: bool = True
 
 
 def tools_of(settings: Settings, run: Run) -> Tools:

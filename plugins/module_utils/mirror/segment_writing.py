@@ -137,7 +137,9 @@ def resumed(folder: str, sequence: int) -> Written:
                 revision, wall = opened.understood(form.revision_of, frame.payload, place)
                 records += 1
         torn = opened.size() - at if opened.check_end(at) else 0
-        made = Written(os.open(opened.path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC), opened.path, opened.salt, opened.head)
+        made = Written(
+            os.open(opened.path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC), opened.path, opened.salt, opened.head
+        )
     try:
         made.gone_on_with(records, revision, wall, at)
     except OSError as error:
