@@ -70,3 +70,9 @@ def mirrors_to_users(version: Version) -> bool:
 def mirrors_from_a_revision(version: Version) -> bool:
     """Whether ``make-mirror`` of this etcdctl knows ``--rev``."""
     return version >= (3, 6, 0)
+
+
+def tells_progress(version: Version) -> bool:
+    """Whether what a watch answers when it is asked for progress is true: before, it could overtake events (etcd #15220)."""
+    since = {"3.4": 25, "3.5": 8}
+    return version >= (3, 6, 0) or version.patch >= since.get(version.line, 1 << 30)
