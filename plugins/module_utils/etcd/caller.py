@@ -125,7 +125,7 @@ class Caller:
 
     def forget_token(self, error: EtcdError) -> bool:
         """Whether another token may help against this error; the old one is not used any more then."""
-        turned_on = "user name is empty" in error.message and self._token == ""
+        turned_on = isinstance(error, Denied) and self._token == ""
         if not self.connection.user or not (isinstance(error, TokenEnded) or turned_on):
             return False
         with self._lock:
