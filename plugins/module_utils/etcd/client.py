@@ -189,6 +189,7 @@ class Client:
             self._caller.seen,
             self._caller.clock,
             tells_progress(parse_version(door.version)),
+            lambda why: self._caller.doors.leave(door, why),
         )
         first = watch.open(key, end, start_revision, previous)
         if first.canceled and not first.compact_revision:

@@ -45,7 +45,8 @@ class Watch:
     an older view than others have shown. ``close`` from any thread ends it without one. One thread iterates.
 
     ``start`` opens the stream for an iterator of requests; ``error`` makes an EtcdError of what gRPC raises; ``tells_right``:
-    whether this version's progress on demand can be believed. Where it cannot, it is a sign of life, and not shown.
+    whether this version's progress on demand can be believed. Where it cannot, it is a sign of life, and not shown. ``left`` is
+    told why this member is to be asked no more.
     """
 
     def __init__(
@@ -56,9 +57,11 @@ class Watch:
         seen: Seen,
         clock: Callable[[], float],
         tells_right: bool,
+        left: Callable[[EtcdError], None],
     ) -> None:
         self.endpoint = endpoint
         self._error, self._seen, self._clock, self._tells_right = error, seen, clock, tells_right
+        self._left = left
         self._requests: Any = queue.SimpleQueue()  # of bytes; None ends them
         self._held: Optional[Watched] = None  # the first answer, until somebody iterates
         self._why: Optional[EtcdError] = None  # why the guard has ended it
@@ -120,13 +123,16 @@ class Watch:
                 return watched
             if watch_id >= 0 or watched.events or watched.created or self._tells_right:
                 return watched
-        raise self._why or StopIteration
+        raise self._end(Unavailable(f"{self.endpoint} has ended a watch."))
 
     def _end(self, error: EtcdError) -> BaseException:
         """What iterating raises for this error, of which the guard or ``close`` may be the cause."""
         closed = self._ended.is_set()
         self.close()
-        return self._why or (StopIteration() if closed else error)
+        why = self._why or (None if closed else error)
+        if isinstance(why, Unavailable):
+            self._left(why)
+        return why or StopIteration()
 
     def _reach(self, watched: Watched) -> None:
         """An answer's header is the member's own view when it was sent, however old the events are."""
