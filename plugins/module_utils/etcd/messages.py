@@ -64,11 +64,14 @@ class Watched(NamedTuple):
 
 
 class Compare(NamedTuple):
-    """A condition of a transaction: the key's value, or for ``value`` None its version (0: there is no such key)."""
+    """A condition of a transaction: the key's ``mod_revision`` where that is given, else its value, or for ``value`` None its
+    version. Of a key that is not there mod revision and version are 0.
+    """
 
     key: bytes
     value: Optional[bytes]
     version: int = 0
+    mod_revision: Optional[int] = None
 
 
 class Put(NamedTuple):

@@ -16,7 +16,8 @@ from typing import Dict, Iterable, Iterator, List, NamedTuple, Sequence, Tuple, 
 from .messages import Committed, Compare, Delete, Header, Put
 from .records import Malformed, header_of, varint_at
 
-_EQUAL_VERSION, _EQUAL_VALUE = b"", b"\x10\x03"  # Compare's result EQUAL is 0; its target VERSION is 0, VALUE is 3
+# Compare's result EQUAL is 0; its target VERSION is 0, MOD is 2, VALUE is 3.
+_EQUAL_VERSION, _EQUAL_MOD, _EQUAL_VALUE = b"", b"\x10\x02", b"\x10\x03"
 _SHORT = [
     bytes([n]) if n < 0x80 else bytes([n & 0x7F | 0x80, n >> 7]) for n in range(1 << 14)
 ]  # the varints of most lengths
@@ -121,6 +122,8 @@ def _delete(delete: Delete) -> bytes:
 def _compare(compare: Compare) -> bytes:
     """A field of a oneof is sent also where it is 0 or empty: etcd compares with what was sent."""
     key = _bytes(3, compare.key)
+    if compare.mod_revision is not None:
+        return _EQUAL_MOD + key + b"\x30" + varint(compare.mod_revision)
     if compare.value is None:
         return _EQUAL_VERSION + key + b"\x20" + varint(compare.version)
     return _EQUAL_VALUE + key + b"\x3a" + varint(len(compare.value)) + compare.value

@@ -125,6 +125,9 @@ def test_what_is_asked():
     asked = wire.txn_request(
         [Compare(b"a", b"1"), Compare(b"b\xff\0", b"")], [Put(b"a", b"\0\x80"), Delete(b"c"), Delete(b"x", b"y")]
     )
+    assert wire.txn_request([Compare(b"a", None, mod_revision=300), Compare(b"b", None, mod_revision=0)], []) == at(
+        "0a0810021a016130ac020a0710021a01623000"
+    )
     ops = "120912070a01611202008012051a030a016312081a060a0178120179"
     assert asked == at(f"0a0810031a01613a01310a0910031a0362ff003a00{ops}")
     assert wire.watch_create_request(b"a", b"d", 2) == at("0a0c0a01611201641802200140" + "01")
