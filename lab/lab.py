@@ -21,7 +21,7 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple, Sequence
+from typing import Iterable, NamedTuple, Sequence
 
 from client import Client, GatewayError, Status
 from etcd_binaries import Unavailable, obtain
@@ -191,6 +191,7 @@ class Lab:
 
     def __exit__(self, *_exc: object) -> None:
         self.down(grace=0)
+        _give_back(member.port for member in self.everyone)
 
     def member(self, name: str) -> Member:
         return next(member for member in self.everyone if member.name == name)
@@ -423,9 +424,33 @@ def _ports(base_port: int | None, count: int) -> list[int]:
     chosen: list[int] = []
     while len(chosen) < count:
         port = random.SystemRandom().randrange(FREE_PORTS.start, FREE_PORTS.stop, 2)
-        if port not in chosen and _free(port) and _free(port + 1):
+        if _claim(port) and _free(port) and _free(port + 1):
             chosen.append(port)
     return chosen
+
+
+_CLAIMED: dict[int, socket.socket] = {}
+
+
+def _claim(port: int) -> bool:
+    """Whether the port is this process's: a member that is down holds none, and another process's lab must not take it.
+
+    By a name of the kernel's own, which goes with the process and is in no folder.
+    """
+    name = socket.socket(socket.AF_UNIX)
+    try:
+        name.bind(f"\0quorum-etcd-lab-{port}")
+    except OSError:
+        name.close()
+        return False
+    _CLAIMED[port] = name
+    return True
+
+
+def _give_back(ports: Iterable[int]) -> None:
+    for port in ports:
+        if port in _CLAIMED:
+            _CLAIMED.pop(port).close()
 
 
 def _free(port: int) -> bool:

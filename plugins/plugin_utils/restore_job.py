@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Mapping
 from typing import Any
@@ -43,6 +44,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 def _plan(hosts: Mapping[str, Mapping[str, Any]], asked: Asked) -> dict[str, Any]:
     own = dict(asked.options)
     source, backups = own.pop("source"), own.pop("backups")
+    own["snapshot"] = os.path.expanduser(own["snapshot"])  # as ``source``, which is looked at, already is
     return make_plan(
         hosts,
         Options(
