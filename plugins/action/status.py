@@ -25,6 +25,7 @@ OPTIONS: dict[str, Any] = {
     "look": {"type": "str", "required": True},
     "view": {"type": "str", "default": ""},
     "backups": {"type": "str", "default": ""},
+    "mirrors": {"type": "str", "default": ""},
 }
 
 

@@ -18,8 +18,10 @@ def answers_of(task_vars: Mapping[str, Any], names: Sequence[str]) -> dict[str, 
     return {host: [_answer(task_vars["hostvars"][host], name) for name in names] for host in hosts}
 
 
-def seen_of(task_vars: Mapping[str, Any], look: str, view: str = "", backups: str = "") -> dict[str, Seen]:
-    return {host: Seen(*answers) for host, answers in answers_of(task_vars, (look, view, backups)).items()}
+def seen_of(
+    task_vars: Mapping[str, Any], look: str, view: str = "", backups: str = "", mirrors: str = ""
+) -> dict[str, Seen]:
+    return {host: Seen(*answers) for host, answers in answers_of(task_vars, (look, view, backups, mirrors)).items()}
 
 
 def _answer(registered: Mapping[str, Any], name: str) -> Mapping[str, Any]:

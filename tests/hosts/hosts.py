@@ -260,7 +260,7 @@ class Hosts:
         self._write()
         self._make_hosts(chosen)
         if own["auth"]:
-            self._enable_auth()
+            self._enable_auth([self.members[0]])
 
     def _image(self) -> str:
         return image(self._settings["line"], self._settings["distribution"])
@@ -279,20 +279,29 @@ class Hosts:
         (self.dir / "ssh" / "known_hosts").write_text("".join(known))
         if self.password:
             variables = f"---\netcd_auth_user: root\netcd_auth_password: {self.password}\n"
-            keep_secret(self.dir / "group_vars" / "etcd.yml", variables)
+            for cluster in self._clusters():
+                keep_secret(self.dir / "group_vars" / f"{cluster}.yml", variables)
 
     def _inventory_text(self) -> str:
         """How to reach the hosts, and nothing of what they run: that has to be found out."""
-        entries = "".join(f"    {member.host}: {{ansible_host: {member.address}}}\n" for member in self.all)
         known_hosts = "-o UserKnownHostsFile='{{ inventory_dir }}/ssh/known_hosts' -o StrictHostKeyChecking=yes"
-        return (
-            f"---\n# Written by tests/hosts/hosts.py.\netcd:\n  hosts:\n{entries}  vars:\n"
+        how = (
+            "  vars:\n"
             "    ansible_user: admin\n"
             '    ansible_ssh_private_key_file: "{{ inventory_dir }}/ssh/key"\n'
             f'    ansible_ssh_common_args: "{known_hosts} -o IdentitiesOnly=yes"\n'
             "    # Later hosts may have these addresses: their connections are not these.\n"
             f'    ansible_control_path: "%(directory)s/{self._settings["id"]}-%%h"\n'
         )
+        text = "---\n# Written by tests/hosts/hosts.py.\n"
+        for cluster, members in self._clusters().items():
+            entries = "".join(f"    {member.host}: {{ansible_host: {member.address}}}\n" for member in members)
+            text += f"{cluster}:\n  hosts:\n{entries}{how}"
+        return text
+
+    def _clusters(self) -> dict[str, list[Member]]:
+        """The groups of the inventory, with those that belong to each."""
+        return {"etcd": self.all}
 
     def _make_host(self, member: Member, chosen: str, files: list[tuple[str, Any, int]]) -> None:
         addresses = ["--ip", member.address]
@@ -309,8 +318,12 @@ class Hosts:
 
     def _install(self, member: Member) -> None:
         environment = ["--env", f"OWNER={member.owner}", "--env", f"FOLDERS={' '.join(self._own_folders(member))}"]
-        environment += ["--env", f"STARTS={'yes' if member in self.members else ''}"]
+        environment += ["--env", f"STARTS={'yes' if self._starts(member) else ''}"]
         docker("exec", *environment, member.container, "sh", "-c", INSTALL)
+
+    def _starts(self, member: Member) -> bool:
+        """Whether its etcd is started with the host."""
+        return member in self.members
 
     def _own_folders(self, member: Member) -> list[str]:
         """The folders that etcd's user must own."""
@@ -386,11 +399,15 @@ class Hosts:
         """A spare one would found a cluster of its own, as its configuration says, until it is told otherwise."""
         return self.members if member in self.members else [member]
 
-    def _enable_auth(self) -> None:
-        """root with the role root, and a user whose role allows the keys below app/."""
+    def _enable_auth(self, founders: Sequence[Member]) -> None:
+        """In the clusters of these: root with the role root, and a user whose role allows the keys below app/."""
         self._settings["auth"] = False  # until it is on, nobody has a password
         self.wait_ready()
-        call = self.client(self.members[0]).call
+        for founder in founders:
+            self._add_users(self.client(founder).call)
+        self._settings["auth"] = True
+
+    def _add_users(self, call: Callable[[str, dict], Any]) -> None:
         span = {"key": _base64(b"app/"), "range_end": _base64(b"app0")}
         for path, body in (
             ("user/add", {"name": "root", "password": self.password}),
@@ -402,7 +419,6 @@ class Hosts:
             ("enable", {}),
         ):
             call(f"auth/{path}", body)
-        self._settings["auth"] = True
 
     def wait_ready(self, timeout: float = READY_SECONDS, members: Sequence[Member] = ()) -> Hosts:
         """Wait until every host has its sshd and every member answers a linearizable read; these, or the founders."""

@@ -3,6 +3,7 @@
 
 debian12, debian13     systemd, sshd, python3, sudo, and etcd as Debian installs it (3.4 and 3.5)
 filtering              debian13 with nftables and iptables
+grpcio                 debian13 with what a mirror's engine needs, and upon it the newest etcd of a line
 etcd-3.5, -3.6, -3.7   the same without Debian's etcd, with the newest of the line in /usr/local/bin
 
 An image is named by a hash of all that goes into it, so that nothing is made twice. The file systems of the first
@@ -39,8 +40,11 @@ BASES = {  # name -> suite, packages
     "debian12": ("bookworm", PACKAGES),
     "debian13": ("trixie", PACKAGES),
     "filtering": ("trixie", f"{PACKAGES},nftables,iptables"),
+    "grpcio": ("trixie", PACKAGES),
     "containerd": ("trixie", f"{PACKAGES},containerd"),
 }
+# What debootstrap cannot put in order by itself, for want of alternatives and virtual packages.
+BY_APT = {"grpcio": ("python3-grpcio",)}
 MAKE_SECONDS = 900
 SYSTEMD = ("/lib/systemd/systemd",)
 
@@ -60,6 +64,12 @@ systemctl mask sshd-keygen.service systemd-logind.service getty.target console-g
 mkdir -p /var/log/journal
 rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin /var/cache/apt/archives/*.deb /var/log/bootstrap.log
 rm -rf /usr/share/doc/* /usr/share/man/* /usr/share/locale/* /var/lib/etcd/*
+"""
+
+INSTALL = """\
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -q
+apt-get install -q -y --no-install-recommends @PACKAGES@
 """
 
 # Debian's etcd goes with its user, its unit and its data.
@@ -85,6 +95,10 @@ def image(line: str, distribution: str | None = None) -> str:
     return _upstream(line)
 
 
+def image_with_grpcio(line: str) -> str:
+    return _upstream(line, "grpcio")
+
+
 def docker(*argv: str, data: bytes | None = None, seconds: float = 120) -> str:
     """Run docker; `data` goes to its standard input. Returns what it printed."""
     try:
@@ -98,12 +112,13 @@ def docker(*argv: str, data: bytes | None = None, seconds: float = 120) -> str:
 
 def base_image(name: str) -> str:
     suite, packages = BASES[name]
-    tag = image_tag(name, suite, packages, PREPARE)
+    script = INSTALL.replace("@PACKAGES@", " ".join(BY_APT[name])) + PREPARE if name in BY_APT else PREPARE
+    tag = image_tag(name, suite, packages, script)
     with _once(tag) as wanted:
         if wanted:
             archive = CACHE / f"{tag.replace(':', '-').split('/')[1]}.tar"
             if not archive.exists():
-                bootstrap(name, suite, packages, PREPARE, archive)
+                bootstrap(name, suite, packages, script, archive)
             docker("import", "--change", f'CMD ["{SYSTEMD[0]}"]', str(archive), tag, seconds=MAKE_SECONDS)
     return tag
 
@@ -130,10 +145,11 @@ def bootstrap(name: str, suite: str, packages: str, script: str, archive: Path) 
         Path(unfinished).rename(archive)
 
 
-def _upstream(line: str) -> str:
-    base = base_image(UPSTREAM[line])
+def _upstream(line: str, named: str = "") -> str:
+    """``named``: another base than the line's own."""
+    base = base_image(named or UPSTREAM[line])
     tools = sorted(obtain(line).iterdir())
-    tag = image_tag(f"etcd-{line}", base, REPLACE, *map(sha256_of, tools))
+    tag = image_tag(f"etcd-{line}{'-' if named else ''}{named}", base, REPLACE, *map(sha256_of, tools))
     return put_upon(base, tag, REPLACE, [(f"usr/local/bin/{tool.name}", tool, 0o755) for tool in tools])
 
 

@@ -153,7 +153,7 @@ def test_where_nobody_is_lost_the_survey_of_members_changes_nothing(controller: 
 
 def test_surveys_ask_for_variables_that_there_are() -> None:
     options: set[str] = {"target"}
-    for role in ("backup", "disaster_restore", "member_replace"):
+    for role in ("backup", "disaster_restore", "member_replace", "mirror"):
         specification = yaml.safe_load((CHECKOUT / "roles" / role / "meta" / "argument_specs.yml").read_text())
         options |= set(specification["argument_specs"]["main"]["options"])
     for template in TEMPLATES["vars"]["awx_templates"]:

@@ -29,6 +29,7 @@ from ..snapshot.scratch import make_folder
 from ..snapshot.signature import Signing
 from .compiled import are_the_same
 from .metrics import metrics_path
+from .mirror_units import mirrors_of
 from .schedule import (
     CRON_PATH,
     DRILL_DELAY,
@@ -245,7 +246,9 @@ class Installation:
         secrets: List[str] = []
         with contextlib.suppress(OSError):
             secrets = [os.path.join(SECRETS, name) for name in sorted(os.listdir(self._files.at(SECRETS)))]
-        return [path for path in (*EVERY_PATH, metrics, *secrets) if path and self._files.has(path)]
+        found = [path for path in (*EVERY_PATH, metrics, *secrets) if path and self._files.has(path)]
+        # A mirror's engine is the same program.
+        return [path for path in found if path != PROGRAM or not mirrors_of(self._files.at("/"))]
 
     def _check_calendar(self, schedule: str) -> None:
         try:

@@ -38,7 +38,7 @@ from .health import LATEST, unsettled
 from .settings import Settings
 
 FILE = "quorum-etcd.prom"
-_HALF = ".quorum-etcd-"  # begins the name of what is being written: node_exporter looks for *.prom
+HALF = ".quorum-etcd-"  # begins the name of what is being written: node_exporter looks for *.prom
 AUTO, NONE = "auto", "none"
 # Where packages and roles let node_exporter look: Debian, then what those for other systems have in common.
 WELL_KNOWN = (
@@ -87,9 +87,9 @@ def publish(settings: Settings) -> str:
     path = metrics_path(settings.metrics_dir)
     try:
         with alone(settings.metrics_dir):
-            for left in leftovers(settings.metrics_dir, _HALF):
+            for left in leftovers(settings.metrics_dir, HALF):
                 forget(left)
-            put(path, collected(settings).encode(), _HALF, prepare=lambda descriptor: os.fchmod(descriptor, 0o644))
+            put(path, collected(settings).encode(), HALF, prepare=lambda descriptor: os.fchmod(descriptor, 0o644))
     except OSError as error:
         return f"the metrics could not be written to {path}: {error.strerror}."
     return ""

@@ -6,9 +6,11 @@
 
 from __future__ import annotations
 
-from typing import Mapping, Sequence
+import os
+from typing import List, Mapping, Sequence
 
 from ..etcd.commands import Command
+from ..mirror.settings import NAME
 from .schedule import PROGRAM, SANDBOX, TEMPORARY, escaped, filled
 
 _HEAD = "# Written by quorum.etcd; mirror.yml writes it anew.\n"
@@ -28,6 +30,8 @@ COUNTED = """\
   exit 1
 }
 """
+
+TAKEN_OVER = 4  # the exit code of an engine whose work another one does now: it is not started again
 
 _UNIT = """\
 [Unit]
@@ -68,6 +72,14 @@ WantedBy=timers.target
 """
 
 
+def unit_of(name: str) -> str:
+    return f"quorum-etcd-mirror@{name}.service"
+
+
+def timer_of(name: str) -> str:
+    return f"quorum-etcd-mirror@{name}.timer"
+
+
 def classic_unit(name: str, command: Command, environment: str, password: str = "", paths: Sequence[str] = ()) -> str:
     """``environment`` is the path of the file with the source's user, ``password`` of that with the destination's password.
 
@@ -78,22 +90,20 @@ def classic_unit(name: str, command: Command, environment: str, password: str = 
     lines = [f"ExecStart={words}", f"EnvironmentFile={environment}"]
     # Where it asks for the destination's password; as a flag every user of this host could read it.
     lines += [f"StandardInput=file:{password}"] if password else []
-    return _unit(name, "\n".join(lines) + "\n" + _AGAIN, "CAP_DAC_READ_SEARCH", [], paths)
+    return _unit(name, "\n".join(lines) + "\n" + _AGAIN, "CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH", [], paths)
 
 
-def engine_unit(
-    name: str, state_dir: str, paths: Sequence[str], optional: Sequence[str], modules: str, periodic: bool, final: int
-) -> str:
+def engine_unit(name: str, state_dir: str, paths: Sequence[str], metrics_dir: str, modules: str, periodic: bool) -> str:
     """The service of the agent's own engine. ``modules`` is the folder of the Python modules that were brought, or empty.
 
-    It writes to ``state_dir`` and, where they are there, to ``optional`` folders; ``paths`` are all that it must see.
-    ``periodic``: it is run by a timer, until it has caught up. After the exit code ``final`` it is not started again.
+    It writes to ``state_dir`` and, where it is there, to ``metrics_dir``; ``paths`` are all that it must see.
+    ``periodic``: it is run by a timer, until it has caught up.
     """
     command = f"ExecStart={PROGRAM} mirror run {name}"
     lines = [*(["Type=oneshot", f"{command} --once"] if periodic else [command]), "Environment=PYTHONUNBUFFERED=1"]
     lines += [f"Environment=PYTHONPATH={modules}"] if modules else []
-    again = "" if periodic else f"{_AGAIN}RestartPreventExitStatus={final}\n"
-    written = [state_dir, *(f"-{folder}" for folder in optional)]
+    again = "" if periodic else f"{_AGAIN}RestartPreventExitStatus={TAKEN_OVER}\n"
+    written = [state_dir, *([f"-{metrics_dir}"] if metrics_dir else [])]
     text = "\n".join(lines) + "\n" + again
     return _unit(name, text, "CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER", written, paths, periodic)
 
@@ -101,6 +111,17 @@ def engine_unit(
 def mirror_timer(name: str, interval: int) -> str:
     """``interval`` are the seconds from the end of a run to the next one; the first is at once, also after a boot."""
     return filled(_HEAD + _TIMER, NAME=name, INTERVAL=str(interval))
+
+
+def mirrors_of(root: str = "/") -> List[str]:
+    """The names of this host's mirrors, by their services."""
+    begins, ends = "quorum-etcd-mirror@", ".service"
+    try:
+        names = sorted(os.listdir(os.path.join(root, "etc/systemd/system")))
+    except OSError:
+        return []
+    found = [one[len(begins) : -len(ends)] for one in names if one.startswith(begins) and one.endswith(ends)]
+    return [name for name in found if NAME.match(name)]
 
 
 def _unit(

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import calendar
+import re
 import time
 from datetime import datetime
 from typing import Callable, List, Optional, Sequence
@@ -37,6 +38,18 @@ def duration(seconds: float) -> str:
     days, hours, minutes = seconds // 86400, seconds // 3600 % 24, seconds // 60 % 60
     parts = [(days, "d"), (hours, "h"), (minutes, "min"), (seconds % 60, "s")]
     return " ".join(f"{value} {unit}" for value, unit in parts if value) or "0 s"
+
+
+_UNITS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
+_LENGTH = re.compile(r"(\d{1,9}) ?(s|m|min|h|d|)\Z")
+
+
+def seconds_of(text: str) -> int:
+    """The seconds of a length of time as people write it: ``90``, ``30m``, ``2h`` or ``7d``. ValueError for what is none."""
+    found = _LENGTH.match(text.strip())
+    if not found:
+        raise ValueError(text)
+    return int(found.group(1)) * _UNITS[found.group(2)]
 
 
 def size(count: int) -> str:

@@ -46,6 +46,9 @@ class MirrorSettings:
 
     ``delay`` is how many seconds what was read is held back, ``interval`` how often a timer runs it, 0 for a service. The log is
     kept for ``log_max_age`` seconds and up to ``log_max_bytes``, 0 for no bound.
+
+    For monitors: ``max_lag`` is how many seconds it may be behind besides, ``verified_age`` how many may pass until it is
+    compared with its source again, 0 for any; ``metrics_dir`` is where node_exporter looks for files, empty for no metrics.
     """
 
     name: str
@@ -63,6 +66,9 @@ class MirrorSettings:
     log_max_bytes: int = 10 << 30
     state_dir: str = ""
     interval: int = 0
+    max_lag: int = 60
+    verified_age: int = 0
+    metrics_dir: str = ""
 
     @property
     def source_prefix(self) -> bytes:
@@ -117,7 +123,7 @@ def wrong_in(settings: MirrorSettings) -> str:
         return f"leases is {settings.leases}, and neither {DROP} nor {KEEP}"
     if settings.on_restore not in (REFUSE, RESYNC):
         return f"on_restore is {settings.on_restore}, and neither {REFUSE} nor {RESYNC}"
-    for name in ("delay", "interval", "log_max_age", "log_max_bytes"):
+    for name in ("delay", "interval", "log_max_age", "log_max_bytes", "max_lag", "verified_age"):
         if getattr(settings, name) < 0:
             return f"{name} is negative"
     if settings.state_dir and not os.path.isabs(settings.state_dir):

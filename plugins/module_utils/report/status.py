@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import Any, Dict, Iterable, List, Mapping, NamedTuple
 
 from ..core.errors import has_failed
@@ -17,12 +18,13 @@ from .backups import ages_in_words, newest_on
 
 
 class Seen(NamedTuple):
-    """What a host's tasks were answered; empty where one did not run. They are answers of ``member_info``,
-    ``cluster_info`` and ``snapshot_info``, or what Ansible has in the place of one that failed."""
+    """What a host's tasks were answered; empty where one did not run. They are answers of ``member_info``, ``cluster_info``,
+    ``snapshot_info`` and ``mirror_info``, or what Ansible has in the place of one that failed."""
 
     look: Mapping[str, Any]
     view: Mapping[str, Any]
     backups: Mapping[str, Any]
+    mirrors: Mapping[str, Any] = MappingProxyType({})
 
 
 def status_in_words(clusters: Mapping[str, str], seen: Mapping[str, Seen]) -> List[str]:
@@ -40,7 +42,8 @@ def status_in_words(clusters: Mapping[str, str], seen: Mapping[str, Seen]) -> Li
         lines += [f"  {host}: {why}" for host, why in unseen(hosts, seen).items()]
         lines += ages_in_words({host: seen[host].backups for host in hosts if host in seen})
         for host in hosts:
-            lines += [f"  {host}: {line}" for line in seen[host].backups.get("text", ())] if host in seen else []
+            said = [seen[host].backups, seen[host].mirrors] if host in seen else []
+            lines += [f"  {host}: {line}" for answer in said for line in answer.get("text", ())]
     return lines
 
 
@@ -52,10 +55,19 @@ def problem(clusters: Mapping[str, str], seen: Mapping[str, Seen]) -> str:
         causes = [_not_healthy([seen[host].view for host in hosts if host in seen])]
         # One that is left out on purpose is no problem of the cluster's; a member that is down shows without it.
         causes += [f"{host} {why}" for host, why in unseen(hosts, seen).items() if host in seen]
+        causes += [cause for host in hosts if host in seen for cause in _mirrors(host, seen[host].mirrors)]
         causes = [cause for cause in causes if cause]
         if causes:
             found.append(f"cluster {cluster} is not well: {'; '.join(causes)}")
     return ". ".join(found)
+
+
+def _mirrors(host: str, answer: Mapping[str, Any]) -> List[str]:
+    """What is wrong with the mirrors whose engines run on the host."""
+    if has_failed(answer):
+        return [f"the mirrors of {host} could not be looked at: {answer.get('msg')}"]
+    wrong = [one for one in answer.get("mirrors") or () if one["state"] != "ok"]
+    return [f"the mirror {one['mirror']} of {host} is {one['state']}: {one['why']}" for one in wrong]
 
 
 def hazards(clusters: Mapping[str, str], seen: Mapping[str, Seen]) -> Dict[str, List[Dict[str, Any]]]:

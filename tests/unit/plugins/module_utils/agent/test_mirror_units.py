@@ -31,7 +31,7 @@ def test_the_classic_service():
     words = '"--prefix=a %%$$ \\"\\\\;" @NAME@ http://c:2379'
     assert f"ExecStart=/bin/sh /usr/local/lib/quorum-etcd/counted /ctl make-mirror {words}" in unit
     assert f"EnvironmentFile={ENVIRONMENT}" in unit and f"StandardInput=file:{PASSWORD}" in unit
-    assert "CapabilityBoundingSet=CAP_DAC_READ_SEARCH" in unit and "ProtectSystem=strict" in unit
+    assert "CapabilityBoundingSet=CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH" in unit and "ProtectSystem=strict" in unit
     assert "Restart=always" in unit and "StartLimitIntervalSec=0" in unit and "RestartMaxDelaySec=300" in unit
     assert "WantedBy=multi-user.target" in unit and "PrivateTmp=yes" in unit
     assert not [line for line in unit if line.startswith("ReadWritePaths")]
@@ -40,14 +40,14 @@ def test_the_classic_service():
 
 
 def test_the_engine_s_service():
-    unit = lines(engine_unit("dr", "/var/lib/q/mirror/dr", [], ["/var/lib/node"], "", periodic=False, final=4))
+    unit = lines(engine_unit("dr", "/var/lib/q/mirror/dr", [], "/var/lib/node", "", periodic=False))
     assert "ExecStart=/usr/local/bin/quorum-etcd mirror run dr" in unit and "RestartPreventExitStatus=4" in unit
     assert 'ReadWritePaths="/var/lib/q/mirror/dr" "-/var/lib/node"' in unit and "Restart=always" in unit
     assert not [line for line in unit if "PYTHONPATH" in line]
 
 
 def test_the_engine_by_a_timer():
-    unit = lines(engine_unit("dr", "/var/lib/q/mirror/dr", [], [], "/usr/local/lib/x", periodic=True, final=4))
+    unit = lines(engine_unit("dr", "/var/lib/q/mirror/dr", [], "", "/usr/local/lib/x", periodic=True))
     assert "ExecStart=/usr/local/bin/quorum-etcd mirror run dr --once" in unit and "Type=oneshot" in unit
     assert "Environment=PYTHONPATH=/usr/local/lib/x" in unit
     assert not [line for line in unit if line.startswith(("Restart", "WantedBy", "StartLimit"))]

@@ -1,0 +1,227 @@
+# Copyright: (c) 2026, the quorum.etcd authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A mirror on the host of its engine: its files as they should be, and the service or timer that runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from typing import Dict, List, Mapping, Optional
+
+from ..core.errors import EtcdError
+from ..core.trees import remove
+from ..core.values import to_plain
+from ..etcd.commands import Command, Run
+from ..host.made import File, Files, text_file
+from ..mirror.settings import FOLDER, MirrorSettings, path_of, wrong_in
+from .compiled import are_the_same
+from .install import has_systemd
+from .mirror_units import (
+    COUNTED,
+    COUNTED_PATH,
+    classic_unit,
+    engine_unit,
+    environment_file,
+    mirror_timer,
+    mirrors_of,
+    timer_of,
+    unit_of,
+)
+from .schedule import PROGRAM
+from .settings import PATH as AGENT_PATH
+
+SIDES = ("source", "destination")
+_SECRETS = ("password", "cacert", "cert", "key")
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """What is to be on the host. ``secrets`` are the contents of files, by their paths.
+
+    ``classic`` is the command of etcd's own tool, None for this collection's engine, of which ``program`` are the bytes and
+    ``modules`` the folder of the Python modules that were brought. ``destination`` names the cluster that is written to.
+    """
+
+    settings: MirrorSettings
+    destination: str
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    program: bytes = b""
+    classic: Optional[Command] = None
+    modules: str = ""
+
+
+def secret_path(name: str, side: str, what: str) -> str:
+    """Where a secret of a side lies; ``what`` is one of ``_SECRETS``."""
+    return os.path.join(FOLDER, f"{name}.{side}.{what}")
+
+
+def environment_path(name: str) -> str:
+    return os.path.join(FOLDER, f"{name}.environment")
+
+
+def paths_of(name: str) -> List[str]:
+    """Every file of this mirror alone, the units first: what is taken away is stopped before."""
+    units = [os.path.join("/etc/systemd/system", unit) for unit in (timer_of(name), unit_of(name))]
+    secrets = [secret_path(name, side, what) for side in SIDES for what in _SECRETS]
+    return [*units, path_of(name), environment_path(name), *secrets]
+
+
+def files_of(wanted: Mirror) -> List[File]:
+    """Every file of the mirror. EtcdError for settings with which none could be run."""
+    settings, name = wanted.settings, wanted.settings.name
+    why = wrong_in(settings)
+    if why:
+        raise EtcdError(f"no mirror can be run so: {why}.", "correct the variables etcd_mirror_*.")
+    found = [File(path, text.encode(), 0o600) for path, text in sorted(wanted.secrets.items())]
+    timer, unit = (os.path.join("/etc/systemd/system", one) for one in (timer_of(name), unit_of(name)))
+    seen = [
+        path for side in (settings.source, settings.destination) for path in (side.cacert, side.cert, side.key) if path
+    ]
+    if wanted.classic:
+        environment, password = environment_path(name), settings.destination.password_file
+        found.append(File(environment, environment_file(wanted.classic.env).encode(), 0o600))
+        found.append(text_file(COUNTED_PATH, COUNTED, 0o755))
+        found.append(text_file(unit, classic_unit(name, wanted.classic, environment, password, seen), 0o644))
+        return found
+    text = json.dumps(to_plain(settings), indent=2, sort_keys=True) + "\n"
+    service = engine_unit(name, settings.folder, seen, settings.metrics_dir, wanted.modules, bool(settings.interval))
+    found.append(File(PROGRAM, wanted.program, 0o755, same=are_the_same))
+    found.append(text_file(path_of(name), text, 0o600))
+    found.append(text_file(unit, service, 0o644))
+    if settings.interval:
+        found.append(text_file(timer, mirror_timer(name, settings.interval), 0o644))
+    return found
+
+
+class Installation:
+    """The mirrors of this host. ``root`` is another folder than ``/`` in tests only."""
+
+    def __init__(self, run: Run, root: str = "/") -> None:
+        self._run = run
+        self._files = Files(root)
+        self._systemd = has_systemd(root)
+
+    def install(self, wanted: Mirror, pretend: bool) -> List[Dict[str, str]]:
+        """Make it as it should be, and let it run. Returns what changes, as diffs; with ``pretend`` nothing does.
+
+        EtcdError, before anything is touched, for what could not work here.
+        """
+        if not self._systemd:
+            raise EtcdError(
+                "this host has no systemd, which would run the mirror.", "let another host be etcd_mirror_engine_host."
+            )
+        name, files = wanted.settings.name, files_of(wanted)
+        due = [file for file in files if not self._files.is_as(file)]
+        kept = {file.path for file in files}
+        gone = [path for path in paths_of(name) if self._files.has(path) and path not in kept]
+        changes = [self._files.diff(file) for file in due] + [_removed(path) for path in gone]
+        begins = [unit for unit in self._begins(wanted) if changes or not self._runs(unit)]
+        changes = changes or [_begun(unit) for unit in begins]
+        if changes and not pretend:
+            if not wanted.classic:
+                os.makedirs(self._files.at(wanted.settings.folder), mode=0o700, exist_ok=True)
+            os.makedirs(self._files.at(FOLDER), mode=0o700, exist_ok=True)
+            self._take_away(gone)
+            for file in due:
+                self._files.write(file)
+            self._begin(begins)
+        return changes
+
+    def remove(self, name: str, pretend: bool) -> List[Dict[str, str]]:
+        """Take a mirror away; what it has written, its log and its state stay. Returns what changes."""
+        gone = [path for path in paths_of(name) if self._files.has(path)]
+        if gone and not pretend:
+            self._take_away(gone)
+            self._systemctl("daemon-reload")
+        others = self.has_others(name)
+        for path in (PROGRAM, COUNTED_PATH):
+            if gone and not others and self._files.has(path):
+                gone.append(path)
+                if not pretend:
+                    remove(self._files.at(path))
+        return [_removed(path) for path in gone]
+
+    def has_others(self, name: str) -> bool:
+        """Whether the agent's program has more to do here than this mirror: another one, or backups."""
+        return self._files.has(AGENT_PATH) or any(one != name for one in mirrors_of(self._files.at("/")))
+
+    def _begins(self, wanted: Mirror) -> List[str]:
+        name = wanted.settings.name
+        return [timer_of(name) if wanted.settings.interval and not wanted.classic else unit_of(name)]
+
+    def _take_away(self, gone: List[str]) -> None:
+        for path in gone:
+            if path.endswith((".timer", ".service")):
+                self._systemctl("disable", "--now", "--quiet", os.path.basename(path))
+            if path.endswith(".timer"):
+                self._systemctl("stop", os.path.basename(path).replace(".timer", ".service"))
+        for path in gone:
+            remove(self._files.at(path))
+
+    def _runs(self, unit: str) -> bool:
+        words = ("is-enabled", "is-active")
+        return not any(self._run(["systemctl", word, "--quiet", unit], {}).rc for word in words)
+
+    def _begin(self, units: List[str]) -> None:
+        self._systemctl("daemon-reload")
+        for unit in units:
+            self._systemctl("enable", "--quiet", unit)
+            self._systemctl("restart", unit)
+
+    def _systemctl(self, *words: str) -> None:
+        result = self._run(["systemctl", *words], {})
+        if result.rc:
+            raise EtcdError(
+                f"systemctl {' '.join(words)} failed: {(result.err or result.out).strip()}", "see journalctl -xe."
+            )
+
+
+def _removed(path: str) -> Dict[str, str]:
+    return {"before_header": path, "before": "(it is there)\n", "after_header": path, "after": ""}
+
+
+def _begun(unit: str) -> Dict[str, str]:
+    return {"before_header": unit, "before": "stopped\n", "after_header": unit, "after": "running\n"}
+
+
+def in_words(wanted: Mirror, versions: Mapping[str, str]) -> List[str]:
+    """The plan. ``versions`` are those of each side, in words."""
+    settings = wanted.settings
+    tool = "etcd's own make-mirror" if wanted.classic else "this collection's engine"
+    lines = [f"Mirror {settings.name}, by {tool}:"]
+    prefixes = (settings.prefix, settings.target_prefix.decode())
+    for word, side, prefix in zip(("from", "to"), (settings.source, settings.destination), prefixes):
+        keys = f"the keys below {prefix!r}" if prefix else "all keys"
+        lines.append(f"  {word:6}  {keys} of {', '.join(side.endpoints)}{versions.get(word, '')}")
+    lines += [f"  without  {one!r}" for one in settings.exclude]
+    lines.append(f"  runs    {_runs_in_words(wanted)}")
+    lines += [f"  {line}" for line in _terms(wanted)]
+    return lines
+
+
+def _runs_in_words(wanted: Mirror) -> str:
+    settings = wanted.settings
+    if settings.interval and not wanted.classic:
+        return f"until it has caught up, {settings.interval} s after the last time ({timer_of(settings.name)})"
+    delay = f", {settings.delay} s behind on purpose" if settings.delay else ""
+    return f"all the time{delay} ({unit_of(settings.name)})"
+
+
+def _terms(wanted: Mirror) -> List[str]:
+    settings, whose = wanted.settings, wanted.destination
+    if wanted.classic:
+        return [
+            f"What {whose} has under the same keys is overwritten. What was deleted while the mirror did not run stays there.",
+            "After each start all keys are written again, one by one. Nothing compares the two clusters.",
+        ]
+    leases = "live as long as in the source" if settings.leases == "keep" else "stay until the source deletes them"
+    told = [
+        f"What {whose} has there and the source has not is deleted; what differs is overwritten.",
+        f"Keys with a lease {leases}.",
+    ]
+    if settings.keep_log:
+        told.append(f"What was read is kept in {os.path.join(settings.folder, 'log')}.")
+    return told

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Mirrors on real hosts: set up by mirror.yml, run by systemd, with mutual TLS and passwords, through a kill and a reboot."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from client import seed
+from conftest import CHECKOUT, Play, play
+from hosts import Member
+from mirror_hosts import MirrorHosts
+from test_matrix import secrets_of
+
+MIRROR = CHECKOUT / "playbooks" / "mirror.yml"
+CLASSIC = ("-e", "etcd_mirror_engine=etcdctl", "-e", "etcd_mirror_overwrite=true", "-e", "etcd_mirror_name=old")
+SERVICE = "quorum-etcd-mirror@old.service"
+FOLDER = "/etc/quorum-etcd/mirror"
+PATIENCE = 90.0  # seconds
+pytestmark = pytest.mark.xdist_group("mirror")
+
+
+@pytest.fixture(scope="module")
+def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MirrorHosts]:
+    with MirrorHosts(tmp_path_factory.mktemp("mirror") / "mirror", tls=True, auth=True) as made:
+        seed(made.client(made.members[0]), 300)
+        yield made
+
+
+@pytest.fixture(scope="module")
+def engine(hosts: MirrorHosts) -> Member:
+    """The destination's only member, whose host is the engine's."""
+    return hosts.cluster("etcd_mirror")[0]
+
+
+def mirror(hosts: MirrorHosts, *arguments: str) -> Play:
+    done = play(MIRROR, "-i", hosts.inventory, *arguments)
+    assert [word for word in secrets_of(hosts) if word in done.output] == []
+    assert "PRIVATE KEY" not in done.output
+    return done
+
+
+def wait_for(what: str, is_so: Callable[[], object]) -> None:
+    until = time.monotonic() + PATIENCE
+    while not is_so():
+        assert time.monotonic() < until, f"{what} has not come true"
+        time.sleep(0.5)
+
+
+def says(hosts: MirrorHosts, member: Member, script: str) -> str:
+    return hosts.run(member, ["sh", "-c", script])
+
+
+def equal(hosts: MirrorHosts, engine: Member) -> bool:
+    return hosts.differing(hosts.contents(hosts.members[0]), hosts.contents(engine)) == []
+
+
+def nobody_else_reads_it(hosts: MirrorHosts, engine: Member) -> None:
+    """Of what is in the folder nothing is anybody's but root's, and no process shows a password."""
+    assert says(hosts, engine, f"find {FOLDER} -type f '(' ! -user root -o -perm /077 ')' -ls") == ""
+    assert says(hosts, engine, f"su admin -c 'cat {FOLDER}/*' 2>&1; ls -ld {FOLDER}").startswith("cat: ")
+    seen = says(hosts, engine, "ps -eo args; cat /etc/systemd/system/quorum-etcd-mirror@*; journalctl --no-pager")
+    assert [word for word in secrets_of(hosts) if word in seen] == []
+
+
+def test_the_classic_is_a_supervised_service(hosts: MirrorHosts, engine: Member) -> None:
+    source = hosts.client(hosts.members[0])
+    shown = mirror(hosts, *CLASSIC, "--check", "--diff")
+    assert shown.rc == 0, shown.output
+    assert "Mirror old, by etcd's own make-mirror:" in shown.text and "Restart=always" in shown.text, shown.output
+    assert says(hosts, engine, "ls /etc/quorum-etcd /etc/systemd/system | grep -c mirror || :") == "0"
+
+    for wrong, cause in (
+        (("-e", "etcd_mirror_delay=5m"), "make-mirror knows nothing like etcd_mirror_delay"),
+        (("-e", "etcd_mirror_overwrite=false"), "does not look first"),
+        (("-e", "etcd_mirror_revision=3"), "writes to the wrong keys (etcd #22421)"),
+        (("-e", "etcd_mirror_destination=etcd"), "one endpoint of the destination"),
+    ):
+        refused = mirror(hosts, *CLASSIC, *wrong)
+        assert refused.rc != 0 and cause in refused.text, refused.output
+    assert says(hosts, engine, "ls /etc/quorum-etcd /etc/systemd/system | grep -c mirror || :") == "0"
+
+    done = mirror(hosts, *CLASSIC, "--diff")
+    assert done.rc == 0, done.output
+    wait_for("the first copy", lambda: equal(hosts, engine))
+    again = mirror(hosts, *CLASSIC)
+    assert again.rc == 0 and again.recap(engine.host)["changed"] == 0, again.output
+    nobody_else_reads_it(hosts, engine)
+    assert says(hosts, engine, f"systemctl is-enabled {SERVICE}; systemd-analyze verify {SERVICE} 2>&1") == "enabled"
+
+    # Killed, it is begun anew, and what was written in between is there.
+    hosts.run(engine, ["systemctl", "kill", "--signal=KILL", SERVICE])
+    source.put(b"app/killed", b"1")
+    wait_for("a mirror after it was killed", lambda: equal(hosts, engine))
+    hosts.reboot(engine)
+    hosts.wait_ready()
+    source.put(b"app/rebooted", b"1")
+    wait_for("a mirror after a reboot", lambda: equal(hosts, engine))
+    wait_for("its progress", lambda: re.search(r"\d+ keys so far", hosts.run(engine, ["journalctl", "-u", SERVICE])))
+
+    gone = mirror(hosts, *CLASSIC, "-e", "etcd_mirror_state=absent")
+    assert gone.rc == 0, gone.output
+    assert says(hosts, engine, f"ls {FOLDER} /etc/systemd/system | grep -c old || :") == "0"
+    assert "make-mirror" not in says(hosts, engine, "ps -eo args")
