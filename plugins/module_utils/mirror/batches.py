@@ -66,6 +66,11 @@ class Filling:
         """How far all reaches that was added."""
         return self._revision, self._index
 
+    @property
+    def is_begun(self) -> bool:
+        """Whether there is an operation in it."""
+        return bool(self._operations)
+
     def add(self, revision: int, wall: float, events: Sequence[Event]) -> Iterator[Batch]:
         """Add the events of the next revision, of which ``index`` were applied before; gives the batches that are full."""
         for number, event in enumerate(events):

@@ -14,7 +14,7 @@ from typing import NamedTuple, Optional
 
 from ..core.errors import EtcdError
 from .names import overlap
-from .settings import REFUSE, MirrorSettings
+from .settings import KEEP, REFUSE, MirrorSettings
 from .state import FOLLOW, State, mirrors_the_same
 
 NEAR = 10_000  # revisions
@@ -23,7 +23,7 @@ COMPARE = "compare"
 
 
 class Source(NamedTuple):
-    """What all members of the source together have said. ``compacted``: the revision after which it is to be followed is gone."""
+    """What all members of the source together have said. ``compacted``: what came after the log, or else the state, is gone."""
 
     cluster: int
     revision: int
@@ -31,7 +31,7 @@ class Source(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """The log of what was read: whether it has all since the state's revision, and up to which revision it goes."""
+    """The log of what was read: whether it has all since the state's revision, and up to which revision it then goes."""
 
     covers: bool = False
     revision: int = 0
@@ -73,17 +73,19 @@ def decide(settings: MirrorSettings, state: Optional[State], source: Source, kep
         return Decision(COMPARE, "the settings say otherwise what is mirrored")
     if state.phase != FOLLOW:
         return Decision(COMPARE, "the last comparison did not come to its end")
+    if settings.leases == KEEP:
+        return Decision(COMPARE, "leases may have run out in the destination while no engine kept them alive")
     return _near_or_far(state, source, kept)
 
 
 def _near_or_far(state: State, source: Source, kept: Kept) -> Decision:
+    if source.compacted:
+        return Decision(COMPARE, f"what came after revision {max(kept.revision, state.revision):,} is compacted away")
     if kept.covers:
         behind = source.revision - max(kept.revision, state.revision)
         if behind > NEAR:
             return Decision(COMPARE, f"{behind:,} revisions were not read yet: that many would slow the source down")
         return Decision(FOLLOW, f"the log has what came after revision {state.revision:,}")
-    if source.compacted:
-        return Decision(COMPARE, f"what came after revision {state.revision:,} is compacted away")
     behind = source.revision - state.revision
     if behind > NEAR:
         return Decision(COMPARE, f"it is {behind:,} revisions behind: to follow that many would slow the source down")

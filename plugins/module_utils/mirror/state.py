@@ -29,7 +29,8 @@ class State:
 
     In the phase ``scan`` the destination is being compared with the source, and is as good as unknown; ``revision`` is the one
     at which that began, and ``round`` tells one comparison from the next. In the phase ``follow`` the destination is the source
-    as it was at ``revision``, with the first ``index`` events of the next revision that has any.
+    as it was at ``revision``, with the first ``index`` events of the next revision that has any; but before ``until`` it also has
+    some of what happened later, since a comparison could not be made at one revision.
 
     ``prefix``, ``exclude`` and ``leases`` are what is mirrored: where the settings say something else, its content is unknown.
     """
@@ -41,12 +42,18 @@ class State:
     revision: int
     index: int = 0
     round: int = 0
+    until: int = 0
     prefix: str = field(default="", metadata=TEXT)
     exclude: Tuple[str, ...] = field(default=(), metadata=TEXT)
     leases: str = ""
 
     def encode(self) -> bytes:
         return json.dumps(to_plain(self), sort_keys=True, separators=(",", ":")).encode()
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the destination is the source as it was at ``revision``, and nothing else."""
+        return self.phase == FOLLOW and not self.index and self.revision >= self.until
 
     def at(self, revision: int, index: int = 0) -> State:
         return replace(self, phase=FOLLOW, revision=revision, index=index)

@@ -68,6 +68,7 @@ def test_what_is_near_is_followed():
         ({"state": SCANNING}, "did not come to its end"),
         ({"source": Source(0xABC, 101 + NEAR)}, "10,001 revisions behind"),
         ({"source": Source(0xABC, 200, compacted=True)}, "compacted away"),
+        ({"source": Source(0xABC, 200, True), "kept": Kept(True, 150)}, "after revision 150 is compacted"),
         ({"leases": "keep"}, "settings"),
         ({"exclude": ()}, "settings"),
         ({"on_restore": "resync", "source": Source(0x123, 200)}, "restored"),
@@ -83,8 +84,7 @@ def test_what_is_far_or_unknown_is_compared(given, words):
 
 
 def test_what_the_log_has_is_followed_however_old():
-    source = Source(0xABC, 500_000, compacted=True)
-    assert decided(source=source, kept=Kept(True, 499_000)).action == FOLLOW
+    assert decided(source=Source(0xABC, 500_000), kept=Kept(True, 499_000)).action == FOLLOW
     assert decided(exclude=("/a/e/", "/a/x/")).action == FOLLOW  # in another order
 
 

@@ -1,0 +1,114 @@
+# Copyright: (c) 2026, the quorum.etcd authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What an engine sees before it writes anything, and how it takes the mirror over: the values that the governor decides by."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Optional, Protocol
+
+from ..core.errors import EtcdError
+from ..core.text import printable
+from ..etcd.messages import Header, Page, prefix_range
+from ..etcd.refusals import Compacted
+from .governor import Kept, Source, Target
+from .names import STATE_STEM
+from .patience import Patience
+from .ranges import Side, spans_without
+from .segments import Log
+from .settings import MirrorSettings
+from .state import FOLLOW, State, decoded, state_key
+
+
+class Pages(Protocol):
+    """What of ``etcd.client.Client`` is needed to look."""
+
+    def page(
+        self,
+        key: bytes,
+        end: bytes = b"",
+        *,
+        limit: int = 0,
+        revision: int = 0,
+        count_only: bool = False,
+        serializable: bool = False,
+    ) -> Page: ...
+
+
+class Seen(NamedTuple):
+    state: Optional[State]
+    source: Source
+    kept: Kept
+    target: Target
+
+
+class Looking:
+    """``source`` and ``target`` are clients that have seen nothing yet."""
+
+    def __init__(self, settings: MirrorSettings, source: Pages, target: Pages, log: Log, patience: Patience) -> None:
+        self._settings, self._source, self._target = settings, source, target
+        self._log, self._patience = log, patience
+        # A key that every user of the mirror may read: a single one, since etcd counts each range to its end.
+        self._probe = settings.source_prefix + STATE_STEM + settings.name.encode()
+
+    def newest(self) -> int:
+        """The source's revision, as all its members together have it."""
+        return self._source.page(self._probe).header.revision
+
+    def look(self, value: Optional[bytes]) -> Seen:
+        """``value`` is that of the state's key. EtcdError for a state that is none, or a source that has another's keys."""
+        state = self._understood(value)
+        header: Header = self._patience.until_done(lambda: self._source.page(self._probe)).header
+        self._refuse_others()
+        kept = self._kept(state, header)
+        known = max(kept.revision, state.revision) if state else 0
+        follows = state is not None and state.phase == FOLLOW and state.cluster == f"{header.cluster_id:x}"
+        compacted = follows and known <= header.revision and self._is_compacted(known)
+        target = self._patience.until_done(lambda: self._target.page(state_key(self._settings))).header
+        has_keys = state is None and self._has_keys()
+        return Seen(
+            state, Source(header.cluster_id, header.revision, compacted), kept, Target(target.cluster_id, has_keys)
+        )
+
+    def _understood(self, value: Optional[bytes]) -> Optional[State]:
+        try:
+            return decoded(value) if value is not None else None
+        except ValueError as error:
+            key = printable(state_key(self._settings).decode("utf-8", "backslashreplace"))
+            raise EtcdError(
+                f"What the destination has in {key} is no state of a mirror that this engine knows: {error}.",
+                "use the version of the engine that wrote it, or delete that key if nobody needs it.",
+            ) from error
+
+    def _kept(self, state: Optional[State], header: Header) -> Kept:
+        if state is None or self._log.cluster != header.cluster_id or not self._log.covers(state.revision):
+            return Kept()
+        return Kept(True, self._log.revision)
+
+    def _is_compacted(self, revision: int) -> bool:
+        """Whether a watch from the next revision on is refused: it is where this one cannot be read."""
+        try:
+            self._patience.until_done(lambda: self._source.page(self._probe, revision=revision))
+        except Compacted:
+            return True
+        return False
+
+    def _refuse_others(self) -> None:
+        """Below the stem of states nothing is mirrored: so nothing else may lie there."""
+        stem = self._settings.source_prefix + STATE_STEM
+        page = self._patience.until_done(lambda: self._source.page(stem, prefix_range(stem)[1], limit=1000))
+        for kv in page.kvs:
+            try:
+                decoded(kv.value)
+            except ValueError as error:
+                key = printable(kv.key.decode("utf-8", "backslashreplace"))
+                raise EtcdError(
+                    f"The source has the key {key}, which is no state of a mirror: keys of such names are not mirrored.",
+                    "give it another name, or choose a prefix that it does not have.",
+                ) from error
+
+    def _has_keys(self) -> bool:
+        side = Side(self._target, self._settings.target_prefix)
+        spans = spans_without([STATE_STEM])
+        return any(self._patience.until_done(lambda span=span: side.part(span, 0)).entries for span in spans)  # type: ignore[misc]

@@ -1,0 +1,260 @@
+# Copyright: (c) 2026, the quorum.etcd authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One session of an engine: both clusters are looked at, the mirror is taken over, compared if need be, and followed."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from dataclasses import replace
+from typing import Callable, Collection, List, Optional, Sequence, Set, cast
+
+from ..core.errors import EtcdError
+from ..etcd.client import Client
+from ..etcd.messages import KeyValue, Put, prefix_range
+from ..etcd.refusals import NoLease
+from ..etcd.versions import parse_version, tells_progress
+from .applying import Applying
+from .batches import Batch, Filling, Gathering, Operation
+from .compare import Pinned, differences
+from .governor import COMPARE, decide
+from .leases import Leases
+from .looking import Looking
+from .names import names_of
+from .patience import Anew, Patience, Stopping
+from .ranges import Part, Side, Span, spans_without
+from .reading import Reading
+from .segment_format import Lease, Record
+from .segment_reader import Reader
+from .segments import Log
+from .settings import KEEP, MirrorSettings
+from .state import State, begun, state_key
+from .status import FOLLOW, Board
+
+CAUGHT_UP = "caught up"
+IDLE_PUT = 10.0  # seconds after which the state says how far an idle source was read
+FORGET_EVERY = 2.0
+QUIET = 5.0  # seconds without anything from a source that cannot tell its progress
+_TICK = 0.25
+
+
+class Session:
+    """``over`` ends it. ``lost`` says why where all is to be looked at again, ``failed`` is an error that ends the engine."""
+
+    def __init__(
+        self,
+        settings: MirrorSettings,
+        once: bool,
+        say: Callable[[str], None],
+        source: Client,
+        target: Client,
+        log: Log,
+        board: Board,
+        patience: Patience,
+        over: threading.Event,
+        clock: Callable[[], float],
+    ) -> None:
+        self._settings, self._once, self._say = settings, once, say
+        self._source, self._target, self._log, self._board = source, target, log, board
+        self._patience, self._over, self._clock = patience, over, clock
+        self._names = names_of(settings)
+        self._keeps = settings.leases == KEEP
+        self._applying = Applying(target, state_key(settings), patience)
+        self._looking = Looking(settings, source, target, log, patience)
+        self._leases = Leases(
+            source, target, patience, over, lambda: board.status.applied_revision, self._looking.newest
+        )
+        span = prefix_range(settings.source_prefix)
+        self._reading = Reading(source, log, self._names, span, patience, over, board.heard, self._met, clock)
+        self._met_before: Set[int] = set()
+        self._state = cast(State, None)
+        self._put_at = self._forgot_at = 0.0
+
+    def run(self) -> bool:
+        """Until it has caught up (True), or is over: Stopping. Anew and NotCovered where all is to be looked at again."""
+        target_revision = self._take_over()
+        self._reading.start(int(self._state.cluster, 16))
+        if self._keeps:
+            self._leases.start()
+        try:
+            if self._state.phase != FOLLOW:
+                self._compare()
+            self._follow(target_revision)
+            return True
+        except NoLease as error:
+            raise Anew(f"a lease has run out in the destination: {error}") from error
+
+    def close(self) -> None:
+        self._applying.give_up()
+        self._reading.close()
+        self._leases.close()
+
+    @property
+    def lost(self) -> str:
+        return self._reading.lost or self._leases.lost
+
+    @property
+    def failed(self) -> Optional[EtcdError]:
+        return self._reading.failed
+
+    # ---- for the reporter --------------------------------------------------------------------------------------------
+
+    def ask_progress(self) -> None:
+        self._reading.ask_progress()
+
+    def end(self) -> None:
+        self._over.set()
+
+    def cut_off(self) -> None:
+        self._source.close()
+        self._target.close()
+
+    # ---- the beginning -----------------------------------------------------------------------------------------------
+
+    def _take_over(self) -> int:
+        """Decide what to do, and make the mirror this engine's own. Returns the source's revision."""
+        seen = self._looking.look(self._applying.read())
+        decision = decide(self._settings, seen.state, seen.source, seen.kept, seen.target)
+        cluster, revision = seen.source.cluster, seen.source.revision
+        epoch = os.urandom(8).hex()
+        if decision.action == COMPARE or seen.state is None:
+            state, after = begun(self._settings, epoch, cluster, revision, seen.state), revision
+        else:
+            state = replace(seen.state, epoch=epoch)
+            after = max(seen.kept.revision, state.revision)
+        self._board.set(source_cluster=f"{cluster:x}", applied_revision=seen.state.revision if seen.state else 0)
+        self._board.heard(revision)
+        self._board.begin(state.phase, decision.why)
+        verb = "compares both sides by keys" if decision.action == COMPARE else "follows"
+        self._say(f"The mirror {self._settings.name} {verb}: {decision.why}.")
+        self._advance([], state, self._clock())
+        self._log.begin(cluster, after, self._clock())
+        return revision
+
+    def _advance(self, operations: Sequence[Operation], state: State, wall: float, events: int = 0) -> None:
+        self._applying.advance(operations, state)
+        self._state, self._put_at = state, time.monotonic()
+        if state.phase == FOLLOW:
+            self._board.applied(state.revision, events, wall)
+
+    def _met(self, leases: Collection[int]) -> None:
+        """Leases of events: their times to live go into a log that is kept."""
+        new = set(leases) - self._met_before if self._settings.keep_log else ()
+        for lease in new:
+            granted = self._patience.until_done(lambda lease=lease: self._source.time_to_live(lease)).granted  # type: ignore[misc]
+            if granted > 0:
+                self._log.lease(Lease(lease, granted, self._clock()))
+            self._met_before.add(lease)
+
+    # ---- the comparison ----------------------------------------------------------------------------------------------
+
+    def _compare(self) -> None:
+        began = time.monotonic()
+        state, left_out = self._state, self._names.left_out_names()
+        source = Side(self._source, self._names.source)
+        target = Side(self._target, self._names.target, beside=False)
+        pinned = Pinned(source, state.revision, lambda: self._patience.until_done(self._looking.newest))
+        total = self._patience.until_done(lambda: source.count(spans_without(left_out), 0))
+        self._board.set(keys_total=total, keys_done=0, keys_changed=0)
+
+        def read_source(span: Span) -> Part:
+            return self._patience.until_done(lambda: pinned.part(span))
+
+        def read_target(span: Span) -> Part:
+            return self._patience.until_done(lambda: target.part(span, 0))
+
+        gathering, changed = Gathering(), 0
+        changes = differences(read_source, read_target, self._names.target, left_out, self._lease_of, self._compared)
+        for change in changes:
+            changed += 1
+            full = gathering.add(change)
+            if full:
+                self._board.set(keys_changed=changed)
+                self._check()
+                self._applying.write_soon(full)
+        rest = gathering.rest()
+        if rest:
+            self._applying.write_soon(rest)
+        self._applying.finish()
+        self._board.set(keys_changed=changed)
+        done = self._board.status.keys_done
+        self._say(f"Compared {done:,} keys in {time.monotonic() - began:.1f} s: {changed:,} were changed or deleted.")
+        self._advance([], replace(state.at(state.revision), until=pinned.revision), self._clock())
+        self._board.begin(FOLLOW, "both sides were compared by keys")
+
+    def _compared(self, done: int) -> None:
+        self._check()
+        self._board.set(keys_done=done)
+
+    def _lease_of(self, kv: KeyValue) -> int:
+        return self._leases.of(kv) if self._keeps else 0
+
+    # ---- following ---------------------------------------------------------------------------------------------------
+
+    def _follow(self, target_revision: int) -> None:
+        """Apply what is in the log; with ``once``, until all up to the revision is, or is not due yet."""
+        filling = Filling(self._names, self._state.revision, self._state.index, self._keeps)
+        tells = not self._once or self._tells_progress()
+        heard_at = time.monotonic()
+        reader: Reader = self._log.read(self._state.revision)
+        try:
+            while True:
+                self._check()
+                record = reader.take(0.0 if filling.is_begun else _TICK)
+                if record is None:
+                    self._flush(filling)
+                    quiet = not tells and time.monotonic() - heard_at > QUIET
+                    if self._once and (self._state.revision >= target_revision or quiet):
+                        return
+                    continue
+                heard_at = time.monotonic()
+                if not self._is_due(record):
+                    self._flush(filling, whole=True)
+                    if self._once:
+                        return
+                    self._wait_for(record)
+                for batch in filling.add(record.revision, record.wall, record.events):
+                    self._apply(batch)
+                if self._once and record.revision >= target_revision:
+                    self._flush(filling, whole=True)
+        finally:
+            reader.shut()
+
+    def _flush(self, filling: Filling, whole: bool = False) -> None:
+        """Write what was added. Where that is nothing, say so in the state from time to time, or now (``whole``)."""
+        now = time.monotonic()
+        if filling.is_begun or (
+            filling.position[0] > self._state.revision and (whole or now - self._put_at > IDLE_PUT)
+        ):
+            self._apply(filling.rest())
+        if now - self._forgot_at > FORGET_EVERY:
+            self._forgot_at = now
+            self._log.forget_up_to(self._state.revision)
+
+    def _apply(self, batch: Batch) -> None:
+        operations = self._with_leases(batch.operations) if self._keeps else batch.operations
+        self._advance(operations, self._state.at(batch.revision, batch.index), batch.wall, len(operations))
+
+    def _with_leases(self, operations: Sequence[Operation]) -> List[Operation]:
+        over = self._leases.without({one.lease for one in operations if isinstance(one, Put) and one.lease})
+        return [one._replace(lease=0) if isinstance(one, Put) and one.lease in over else one for one in operations]
+
+    def _is_due(self, record: Record) -> bool:
+        return record.wall + self._settings.delay <= self._clock()
+
+    def _wait_for(self, record: Record) -> None:
+        while not self._is_due(record):
+            self._check()
+            self._over.wait(min(_TICK, max(0.01, record.wall + self._settings.delay - self._clock())))
+
+    def _tells_progress(self) -> bool:
+        """Whether each member can be believed when it is asked how far its watches are."""
+        found = [one for one in self._source.status().values() if not isinstance(one, EtcdError)]
+        return bool(found) and all(tells_progress(parse_version(one.version)) for one in found)
+
+    def _check(self) -> None:
+        if self._over.is_set():
+            raise Stopping
