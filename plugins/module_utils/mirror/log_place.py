@@ -8,7 +8,7 @@ the log does not have all that happened since.
 
 from __future__ import annotations
 
-from typing import Iterator, List, NamedTuple, Optional
+from typing import Iterator, List, NamedTuple, Optional, Tuple
 
 from ..core.errors import EtcdError
 from ..core.text import rfc3339
@@ -35,11 +35,15 @@ class Keys(NamedTuple):
 
 
 class Place(NamedTuple):
-    """All that happened in the cluster after ``revision`` is in the log; ``wall``: when it was read, 0 where nobody knows."""
+    """All that happened in the cluster after ``revision`` is in the log, but to keys that begin with one of ``left_out``.
+
+    ``wall``: when that revision was read, 0 where nobody knows.
+    """
 
     cluster: int
     revision: int
     wall: float
+    left_out: Tuple[bytes, ...] = ()
 
 
 def place_at(folder: str, cluster: int, keys: Keys, at: Optional[float], revision: int, now: float) -> Place:
@@ -116,7 +120,8 @@ def _refuse_range(head: Head, keys: Keys) -> None:
 
 def _at_revision(folder: str, span: List[Segment], revision: int) -> Place:
     begin = start_of(span, revision)
-    place, known = Place(begin.head.cluster, revision, begin.head.wall), begin.head.after
+    place = Place(begin.head.cluster, revision, begin.head.wall, begin.head.left_out)
+    known = begin.head.after
     for one in entries(folder, begin.sequence):
         if isinstance(one, Record):
             if one.revision > revision:
@@ -136,7 +141,7 @@ def _at_time(folder: str, span: List[Segment], at: float) -> Place:
             _OTHER_WAY,
         )
     begin = [one for one in span if one.head.wall <= at][-1]
-    place = Place(head.cluster, begin.head.after, begin.head.wall)
+    place = Place(head.cluster, begin.head.after, begin.head.wall, head.left_out)
     for one in entries(folder, begin.sequence):
         if isinstance(one, Record):
             if one.wall > at:

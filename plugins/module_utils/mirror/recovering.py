@@ -94,8 +94,9 @@ def plan_from_log(
     wait: float = WAIT,
 ) -> Plan:
     """From the log alone, and the source's own history where the log does not know a key. EtcdError where neither does, but
-    for ``partly``. ``left_out`` are prefixes of keys that are left as they are.
+    for ``partly``. Keys that begin with one of ``left_out`` are left as they are, as are those that the log has not.
     """
+    left_out += place.left_out
 
     def is_asked(key: bytes) -> bool:
         return keys.has(key) and not key.startswith(left_out)

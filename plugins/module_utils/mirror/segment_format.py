@@ -27,7 +27,10 @@ FRAME_SIZE = _FRAME.size
 
 HEAD, EVENTS, LEASE, CLOSE = b"H", b"E", b"T", b"C"
 
-_HEAD = struct.Struct(">QQQdBHII")  # sequence, cluster, after, wall, goes on, lengths: why, key, end
+_HEAD = struct.Struct(
+    ">QQQdBHIIH"
+)  # sequence, cluster, after, wall, goes on, lengths: why, key, end, number of left out
+_LENGTH = struct.Struct(">I")
 _EVENTS = struct.Struct(">QdI")  # revision, wall, events
 _KEY_VALUE = struct.Struct(">QQQqII")  # create and mod revision, version, lease, lengths: key, value
 _LEASE = struct.Struct(">qqd")  # ID, time to live in seconds, wall
@@ -37,7 +40,8 @@ _DELETED, _WITH_PREVIOUS = 1, 2
 
 
 class Head(NamedTuple):
-    """How a segment begins: it has what happened to the keys from ``key`` to ``end`` in the cluster after revision ``after``.
+    """How a segment begins: it has what happened to the keys from ``key`` to ``end`` in the cluster after revision ``after``,
+    without those that begin with one of ``left_out``.
 
     ``goes_on``: what was before it is all in the segments before. Else there is a gap, and ``why`` says of what kind.
     """
@@ -50,6 +54,7 @@ class Head(NamedTuple):
     key: bytes
     end: bytes
     why: str = ""
+    left_out: Tuple[bytes, ...] = ()
 
 
 class Record(NamedTuple):
@@ -110,15 +115,20 @@ def is_whole(frame: bytes, payload: bytes, salt: int) -> bool:
 
 
 def head(value: Head) -> bytes:
-    why = value.why.encode()
-    numbers = _HEAD.pack(*value[:4], value.goes_on, len(why), len(value.key), len(value.end))
-    return b"".join((HEAD, numbers, why, value.key, value.end))
+    why, some = value.why.encode(), value.left_out
+    numbers = _HEAD.pack(*value[:4], value.goes_on, len(why), len(value.key), len(value.end), len(some))
+    lengths = b"".join(_LENGTH.pack(len(one)) for one in some)
+    return b"".join((HEAD, numbers, lengths, why, value.key, value.end, *some))
 
 
 def head_of(payload: bytes) -> Head:
-    sequence, cluster, after, wall, goes_on, *lengths = _unpacked(_HEAD, payload)
-    why, key, end = _texts(payload, 1 + _HEAD.size, lengths)
-    return Head(sequence, cluster, after, wall, bool(goes_on), key, end, why.decode("utf-8", "replace"))
+    sequence, cluster, after, wall, goes_on, *lengths, count = _unpacked(_HEAD, payload)
+    at = 1 + _HEAD.size
+    if at + count * _LENGTH.size > len(payload):
+        raise ValueError("a head is too short for what it leaves out")
+    lengths += [_LENGTH.unpack_from(payload, at + number * _LENGTH.size)[0] for number in range(count)]
+    why, key, end, *some = _texts(payload, at + count * _LENGTH.size, lengths)
+    return Head(sequence, cluster, after, wall, bool(goes_on), key, end, why.decode("utf-8", "replace"), tuple(some))
 
 
 def events(record: Record) -> bytes:

@@ -26,10 +26,15 @@ from .segment_reader import NotCovered, Reader, Segment, segments_of, start_of
 from .segment_writing import Written, begun, resumed
 
 SEGMENT = 16 << 20  # bytes, after which a new one begins
+AGES = 10  # segments at least, in the time that a log is kept
 LOCK = "lock"
 AWAY = "nobody was reading for a while"
 FIRST = "the log begins here"
-RESTORED = "the source was another cluster before, or was restored"
+RESTORED = "the source was another cluster before"
+BACK = (
+    "an earlier revision is read again: the source was restored, or the mirror was further behind than the log reached"
+)
+OTHER_KEYS = "other keys were read before"
 
 
 class Taken(EtcdError):
@@ -39,7 +44,8 @@ class Taken(EtcdError):
 class Log:
     """The writer, and the readers in its process. Several threads may use it; a context manager.
 
-    ``key`` and ``end`` are the range that is watched. ``max_age`` is in seconds and ``max_bytes`` of all segments; 0 is no bound.
+    ``key`` and ``end`` are the range that is watched, of which keys that begin with one of ``left_out`` are not appended.
+    ``max_age`` is in seconds and ``max_bytes`` of all segments; 0 is no bound.
     """
 
     def __init__(
@@ -52,8 +58,10 @@ class Log:
         max_bytes: int = 0,
         segment_bytes: int = SEGMENT,
         clock: Callable[[], float] = time.time,
+        left_out: Tuple[bytes, ...] = (),
     ) -> None:
-        self.folder, self._key, self._end, self._kept = folder, key, end, kept
+        self.folder, self._kept = folder, kept
+        self._what = (key, end, tuple(sorted(left_out)))
         self._max_age, self._max_bytes, self._segment_bytes, self._clock = max_age, max_bytes, segment_bytes, clock
         self._changed = threading.Condition(threading.RLock())
         self._closed = self._going_on = False
@@ -94,20 +102,22 @@ class Log:
             return sum(one.size for one in self._older) + (self._current.size if self._current else 0)
 
     def begin(self, cluster: int, after: int, wall: float, anew: str = "") -> bool:
-        """All that happens in the cluster after the revision will be appended from now on. Whether nothing is missing before.
+        """All that happens in the cluster after the revision will be appended from now on. Whether it goes on where the log ends.
 
-        Where something is, or ``anew`` says why it may be, a gap is recorded, over which nobody reads.
+        Where it does not, or ``anew`` says why it may not, a gap is recorded, over which nobody reads.
         """
         with self._changed:
             head = self._last_head()
-            same = head is not None and (head.cluster, head.key, head.end) == (cluster, self._key, self._end)
-            if same and not anew and after <= self.revision:
+            same = head is not None and (head.key, head.end, head.left_out) == self._what
+            if same and not anew and (cluster, after) == (self.cluster, self.revision):
                 self._going_on = True
                 return True
             self._going_on = False
             self._end_segment()
-            why = anew or (FIRST if head is None else AWAY if same else RESTORED)
-            self._begin_segment(Head(self._next_sequence(), cluster, after, wall, False, self._key, self._end, why))
+            why = anew or _why_a_gap(head, cluster, after < self.revision, same)
+            key, end, left_out = self._what
+            number = self._next_sequence()
+            self._begin_segment(Head(number, cluster, after, wall, False, key, end, why, left_out))
             self._going_on = True
             return False
 
@@ -186,15 +196,20 @@ class Log:
         """The segment that is written; the next one where that is long enough, or there is none."""
         if self._closed:
             raise EtcdError("this log is closed.")
-        if self._current and self._current.size >= self._segment_bytes and not self._current.is_empty:
+        if self._current and self._is_long(self._current, wall):
             self._end_segment()
         if self._current is None:
             last = self._last_head()
             if last is None:
                 raise EtcdError("nothing was begun in this log.")
-            number = self._next_sequence()
-            self._begin_segment(Head(number, last.cluster, self.revision, wall, True, last.key, last.end))
+            number, key, end = self._next_sequence(), last.key, last.end
+            self._begin_segment(Head(number, last.cluster, self.revision, wall, True, key, end, left_out=last.left_out))
         return cast(Written, self._current)
+
+    def _is_long(self, current: Written, wall: float) -> bool:
+        """Only whole segments are forgotten, so that none lasts longer than a tenth of the time that the log is kept."""
+        too_old = bool(self._max_age) and self._kept and wall - current.head.wall > self._max_age / AGES
+        return not current.is_empty and (too_old or current.size >= self._segment_bytes)
 
     def _end_segment(self) -> None:
         current = self._current
@@ -272,6 +287,12 @@ class Log:
     def _tell(self) -> None:
         self._changes += 1
         self._changed.notify_all()
+
+
+def _why_a_gap(last: Optional[Head], cluster: int, went_back: bool, same: bool) -> str:
+    if last is None or cluster != last.cluster:
+        return RESTORED if last else FIRST
+    return BACK if went_back else AWAY if same else OTHER_KEYS
 
 
 def _locked(folder: str) -> int:

@@ -18,7 +18,15 @@ from ansible_collections.quorum.etcd.plugins.module_utils.mirror import segment_
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.segment_format import Head, Lease, Record
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.segment_reader import NotCovered, Reader, entries
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.segment_writing import Full
-from ansible_collections.quorum.etcd.plugins.module_utils.mirror.segments import AWAY, FIRST, RESTORED, Log, Taken
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.segments import (
+    AWAY,
+    BACK,
+    FIRST,
+    OTHER_KEYS,
+    RESTORED,
+    Log,
+    Taken,
+)
 
 CLUSTER, OTHER = 0xCDF818194E3A8C32, 0x0102030405060708
 
@@ -64,8 +72,9 @@ def test_every_event_comes_back_as_it_was_with_its_revision_time_and_previous_st
 
 
 def test_the_values_beside_events_come_back_too():
-    head = Head(7, CLUSTER, 12, 1.5, False, b"/a", b"/b", "why \xe9")
-    assert form.head_of(form.head(head)) == head
+    for left_out in ((), (b"",), (b"/a/x", b"/a/yy")):
+        head = Head(7, CLUSTER, 12, 1.5, False, b"/a", b"/b", "why \xe9", left_out)
+        assert form.head_of(form.head(head)) == head
     assert form.lease_of(form.lease(Lease(-5, 60, 2.5))) == Lease(-5, 60, 2.5)
     close = form.Close(9, 2.5, 3, b"h" * 32)
     assert form.close_of(form.close(close)) == close
@@ -107,8 +116,8 @@ def test_what_is_there_already_is_not_added_again_and_progress_moves_on(tmp_path
     with Log(str(tmp_path)) as log:
         log.begin(CLUSTER, 10, 1.0)
         records = written(log, range(11, 15))
-        log.begin(CLUSTER, 12, 2.0)  # the watch was opened again, a little earlier
-        written(log, range(13, 15))
+        assert log.begin(CLUSTER, 14, 2.0)
+        written(log, range(13, 15))  # the watch was opened again, a little earlier
         log.append(CLUSTER, 20, 3.0, [])
         assert log.revision == 20
         assert taken(log.read(10)) == [*records, Record(20, 3.0, [])]
@@ -160,9 +169,41 @@ def test_what_was_not_announced_comes_after_a_gap(tmp_path):
 def test_another_range_begins_anew(tmp_path):
     with Log(str(tmp_path), b"/a", b"/b") as log:
         log.begin(CLUSTER, 10, 1.0)
-    with Log(str(tmp_path), b"/a", b"/c") as log:
-        assert not log.begin(CLUSTER, 10, 1.0)
-    assert [(one.key, one.end) for one in entries(str(tmp_path))] == [(b"/a", b"/b"), (b"/a", b"/c")]
+    for left_out in ((), (b"/a/x", b"/a/b"), (b"/a/b", b"/a/x"), (b"/a/b",)):
+        with Log(str(tmp_path), b"/a", b"/c", left_out=left_out) as log:
+            assert log.begin(CLUSTER, 10, 1.0) == (left_out == (b"/a/b", b"/a/x"))
+    assert [(one.end, one.left_out, one.why) for one in entries(str(tmp_path))] == [
+        (b"/b", (), FIRST),
+        (b"/c", (), OTHER_KEYS),
+        (b"/c", (b"/a/b", b"/a/x"), OTHER_KEYS),
+        (b"/c", (b"/a/b",), OTHER_KEYS),
+    ]
+
+
+def test_a_source_whose_revision_went_back_begins_anew(tmp_path):
+    """It was restored, with the cluster ID that it had: what it does from now on has revisions that the log has already."""
+    with Log(str(tmp_path)) as log:
+        log.begin(CLUSTER, 10, 1.0)
+        written(log, range(11, 20))
+        assert not log.begin(CLUSTER, 12, 2.0)
+        records = written(log, range(13, 16))
+        assert taken(log.read(12)) == records
+        with pytest.raises(NotCovered, match=BACK):
+            log.read(11)
+
+
+def test_a_kept_log_whose_source_is_idle_still_forgets_by_age(tmp_path):
+    now = [1000.0]
+    with Log(str(tmp_path), kept=True, max_age=100.0, clock=lambda: now[0]) as log:
+        log.begin(CLUSTER, 10, 1000.0)
+        written(log, [11])
+        while now[0] < 2000:
+            now[0] += 2
+            log.append(CLUSTER, 11, now[0], [])  # progress
+            log.forget_up_to(11)
+            oldest = next(one for one in entries(str(tmp_path)) if isinstance(one, Head))
+            assert oldest.wall >= now[0] - 112
+        assert log.covers(11) and not log.covers(10)
 
 
 def test_a_spool_forgets_what_is_applied_and_what_is_not_stays(tmp_path):
