@@ -45,10 +45,11 @@ class Target(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """``action`` is follow or compare."""
+    """``action`` is follow or compare; ``restored``: what the log has is of a history that is no more."""
 
     action: str
     why: str
+    restored: bool = False
 
 
 def decide(settings: MirrorSettings, state: Optional[State], source: Source, kept: Kept, target: Target) -> Decision:
@@ -61,14 +62,14 @@ def decide(settings: MirrorSettings, state: Optional[State], source: Source, kep
                 "empty it, choose another destination_prefix, or set overwrite if it may have what is there.",
             )
         return Decision(COMPARE, "the destination is new")
-    restored = _restored(state, source)
+    restored = _restored(state, source, kept)
     if restored:
         if settings.on_restore == REFUSE:
             raise EtcdError(
                 restored,
                 "make sure that it is the right cluster; then set on_restore to resync, and the mirror becomes what it is now.",
             )
-        return Decision(COMPARE, restored)
+        return Decision(COMPARE, restored.rstrip("."), restored=True)
     if not mirrors_the_same(state, settings):
         return Decision(COMPARE, "the settings say otherwise what is mirrored")
     if state.phase != FOLLOW:
@@ -92,17 +93,15 @@ def _near_or_far(state: State, source: Source, kept: Kept) -> Decision:
     return Decision(FOLLOW, f"it is {behind:,} revisions behind")
 
 
-def _restored(state: State, source: Source) -> str:
+def _restored(state: State, source: Source, kept: Kept) -> str:
     if state.cluster != f"{source.cluster:x}":
         return (
             f"The source is cluster {source.cluster:x}, and the mirror was made of {state.cluster}: the source was restored, "
             "or these are other endpoints."
         )
-    if state.revision > source.revision:
-        return (
-            f"The source is at revision {source.revision:,}, and the mirror has it up to {state.revision:,}: "
-            "the source was restored."
-        )
+    known = max(state.revision, kept.revision)
+    if known > source.revision:
+        return f"The source is at revision {source.revision:,}, and the mirror has it up to {known:,}: the source was restored."
     return ""
 
 

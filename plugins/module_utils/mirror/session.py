@@ -131,7 +131,7 @@ class Session:
         verb = "compares both sides by keys" if decision.action == COMPARE else "follows"
         self._say(f"The mirror {self._settings.name} {verb}: {decision.why}.")
         self._advance([], state, self._clock())
-        self._log.begin(cluster, after, self._clock())
+        self._log.begin(cluster, after, self._clock(), anew=decision.why if decision.restored else "")
         return revision
 
     def _advance(self, operations: Sequence[Operation], state: State, wall: float, events: int = 0) -> None:

@@ -93,6 +93,7 @@ def test_what_the_log_has_is_followed_however_old():
     [
         ({"source": Source(0x123, 200)}, "the source was restored, or these are other endpoints"),
         ({"source": Source(0xABC, 99)}, "the mirror has it up to 100"),
+        ({"source": Source(0xABC, 149), "kept": Kept(True, 150)}, "the mirror has it up to 150"),
         ({"state": None, "target": Target(0xDEF, True)}, "keys that no mirror has written"),
         ({"target": Target(0xABC), "destination_prefix": "/a/b/"}, "the same cluster"),
     ],

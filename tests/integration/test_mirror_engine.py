@@ -1,0 +1,344 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The mirror's engine between real clusters: whatever happens in between, both sides are equal in the end, key by key."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import threading
+from dataclasses import replace
+
+import pytest
+from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
+from ansible_collections.quorum.etcd.plugins.module_utils.core.threads import Beside
+from ansible_collections.quorum.etcd.plugins.module_utils.etcd.messages import Delete, Put
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror import governor
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.applying import Overtaken
+from lab import Lab
+from mirrored import Mirror, dump, put_many
+
+LINES = ["3.4", "3.5", "3.6", "3.7"]
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory):
+    with Lab(tmp_path_factory.mktemp("three"), members=3) as lab:
+        yield lab
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory):
+    with Lab(tmp_path_factory.mktemp("one"), members=1) as lab:
+        yield lab
+
+
+@pytest.fixture
+def mirror(three, one, tmp_path, request):
+    """Of a prefix of the test's own, to a destination prefix of its own."""
+    prefix = f"{request.node.name}/"
+    with Mirror(tmp_path, three.endpoints, one.endpoints, prefix=prefix, destination_prefix=f"copy of {prefix}") as it:
+        yield it
+
+
+def test_it_is_made_resumed_exactly_and_compared_where_it_must_be(mirror):
+    mirror.put(range(20_000))
+    mirror.once()
+    assert "compares both sides by keys: the destination is new" in mirror.said[0]
+    assert mirror.assert_equal() == 20_000
+
+    mirror.put(range(100, 200), b"changed while it was away")
+    mirror.source.commit(
+        [], [Delete(mirror.settings.source_prefix + b"key/0010", mirror.settings.source_prefix + b"key/0012")]
+    )
+    outcome = mirror.once()
+    assert (outcome.how, outcome.events) == ("caught up", 100 + 200)
+    assert mirror.assert_equal() == 19_800
+    assert not any("compares" in line for line in mirror.said[3:])
+
+    mirror.source.commit(
+        [], [Delete(mirror.settings.source_prefix + b"key/0100", mirror.settings.source_prefix + b"key/0101")]
+    )
+    mirror.put(range(300, 400), b"and again")
+    mirror.source.compact(mirror.source.page(b"a").header.revision)
+    mirror.once()
+    assert any("is compacted away" in line for line in mirror.said)
+    assert mirror.status.keys_changed == 100 + 100
+    assert mirror.assert_equal() == 19_700
+    assert mirror.status.phase == "stopped"
+    assert mirror.state.is_exact
+
+
+def test_it_follows_everything_that_a_transaction_can_do(mirror):
+    dice, prefix = random.Random(15), mirror.settings.source_prefix
+    with mirror.running() as engine:
+        mirror.until_it_follows()
+        for _txn in range(200):
+            keys = dice.sample(range(300), dice.choice([1, 2, 128]))
+            mirror.source.commit(
+                [],
+                [
+                    Delete(prefix + b"%d" % key)
+                    if dice.random() < 0.3
+                    else Put(prefix + b"%d" % key, dice.randbytes(40))
+                    for key in keys
+                ],
+            )
+        mirror.source.commit([], [Put(prefix + bytes([0, 255, 10]), b""), Put(prefix, b"the prefix itself")])
+        for number in range(4):
+            mirror.source.commit([], [Put(prefix + b"large %d" % number, dice.randbytes(1_200_000))])
+        mirror.put(range(1000))
+        mirror.source.commit(
+            [], [Delete(prefix + b"key/", prefix + b"key0")]
+        )  # more of one revision than a transaction takes
+        assert mirror.until_equal() > 100
+    assert engine.result().how == "stopped"
+    assert mirror.state.is_exact
+
+
+def test_it_never_writes_outside_its_prefix_and_leaves_out_what_it_is_told(mirror, one):
+    mirror.settings = replace(mirror.settings, exclude=(f"{mirror.settings.prefix}events/",))
+    put_many(mirror.destination, b"copy of another/", range(10))
+    before = dump(mirror.destination, b"")
+    mirror.put(range(100))
+    mirror.put(range(100), stem=b"events/")
+    with mirror.running():
+        mirror.until_it_follows()
+        mirror.put(range(100, 200))
+        mirror.put(range(100, 200), stem=b"events/")
+        assert mirror.until_equal() == 200
+    mine = mirror.settings.target_prefix
+    after = dump(mirror.destination, b"")
+    assert {key: value for key, value in after.items() if not key.startswith(mine)} == before
+    assert not [key for key in after if b"/events/" in key]
+
+
+def test_the_source_is_compacted_while_it_is_compared(mirror):
+    mirror.put(range(10_000), b"v" * 300)
+    over = threading.Event()
+
+    def compact():
+        number = 0
+        while not over.wait(0.02):
+            mirror.put(range(number % 10_000, number % 10_000 + 100), b"changed")
+            mirror.source.compact(mirror.source.page(b"a").header.revision)
+            number += 700
+
+    compacting = Beside(compact)
+    try:
+        mirror.once()
+    finally:
+        over.set()
+        compacting.result()
+    mirror.once()
+    assert mirror.assert_equal() >= 10_000
+
+
+def test_the_leader_is_killed_while_it_is_followed(mirror, three):
+    with mirror.running():
+        mirror.until_it_follows()
+        writing = Beside(lambda: [mirror.put(range(first, first + 100)) for first in range(0, 1000, 100)])
+        writing.result()
+        leader = three.member(three.leader())
+        three.kill(leader)
+        three_left = [member.client_url for member in three.members if member is not leader]
+        with Mirror(mirror_folder(mirror), three_left, mirror.settings.destination.endpoints) as writer:
+            mirror.until(lambda: _writes(writer, mirror.settings.source_prefix), "the source has a leader again")
+            put_many(writer.source, mirror.settings.source_prefix, range(1000, 3000))
+            three.start(leader)
+            three.wait_ready()
+        assert mirror.until_equal() == 3000
+    assert mirror.state.is_exact
+
+
+def mirror_folder(mirror):
+    return mirror.settings.folder
+
+
+def _writes(mirror, prefix):
+    try:
+        mirror.source.commit([], [Put(prefix + b"key/001000", b"v")])
+    except EtcdError:
+        return False
+    return True
+
+
+def test_two_engines_at_once_of_which_the_second_goes_on(mirror, three, one, tmp_path):
+    mirror.put(range(1000))
+    other_settings = replace(mirror.settings, state_dir=str(tmp_path / "other"))
+    with Mirror(tmp_path, three.endpoints, one.endpoints) as other:
+        other.settings = other_settings
+        first = Beside(lambda: _outcome(mirror))
+        mirror.until_it_follows()
+        with other.running():
+            other.until(lambda: other.said, "the other one has begun")
+            mirror.put(range(1000, 2000))
+            assert isinstance(first.result(), Overtaken)
+            mirror.put(range(2000, 3000))
+            assert other.until_equal() == 3000
+    assert mirror.status.phase == "failed"
+
+
+def _outcome(mirror):
+    try:
+        with mirror.running() as engine:
+            return engine.result()
+    except EtcdError as error:
+        return error
+
+
+def test_another_source_is_refused_or_becomes_what_is_mirrored(mirror, one, tmp_path_factory):
+    mirror.put(range(500))
+    mirror.once()
+    with Lab(tmp_path_factory.mktemp("restored"), members=1) as restored:
+        it = Mirror(mirror_folder(mirror), restored.endpoints, one.endpoints)
+        with it:
+            it.settings = replace(mirror.settings, source=it.settings.source)
+            put_many(it.source, it.settings.source_prefix, range(250, 750))
+            with pytest.raises(EtcdError, match="the source was restored, or these are other endpoints"):
+                it.once()
+            assert len(dump(it.destination, it.settings.target_prefix)) == 501  # and the state
+            it.settings = replace(it.settings, on_restore="resync")
+            it.once()
+            assert it.assert_equal() == 500
+
+
+def test_a_source_whose_revision_went_back_is_refused(one, tmp_path, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("back")
+    with Lab(folder, members=1) as lab, Mirror(tmp_path, lab.endpoints, one.endpoints, prefix="back/") as mirror:
+        mirror.put(range(100))
+        lab.stop(lab.members[0])
+        shutil.copytree(lab.members[0].data_dir, tmp_path / "saved")
+        lab.start(lab.members[0])
+        lab.wait_ready()
+        mirror.put(range(100, 400))
+        mirror.once()
+        lab.stop(lab.members[0])
+        shutil.rmtree(lab.members[0].data_dir)
+        shutil.copytree(tmp_path / "saved", lab.members[0].data_dir)
+        lab.start(lab.members[0])
+        lab.wait_ready()
+        with pytest.raises(EtcdError, match="the mirror has it up to"):
+            mirror.once()
+        mirror.settings = replace(mirror.settings, on_restore="resync")
+        with Mirror(tmp_path, lab.endpoints, one.endpoints) as now:
+            now.settings = mirror.settings
+            now.once()
+            assert now.assert_equal() == 100
+
+
+def test_what_others_have_written_is_not_overwritten_unasked(mirror):
+    mirror.put(range(10))
+    put_many(mirror.destination, mirror.settings.target_prefix, range(5, 15), b"theirs")
+    before = dump(mirror.destination, b"")
+    with pytest.raises(EtcdError, match="keys that no mirror has written"):
+        mirror.once()
+    assert dump(mirror.destination, b"") == before
+    mirror.settings = replace(mirror.settings, overwrite=True)
+    mirror.once()
+    assert mirror.assert_equal() == 10
+
+
+def test_a_mirror_of_itself_is_refused(three, tmp_path):
+    with Mirror(tmp_path, three.endpoints, three.endpoints, prefix="a/", destination_prefix="b/") as mirror:
+        mirror.put(range(10))
+        itself = replace(mirror.settings, destination_prefix="a/b/")
+        beside, mirror.settings = mirror.settings, itself
+        with pytest.raises(EtcdError, match="are the same cluster"):
+            mirror.once()
+        mirror.settings = beside
+        mirror.once()
+        assert mirror.assert_equal() == 10
+
+
+def test_what_is_far_behind_is_compared_and_not_followed(mirror, monkeypatch):
+    monkeypatch.setattr(governor, "NEAR", 50)
+    mirror.put(range(100))
+    mirror.once()
+    for number in range(60):
+        mirror.source.commit([], [Put(mirror.settings.source_prefix + b"one", b"%d" % number)])
+    mirror.once()
+    assert "revisions were not read yet" in mirror.said[-1] or any("not read yet" in line for line in mirror.said)
+    assert mirror.assert_equal() == 101
+
+
+def test_what_is_held_back_is_applied_when_its_time_has_come(mirror):
+    mirror.put(range(10))
+    mirror.once()
+    mirror.settings = replace(mirror.settings, delay=3600)
+    with mirror.running():
+        mirror.until(lambda: len(mirror.said) > 2, "it has begun")
+        mirror.put(range(10, 20))
+        mirror.until(lambda: mirror.status.lag_revisions > 0, "it was read")
+        assert len(mirror.sides()[1]) == 10
+    mirror.source.compact(mirror.source.page(b"a").header.revision)  # it needs the source no more
+    mirror.settings = replace(mirror.settings, delay=0)
+    assert mirror.once().events == 10
+    assert mirror.assert_equal() == 20
+
+
+@pytest.mark.parametrize("leases", ["drop", "keep"])
+def test_leases_are_dropped_or_kept(mirror, leases):
+    mirror.settings = replace(mirror.settings, leases=leases)
+    prefix, target = mirror.settings.source_prefix, mirror.settings.target_prefix
+    early, late, brief = (mirror.source.grant(600), mirror.source.grant(300), mirror.source.grant(2))
+    mirror.source.commit([], [Put(prefix + b"early", b"v", early), Put(prefix + b"brief", b"v", brief)])
+    with mirror.running():
+        mirror.until_it_follows()
+        mirror.source.commit([], [Put(prefix + b"late", b"v", late)])
+        mirror.until(lambda: mirror.destination.page(target + b"late").kvs, "it was mirrored")
+        kept = [mirror.destination.page(target + name).kvs[0].lease for name in (b"early", b"late")]
+        assert kept == ([early, late] if leases == "keep" else [0, 0])
+        if leases == "keep":
+            assert [mirror.destination.time_to_live(one).granted for one in (early, late)] == [600, 300]
+        mirror.until(lambda: not mirror.destination.page(target + b"brief").kvs, "it was deleted as it ran out")
+        mirror.source.revoke(early)
+        assert mirror.until_equal() == 1
+    mirror.once()
+    assert mirror.assert_equal() == 1
+
+
+@pytest.mark.parametrize("number", range(4), ids=[f"{LINES[n - 1]}-to-{LINES[n]}" for n in range(4)])
+def test_every_line_on_either_side(every_line, number, tmp_path):
+    source, destination = every_line[LINES[number - 1]], every_line[LINES[number]]
+    with Mirror(
+        tmp_path, source.endpoints, destination.endpoints, prefix="from/", destination_prefix="to/", keep_log=True
+    ) as mirror:
+        mirror.put(range(3000))
+        with mirror.running():
+            mirror.until_it_follows()
+            mirror.put(range(2000, 5000), b"changed")
+            mirror.source.commit([], [Delete(b"from/key/000", b"from/key/001")])
+            assert mirror.until_equal() == 4000
+        mirror.put(range(1000), b"again")
+        mirror.once()
+        assert mirror.assert_equal() == 5000
+        assert mirror.status.applied_events == 1000
+
+
+@pytest.fixture(scope="module")
+def every_line(tmp_path_factory):
+    labs = {line: Lab(tmp_path_factory.mktemp(f"line-{line}"), members=1, line=line) for line in LINES}
+    try:
+        for lab in labs.values():
+            lab.up()
+        yield labs
+    finally:
+        for lab in labs.values():
+            lab.down(grace=0)
+
+
+@pytest.fixture
+def whole(tmp_path_factory):
+    with Lab(tmp_path_factory.mktemp("whole"), members=1) as lab:
+        yield lab
+
+
+def test_a_whole_cluster_of_three_members_on_one(three, whole, tmp_path):
+    with Mirror(tmp_path, three.endpoints, whole.endpoints) as mirror:
+        mirror.put(range(1000), prefix=b"whole/")
+        mirror.source.commit([], [Put(b"\0", b"first"), Put(b"\xff\xff", b"last")])
+        with mirror.running():
+            mirror.until_it_follows()
+            mirror.put(range(1000), b"changed", prefix=b"\xff")
+            mirror.source.commit([], [Delete(b"\0")])
+            assert mirror.until_equal() > 2000
