@@ -27,12 +27,16 @@ except ImportError:
 
 Metadata = Sequence[Tuple[str, str]]
 
-# etcd allows a ping each 5 s where a call is under way, and none otherwise.
+# etcd allows a ping each 5 s where a call is under way, and none otherwise. Older gRPC would send none for five minutes to
+# somebody who says nothing, and newer gRPC has a second limit for the answer, which is a minute.
 _KEEPALIVE = {
-    "grpc.keepalive_time_ms": 10_000,
-    "grpc.keepalive_timeout_ms": 5_000,
+    "grpc.keepalive_time_ms": 8_000,
+    "grpc.keepalive_timeout_ms": 10_000,
+    "grpc.http2.ping_timeout_ms": 10_000,
     "grpc.keepalive_permit_without_calls": 0,
     "grpc.http2.max_pings_without_data": 0,
+    "grpc.http2.min_time_between_pings_ms": 7_000,
+    "grpc.http2.min_ping_interval_without_data_ms": 7_000,
 }
 _OPTIONS = {
     **_KEEPALIVE,

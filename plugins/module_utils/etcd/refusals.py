@@ -123,11 +123,11 @@ def error_of(code: str, words: str, endpoint: str, writes: bool = False) -> Etcd
 
 
 def all_silent(errors: Sequence[EtcdError], fault: str = "") -> Unavailable:
-    """What is said when no endpoint does what was asked: each with its own reason, the last error's class.
+    """What is said when no endpoint does what was asked: each with its own reason. Stale where one that answers is.
 
     ``fault``: what goes wrong in the TLS connection, where something does.
     """
-    last = errors[-1]
+    last = [*errors, *(error for error in errors if isinstance(error, Stale))][-1]
     words = " ".join(dict.fromkeys(error.message for error in errors))
     kind = type(last) if isinstance(last, Unavailable) else Unavailable
     found = kind(words + (f" The connection says: {fault}." if fault else ""), _reach_step(fault))

@@ -22,7 +22,7 @@ from .seen import Seen, View, older
 from .wire import watch_create_request, watch_progress_request
 
 ASK_AFTER = 5.0  # seconds without an answer after which it is asked for progress
-END_AFTER = 15.0  # and after which it is ended
+END_AFTER = 12.0  # and after which it is ended
 OPEN_AFTER = 5.0  # in which it must be created
 CATCH_UP = 10.0  # seconds in which a watch must show what other members have shown
 _TICK = 0.5

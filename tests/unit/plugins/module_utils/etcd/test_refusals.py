@@ -82,11 +82,12 @@ def test_what_a_member_says_is_printed_safely():
     assert "\x1b" not in error_of("UNKNOWN", "\x1b[2Jgone", URL).message
 
 
-def test_when_all_are_silent_each_says_why_and_the_last_ones_class_stays():
+def test_when_all_are_silent_each_says_why_and_one_that_is_behind_is_told_as_that():
     last = Stale(f"{URL} is behind.")
     last.revision = 7
-    found = all_silent([Unavailable("http://10.0.0.2:2379: failed to connect."), last])
+    found = all_silent([Unavailable("http://10.0.0.2:2379: failed to connect."), last, Unavailable("other")])
     assert (type(found), found.revision) == (Stale, 7)
+    assert type(all_silent([Unavailable("one"), Unavailable("other")])) is Unavailable
     assert "10.0.0.2:2379: failed to connect." in found.message
     assert found.next_step
 
