@@ -15,6 +15,7 @@ from ..core.errors import EtcdError
 from ..core.text import counted
 from ..etcd.client import Client
 from ..etcd.messages import prefix_range
+from .names import names_of
 from .patience import ONCE_PATIENCE, Anew, Patience, Stopping
 from .reporter import Reporter
 from .segment_reader import NotCovered
@@ -84,6 +85,7 @@ def log_of(settings: MirrorSettings, clock: Callable[[], float] = time.time) -> 
         max_age=settings.log_max_age,
         max_bytes=settings.log_max_bytes,
         clock=clock,
+        left_out=names_of(settings).left_out,
     )
 
 

@@ -38,7 +38,7 @@ class Watching(Protocol):
 class Source(Protocol):
     """What of ``etcd.client.Client`` is needed to read."""
 
-    def watch(self, key: bytes, end: bytes, start_revision: int) -> Watching: ...
+    def watch(self, key: bytes, end: bytes, start_revision: int, *, previous: bool = False) -> Watching: ...
 
 
 class Logged(Protocol):
@@ -81,7 +81,8 @@ class Reading:
     """From ``start`` on, until ``close`` or for as long as the source gives what comes next.
 
     ``over`` is set where it does not any more, and ``lost`` says why; ``failed`` is an error that ends the engine. ``heard`` is
-    told the source's revision, ``met`` the leases of events before they are in the log.
+    told the source's revision, ``met`` the leases of events before they are in the log. ``previous``: what keys were before
+    their events is read too.
     """
 
     def __init__(
@@ -95,8 +96,9 @@ class Reading:
         heard: Callable[[int], None],
         met: Callable[[Collection[int]], None],
         clock: Callable[[], float] = time.time,
+        previous: bool = False,
     ) -> None:
-        self._client, self._log, self._names, self._span = client, log, names, span
+        self._client, self._log, self._names, self._span, self._previous = client, log, names, span, previous
         self._patience, self._over, self._heard, self._met, self._clock = patience, over, heard, met, clock
         self._watch: Optional[Watching] = None
         self._thread: Optional[Beside[None]] = None
@@ -142,7 +144,7 @@ class Reading:
             self._over.set()
 
     def _opened(self) -> Watching:
-        return self._client.watch(*self._span, self._log.revision + 1)
+        return self._client.watch(*self._span, self._log.revision + 1, previous=self._previous)
 
     def _take_all(self, watch: Watching, cluster: int) -> None:
         """Until the watch ends, which is then opened again: where it stands is in the log."""

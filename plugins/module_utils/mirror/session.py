@@ -68,7 +68,10 @@ class Session:
             source, target, patience, over, lambda: board.status.applied_revision, self._looking.newest
         )
         span = prefix_range(settings.source_prefix)
-        self._reading = Reading(source, log, self._names, span, patience, over, board.heard, self._met, clock)
+        # A log that is kept is to say what was before, so that it can be taken back.
+        self._reading = Reading(
+            source, log, self._names, span, patience, over, board.heard, self._met, clock, settings.keep_log
+        )
         self._met_before: Set[int] = set()
         self._state = cast(State, None)
         self._put_at = self._forgot_at = 0.0

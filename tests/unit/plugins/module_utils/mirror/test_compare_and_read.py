@@ -187,7 +187,7 @@ def read(*watches):
     left = list(watches)
 
     class Source:
-        def watch(self, _key, _end, start_revision):
+        def watch(self, _key, _end, start_revision, previous):
             began.append(start_revision)
             one = left.pop(0)
             if isinstance(one, Exception):
