@@ -7,7 +7,8 @@
 from __future__ import annotations
 
 import collections
-from typing import Deque, List, Optional, Protocol, Sequence, Tuple, Union
+import contextlib
+from typing import Callable, Deque, List, Optional, Protocol, Sequence, Tuple, Union
 
 from ..core.errors import EtcdError
 from ..etcd.messages import Committed, Compare, Delete, Page, Put
@@ -16,6 +17,7 @@ from .batches import Operation
 from .patience import Patience
 from .state import State
 
+MOST_TRIES = 100  # of an engine that takes over from one which is at work
 IN_FLIGHT = 8  # transactions of a comparison under way at once
 
 
@@ -55,6 +57,16 @@ class Applying:
         """The value of the state's key; it is what the next transaction compares."""
         self._value = self._patience.until_done(self._stored)
         return self._value
+
+    def take_over(self, made_of: Callable[[Optional[bytes]], State]) -> State:
+        """Put the state that is made of the stored one, and return it. Another engine may still move that on: it is made anew."""
+        for _time in range(MOST_TRIES):
+            state = made_of(self._value)
+            with contextlib.suppress(Overtaken):
+                self.advance([], state)
+                return state
+            self.read()
+        raise Overtaken
 
     def advance(self, operations: Sequence[Operation], state: State) -> None:
         """Do these and put the state, in one transaction, once. Overtaken where the state is another engine's.

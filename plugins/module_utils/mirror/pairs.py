@@ -67,8 +67,8 @@ def standings(settings: MirrorSettings) -> Callable[[bytes], Standing]:
                 "The mirror was made with other settings of what is mirrored.",
                 "let its engine run with these until its status says that it follows, and verify again.",
             )
-        following = state.phase == FOLLOW
-        return Standing(cluster, state.revision, following and not state.index, following and bool(state.index))
+        between = state.phase == FOLLOW and state.at(state.revision).is_exact
+        return Standing(cluster, state.revision, state.is_exact, partly=between)
 
     return standing
 

@@ -31,8 +31,8 @@ from .segment_format import Lease, Record
 from .segment_reader import Reader
 from .segments import Log
 from .settings import KEEP, MirrorSettings
-from .state import State, begun, state_key
-from .status import FOLLOW, Board
+from .state import State, begun, decoded, state_key
+from .status import FOLLOW, SCAN, Board
 
 CAUGHT_UP = "caught up"
 IDLE_PUT = 10.0  # seconds after which the state says how far an idle source was read
@@ -122,23 +122,32 @@ class Session:
         seen = self._looking.look(self._applying.read())
         decision = decide(self._settings, seen.state, seen.source, seen.kept, seen.target)
         cluster, revision = seen.source.cluster, seen.source.revision
-        epoch = os.urandom(8).hex()
-        if decision.action == COMPARE or seen.state is None:
-            state, after = begun(self._settings, epoch, cluster, revision, seen.state), revision
-        else:
-            state = replace(seen.state, epoch=epoch)
-            after = max(seen.kept.revision, state.revision)
+        compares = decision.action == COMPARE or seen.state is None
         self._board.set(source_cluster=f"{cluster:x}", applied_revision=seen.state.revision if seen.state else 0)
         self._board.heard(revision)
-        self._board.begin(state.phase, decision.why)
-        verb = "compares both sides by keys" if decision.action == COMPARE else "follows"
+        self._board.begin(SCAN if compares else FOLLOW, decision.why)
+        verb = "compares both sides by keys" if compares else "follows"
         self._say(f"The mirror {self._settings.name} {verb}: {decision.why}.")
-        self._advance([], state, self._clock())
+        epoch = os.urandom(8).hex()
+
+        def mine(value: Optional[bytes]) -> State:
+            stored = decoded(value) if value is not None else None
+            if compares:
+                return begun(self._settings, epoch, cluster, revision, stored)
+            if stored is None or (stored.phase, stored.round) != (FOLLOW, seen.state and seen.state.round):
+                raise Anew("another engine has compared both sides meanwhile.")
+            return replace(stored, epoch=epoch)
+
+        self._moved(self._applying.take_over(mine), self._clock())
+        after = revision if compares else max(seen.kept.revision, self._state.revision)
         self._log.begin(cluster, after, self._clock(), anew=decision.why if decision.restored else "")
         return revision
 
     def _advance(self, operations: Sequence[Operation], state: State, wall: float, events: int = 0) -> None:
         self._applying.advance(operations, state)
+        self._moved(state, wall, events)
+
+    def _moved(self, state: State, wall: float, events: int = 0) -> None:
         self._state, self._put_at = state, time.monotonic()
         if state.phase == FOLLOW:
             self._board.applied(state.revision, events, wall)

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import threading
 
 import pytest
@@ -29,7 +30,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils.mirror import patience
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.applying import IN_FLIGHT, Applying, Overtaken
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.patience import Anew, Patience, Stopping
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.settings import MirrorSettings, Side
-from ansible_collections.quorum.etcd.plugins.module_utils.mirror.state import begun
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.state import begun, decoded
 
 KEY = b"quorum.etcd/mirror/m"
 STATE = begun(MirrorSettings("m", Side(("a",)), Side(("b",))), "e1", 1, 100, None)
@@ -169,3 +170,36 @@ def test_a_run_that_is_to_end_waits_no_longer_than_it_may():
 
     with pytest.raises(EtcdError, match="nobody"):
         patience(most=0.0).until_done(work)
+
+
+def test_an_engine_at_work_is_taken_over():
+    """It moves the state on all the time: what was looked at before is older by then."""
+    destination = Destination()
+    destination.store[KEY] = STATE.at(100).encode()
+    applying = Applying(destination, KEY, patience())
+    applying.read()
+    moved = iter([101, 102])
+
+    def mine(value):
+        revision = next(moved, None)
+        if revision:  # the other one is quicker
+            destination.store[KEY] = STATE.at(revision).encode()
+        return dataclasses.replace(decoded(value), epoch="e2")
+
+    assert applying.take_over(mine) == dataclasses.replace(STATE.at(102), epoch="e2")
+    assert decoded(destination.store[KEY]).epoch == "e2"
+    applying.advance([Put(b"a", b"1")], dataclasses.replace(STATE.at(103), epoch="e2"))
+    assert destination.store[b"a"] == b"1"
+
+
+def test_an_engine_that_is_always_quicker_is_not_taken_over():
+    destination = Destination()
+    applying = Applying(destination, KEY, patience())
+    numbers = itertools.count(1)
+
+    def mine(_value):
+        destination.store[KEY] = b"%d" % next(numbers)
+        return STATE
+
+    with pytest.raises(Overtaken):
+        applying.take_over(mine)

@@ -418,6 +418,7 @@ def test_the_engine_s_own_state_is_understood():
     ("changed", "why"),
     [
         ({"phase": "scan"}, "is being compared with its source"),
+        ({"until": 3}, "is being compared with its source"),  # it has some of what came after its revision
         ({"index": 3}, "is being compared with its source"),  # and the state before that is not there
         ({"cluster": "99"}, "is one of cluster 99"),
         ({"cluster": "no number"}, "cannot be understood: invalid literal"),
