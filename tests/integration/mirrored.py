@@ -99,9 +99,9 @@ class Mirror:
         return last(self.settings.folder)
 
 
-def dump(client: Client, prefix: bytes) -> dict[bytes, bytes]:
-    """What is below the prefix, without it."""
-    (key, end), found, revision = prefix_range(prefix), {}, 0
+def dump(client: Client, prefix: bytes, revision: int = 0) -> dict[bytes, bytes]:
+    """What is below the prefix, or was at a revision, without the prefix."""
+    (key, end), found = prefix_range(prefix), {}
     while True:
         page = client.page(key, end, limit=2000, revision=revision)
         revision = revision or page.header.revision

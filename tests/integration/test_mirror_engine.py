@@ -14,6 +14,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils.core.threads import Be
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.messages import Delete, Put
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror import governor
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.applying import Overtaken
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.segment_reader import segments_of
 from lab import Lab
 from mirrored import Mirror, dump, put_many
 
@@ -278,7 +279,7 @@ def test_what_is_held_back_is_applied_when_its_time_has_come(mirror):
 
 @pytest.mark.parametrize("leases", ["drop", "keep"])
 def test_leases_are_dropped_or_kept(mirror, leases):
-    mirror.settings = replace(mirror.settings, leases=leases)
+    mirror.settings = replace(mirror.settings, leases=leases, keep_log=True)
     prefix, target = mirror.settings.source_prefix, mirror.settings.target_prefix
     early, late, brief = (mirror.source.grant(600), mirror.source.grant(300), mirror.source.grant(2))
     mirror.source.commit([], [Put(prefix + b"early", b"v", early), Put(prefix + b"brief", b"v", brief)])
@@ -295,6 +296,11 @@ def test_leases_are_dropped_or_kept(mirror, leases):
         assert mirror.until_equal() == 1
     mirror.once()
     assert mirror.assert_equal() == 1
+    assert sum("compares" in line for line in mirror.said) == (2 if leases == "keep" else 1)
+    segments = segments_of(f"{mirror.settings.folder}/log")
+    assert [one.head.goes_on for one in segments].count(
+        False
+    ) == 1  # the history has no gap, though it was compared again
 
 
 @pytest.mark.parametrize("number", range(4), ids=[f"{LINES[n - 1]}-to-{LINES[n]}" for n in range(4)])

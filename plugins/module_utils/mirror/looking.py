@@ -12,7 +12,7 @@ from ..core.errors import EtcdError
 from ..core.text import printable
 from ..etcd.messages import Header, Page, prefix_range
 from ..etcd.refusals import Compacted
-from .governor import Kept, Source, Target
+from .governor import NEAR, Kept, Source, Target
 from .names import STATE_STEM
 from .patience import Patience
 from .ranges import Side, spans_without
@@ -37,10 +37,13 @@ class Pages(Protocol):
 
 
 class Seen(NamedTuple):
+    """``log_goes_on``: what came after the log is there and near, so that it can be read without a gap whatever else is done."""
+
     state: Optional[State]
     source: Source
     kept: Kept
     target: Target
+    log_goes_on: bool
 
 
 class Looking:
@@ -67,9 +70,13 @@ class Looking:
         compacted = follows and known <= header.revision and self._is_compacted(known)
         target = self._patience.until_done(lambda: self._target.page(state_key(self._settings))).header
         has_keys = state is None and self._has_keys()
-        return Seen(
-            state, Source(header.cluster_id, header.revision, compacted), kept, Target(target.cluster_id, has_keys)
-        )
+        source = Source(header.cluster_id, header.revision, compacted)
+        return Seen(state, source, kept, Target(target.cluster_id, has_keys), self._log_goes_on(header))
+
+    def _log_goes_on(self, header: Header) -> bool:
+        revision = self._log.revision
+        near = self._log.cluster == header.cluster_id and 0 <= header.revision - revision <= NEAR
+        return near and bool(revision) and not self._is_compacted(revision)
 
     def _understood(self, value: Optional[bytes]) -> Optional[State]:
         try:

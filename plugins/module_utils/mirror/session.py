@@ -139,7 +139,8 @@ class Session:
             return replace(stored, epoch=epoch)
 
         self._moved(self._applying.take_over(mine), self._clock())
-        after = revision if compares else max(seen.kept.revision, self._state.revision)
+        known = self._log.revision if seen.log_goes_on and not decision.restored else revision
+        after = known if compares else max(seen.kept.revision, self._state.revision)
         self._log.begin(cluster, after, self._clock(), anew=decision.why if decision.restored else "")
         return revision
 
