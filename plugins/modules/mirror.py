@@ -139,10 +139,14 @@ options:
     description: How far behind it may be besides O(delay), before C(quorum-etcd mirror status) is no longer content.
     type: str
     default: "60"
-  verified_age:
-    description: How long ago the last comparison with the source may be, in the same way; V(0) for any time.
+  verify:
+    description: When it is compared with its source, as OnCalendar of systemd takes it, or V(never).
     type: str
-    default: "0"
+    default: hourly
+  verified_age:
+    description: How long ago the last comparison may be, in the same way as O(max_lag); V(0) for any time.
+    type: str
+    default: "6h"
   metrics_dir:
     description: Folder that node_exporter reads, as in M(quorum.etcd.agent).
     type: str
@@ -166,6 +170,7 @@ options:
     type: str
     default: ""
 seealso:
+  - module: quorum.etcd.mirror_info
   - module: quorum.etcd.agent
 """
 
@@ -185,6 +190,12 @@ text:
   type: list
   elements: str
   sample: ["Mirror dr, by this collection's engine:"]
+said:
+  description: How the mirror is that was just begun, as C(quorum-etcd mirror status) says it; empty where nothing was begun.
+  returned: always
+  type: list
+  elements: str
+  sample: ["mirror dr: COPYING (0 keys are compared, 0 written; the destination is new)"]
 wants:
   description: V(grpcio) where the host's Python cannot load it and no wheel was named; else empty.
   returned: always
@@ -196,13 +207,16 @@ import base64
 import json
 import os
 import sys
+import time
 import zlib
 from typing import Any, Dict, List
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.quorum.etcd.plugins.module_utils.agent.mirror_health import health_in_words
 from ansible_collections.quorum.etcd.plugins.module_utils.agent.mirror_install import Installation, Mirror, in_words
 from ansible_collections.quorum.etcd.plugins.module_utils.agent.mirror_modules import missing, refuse, unpack
 from ansible_collections.quorum.etcd.plugins.module_utils.agent.mirror_wanted import wanted_mirror
+from ansible_collections.quorum.etcd.plugins.module_utils.agent.mirroring import health_of
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.commands import Run
 from ansible_collections.quorum.etcd.plugins.module_utils.glue import answer, runner
 from ansible_collections.quorum.etcd.plugins.module_utils.host.tools import find_tools
@@ -225,13 +239,17 @@ def work(module: AnsibleModule) -> Dict[str, Any]:
     path_of(given["name"])
     if given["state"] == "absent":
         changes = mirrors.remove(given["name"], module.check_mode)
-        return {"changed": bool(changes), "diff": changes, "text": [], "wants": ""}
+        return {"changed": bool(changes), "diff": changes, "text": [], "said": [], "wants": ""}
     extra = json.loads(zlib.decompress(base64.b64decode(given["extra"]))) if given["extra"] else {}
     wanted = wanted_mirror(given, extra, sys.executable, lambda: find_tools(run, given["bin_dir"]).etcdctl)
     wants = "" if wanted.classic else _provided(wanted, run, given["wheels"], module.check_mode)
     changes = mirrors.install(wanted, module.check_mode)
     text = in_words(wanted, extra.get("versions") or {})
-    return {"changed": bool(changes), "diff": changes, "text": text, "wants": wants}
+    said: List[str] = []
+    if changes and not module.check_mode and not wanted.classic:
+        mirrors.first_words(wanted.settings)
+        said = health_in_words(health_of(wanted.settings, time.time()))
+    return {"changed": bool(changes), "diff": changes, "text": text, "said": said, "wants": wants}
 
 
 def _provided(wanted: Mirror, run: Run, wheels: List[str], pretend: bool) -> str:
@@ -265,7 +283,8 @@ def main() -> None:
         "log_max_bytes": {"type": "int", "default": 10737418240},
         "revision": {"type": "int", "default": 0},
         "max_lag": {"type": "str", "default": "60"},
-        "verified_age": {"type": "str", "default": "0"},
+        "verify": {"type": "str", "default": "hourly"},
+        "verified_age": {"type": "str", "default": "6h"},
         "overwrite": {"type": "bool", "default": False},
         "state_dir": {"type": "path", "default": ""},
         "metrics_dir": {"type": "str", "default": "auto"},

@@ -11,7 +11,7 @@ short_description: What the hosts of a run said of their clusters, in words
 version_added: 0.1.0
 description:
   - Puts together what the play's hosts were answered by M(quorum.etcd.member_info), M(quorum.etcd.cluster_info),
-    M(quorum.etcd.snapshot_info) and C(mirror_info), as lines for a terminal and as one sentence for a monitor.
+    M(quorum.etcd.snapshot_info) and M(quorum.etcd.mirror_info), as lines for a terminal and as one sentence for a monitor.
   - A host that could not be reached or looked at is named by its inventory name, with why.
   - It runs on the controller and asks no host.
 author:
@@ -41,7 +41,7 @@ options:
     type: str
     default: ""
   mirrors:
-    description: Name of the variable that the hosts registered with C(mirror_info).
+    description: Name of the variable that the hosts registered with M(quorum.etcd.mirror_info).
     type: str
     default: ""
 """

@@ -3,20 +3,23 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from client import seed
-from conftest import CHECKOUT, Play, play
+from conftest import CHECKOUT, STATUS, Play, play
 from hosts import Member
 from mirror_hosts import MirrorHosts
 from test_matrix import secrets_of
 
 MIRROR = CHECKOUT / "playbooks" / "mirror.yml"
 CLASSIC = ("-e", "etcd_mirror_engine=etcdctl", "-e", "etcd_mirror_overwrite=true", "-e", "etcd_mirror_name=old")
-SERVICE = "quorum-etcd-mirror@old.service"
+OVERWRITE = ("-e", "etcd_mirror_overwrite=true")
+SERVICE, ENGINE = "quorum-etcd-mirror@old.service", "quorum-etcd-mirror@mirror.service"
 FOLDER = "/etc/quorum-etcd/mirror"
 PATIENCE = 90.0  # seconds
 pytestmark = pytest.mark.xdist_group("mirror")
@@ -51,6 +54,12 @@ def wait_for(what: str, is_so: Callable[[], object]) -> None:
 
 def says(hosts: MirrorHosts, member: Member, script: str) -> str:
     return hosts.run(member, ["sh", "-c", script])
+
+
+def told(hosts: MirrorHosts, engine: Member) -> dict[str, Any]:
+    """What the engine's host says of the mirror, once it is content."""
+    wait_for("a mirror that is well", lambda: says(hosts, engine, "quorum-etcd mirror status >&2 && echo yes || :"))
+    return json.loads(hosts.run(engine, ["quorum-etcd", "mirror", "status", "--json"]))["mirrors"][0]
 
 
 def equal(hosts: MirrorHosts, engine: Member) -> bool:
@@ -104,3 +113,53 @@ def test_the_classic_is_a_supervised_service(hosts: MirrorHosts, engine: Member)
     assert gone.rc == 0, gone.output
     assert says(hosts, engine, f"ls {FOLDER} /etc/systemd/system | grep -c old || :") == "0"
     assert "make-mirror" not in says(hosts, engine, "ps -eo args")
+
+
+def test_the_engine_is_a_service_that_comes_back(hosts: MirrorHosts, engine: Member) -> None:
+    """After a kill and a reboot, with what was deleted meanwhile; refused where the destination has keys of others."""
+    source, there = hosts.client(hosts.members[0]), hosts.client(engine)
+    there.put(b"theirs", b"1")
+    shown = mirror(hosts, "--check", "--diff")
+    assert shown.rc == 0 and "Mirror mirror, by this collection's engine:" in shown.text, shown.output
+    assert says(hosts, engine, "ls /etc/systemd/system | grep -c mirror || :") == "0"
+    refused = mirror(hosts)
+    assert refused.rc != 0 and "has keys that no mirror has written" in refused.text, refused.output
+    done = mirror(hosts, *OVERWRITE)
+    assert done.rc == 0 and "mirror mirror: " in done.text, done.output
+    wait_for("the first copy", lambda: equal(hosts, engine))
+    again = mirror(hosts, *OVERWRITE)
+    assert again.rc == 0 and again.recap(engine.host)["changed"] == 0, again.output
+    nobody_else_reads_it(hosts, engine)
+    verify = "systemd-analyze verify quorum-etcd-mirror@mirror.service quorum-etcd-mirror-verify@mirror.timer 2>&1"
+    assert says(hosts, engine, verify) == ""
+
+    hosts.run(engine, ["systemctl", "kill", "--signal=KILL", ENGINE])
+    source.put(b"app/killed", b"2")
+    source.delete(b"app/rebooted")
+    wait_for("a mirror after it was killed", lambda: equal(hosts, engine))
+    hosts.reboot(engine)
+    source.put(b"app/rebooted", b"2")
+    source.delete(b"app/killed")
+    hosts.wait_ready()
+    wait_for("a mirror after a reboot", lambda: equal(hosts, engine))
+
+    hosts.run(engine, ["systemctl", "start", "quorum-etcd-mirror-verify@mirror.service"])
+    health = told(hosts, engine)
+    assert (health["state"], health["differences"]) == ("ok", 0) and health["verified"]["source_keys"] > 100, health
+    status = play(STATUS, "-i", hosts.inventory, "-e", "target=etcd_mirror")
+    assert f"{engine.host}: mirror mirror: OK" in status.text, status.output
+
+
+def test_by_a_timer_until_it_has_caught_up_and_away_again(hosts: MirrorHosts, engine: Member) -> None:
+    assert mirror(hosts, *OVERWRITE, "-e", "etcd_mirror_interval=2").rc == 0
+    hosts.client(hosts.members[0]).put(b"app/timer", b"3")
+    wait_for("a mirror by a timer", lambda: equal(hosts, engine))
+    assert says(hosts, engine, "systemctl is-enabled quorum-etcd-mirror@mirror.timer") == "enabled"
+    assert told(hosts, engine)["state"] == "ok"
+
+    gone = mirror(hosts, "-e", "etcd_mirror_state=absent")
+    assert gone.rc == 0, gone.output
+    assert (
+        says(hosts, engine, f"ls {FOLDER} /usr/local/bin /etc/systemd/system | grep -c 'mirror\\|quorum' || :") == "0"
+    )
+    assert equal(hosts, engine), "what was mirrored stays"

@@ -44,6 +44,7 @@ COMMANDS = {
     "prune": "keeping",
     "status": "status",
     "log": "history",
+    "mirror": "mirroring",
     "recover": "recovering",
 }
 _NOT_OF_BACKUPS = Settings(cluster="", endpoints=(), folder="")

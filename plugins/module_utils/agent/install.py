@@ -219,7 +219,7 @@ class Installation:
         drills = [wanted.drill_schedule] if wanted.drill_schedule != NEVER else []
         for schedule in [wanted.schedule, *drills] if self._systemd else ():
             timer_unit("", schedule, 0)
-            self._check_calendar(schedule)
+            check_calendar(self._run, schedule)
 
     def _check_remote(self, store: StoreSettings, secrets: Mapping[str, str], pretend: bool) -> None:
         """A configuration of rclone can name programs that are run, so nobody else may write it."""
@@ -250,17 +250,6 @@ class Installation:
         # A mirror's engine is the same program.
         return [path for path in found if path != PROGRAM or not mirrors_of(self._files.at("/"))]
 
-    def _check_calendar(self, schedule: str) -> None:
-        try:
-            result = self._run(["systemd-analyze", "calendar", schedule], {})
-        except FileNotFoundError:
-            return
-        if result.rc:
-            raise EtcdError(
-                f"systemd does not understand the schedule {schedule!r}.",
-                "give what OnCalendar= takes, such as *:0/30, hourly or 02:30 (man systemd.time).",
-            )
-
     def _timer_runs(self, path: str) -> bool:
         words = ("is-enabled", "is-active")
         asked = (self._run(["systemctl", word, "--quiet", os.path.basename(path)], {}).rc for word in words)
@@ -278,6 +267,19 @@ class Installation:
             raise EtcdError(
                 f"systemctl {' '.join(words)} failed: {(result.err or result.out).strip()}", "see journalctl -xe."
             )
+
+
+def check_calendar(run: Run, schedule: str) -> None:
+    """EtcdError where systemd does not understand when something is to be run."""
+    try:
+        result = run(["systemd-analyze", "calendar", schedule], {})
+    except FileNotFoundError:
+        return
+    if result.rc:
+        raise EtcdError(
+            f"systemd does not understand the schedule {schedule!r}.",
+            "give what OnCalendar= takes, such as *:0/30, hourly or 02:30 (man systemd.time).",
+        )
 
 
 def _failed_upload(settings: Settings) -> Optional[Upload]:

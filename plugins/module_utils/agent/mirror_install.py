@@ -6,19 +6,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import time
 from dataclasses import dataclass, field
 from typing import Dict, List, Mapping, Optional
 
+from ..core import strict_json
 from ..core.errors import EtcdError
+from ..core.text import epoch
 from ..core.trees import remove
 from ..core.values import to_plain
 from ..etcd.commands import Command, Run
 from ..host.made import File, Files, text_file
 from ..mirror.settings import FOLDER, MirrorSettings, path_of, wrong_in
+from ..mirror.status import FAILED, STARTING, MirrorStatus, last
 from .compiled import are_the_same
-from .install import has_systemd
+from .install import check_calendar, has_systemd
+from .mirror_metrics import mirror_metrics_path
 from .mirror_units import (
     COUNTED,
     COUNTED_PATH,
@@ -29,10 +35,15 @@ from .mirror_units import (
     mirrors_of,
     timer_of,
     unit_of,
+    verify_of,
+    verify_timer,
+    verify_timer_of,
+    verify_unit,
 )
-from .schedule import PROGRAM
+from .schedule import NEVER, PROGRAM
 from .settings import PATH as AGENT_PATH
 
+_LOOK_AGAIN = 0.5  # seconds
 SIDES = ("source", "destination")
 _SECRETS = ("password", "cacert", "cert", "key")
 
@@ -42,7 +53,8 @@ class Mirror:
     """What is to be on the host. ``secrets`` are the contents of files, by their paths.
 
     ``classic`` is the command of etcd's own tool, None for this collection's engine, of which ``program`` are the bytes and
-    ``modules`` the folder of the Python modules that were brought. ``destination`` names the cluster that is written to.
+    ``modules`` the folder of the Python modules that were brought. ``verify`` is when it is compared with its source, or
+    ``never``. ``destination`` names the cluster that is written to.
     """
 
     settings: MirrorSettings
@@ -51,6 +63,7 @@ class Mirror:
     program: bytes = b""
     classic: Optional[Command] = None
     modules: str = ""
+    verify: str = NEVER
 
 
 def secret_path(name: str, side: str, what: str) -> str:
@@ -62,9 +75,13 @@ def environment_path(name: str) -> str:
     return os.path.join(FOLDER, f"{name}.environment")
 
 
+def _unit_path(unit: str) -> str:
+    return os.path.join("/etc/systemd/system", unit)
+
+
 def paths_of(name: str) -> List[str]:
     """Every file of this mirror alone, the units first: what is taken away is stopped before."""
-    units = [os.path.join("/etc/systemd/system", unit) for unit in (timer_of(name), unit_of(name))]
+    units = [_unit_path(unit) for unit in (verify_timer_of(name), verify_of(name), timer_of(name), unit_of(name))]
     secrets = [secret_path(name, side, what) for side in SIDES for what in _SECRETS]
     return [*units, path_of(name), environment_path(name), *secrets]
 
@@ -76,7 +93,7 @@ def files_of(wanted: Mirror) -> List[File]:
     if why:
         raise EtcdError(f"no mirror can be run so: {why}.", "correct the variables etcd_mirror_*.")
     found = [File(path, text.encode(), 0o600) for path, text in sorted(wanted.secrets.items())]
-    timer, unit = (os.path.join("/etc/systemd/system", one) for one in (timer_of(name), unit_of(name)))
+    timer, unit = _unit_path(timer_of(name)), _unit_path(unit_of(name))
     seen = [
         path for side in (settings.source, settings.destination) for path in (side.cacert, side.cert, side.key) if path
     ]
@@ -93,6 +110,10 @@ def files_of(wanted: Mirror) -> List[File]:
     found.append(text_file(unit, service, 0o644))
     if settings.interval:
         found.append(text_file(timer, mirror_timer(name, settings.interval), 0o644))
+    if wanted.verify != NEVER:
+        verifies = verify_unit(name, settings.folder, seen, settings.metrics_dir, wanted.modules)
+        found.append(text_file(_unit_path(verify_of(name)), verifies, 0o644))
+        found.append(text_file(_unit_path(verify_timer_of(name)), verify_timer(name, wanted.verify), 0o644))
     return found
 
 
@@ -113,6 +134,8 @@ class Installation:
             raise EtcdError(
                 "this host has no systemd, which would run the mirror.", "let another host be etcd_mirror_engine_host."
             )
+        if wanted.verify != NEVER and not wanted.classic:
+            check_calendar(self._run, wanted.verify)
         name, files = wanted.settings.name, files_of(wanted)
         due = [file for file in files if not self._files.is_as(file)]
         kept = {file.path for file in files}
@@ -132,7 +155,7 @@ class Installation:
 
     def remove(self, name: str, pretend: bool) -> List[Dict[str, str]]:
         """Take a mirror away; what it has written, its log and its state stay. Returns what changes."""
-        gone = [path for path in paths_of(name) if self._files.has(path)]
+        gone = self._present(name)
         if gone and not pretend:
             self._take_away(gone)
             self._systemctl("daemon-reload")
@@ -144,13 +167,41 @@ class Installation:
                     remove(self._files.at(path))
         return [_removed(path) for path in gone]
 
+    def _present(self, name: str) -> List[str]:
+        """The mirror's files that are there; with them goes what it has told a monitor, which would else grow old."""
+        metrics: List[str] = []
+        with contextlib.suppress(OSError, EtcdError, AttributeError):
+            known = strict_json.read_file(self._files.at(path_of(name)), "the settings of the mirror")
+            metrics = [mirror_metrics_path(str(known.get("metrics_dir") or ""), name)]
+        return [path for path in (*paths_of(name), *metrics) if path and self._files.has(path)]
+
+    def first_words(self, settings: MirrorSettings, patience: float = 20.0) -> Optional[MirrorStatus]:
+        """What the engine that was just begun says first, so that what is wrong is seen now; None for nothing in time.
+
+        ``patience`` in seconds. EtcdError where it does not go on.
+        """
+        begun, until = int(time.time()), time.monotonic() + patience
+        while time.monotonic() < until:
+            status = last(self._files.at(settings.folder))
+            if status and status.time and epoch(status.time) >= begun:
+                if status.phase == FAILED:
+                    cause, _next, next_step = status.why.partition(" Next: ")
+                    raise EtcdError(f"the mirror is set up, and its engine does not go on: {cause}", next_step)
+                if status.phase != STARTING:
+                    return status
+            time.sleep(_LOOK_AGAIN)
+        return None
+
     def has_others(self, name: str) -> bool:
         """Whether the agent's program has more to do here than this mirror: another one, or backups."""
         return self._files.has(AGENT_PATH) or any(one != name for one in mirrors_of(self._files.at("/")))
 
     def _begins(self, wanted: Mirror) -> List[str]:
         name = wanted.settings.name
-        return [timer_of(name) if wanted.settings.interval and not wanted.classic else unit_of(name)]
+        if wanted.classic:
+            return [unit_of(name)]
+        verifies = [verify_timer_of(name)] if wanted.verify != NEVER else []
+        return [timer_of(name) if wanted.settings.interval else unit_of(name), *verifies]
 
     def _take_away(self, gone: List[str]) -> None:
         for path in gone:

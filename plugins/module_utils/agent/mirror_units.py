@@ -47,6 +47,8 @@ CapabilityBoundingSet=@CAPABILITIES@
 @FOLDERS@PrivateTmp=@PRIVATE_TMP@
 @SANDBOX@@INSTALL@"""
 
+# It reads keys and certificates of other users, and writes to folders of its own and of node_exporter's.
+_CAPABILITIES = "CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER"
 # It is never given up; what goes wrong again and again is tried less and less often (by systemd 254 and later).
 _NEVER_GIVEN_UP = "StartLimitIntervalSec=0\n"
 _AGAIN = """\
@@ -58,6 +60,18 @@ RestartMaxDelaySec=300
 _INSTALL = """
 [Install]
 WantedBy=multi-user.target
+"""
+_VERIFY_TIMER = """\
+[Unit]
+Description=Comparison of the mirror @NAME@ with its source, at its times
+
+[Timer]
+OnCalendar=@SCHEDULE@
+# Several mirrors do not begin at once.
+RandomizedDelaySec=600
+
+[Install]
+WantedBy=timers.target
 """
 _TIMER = """\
 [Unit]
@@ -78,6 +92,14 @@ def unit_of(name: str) -> str:
 
 def timer_of(name: str) -> str:
     return f"quorum-etcd-mirror@{name}.timer"
+
+
+def verify_of(name: str) -> str:
+    return f"quorum-etcd-mirror-verify@{name}.service"
+
+
+def verify_timer_of(name: str) -> str:
+    return f"quorum-etcd-mirror-verify@{name}.timer"
 
 
 def classic_unit(name: str, command: Command, environment: str, password: str = "", paths: Sequence[str] = ()) -> str:
@@ -103,9 +125,20 @@ def engine_unit(name: str, state_dir: str, paths: Sequence[str], metrics_dir: st
     lines = [*(["Type=oneshot", f"{command} --once"] if periodic else [command]), "Environment=PYTHONUNBUFFERED=1"]
     lines += [f"Environment=PYTHONPATH={modules}"] if modules else []
     again = "" if periodic else f"{_AGAIN}RestartPreventExitStatus={TAKEN_OVER}\n"
-    written = [state_dir, *([f"-{metrics_dir}"] if metrics_dir else [])]
     text = "\n".join(lines) + "\n" + again
-    return _unit(name, text, "CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER", written, paths, periodic)
+    return _unit(name, text, _CAPABILITIES, _written(state_dir, metrics_dir), paths, periodic)
+
+
+def verify_unit(name: str, state_dir: str, paths: Sequence[str], metrics_dir: str, modules: str) -> str:
+    """The service that compares the mirror with its source; see ``engine_unit``."""
+    lines = ["Type=oneshot", f"ExecStart={PROGRAM} mirror verify {name}", "Nice=10"]
+    lines += [f"Environment=PYTHONPATH={modules}"] if modules else []
+    return _unit(name, "\n".join(lines) + "\n", _CAPABILITIES, _written(state_dir, metrics_dir), paths, periodic=True)
+
+
+def verify_timer(name: str, schedule: str) -> str:
+    """``schedule`` is systemd's OnCalendar."""
+    return filled(_HEAD + _VERIFY_TIMER, NAME=name, SCHEDULE=schedule)
 
 
 def mirror_timer(name: str, interval: int) -> str:
@@ -122,6 +155,10 @@ def mirrors_of(root: str = "/") -> List[str]:
         return []
     found = [one[len(begins) : -len(ends)] for one in names if one.startswith(begins) and one.endswith(ends)]
     return [name for name in found if NAME.match(name)]
+
+
+def _written(state_dir: str, metrics_dir: str) -> List[str]:
+    return [state_dir, *([f"-{metrics_dir}"] if metrics_dir else [])]
 
 
 def _unit(

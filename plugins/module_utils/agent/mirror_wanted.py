@@ -62,6 +62,7 @@ def wanted_mirror(
         mirror,
         program=f"#!{python}\n".encode() + (compiled(base64.b64decode(program), PROGRAM) if program else b""),
         modules=folder_of(given["wheels"]),
+        verify=given["verify"],
     )
 
 

@@ -45,7 +45,8 @@ GIVEN = {
     "log_max_age": "7d",
     "log_max_bytes": 1000,
     "max_lag": "60",
-    "verified_age": "0",
+    "verified_age": "6h",
+    "verify": "hourly",
     "revision": 0,
     "overwrite": True,
     "state_dir": "",
@@ -58,6 +59,7 @@ EXTRA = {
     "source": {"password": "geheim-1", "cert": "CERT", "key": "KEY\n"},
     "destination": {"password": "geheim-2"},
 }
+VERIFY, VERIFY_TIMER = (f"/etc/systemd/system/quorum-etcd-mirror-verify@dr.{kind}" for kind in ("service", "timer"))
 UNIT, TIMER = "/etc/systemd/system/quorum-etcd-mirror@dr.service", "/etc/systemd/system/quorum-etcd-mirror@dr.timer"
 FOLDER = "/etc/quorum-etcd/mirror"
 
@@ -99,7 +101,7 @@ def test_it_is_set_up_once_and_nobody_else_reads_its_secrets(bed):
         f"{FOLDER}/dr.{name}"
         for name in ("json", "source.password", "source.cert", "source.key", "destination.password")
     }
-    assert bed.there() == secret | {PROGRAM, UNIT}
+    assert bed.there() == secret | {PROGRAM, UNIT, VERIFY, VERIFY_TIMER}
     assert {change["after_header"] for change in changes} == bed.there()
     assert {stat.S_IMODE(bed.path(path).stat().st_mode) for path in secret} == {0o600}
     assert stat.S_IMODE(bed.path(FOLDER).stat().st_mode) == 0o700
@@ -122,7 +124,12 @@ def test_it_becomes_a_timer_and_goes_away_again(bed):
     bed.mirrors.install(wanted(), pretend=False)
     bed.mirrors.install(wanted(interval="15m", delay="0"), pretend=False)
     assert "OnUnitInactiveSec=900" in bed.path(TIMER).read_text() and "--once" in bed.path(UNIT).read_text()
-    assert bed.run.asked[-1] == "systemctl restart quorum-etcd-mirror@dr.timer"
+    assert "systemctl restart quorum-etcd-mirror@dr.timer" in bed.run.asked
+    assert (
+        "mirror verify dr" in bed.path(VERIFY).read_text() and "OnCalendar=hourly" in bed.path(VERIFY_TIMER).read_text()
+    )
+    bed.mirrors.install(wanted(interval="15m", verify="never"), pretend=False)
+    assert not {VERIFY, VERIFY_TIMER} & bed.there()
     bed.mirrors.install(wanted(), pretend=False)
     assert TIMER not in bed.there()
     assert "systemctl disable --now --quiet quorum-etcd-mirror@dr.timer" in bed.run.asked
