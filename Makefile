@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help venv go demo lab-up lab-down lab-status lint test-unit test-py38 sanity test-integration faults core-matrix images molecule test-hosts bare benchmark benchmark-backup benchmark-members test ci long clean
+.PHONY: help venv go demo lab-up lab-down lab-status lint test-unit test-py38 sanity test-integration faults core-matrix images molecule test-hosts bare benchmark benchmark-backup benchmark-members benchmark-mirror test ci long clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -111,6 +111,9 @@ benchmark-backup: venv ## what a month off-site takes beside plain copies and re
 
 benchmark-members: images ## how long a lost member takes from its start to its vote, beside the bytes over SSH and a start (BENCHMARK="--sizes 0.06")
 	$(BIN)/python benchmarks/members.py $(BENCHMARK)
+
+benchmark-mirror: venv ## a mirror's first copy beside make-mirror and the limit, near and far; its lag, its cost, its memory (BENCHMARK="--cases sync lag")
+	$(BIN)/python benchmarks/mirror.py $(BENCHMARK)
 
 SUITE ?= bookworm trixie
 # A bare Debian in a folder has no systemd to ask; no test is to be skipped there.

@@ -12,7 +12,7 @@ import pytest
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.parametrize("program", ["restore.py", "members.py"])
+@pytest.mark.parametrize("program", ["restore.py", "members.py", "mirror.py"])
 def test_it_starts(program):
     argv = [sys.executable, f"benchmarks/{program}", "--help"]
     done = subprocess.run(argv, cwd=CHECKOUT, capture_output=True, text=True, check=False)
