@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import stat
+import time
 import zipfile
 
 import pytest
@@ -18,9 +19,11 @@ from ansible_collections.quorum.etcd.plugins.module_utils.agent.mirror_wanted im
 from ansible_collections.quorum.etcd.plugins.module_utils.agent.schedule import PROGRAM
 from ansible_collections.quorum.etcd.plugins.module_utils.agent.settings import PATH as AGENT_PATH
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
-from ansible_collections.quorum.etcd.plugins.module_utils.core.text import seconds_of
+from ansible_collections.quorum.etcd.plugins.module_utils.core.text import rfc3339, seconds_of
+from ansible_collections.quorum.etcd.plugins.module_utils.core.values import to_plain
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.commands import Result, Tool
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.versions import Version
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.status import MirrorStatus
 
 SIDE = {"group": "", "endpoints": [], "cacert": "", "cert": "", "key": "", "user": "", "password": ""}
 GIVEN = {
@@ -224,3 +227,38 @@ def test_why_grpcio_cannot_be_loaded():
     said = "Traceback\nModuleNotFoundError: No module named 'grpc'\n"
     assert missing(lambda argv, env: Result(1, "", said), "/py") == "ModuleNotFoundError: No module named 'grpc'"
     assert missing(lambda argv, env: Result(0, "1.51", ""), "/py", "/lib") == ""
+
+
+@pytest.mark.parametrize(("phase", "found"), [("scan", True), ("follow", True), ("starting", False)])
+def test_what_an_engine_says_first_is_waited_for(bed, phase, found):
+    told = MirrorStatus("dr", phase, "it is near", rfc3339(time.time() + 1), rfc3339(0))
+    state = bed.path("/var/lib/quorum-etcd/mirror/dr")
+    state.mkdir(parents=True)
+    (state / "status.json").write_text(json.dumps(to_plain(told)))
+    assert bed.mirrors.first_words(wanted().settings, patience=0.1) == (told if found else None)
+
+
+def test_an_engine_that_does_not_go_on_is_told_by_the_run_that_begins_it(bed):
+    state = bed.path("/var/lib/quorum-etcd/mirror/dr")
+    state.mkdir(parents=True)
+    why = "The destination has keys of others. Next: empty it."
+    for when, is_new in ((time.time() - 100, False), (time.time() + 1, True)):
+        told = MirrorStatus("dr", "failed", why, rfc3339(when), rfc3339(0))
+        (state / "status.json").write_text(json.dumps(to_plain(told)))
+        if not is_new:
+            assert bed.mirrors.first_words(wanted().settings, patience=0.1) is None, "that was another run"
+            continue
+        with pytest.raises(EtcdError, match="does not go on: The destination has keys of others") as failed:
+            bed.mirrors.first_words(wanted().settings, patience=0.1)
+        assert failed.value.next_step == "empty it."
+
+
+def test_what_a_monitor_was_told_goes_with_the_mirror(bed):
+    folder = bed.path("/var/lib/node")
+    folder.mkdir(parents=True)
+    bed.mirrors.install(wanted(metrics_dir="/var/lib/node"), pretend=False)
+    told, others = folder / "quorum-etcd-mirror-dr.prom", folder / "quorum-etcd.prom"
+    told.write_text("")
+    others.write_text("")
+    bed.mirrors.remove("dr", pretend=False)
+    assert others.exists() and not told.exists()

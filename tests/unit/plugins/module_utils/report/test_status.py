@@ -123,3 +123,14 @@ def test_the_hazards_of_the_versions_that_run_are_named_and_are_no_problem():
     assert line.endswith("Upgrade to 3.6.4 or later, which cures it.") and "m3" not in line
     assert "start-replays-promotion" in [one["id"] for one in hazards(CLUSTERS, both)["blue"]]
     assert hazards(CLUSTERS, {"b1": Seen(UNREACHABLE, {}, {})}) == {"blue": []}
+
+
+def test_the_mirrors_of_a_host_are_told_and_one_that_is_not_well_is_a_problem():
+    well = {"mirror": "dr", "state": "ok", "why": "nothing behind"}
+    told = {"mirrors": [well], "text": ["mirror dr: OK (nothing behind)"]}
+    hosts = {**seen(), "b2": Seen(LOOK, {}, {}, told)}
+    assert "  b2: mirror dr: OK (nothing behind)" in status_in_words(CLUSTERS, hosts) and problem(CLUSTERS, hosts) == ""
+    told["mirrors"] = [{**well, "state": "silent", "why": "no engine runs"}]
+    assert problem(CLUSTERS, hosts) == "cluster blue is not well: the mirror dr of b2 is silent: no engine runs"
+    broken = {**hosts, "b2": Seen(LOOK, {}, {}, {"failed": True, "msg": "no root"})}
+    assert problem(CLUSTERS, broken).endswith("the mirrors of b2 could not be looked at: no root")
