@@ -23,6 +23,7 @@ from .segments import Log
 from .session import CAUGHT_UP, Session
 from .settings import MirrorSettings, connection_of
 from .status import FAILED, STOPPED, Board
+from .survey import preflight
 
 STOPPED_BY_SIGNAL = "stopped"
 _PAUSE = 1.0  # seconds before all is looked at again
@@ -100,6 +101,7 @@ def _sessions(
     clock: Callable[[], float],
 ) -> str:
     """One session after the other, until one caught up or all is to end. Returns how it ended."""
+    is_first = True
     while True:
         over = threading.Event()
         patience = Patience(over, say, board.error, ONCE_PATIENCE if once else None)
@@ -107,6 +109,9 @@ def _sessions(
         with Client(connection_of(settings.source), say=say) as source, Client(
             connection_of(settings.destination), say=say
         ) as target:
+            if is_first:
+                preflight(settings, source, target, say, clock())
+                is_first = False
             session = Session(settings, once, say, source, target, log, board, patience, over, clock)
             reporter.tend(session, stop)
             try:
