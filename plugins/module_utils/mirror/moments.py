@@ -7,13 +7,12 @@
 from __future__ import annotations
 
 import calendar
-import re
+import contextlib
 from datetime import datetime
 
 from ..core.errors import EtcdError
+from ..core.text import seconds_of
 
-_AGO = re.compile(r"([0-9]{1,9})(s|m|min|h|d)")
-_SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 _FORMS = (
     "%Y-%m-%dT%H:%M:%SZ",
     "%Y-%m-%dT%H:%M:%S.%fZ",
@@ -28,9 +27,8 @@ def moment(text: str, now: float) -> float:
     """Seconds since the epoch of ``2026-11-28T12:00:00Z``, ``2026-11-28 12:00``, ``2026-11-28``, or of ``45s``, ``30m``, ``2h``
     or ``3d`` before ``now``. EtcdError for anything else.
     """
-    ago = _AGO.fullmatch(text.strip())
-    if ago:
-        return now - int(ago[1]) * _SECONDS[ago[2]]
+    with contextlib.suppress(ValueError):
+        return now - seconds_of(text)
     for form in _FORMS:
         try:
             at = datetime.strptime(text.strip(), form)

@@ -127,8 +127,8 @@ def head_of(payload: bytes) -> Head:
     if at + count * _LENGTH.size > len(payload):
         raise ValueError("a head is too short for what it leaves out")
     lengths += [_LENGTH.unpack_from(payload, at + number * _LENGTH.size)[0] for number in range(count)]
-    why, key, end, *some = _texts(payload, at + count * _LENGTH.size, lengths)
-    return Head(sequence, cluster, after, wall, bool(goes_on), key, end, why.decode("utf-8", "replace"), tuple(some))
+    words, key, end, *some = _texts(payload, at + count * _LENGTH.size, lengths)
+    return Head(sequence, cluster, after, wall, bool(goes_on), key, end, words.decode("utf-8", "replace"), tuple(some))
 
 
 def events(record: Record) -> bytes:

@@ -138,6 +138,7 @@ def test_keys_are_readable_and_none_is_taken_for_another(data, text):
         ("45s", NOON + 955),
         ("30m", NOON - 800),
         ("30min", NOON - 800),
+        ("90", NOON + 910),
         ("2h", NOON - 6200),
         ("3d", NOON + 1000 - 3 * 86400),
     ],
@@ -146,7 +147,7 @@ def test_moments_as_people_write_them(text, at):
     assert moment(text, NOON + 1000) == at
 
 
-@pytest.mark.parametrize("text", ["", "now", "-5m", "5", "12:00", "2026-13-01", "99999999999d"])
+@pytest.mark.parametrize("text", ["", "now", "-5m", "5 weeks", "12:00", "2026-13-01", "99999999999d"])
 def test_what_is_no_moment_is_refused(text):
     with pytest.raises(EtcdError, match="is no moment"):
         moment(text, NOON)
