@@ -35,7 +35,7 @@ from .refusals import (
     Unsupported,
 )
 from .seen import older
-from .versions import parse_version, tells_progress
+from .versions import parse_version, tells_progress, tells_the_past
 from .watching import Watch
 from .wire import Alarm, KeyHash, Lease, Member, Permission, Status
 
@@ -172,7 +172,8 @@ class Client:
         return found
 
     def watch(self, key: bytes, end: bytes, start_revision: int, *, previous: bool = False) -> Watch:
-        """A watch that is open: its first answer, which iterating gives too, has come. ``previous``: with what each key was."""
+        """A watch that is open: its first answer, which iterating gives too, has come. ``previous``: with what each
+        key was, from 3.5 on."""
         return self._caller.try_each(lambda door: self._watch(door, key, end, start_revision, previous))
 
     def _watch(self, door: Door, key: bytes, end: bytes, start_revision: int, previous: bool) -> Watch:
@@ -191,7 +192,7 @@ class Client:
             tells_progress(parse_version(door.version)),
             lambda why: self._caller.doors.leave(door, why),
         )
-        first = watch.open(key, end, start_revision, previous)
+        first = watch.open(key, end, start_revision, previous and tells_the_past(parse_version(door.version)))
         if first.canceled and not first.compact_revision:
             raise door.refused(first.cancel_reason)
         return watch

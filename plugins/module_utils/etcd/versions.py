@@ -72,6 +72,11 @@ def mirrors_from_a_revision(version: Version) -> bool:
     return version >= (3, 6, 0)
 
 
+def tells_the_past(version: Version) -> bool:
+    """Whether a watch can say what keys were before: 3.4 copies all that is not on its disk yet for each of them."""
+    return version >= (3, 5, 0)
+
+
 def tells_progress(version: Version) -> bool:
     """Whether what a watch answers when it is asked for progress is true: before, it could overtake events (etcd #15220)."""
     since = {"3.4": 25, "3.5": 8}

@@ -15,6 +15,7 @@ from ..core.errors import EtcdError
 from ..core.threads import Beside
 from ..etcd.messages import Event, Watched
 from ..etcd.refusals import Compacted, Unavailable
+from . import past
 from .names import Names
 from .patience import Anew, Patience, Stopping
 
@@ -35,7 +36,7 @@ class Watching(Protocol):
     def close(self) -> None: ...
 
 
-class Source(Protocol):
+class Source(past.Source, Protocol):
     """What of ``etcd.client.Client`` is needed to read."""
 
     def watch(self, key: bytes, end: bytes, start_revision: int, *, previous: bool = False) -> Watching: ...
@@ -100,6 +101,7 @@ class Reading:
     ) -> None:
         self._client, self._log, self._names, self._span, self._previous = client, log, names, span, previous
         self._patience, self._over, self._heard, self._met, self._clock = patience, over, heard, met, clock
+        self._stuck_at = -1  # the revision behind which a watch has given nothing
         self._watch: Optional[Watching] = None
         self._thread: Optional[Beside[None]] = None
         self.lost = ""
@@ -144,18 +146,23 @@ class Reading:
             self._over.set()
 
     def _opened(self) -> Watching:
-        return self._client.watch(*self._span, self._log.revision + 1, previous=self._previous)
+        """A revision that changed very many keys keeps the member busy with their past, until the watch seems to be dead."""
+        revision = self._log.revision
+        return self._client.watch(*self._span, revision + 1, previous=self._previous and revision != self._stuck_at)
 
     def _take_all(self, watch: Watching, cluster: int) -> None:
         """Until the watch ends, which is then opened again: where it stands is in the log."""
-        revisions = Revisions()
+        revisions, began = Revisions(), self._log.revision
         try:
             for watched in watch:
                 if watched.canceled:
                     raise _why_canceled(watched)
                 self._heard(watched.header.revision)
                 self._keep(cluster, revisions.add(watched))
+                if began == self._stuck_at and self._log.revision > began and self._previous:
+                    return
         except Unavailable as error:
+            self._stuck_at = self._log.revision if self._log.revision == began else -1
             self._patience.wait(error)
 
     def _keep(self, cluster: int, groups: Sequence[Group]) -> None:
@@ -164,6 +171,8 @@ class Reading:
         if leases:
             self._met(leases)
         for revision, events in found:
+            if events and self._previous:
+                events = past.with_past(self._client, revision, events)
             if events or revision > self._log.revision:
                 self._log.append(cluster, revision, wall, events)
         if found:
