@@ -138,7 +138,14 @@ def test_a_prefix_comes_back_from_the_log_though_the_source_has_forgotten_it(
 
         again = recover(settings, replace(wish, at="", revision=revision), True, time.time(), print)
         assert again.plan.difference.total == 0
-        recover(settings, Wish(everything=True, revision=revision), True, time.time(), print)
+        if (
+            source.line == "3.4"
+        ):  # its watch does not tell what a key was before a change, and the rest is compacted away
+            with pytest.raises(EtcdError, match="knows what 1 key had been at revision .*: /registry/other/0001"):
+                recover(settings, Wish(everything=True, revision=revision), True, time.time(), print)
+            good[b"/registry/other/0001"] = b"theirs"
+        whole = Wish(everything=True, revision=revision, partly=source.line == "3.4")
+        recover(settings, whole, True, time.time(), print)
         assert values(source) == good
         assert dump(source.members[0].client)[b"/registry/leased"].lease != 0
         engine.wait_for(now_of(client))

@@ -3,10 +3,17 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
-from ansible_collections.quorum.etcd.plugins.module_utils.etcd.messages import Event, Header, KeyValue, Page
-from ansible_collections.quorum.etcd.plugins.module_utils.etcd.refusals import Compacted
+from ansible_collections.quorum.etcd.plugins.module_utils.etcd.messages import Event, Header, KeyValue, Page, Watched
+from ansible_collections.quorum.etcd.plugins.module_utils.etcd.refusals import Compacted, Unavailable
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror import past
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.names import Names
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.patience import Patience
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.reading import Reading
+
+HEADER = Header(1, 1, 50, 1)
 
 
 class Source:
@@ -71,3 +78,72 @@ def test_memory_is_bounded(monkeypatch):
     keys = [b"/a/%05d" % one for one in range(5000)]
     known = [one for one in filled(Source(*keys), *keys).values() if one]
     assert 0 < len(known) <= 1000
+
+
+class Kept:
+    """A log."""
+
+    def __init__(self):
+        self.revision, self.records = 10, []
+
+    def append(self, _cluster, revision, _wall, events):
+        self.revision = revision
+        self.records.append((revision, events))
+
+    def sync(self):
+        pass
+
+
+class Watch:
+    def __init__(self, answers):
+        self.answers = answers
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_exc):
+        pass
+
+    def __iter__(self):
+        for one in self.answers:
+            if isinstance(one, Exception):
+                raise one
+            yield one
+
+    def close(self):
+        pass
+
+
+def test_a_revision_at_which_the_watch_dies_is_read_without_the_past_and_what_follows_with_it():
+    """etcd is busy with the past of all that one revision has deleted until the watch seems to be dead, each time anew."""
+    keys = [b"/a/%02d" % one for one in range(30)]
+    silent = Unavailable("a watch has given no answer for 12 s.")
+    later = Event(False, kv(b"/later")._replace(mod_revision=43), kv(b"/later"))
+    opened, over = [], threading.Event()
+
+    class Both(Source):
+        def watch(self, _key, _end, start_revision, previous):
+            opened.append((start_revision, previous))
+            if start_revision == 11 and previous:
+                return Watch([silent])
+            if start_revision == 11:
+                return Watch([Watched(HEADER, False, False, 0, "", False, [deleted(key) for key in keys]), None])
+            return Watch([Watched(HEADER, False, False, 0, "", False, [later]), Compacted("the end of this test.")])
+
+    log, quiet = Kept(), lambda *_words: None
+    reading = Reading(
+        Both(*keys),
+        log,
+        Names(b"", b"", ()),
+        (b"\0", b"\0"),
+        Patience(over, quiet, quiet),
+        over,
+        quiet,
+        quiet,
+        previous=True,
+    )
+    reading.start(1)
+    assert over.wait(60)
+    reading.close()
+    assert opened == [(11, True), (11, False), (43, True)]
+    assert log.records == [(42, [deleted(key, kv(key)) for key in keys]), (43, [later])]
