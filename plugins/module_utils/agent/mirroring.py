@@ -120,11 +120,13 @@ def _answer(healths: List[MirrorHealth]) -> Answer:
 
 
 def settings_here(folder: str = FOLDER) -> List[str]:
-    """The paths of the settings of this host's mirrors."""
+    """The paths of the settings of this host's mirrors. EtcdError for whoever may not know them."""
     try:
         names = sorted(os.listdir(folder))
     except FileNotFoundError:
         return []
+    except OSError as error:
+        raise EtcdError(f"{folder} cannot be read: {error.strerror}.", "run it as root.") from error
     return [os.path.join(folder, name) for name in names if name.endswith(".json")]
 
 

@@ -211,3 +211,13 @@ def test_the_command_ends_as_a_monitor_wants_it(tmp_path):
     assert ends() == 3 and said[0].startswith("mirror dr: COPYING")
     assert main(["mirror", "verify", "no such name"], lambda argv, env: Result(0, "", ""), "1", said.append) == 1
     assert "is no name of a mirror" in said[-2]
+
+
+def test_who_may_not_know_is_told_so_and_nothing_wrong(monkeypatch):
+    def denied(_path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("os.listdir", denied)
+    said = []
+    assert main(["mirror", "status"], lambda argv, env: Result(0, "", ""), "1", said.append) == 1
+    assert said == ["FAILED: /etc/quorum-etcd/mirror cannot be read: Permission denied.", "  Next: run it as root."]
