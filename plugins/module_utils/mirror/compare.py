@@ -21,6 +21,7 @@ from .ranges import Entry, Part, Side, Span, spans_without
 from .verify import paired
 
 LOOK = 1000  # keys after which it is told how many are done
+PART_KEYS = 10_000  # more than a verification takes at once: etcd counts the rest of the range anew for each part
 
 
 class Pinned:

@@ -70,21 +70,21 @@ def spans_without(left_out: Iterable[bytes]) -> List[Span]:
 
 
 class Side:
-    """One side of a mirror. ``beside``: whether its members' own views may answer, without the leader.
+    """One side of a mirror. ``beside``: whether its members' own views may answer, without the leader; ``most`` keys in a part.
 
     At a revision that a member has, its own view is everybody's; where it lacks the revision, all of them are asked.
     """
 
-    def __init__(self, client: Reads, prefix: bytes, beside: bool = True) -> None:
+    def __init__(self, client: Reads, prefix: bytes, beside: bool = True, most: int = PART_KEYS) -> None:
         self.cluster = 0  # its ID, once it has answered
-        self._client, self._prefix, self._beside = client, prefix, beside
+        self._client, self._prefix, self._beside, self._most = client, prefix, beside, most
         self._keys = _FIRST_KEYS
 
     def key(self, name: bytes) -> bytes:
         return self._prefix + name
 
     def part(self, span: Span, revision: int) -> Part:
-        """The first of a span's entries at a revision, 0 for now: at most ``PART_KEYS``, and about ``PART_BYTES``."""
+        """The first of a span's entries at a revision, 0 for now: at most ``most``, and about ``PART_BYTES``."""
         while True:
             try:
                 page = self._asked(*self._range(span), limit=self._keys, revision=revision)
@@ -138,4 +138,4 @@ class Side:
         """How many keys the next part may have; at most twice as many, since a run of large values may follow small ones."""
         if kvs:
             each = sum(len(kv.key) + len(kv.value) for kv in kvs) / len(kvs)
-            self._keys = max(1, min(PART_KEYS, 2 * self._keys, int(PART_BYTES / each)))
+            self._keys = max(1, min(self._most, 2 * self._keys, int(PART_BYTES / each)))

@@ -19,7 +19,7 @@ from ..etcd.refusals import NoLease
 from ..etcd.versions import parse_version, tells_progress
 from .applying import Applying
 from .batches import Batch, Filling, Gathering, Operation
-from .compare import Pinned, differences
+from .compare import PART_KEYS, Pinned, differences
 from .governor import COMPARE, decide
 from .leases import Leases
 from .looking import Looking
@@ -167,8 +167,8 @@ class Session:
     def _compare(self) -> None:
         began = time.monotonic()
         state, left_out = self._state, self._names.left_out_names()
-        source = Side(self._source, self._names.source)
-        target = Side(self._target, self._names.target, beside=False)
+        source = Side(self._source, self._names.source, most=PART_KEYS)
+        target = Side(self._target, self._names.target, beside=False, most=PART_KEYS)
         pinned = Pinned(source, state.revision, lambda: self._patience.until_done(self._looking.newest))
         total = self._patience.until_done(lambda: source.count(spans_without(left_out), 0))
         self._board.set(keys_total=total, keys_done=0, keys_changed=0)

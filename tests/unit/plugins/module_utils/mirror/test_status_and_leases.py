@@ -1,0 +1,125 @@
+# Copyright: (c) 2026, the quorum.etcd authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What an engine tells of itself, and the leases that it keeps alive."""
+
+from __future__ import annotations
+
+import json
+import threading
+from types import SimpleNamespace
+
+import pytest
+from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
+from ansible_collections.quorum.etcd.plugins.module_utils.etcd.messages import KeyValue
+from ansible_collections.quorum.etcd.plugins.module_utils.etcd.refusals import NoLease
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror import leases as leases_module
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.leases import Leases
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.patience import Patience
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.reporter import Reporter, in_words
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.status import FOLLOW, SCAN, Board, last
+
+
+def test_the_lag_is_told_while_it_follows(tmp_path):
+    now = [1000.0]
+    board = Board("m", str(tmp_path), clock=lambda: now[0])
+    board.heard(50)
+    board.begin(SCAN, "it is new")
+    board.set(keys_done=1000, keys_total=20_000, keys_changed=7)
+    assert board.status.lag_revisions == 0  # nobody can say
+    assert in_words(board.status) == "Compared: 1,000 of 20,000 keys, 7 changed."
+    board.begin(FOLLOW, "it was compared")
+    board.applied(40, 3, 1000.0)
+    now[0] = 1002.5
+    assert (board.status.lag_revisions, board.status.lag_seconds) == (10, 2.5)
+    assert "10 revisions and 2.5 s behind, 3 events applied" in in_words(board.status)
+    board.heard(45)  # of an answer that was late
+    assert board.status.source_revision == 50
+    board.applied(50, 1, 1002.0)
+    assert (board.status.lag_revisions, board.status.lag_seconds) == (0, 0.0)
+    assert "level" in in_words(board.status)
+    board.write()
+    assert last(str(tmp_path)) == board.status
+
+
+def test_a_status_that_is_none(tmp_path):
+    assert last(str(tmp_path)) is None
+    (tmp_path / "status.json").write_text(json.dumps({"mirror": 7}))
+    with pytest.raises(EtcdError, match="cannot be understood: mirror is 7"):
+        last(str(tmp_path))
+
+
+def test_a_status_that_cannot_be_written_is_said_once(tmp_path):
+    said = []
+    reporter = Reporter(Board("m", str(tmp_path / "gone")), SimpleNamespace(size=0), said.append)
+    reporter.close()
+    reporter.close()
+    assert said == ["The status could not be written: No such file or directory."]
+
+
+class Cluster:
+    def __init__(self, **leases):
+        self.leases, self.kept = {int(name[1:]): ttl for name, ttl in leases.items()}, []
+
+    def grant(self, ttl, id):
+        if id in self.leases:
+            raise NoLease("there is one.")
+        self.leases[id] = ttl
+
+    def time_to_live(self, id):
+        return SimpleNamespace(granted=self.leases.get(id, 0))
+
+    def keep_alive(self, id):
+        self.kept.append(id)
+        return self.leases.get(id, 0)
+
+
+@pytest.fixture
+def kept(monkeypatch):
+    """Source, destination and the leases between them, which are renewed as soon as they are looked at."""
+    monkeypatch.setattr(leases_module, "_TICK", 0.01)
+    source, target, over, reached, now = Cluster(l7=60, l8=30), Cluster(l8=30), threading.Event(), [10], [0.0]
+    patience = Patience(over, lambda _line: None, lambda _line: None)
+    leases = Leases(source, target, patience, over, lambda: reached[0], lambda: 20, clock=lambda: now[0])
+    yield SimpleNamespace(source=source, target=target, over=over, reached=reached, now=now, leases=leases)
+    leases.close()
+
+
+def key(lease):
+    return KeyValue(b"k", 1, 1, 1, b"v", lease)
+
+
+def test_leases_have_the_ids_and_times_of_the_source(kept):
+    assert [kept.leases.of(key(lease)) for lease in (7, 8, 9, 0)] == [7, 8, 0, 0]  # 8 was there, 9 is over
+    assert kept.target.leases == {7: 60, 8: 30}
+    assert kept.leases.without({7, 9}) == {9}
+
+
+def test_a_lease_is_kept_alive_until_its_end_in_the_source_is_applied(kept):
+    kept.leases.of(key(7))
+    kept.leases.start()
+    _until(lambda: kept.target.kept == [7])
+    del kept.source.leases[7]
+    kept.now[0] = 30.0
+    _until(lambda: kept.target.kept == [7, 7])  # its keys are still there: their deletion is revision 20 at most
+    kept.reached[0], kept.now[0] = 20, 60.0
+    _until(lambda: not kept.leases._held)
+    assert kept.target.kept == [7, 7]
+    assert not kept.over.is_set()
+
+
+def test_a_lease_that_the_destination_has_lost_ends_it(kept):
+    kept.leases.of(key(7))
+    kept.target.leases.clear()
+    kept.leases.start()
+    assert kept.over.wait(20)
+    assert kept.leases.lost == "the lease 7 has run out in the destination"
+
+
+def _until(happened):
+    for _look in range(2000):
+        if happened():
+            return
+        threading.Event().wait(0.01)
+    raise AssertionError("it did not happen")
