@@ -16,7 +16,7 @@ from hosts import Member
 from mirror_hosts import MirrorHosts
 from test_matrix import secrets_of
 
-MIRROR = CHECKOUT / "playbooks" / "mirror.yml"
+MIRROR, SEED = (CHECKOUT / "playbooks" / f"{name}.yml" for name in ("mirror", "mirror_seed"))
 CLASSIC = ("-e", "etcd_mirror_engine=etcdctl", "-e", "etcd_mirror_overwrite=true", "-e", "etcd_mirror_name=old")
 OVERWRITE = ("-e", "etcd_mirror_overwrite=true")
 SERVICE, ENGINE = "quorum-etcd-mirror@old.service", "quorum-etcd-mirror@mirror.service"
@@ -163,3 +163,16 @@ def test_by_a_timer_until_it_has_caught_up_and_away_again(hosts: MirrorHosts, en
         says(hosts, engine, f"ls {FOLDER} /usr/local/bin /etc/systemd/system | grep -c 'mirror\\|quorum' || :") == "0"
     )
     assert equal(hosts, engine), "what was mirrored stays"
+
+
+def test_a_mirror_that_begins_with_a_snapshot(hosts: MirrorHosts, engine: Member) -> None:
+    """The source's users come with it, and so do its passwords."""
+    done = play(SEED, "-i", hosts.inventory, "-e", "etcd_restore_confirm=etcd_mirror", "-e", "etcd_mirror_name=seeded")
+    assert done.rc == 0, done.output
+    assert [word for word in secrets_of(hosts) if word in done.output] == []
+    hosts.client(hosts.members[0]).put(b"app/seeded", b"1")
+    wait_for("both sides equal", lambda: equal(hosts, engine))
+    said = says(hosts, engine, "journalctl --no-pager -u quorum-etcd-mirror@seeded.service")
+    assert re.search(r"Compared \d+ keys in .*: [0-3] were changed or deleted", said), said
+    gone = mirror(hosts, "-e", "etcd_mirror_state=absent", "-e", "etcd_mirror_name=seeded")
+    assert gone.rc == 0, gone.output

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A mirror of a whole cluster begins with a snapshot of it, restored on the mirror's members by the restore's own machinery."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Iterator
+
+import pytest
+import yaml
+from client import differences, dump, seed
+from conftest import BACKUP, HOME, play
+from lab import Lab
+from mirrored import Mirror
+
+KEYS = 3_000
+LINES = ("3.7",)
+
+
+@pytest.fixture
+def source(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Lab]:
+    with Lab(tmp_path / "source", members=1, line=request.param) as lab:
+        yield lab
+
+
+@pytest.fixture
+def mirror(tmp_path: Path, source: Lab) -> Iterator[Lab]:
+    """One member in a group of its own."""
+    with Lab(tmp_path / "mirror", members=1, line=source.line, host_names=["n1"]) as lab:
+        lab.inventory.write_text(lab.inventory.read_text().replace("\netcd:\n", "\netcd_mirror:\n"))
+        yield lab
+
+
+def seeding(folder: Path) -> Path:
+    """mirror_seed.yml without its last play, which wants systemd: tests/hosts has it."""
+    plays = yaml.safe_load((BACKUP.parent / "mirror_seed.yml").read_text())
+    *first, last = plays
+    assert last["ansible.builtin.import_playbook"] == "mirror.yml"
+    for one in first:
+        if "ansible.builtin.import_playbook" in one:
+            one["ansible.builtin.import_playbook"] = str(BACKUP.parent / one["ansible.builtin.import_playbook"])
+    (folder / "seed.yml").write_text(yaml.safe_dump(first, sort_keys=False))
+    return folder / "seed.yml"
+
+
+@pytest.mark.parametrize("source", LINES, indirect=True)
+def test_the_mirrors_members_begin_with_a_snapshot_of_the_source(source: Lab, mirror: Lab, tmp_path: Path) -> None:
+    seed(source.members[0].client, KEYS)
+    before = dump(source.members[0].client)
+    ids = {lab.members[0].client.status().cluster_id for lab in (source, mirror)}
+    both = ("-i", source.inventory, "-i", mirror.inventory)
+
+    refused = play(seeding(tmp_path), *both)
+    assert refused.rc != 0 and "etcd_restore_confirm=etcd_mirror" in refused.text, refused.output
+    assert dump(mirror.members[0].client) == {}, "it was only shown"
+
+    done = play(seeding(tmp_path), *both, "-e", "etcd_restore_confirm=etcd_mirror")
+    assert done.rc == 0, done.output
+    assert differences(before, dump(mirror.members[0].client)) == []
+    assert mirror.members[0].client.status().cluster_id not in ids, "a cluster of its own"
+    assert differences(before, dump(source.members[0].client)) == []
+    with Mirror(tmp_path / "state", source.endpoints, mirror.endpoints, overwrite=True) as engine:
+        engine.once()
+        assert engine.assert_equal() == len(before)
+        (told,) = (
+            re.match(r"Compared 3,000 keys in .*: (\d+) were changed or deleted", one) for one in engine.said[-1:]
+        )
+        assert told and told[1] == "1", ("the key that the restore has proven itself with", engine.said)
+    assert list((HOME / ".cache" / "quorum-etcd").glob("seed-*")) == [], "nothing stays on the controller"
