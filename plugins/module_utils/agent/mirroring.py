@@ -157,9 +157,13 @@ def publish(settings: MirrorSettings) -> str:
 
 def _verify(settings: MirrorSettings) -> Answer:
     from ..etcd.client import Client  # of a status it is not loaded
-    from ..mirror.verify import verify_mirror
+    from ..mirror.verify import followers_first, verify_mirror
 
-    with Client(connection_of(settings.source)) as source, Client(connection_of(settings.destination)) as destination:
+    connections = []
+    for connection in (connection_of(settings.source), connection_of(settings.destination)):
+        with Client(connection) as client:
+            connections.append(followers_first(connection, client.status()))
+    with Client(connections[0]) as source, Client(connections[1]) as destination:
         found = verify_mirror(settings, source, destination)
     try:
         verified.write(settings.folder, found)

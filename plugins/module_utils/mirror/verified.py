@@ -13,11 +13,13 @@ from typing import Optional, Tuple
 
 from ..core import strict_json
 from ..core.durable import put
+from ..core.errors import EtcdError
 from ..core.text import printable
-from ..core.values import MOMENT, from_plain, to_plain
+from ..core.values import MOMENT, Misfit, from_plain, to_plain
 
 FILE = "verified.json"
 MISSING, EXTRA, OTHER = "missing", "extra", "other"  # in the mirror; OTHER: another value
+_NEXT = "verify the mirror again."
 _LONGEST_KEY = 200  # characters; a key may have a megabyte
 
 
@@ -78,8 +80,11 @@ def write(state_dir: str, verified: Verified) -> None:
 
 
 def last(state_dir: str) -> Optional[Verified]:
-    """The last one, None where there was none. EtcdError where its file cannot be read, ValueError where that is another."""
+    """The last one, None where there was none. EtcdError for what cannot be understood."""
+    path = os.path.join(state_dir, FILE)
     try:
-        return from_plain(Verified, strict_json.read_file(os.path.join(state_dir, FILE), "The last verification"))
+        return from_plain(Verified, strict_json.read_file(path, "the last verification", _NEXT))
     except FileNotFoundError:
         return None
+    except Misfit as error:
+        raise EtcdError(f"the last verification {path} cannot be understood: {error}.", _NEXT) from error

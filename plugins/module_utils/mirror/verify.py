@@ -22,11 +22,28 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import Counter
-from typing import Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple, TypeVar
+from dataclasses import replace
+from typing import (
+    Callable,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+    TypeVar,
+    Union,
+)
 
+from ..core.errors import EtcdError
 from ..core.text import rfc3339
+from ..etcd.commands import Connection
 from ..etcd.messages import KeyValue
 from ..etcd.refusals import Compacted
+from ..etcd.wire import Status
 from .names import STATE_STEM, names_of
 from .pairs import SAME, UNSETTLED, Found, Pair, Pairs, Standing, judged, judged_again, standings, untouched
 from .ranges import Entry, Part, Reads, Side, Span, spans_without
@@ -74,6 +91,18 @@ TIME = Time()
 
 def _quiet(_done: int, _all: int) -> None:
     """For whoever does not want to know how many keys are done."""
+
+
+def followers_first(connection: Connection, told: Mapping[str, Union[Status, EtcdError]]) -> Connection:
+    """The same, but who does not lead is asked before who does, and who has told nothing, or is no voter, at last."""
+
+    def last(endpoint: str) -> int:
+        status = told.get(endpoint)
+        if not isinstance(status, Status) or status.is_learner:
+            return 2
+        return int(status.leader == status.header.member_id)
+
+    return replace(connection, endpoints=sorted(connection.endpoints, key=last))
 
 
 def verify_mirror(

@@ -10,13 +10,22 @@ from dataclasses import replace
 
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
+from ansible_collections.quorum.etcd.plugins.module_utils.etcd.commands import Connection
+from ansible_collections.quorum.etcd.plugins.module_utils.etcd.messages import Header
+from ansible_collections.quorum.etcd.plugins.module_utils.etcd.wire import Status
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror import ranges, verified
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.pairs import Standing
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.ranges import Side, Span, spans_without
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.settings import MirrorSettings
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.settings import Side as Reached
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.state import begun, state_key
-from ansible_collections.quorum.etcd.plugins.module_utils.mirror.verify import Options, Time, verify, verify_mirror
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.verify import (
+    Options,
+    Time,
+    followers_first,
+    verify,
+    verify_mirror,
+)
 from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.mirror.fake_etcd import FakeEtcd
 
 STATE = b"quorum.etcd/mirror/dr"
@@ -379,7 +388,7 @@ def test_the_last_one_is_kept(tmp_path):
     verified.write(str(tmp_path), found)
     assert verified.last(str(tmp_path)) == found
     (tmp_path / verified.FILE).write_text("{}")
-    with pytest.raises(ValueError, match="is missing"):
+    with pytest.raises(EtcdError, match=r"cannot be understood: mirror is missing\. Next: verify"):
         verified.last(str(tmp_path))
 
 
@@ -439,3 +448,21 @@ def test_the_digest_is_that_of_names_and_values():
     found = verify_mirror(replace(CLUSTER, exclude=("a/out/",)), source, destination, rest=0)
     text = b"\0\0\0\x011\0\0\0\x011" + b"\0\0\0\x012\0\0\0\x012"
     assert found.digest == found.mirror_digest == hashlib.sha256(text).hexdigest()
+
+
+def test_who_leads_is_asked_after_the_others():
+    """And who says nothing, or has no vote, at last."""
+
+    def told(member, learner=False):
+        return Status(Header(1, member, 9, 2), "3.6.0", 1, 3, 9, 2, 9, (), 1, learner, "", 0)
+
+    connection = Connection(["silent", "learner", "leader", "unheard-of", "one", "two"], user="u")
+    answers = {
+        "silent": EtcdError("no answer."),
+        "learner": told(4, learner=True),
+        "leader": told(3),
+        "one": told(1),
+        "two": told(2),
+    }
+    found = followers_first(connection, answers)
+    assert (found.endpoints, found.user) == (["one", "two", "leader", "silent", "learner", "unheard-of"], "u")
