@@ -5,7 +5,7 @@
 """Pages and events out of etcd's bytes. There are millions of them, so their loops are written out: see ``wire`` for the rest.
 
 A key-value is taken apart in one go as etcd writes it, its fields in the order of their numbers; any other order is right too,
-and slower.
+and slower. Revisions of two and three bytes, up to two millions, are put together in place.
 """
 
 from __future__ import annotations
@@ -81,12 +81,28 @@ def key_value(data: bytes, at: int, end: int) -> KeyValue:
         create = data[at + 1]
         at += 2
         if create > 0x7F:
-            create, at = varint_at(data, at - 1)
+            second = data[at]
+            if second < 0x80:
+                create += (second - 1) << 7
+                at += 1
+            elif data[at + 1] < 0x80:
+                create += ((second - 1) << 7) + ((data[at + 1] - 1) << 14)
+                at += 2
+            else:
+                create, at = varint_at(data, at - 1)
     if at < end and data[at] == 0x18:
         mod = data[at + 1]
         at += 2
         if mod > 0x7F:
-            mod, at = varint_at(data, at - 1)
+            second = data[at]
+            if second < 0x80:
+                mod += (second - 1) << 7
+                at += 1
+            elif data[at + 1] < 0x80:
+                mod += ((second - 1) << 7) + ((data[at + 1] - 1) << 14)
+                at += 2
+            else:
+                mod, at = varint_at(data, at - 1)
     if at < end and data[at] == 0x20:
         version = data[at + 1]
         at += 2

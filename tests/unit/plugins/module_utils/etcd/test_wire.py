@@ -171,6 +171,18 @@ def test_any_key_values_there_and_back():
             cut_off(data[:end])
 
 
+@pytest.mark.parametrize("revision", [1, 127, 128, 16383, 16384, 2097151, 2097152, 1 << 28, (1 << 63) - 1])
+def test_a_deletion_whose_revision_is_the_last_that_is_sent(revision):
+    """Nothing follows it, so nothing behind it may be looked at."""
+    kv = wire._bytes(1, b"c") + wire._number(3, revision)
+    data = at(HEADER_34) + wire._message(11, b"\x08\x01" + wire._message(2, kv))
+    expected = KeyValue(b"c", 0, revision, 0, b"")
+    assert records.watch_answer(data).watched.events == [Event(True, expected)]
+    assert records.page(at(HEADER_34) + wire._message(2, kv)).kvs == [expected]
+    created = wire._bytes(1, b"c") + wire._number(2, revision)
+    assert records.page(at(HEADER_34) + wire._message(2, created)).kvs == [KeyValue(b"c", revision, 0, 0, b"")]
+
+
 def some(dice: random.Random, size: int) -> bytes:
     return bytes(dice.getrandbits(8) for _byte in range(size))
 
