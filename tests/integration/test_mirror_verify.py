@@ -5,18 +5,22 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections import deque
+from dataclasses import replace
 
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.client import Client
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.commands import Connection
-from ansible_collections.quorum.etcd.plugins.module_utils.etcd.messages import Delete, Put
+from ansible_collections.quorum.etcd.plugins.module_utils.etcd.messages import Delete, Put, prefix_range
+from ansible_collections.quorum.etcd.plugins.module_utils.etcd.refusals import Unavailable
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror import ranges
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.settings import MirrorSettings, Side
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.state import begun, state_key
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.verify import verify_mirror
 from lab import Lab
+from mirrors import Engine
 
 KEYS = 2500
 BATCH = 100
@@ -222,10 +226,61 @@ def test_a_follower_answers_where_it_is_not_behind(clusters, copied):
     down = source.members[0]
     source.kill(down)
     try:
-        copied.write(Put(copied.key(1), b"while it was down"))
+        written(copied, Put(copied.key(1), b"while it was down"))
         copied.apply()
         assert copied.verify().equal
     finally:
         source.start(down)
         source.wait_ready()
     assert copied.verify().equal
+
+
+def written(copied: Copied, put: Put) -> None:
+    """The member may have led: then there is nobody to write to for a while."""
+    until = time.monotonic() + 60
+    while True:
+        try:
+            copied.write(put)
+            return
+        except Unavailable:
+            if time.monotonic() > until:
+                raise
+
+
+def test_while_the_engine_itself_follows(clusters, tmp_path, monkeypatch):
+    """It puts many revisions into one transaction, and cuts large ones: what it is verified at is what its state says then."""
+    monkeypatch.setattr(ranges, "PART_KEYS", 50)
+    source, destination = clusters
+    engine = Engine(
+        tmp_path, source.endpoints, destination.endpoints, "live", prefix="live/", destination_prefix="copy-of-live/"
+    )
+    with Copied("live", source.endpoints, destination.endpoints) as sides, engine.running():
+        engine.wait_until_it_follows()
+        end, errors = threading.Event(), []
+
+        def load() -> None:
+            rng = random.Random(11)
+            try:
+                while not end.is_set():
+                    numbers = rng.sample(range(600), rng.choice([1, 3, 128]))
+                    sides.source.commit([], [Put(sides.key(n), b"%d" % rng.getrandbits(60)) for n in numbers])
+                    sides.source.commit([], [Delete(sides.key(rng.randrange(600)))])
+            except BaseException as error:  # shown by the test
+                errors.append(error)
+
+        writer = threading.Thread(target=load)
+        writer.start()
+        try:
+            while sides.source.page(*prefix_range(b"live/"), count_only=True).total < 500:
+                time.sleep(0.05)
+            settings = replace(sides.settings, exclude=())
+            found = [verify_mirror(settings, sides.source, sides.destination, rest=1) for _time in range(4)]
+            sides.destination.commit([], [Put(b"copy-of-live/zz", b"nobody has written this to the source")])
+            wrong = verify_mirror(settings, sides.source, sides.destination, rest=1)
+        finally:
+            end.set()
+            writer.join()
+        assert not errors, errors
+        assert [differing(one) for one in found] == [set()] * 4
+        assert len({one.applied_revision for one in found}) > 1, "nothing was written meanwhile"
+        assert differing(wrong) == {("live/zz", "extra")}
