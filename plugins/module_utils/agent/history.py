@@ -23,7 +23,7 @@ _MOST = 1000  # changes that are shown unless more are asked for
 
 def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("what", choices=["show"], help="show it")
-    parser.add_argument("name", metavar="NAME", help="of the mirror, as mirror.yml set it up with mirror_keep_log")
+    parser.add_argument("name", metavar="NAME", help="of the mirror, as mirror.yml set it up with etcd_mirror_keep_log")
     parser.add_argument("--prefix", default="", help="only keys that begin so")
     parser.add_argument("--since", default="", metavar="T", help="from this time on (UTC), or 45s, 30m, 2h, 3d ago")
     parser.add_argument("--until", default="", metavar="T", help="up to this time, in the same way")
@@ -37,7 +37,7 @@ def _show(_settings: Settings, given: argparse.Namespace, _run: Run) -> Answer:
     if not os.path.isdir(folder):
         raise EtcdError(
             f"the mirror {settings.name} has no log: there is no folder {folder}.",
-            "run mirror.yml with mirror_keep_log.",
+            "run mirror.yml with etcd_mirror_keep_log.",
         )
     now = time.time()
     asked = Asked(
@@ -53,8 +53,8 @@ def _show(_settings: Settings, given: argparse.Namespace, _run: Run) -> Answer:
 LOG = Command(
     "log",
     "what happened to the keys of a mirror's source, and when",
-    "It comes from the log that the mirror keeps\n(mirror_keep_log), and so has what etcd itself has not: times, and what was"
-    " there before a compaction.",
+    "It comes from the log that the mirror keeps\n(etcd_mirror_keep_log), and so has what etcd itself has not: times, and what"
+    " was there before a compaction.",
     _options,
     _show,
     of_backups=False,

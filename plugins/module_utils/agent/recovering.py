@@ -65,8 +65,8 @@ def _bytes(text: Optional[str]) -> Optional[bytes]:
 RECOVER = Command(
     "recover",
     "bring keys of a mirror's source back, as they were",
-    "It comes from the log that the mirror keeps\n(mirror_keep_log), or from a mirror that is behind (mirror_delay). What was"
-    " changed meanwhile is not overwritten but told.",
+    "It comes from the log that the mirror keeps\n(etcd_mirror_keep_log), or from a mirror that is behind (etcd_mirror_delay)."
+    " What was changed meanwhile is not overwritten but told.",
     _options,
     _recover,
     of_backups=False,

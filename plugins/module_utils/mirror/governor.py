@@ -59,7 +59,7 @@ def decide(settings: MirrorSettings, state: Optional[State], source: Source, kep
         if target.has_keys and not settings.overwrite:
             raise EtcdError(
                 "The destination has keys that no mirror has written, and the mirror would replace or delete them.",
-                "empty it, choose another destination_prefix, or set overwrite if it may have what is there.",
+                "empty it, choose another etcd_mirror_destination_prefix, or set etcd_mirror_overwrite if that may go.",
             )
         return Decision(COMPARE, "the destination is new")
     restored = _restored(state, source, kept)
@@ -67,7 +67,7 @@ def decide(settings: MirrorSettings, state: Optional[State], source: Source, kep
         if settings.on_restore == REFUSE:
             raise EtcdError(
                 restored,
-                "make sure that it is the right cluster; then set on_restore to resync, and the mirror becomes what it is now.",
+                "make sure that it is the right cluster; then set etcd_mirror_on_restore to resync: it becomes what that is now.",
             )
         return Decision(COMPARE, restored.rstrip("."), restored=True)
     if not mirrors_the_same(state, settings):
@@ -109,5 +109,5 @@ def _refuse_itself(settings: MirrorSettings, source: Source, target: Target) -> 
     if source.cluster == target.cluster and overlap(settings.source_prefix, settings.target_prefix):
         raise EtcdError(
             f"Source and destination are the same cluster, {source.cluster:x}, and the same keys.",
-            "name another destination, or a destination_prefix outside the prefix.",
+            "name another destination, or an etcd_mirror_destination_prefix outside the prefix.",
         )

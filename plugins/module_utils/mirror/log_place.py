@@ -51,7 +51,7 @@ def place_at(folder: str, cluster: int, keys: Keys, at: Optional[float], revisio
     span = _newest_span(segments_of(folder))
     if not span:
         raise EtcdError(
-            f"there is no log in {folder}.", "run mirror.yml with mirror_keep_log: it is kept from then on."
+            f"there is no log in {folder}.", "run mirror.yml with etcd_mirror_keep_log: it is kept from then on."
         )
     head = span[0].head
     if head.cluster != cluster:

@@ -68,7 +68,7 @@ def judge(settings: MirrorSettings, source: Looked, destination: Looked, now: fl
     if same and overlap(settings.source_prefix, settings.target_prefix):
         findings.refuse(
             f"source and destination are the same cluster, {source.cluster_id:x}, and the same keys.",
-            "name another destination, or a destination_prefix outside the prefix.",
+            "name another destination, or an etcd_mirror_destination_prefix outside the prefix.",
         )
 
 
