@@ -10,6 +10,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Mapping
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "lab"))
@@ -17,7 +18,7 @@ from client import dump
 from hosts import READY_SECONDS, Hosts, Member
 from images import image_with_grpcio
 
-DEFAULT = {"etcd": 3, "etcd_mirror": 1}
+DEFAULT = MappingProxyType({"etcd": 3, "etcd_mirror": 1})
 
 
 class MirrorHosts(Hosts):

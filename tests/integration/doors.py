@@ -91,7 +91,7 @@ class Guarded:
         for words in (("user", "add", f"{name}:{PASSWORD}"), ("role", "add", name), ("user", "grant-role", name, name)):
             self.etcdctl(*words, user="root")
         for grant in grants:
-            kind, _, prefix = grant.partition(" ")
+            kind, prefix = grant.split(" ", 1)
             self.etcdctl("role", "grant-permission", "--prefix=true", name, kind, prefix, user="root")
 
 

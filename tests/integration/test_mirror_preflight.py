@@ -153,7 +153,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Lab, Lab]]:
     file = small.members[0].config_file
     text = re.sub(r"quota-backend-bytes: \d+", f"quota-backend-bytes: {4 << 20}", file.read_text())
     file.write_text(f"{text}max-txn-ops: 64\n")
-    with Lab(folder / "source", members=1, line="3.6") as source, small:
+    with small, Lab(folder / "source", members=1, line="3.6") as source:
         yield source, small
 
 

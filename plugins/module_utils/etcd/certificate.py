@@ -63,7 +63,7 @@ def _parts(der: bytes) -> List[Part]:
 
 def _common_name(subject: bytes) -> str:
     names = [_parts(one) for _set, names in _parts(subject) for _sequence, one in _parts(names)]
-    return next((value.decode("utf-8", "replace") for (_, oid), (_, value) in names if oid == _COMMON_NAME), "")
+    return next((value.decode("utf-8", "replace") for (_tag, oid), (_kind, value) in names if oid == _COMMON_NAME), "")
 
 
 def _moment(tag: int, text: bytes) -> float:

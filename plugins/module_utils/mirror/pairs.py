@@ -85,7 +85,7 @@ class Pairs:
         EtcdError where the mirror is not one of this source, or has not got through its first comparison.
         """
         destination, standing = self._standing()
-        now, _ = self._source.one(self._state)
+        now, _kv = self._source.one(self._state)
         if standing is None:
             return Pair(now, destination, None)
         if standing.cluster != self._source.cluster:
@@ -111,7 +111,7 @@ class Pairs:
                 break
             revision = kv.mod_revision - 1
             try:
-                _, kv = self._destination.one(self._state, revision)
+                _revision, kv = self._destination.one(self._state, revision)
             except Compacted:
                 break
         raise EtcdError(

@@ -47,7 +47,7 @@ URL = "http://10.0.0.1:2379"
     ],
 )
 def test_each_refusal_has_its_class(code, words, kind):
-    assert type(error_of(code, words, URL, writes=True)) is kind
+    assert error_of(code, words, URL, writes=True).__class__ is kind
 
 
 @pytest.mark.parametrize(
@@ -86,8 +86,8 @@ def test_when_all_are_silent_each_says_why_and_one_that_is_behind_is_told_as_tha
     last = Stale(f"{URL} is behind.")
     last.revision = 7
     found = all_silent([Unavailable("http://10.0.0.2:2379: failed to connect."), last, Unavailable("other")])
-    assert (type(found), found.revision) == (Stale, 7)
-    assert type(all_silent([Unavailable("one"), Unavailable("other")])) is Unavailable
+    assert (found.__class__, found.revision) == (Stale, 7)
+    assert all_silent([Unavailable("one"), Unavailable("other")]).__class__ is Unavailable
     assert "10.0.0.2:2379: failed to connect." in found.message
     assert found.next_step
 

@@ -50,7 +50,7 @@ class Destination:
         return Page(HEADER, found, False, len(found))
 
     def commit(self, compares, operations):
-        fate = self.fates.pop(0) if self.fates else WELL
+        fate = (self.fates or [WELL]).pop(0)
         if isinstance(fate, Exception):
             raise fate
         succeeded = all(self.store.get(one.key) == one.value for one in compares)

@@ -139,7 +139,8 @@ def test_names_are_those_of_the_destination_and_what_is_left_out_has_none():
 
 @pytest.mark.parametrize("one, other, both", [(b"", b"/a", True), (b"/a/", b"/a/b", True), (b"/a/", b"/b/", False)])
 def test_overlap(one, other, both):
-    assert overlap(one, other) is overlap(other, one) is both
+    prefixes = (one, other)
+    assert overlap(*prefixes) is overlap(*reversed(prefixes)) is both
 
 
 def test_a_comparison_gathers_whole_transactions():

@@ -121,7 +121,7 @@ def test_an_empty_log_is_said_to_be(tmp_path):
         ("/ü".encode(), "/ü"),
         (b"/\\x41", "/\\x5cx41"),
         (b"\x00\n", "\\x00\\x0a"),
-        ("‮".encode(), "\\xe2\\x80\\xae"),
+        ("\u202e".encode(), "\\xe2\\x80\\xae"),
     ],
 )
 def test_keys_are_readable_and_none_is_taken_for_another(data, text):

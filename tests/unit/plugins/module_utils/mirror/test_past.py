@@ -130,7 +130,10 @@ def test_a_revision_at_which_the_watch_dies_is_read_without_the_past_and_what_fo
                 return Watch([Watched(HEADER, False, False, 0, "", False, [deleted(key) for key in keys]), None])
             return Watch([Watched(HEADER, False, False, 0, "", False, [later]), Compacted("the end of this test.")])
 
-    log, quiet = Kept(), lambda *_words: None
+    def quiet(*_words):
+        pass
+
+    log = Kept()
     reading = Reading(
         Both(*keys),
         log,

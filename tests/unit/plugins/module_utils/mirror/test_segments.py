@@ -55,7 +55,7 @@ def taken(reader: Reader):
 
 def any_event(draw: random.Random) -> Event:
     def kv() -> KeyValue:
-        numbers = [draw.randrange(1 << 62) for _ in range(3)]
+        numbers = [draw.randrange(1 << 62) for _part in range(3)]
         return KeyValue(draw.randbytes(draw.choice([1, 5, 300])), *numbers, draw.randbytes(draw.choice([0, 1, 900])), 7)
 
     return Event(draw.random() < 0.5, kv(), kv() if draw.random() < 0.5 else None)
@@ -64,9 +64,9 @@ def any_event(draw: random.Random) -> Event:
 def test_every_event_comes_back_as_it_was_with_its_revision_time_and_previous_state():
     draw = random.Random(1)
     if not hasattr(draw, "randbytes"):  # Python 3.8
-        draw.randbytes = lambda count: bytes(draw.randrange(256) for _ in range(count))
+        draw.randbytes = lambda count: bytes(draw.randrange(256) for _byte in range(count))
     for number in range(200):
-        record = Record(draw.randrange(1 << 63), draw.random() * 2e9, [any_event(draw) for _ in range(number % 9)])
+        record = Record(draw.randrange(1 << 63), draw.random() * 2e9, [any_event(draw) for _event in range(number % 9)])
         assert form.record_of(form.events(record)) == record
         assert form.revision_of(form.events(record)) == record[:2]
 
@@ -335,12 +335,16 @@ def test_a_full_disk_is_told_and_nothing_that_was_appended_is_lost(tmp_path, mon
     assert len(list(tmp_path.glob("*.log"))) > 3
 
 
+def no_space(*_all):
+    raise OSError(28, "No space left on device")
+
+
 def test_a_disk_that_is_full_when_a_gap_begins_does_not_hide_the_gap(tmp_path, monkeypatch):
     with Log(str(tmp_path)) as log:
         log.begin(CLUSTER, 10, 1.0)
         written(log, range(11, 13))
         with monkeypatch.context() as patched:
-            patched.setattr(os, "pwrite", lambda *_all: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+            patched.setattr(os, "pwrite", no_space)
             with pytest.raises(Full):
                 log.begin(CLUSTER, 20, 2.0)
         written(log, range(21, 23))
