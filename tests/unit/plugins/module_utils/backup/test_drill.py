@@ -51,7 +51,8 @@ class Bed:
 
 
 @pytest.fixture
-def bed(tmp_path):
+def bed(tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _folder: Usage(1 << 40, 1 << 30, (1 << 40) - (1 << 30)))
     return Bed(tmp_path)
 
 
