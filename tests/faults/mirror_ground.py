@@ -7,7 +7,7 @@ import random
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Any, Callable, Sequence
 
 from client import Client, GatewayError, InBackground
 from lab import Lab
@@ -94,12 +94,13 @@ class Mirrored:
         found = {entry.key[len(prefix) :]: entry.value for entry in client.range(prefix, end)}
         return {name: value for name, value in found.items() if not name.startswith(b"quorum.etcd/mirror/")}
 
-    def assert_equal_in_the_end(self, engine: Engine) -> None:
-        """The writing ends, the mirror catches up, and both sides are equal, key by key."""
+    def assert_equal_in_the_end(self, engine: Engine, meanwhile: Callable[[], None] = lambda: None) -> None:
+        """The writing ends, the mirror catches up, and both sides are equal, key by key; ``meanwhile`` is done all the time."""
         self.load.__exit__()
         wanted = self.held(self.source_client, self.prefix)
         until = time.monotonic() + EQUAL_SECONDS
         while self.held(self.destination_client, self.copy) != wanted and time.monotonic() < until:
+            meanwhile()
             time.sleep(0.2)
         found = self.held(self.destination_client, self.copy)
         wrong = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
