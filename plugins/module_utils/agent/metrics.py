@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from ..backup.proofs import DRILLS, PROVEN, Drill
 from ..backup.records import (
@@ -38,7 +38,7 @@ from .health import LATEST, unsettled
 from .settings import Settings
 
 FILE = "quorum-etcd.prom"
-HALF = ".quorum-etcd-"  # begins the name of what is being written: node_exporter looks for *.prom
+_HALF = ".quorum-etcd-"  # begins the name of what is being written: node_exporter looks for *.prom
 AUTO, NONE = "auto", "none"
 # Where packages and roles let node_exporter look: Debian, then what those for other systems have in common.
 WELL_KNOWN = (
@@ -82,14 +82,19 @@ def metrics_path(folder: str) -> str:
 
 def publish(settings: Settings) -> str:
     """Write the file where there is a folder for it. Returns why it could not be written: that is no reason to fail."""
-    if not settings.metrics_dir:
+    return expose(metrics_path(settings.metrics_dir), lambda: collected(settings))
+
+
+def expose(path: str, text: Callable[[], str]) -> str:
+    """The same for any such file; without a path there is nothing to do. ``text`` is made while nobody else writes there."""
+    if not path:
         return ""
-    path = metrics_path(settings.metrics_dir)
+    folder = os.path.dirname(path)
     try:
-        with alone(settings.metrics_dir):
-            for left in leftovers(settings.metrics_dir, HALF):
+        with alone(folder):
+            for left in leftovers(folder, _HALF):
                 forget(left)
-            put(path, collected(settings).encode(), HALF, prepare=lambda descriptor: os.fchmod(descriptor, 0o644))
+            put(path, text().encode(), _HALF, prepare=lambda descriptor: os.fchmod(descriptor, 0o644))
     except OSError as error:
         return f"the metrics could not be written to {path}: {error.strerror}."
     return ""

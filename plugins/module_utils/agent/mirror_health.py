@@ -12,7 +12,8 @@ from typing import List, Optional, Tuple
 from ..core.text import counted, duration, seconds_since, span
 from ..core.values import TEXT
 from ..mirror.settings import MirrorSettings
-from ..mirror.status import FAILED, FOLLOW, SCAN, STOPPED, MirrorStatus
+from ..mirror.state import FOLLOW, SCAN
+from ..mirror.status import FAILED, STOPPED, MirrorStatus
 from ..mirror.verified import Verified
 
 OK, NEVER_RUN, SILENT, BROKEN, WAITING, DIFFERS, COPYING, BEHIND, NOT_VERIFIED = (

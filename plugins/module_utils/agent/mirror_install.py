@@ -21,6 +21,7 @@ from ..core.values import to_plain
 from ..etcd.commands import Command, Run
 from ..host.made import File, Files, text_file
 from ..mirror.settings import FOLDER, MirrorSettings, path_of, wrong_in
+from ..mirror.sides import TLS
 from ..mirror.status import FAILED, STARTING, MirrorStatus, last
 from .compiled import are_the_same
 from .install import check_calendar, has_systemd
@@ -45,7 +46,7 @@ from .settings import PATH as AGENT_PATH
 
 _LOOK_AGAIN = 0.5  # seconds
 SIDES = ("source", "destination")
-_SECRETS = ("password", "cacert", "cert", "key")
+_SECRETS = ("password", *TLS)
 
 
 @dataclass(frozen=True)

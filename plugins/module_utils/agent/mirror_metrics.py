@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 from typing import List, Optional
 
-from ..core.durable import alone, put
 from ..core.text import epoch
 from ..mirror.settings import MirrorSettings
-from ..mirror.status import FAILED, FOLLOW, SCAN, STARTING, STOPPED, MirrorStatus
+from ..mirror.state import FOLLOW, SCAN
+from ..mirror.status import FAILED, STARTING, STOPPED, MirrorStatus
 from ..mirror.verified import Verified
-from .metrics import HALF, Metric, exposition
+from .metrics import Metric, expose, exposition
 from .mirror_health import patience_of
 
 PHASES = (STARTING, SCAN, FOLLOW, STOPPED, FAILED)
@@ -27,15 +27,7 @@ def mirror_metrics_path(folder: str, name: str) -> str:
 def publish_mirror(settings: MirrorSettings, status: Optional[MirrorStatus], verified: Optional[Verified]) -> str:
     """Write the file where there is a folder for it. Returns why it could not be written: that is no reason to stop."""
     path = mirror_metrics_path(settings.metrics_dir, settings.name)
-    if not path:
-        return ""
-    try:
-        with alone(settings.metrics_dir):
-            text = exposition(metrics_of(settings, status, verified))
-            put(path, text.encode(), HALF, prepare=lambda descriptor: os.fchmod(descriptor, 0o644))
-    except OSError as error:
-        return f"the metrics could not be written to {path}: {error.strerror}."
-    return ""
+    return expose(path, lambda: exposition(metrics_of(settings, status, verified)))
 
 
 def metrics_of(settings: MirrorSettings, status: Optional[MirrorStatus], verified: Optional[Verified]) -> List[Metric]:

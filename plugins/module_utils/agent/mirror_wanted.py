@@ -15,6 +15,7 @@ from ..core.text import seconds_of
 from ..etcd.commands import Connection, Tool
 from ..mirror.classic import Classic, command_of
 from ..mirror.settings import KEEP, MirrorSettings, Side
+from ..mirror.sides import TLS
 from .compiled import compiled
 from .metrics import folder_of as metrics_folder_of
 from .mirror_install import SIDES, Mirror, secret_path
@@ -22,7 +23,6 @@ from .mirror_modules import folder_of
 from .schedule import PROGRAM
 
 QUORUM, ETCDCTL = "quorum", "etcdctl"
-_FILES = ("cacert", "cert", "key")
 _TAKEN = (
     "name",
     "prefix",
@@ -70,8 +70,8 @@ def _side(
     name: str, side: str, given: Mapping[str, Any], extra: Mapping[str, str], timeout: int
 ) -> Tuple[Side, Dict[str, str]]:
     """How the engine reaches the side, and the contents of the files that are brought for it, by their paths."""
-    files = {what: f"{extra[what].strip()}\n" for what in _FILES if extra.get(what)}
-    paths = {what: secret_path(name, side, what) if what in files else str(given[what]) for what in _FILES}
+    files = {what: f"{extra[what].strip()}\n" for what in TLS if extra.get(what)}
+    paths = {what: secret_path(name, side, what) if what in files else str(given[what]) for what in TLS}
     if given["user"]:
         files["password"] = f"{extra.get('password', '')}\n"
     made = Side(

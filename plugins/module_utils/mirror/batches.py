@@ -11,7 +11,7 @@ revision of the source with more than that is cut, and the index in the state sa
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Iterator, List, Optional, Sequence, Set, Tuple, Union
+from typing import Callable, Iterable, Iterator, List, Optional, Sequence, Set, Tuple, TypeVar, Union
 
 from ..etcd.messages import Delete, Event, Put
 from .names import Names
@@ -110,27 +110,24 @@ class Filling:
         self._size = _STATE_BYTES
 
 
-class Gathering:
-    """The same for a comparison, whose transactions put no state, and touch each key once."""
+T = TypeVar("T")
 
-    def __init__(self) -> None:
-        self._empty()
 
-    def add(self, operation: Operation) -> Optional[List[Operation]]:
-        """Add it; gives the transaction before, where it did not fit into that any more."""
-        full: Optional[List[Operation]] = None
-        size = size_of(operation)
-        if self._operations and (len(self._operations) >= MOST_OPERATIONS or self._size + size > MOST_BYTES):
-            full = self.rest()
-        self._operations.append(operation)
-        self._size += size
-        return full
+def grouped(items: Iterable[T], size: Callable[[T], int], most: int, most_bytes: int) -> Iterator[List[T]]:
+    """As many together as one transaction takes, where each is about a key of its own; one that is too large goes alone."""
+    group: List[T] = []
+    total = 0
+    for item in items:
+        more = size(item)
+        if group and (len(group) >= most or total + more > most_bytes):
+            yield group
+            group, total = [], 0
+        group.append(item)
+        total += more
+    if group:
+        yield group
 
-    def rest(self) -> List[Operation]:
-        operations = self._operations
-        self._empty()
-        return operations
 
-    def _empty(self) -> None:
-        self._operations: List[Operation] = []
-        self._size = _STATE_BYTES
+def of_a_comparison(changes: Iterable[Operation]) -> Iterator[List[Operation]]:
+    """The transactions of a comparison, which compare the state and do not put it."""
+    return grouped(changes, size_of, MOST_OPERATIONS, MOST_BYTES - _STATE_BYTES)

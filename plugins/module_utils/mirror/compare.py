@@ -17,8 +17,7 @@ from ..core.threads import Beside
 from ..etcd.messages import Delete, KeyValue, Put
 from ..etcd.refusals import Compacted
 from .batches import Operation
-from .ranges import Entry, Part, Side, Span, spans_without
-from .verify import paired
+from .ranges import Entry, Part, Side, Span, paired, spans_without
 
 LOOK = 1000  # keys after which it is told how many are done
 PART_KEYS = 10_000  # more than a verification takes at once: etcd counts the rest of the range anew for each part

@@ -6,34 +6,19 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Optional, Protocol
+from typing import NamedTuple, Optional
 
 from ..core.errors import EtcdError
 from ..core.text import printable
-from ..etcd.messages import Header, Page, prefix_range
+from ..etcd.messages import Header, prefix_range
 from ..etcd.refusals import Compacted
 from .governor import NEAR, Kept, Source, Target
 from .names import STATE_STEM
 from .patience import Patience
-from .ranges import Side, spans_without
+from .ranges import Reads, Side, spans_without
 from .segments import Log
 from .settings import MirrorSettings
 from .state import FOLLOW, State, decoded, state_key
-
-
-class Pages(Protocol):
-    """What of ``etcd.client.Client`` is needed to look."""
-
-    def page(
-        self,
-        key: bytes,
-        end: bytes = b"",
-        *,
-        limit: int = 0,
-        revision: int = 0,
-        count_only: bool = False,
-        serializable: bool = False,
-    ) -> Page: ...
 
 
 class Seen(NamedTuple):
@@ -49,7 +34,7 @@ class Seen(NamedTuple):
 class Looking:
     """``source`` and ``target`` are clients that have seen nothing yet."""
 
-    def __init__(self, settings: MirrorSettings, source: Pages, target: Pages, log: Log, patience: Patience) -> None:
+    def __init__(self, settings: MirrorSettings, source: Reads, target: Reads, log: Log, patience: Patience) -> None:
         self._settings, self._source, self._target = settings, source, target
         self._log, self._patience = log, patience
         # A key that every user of the mirror may read: a single one, since etcd counts each range to its end.

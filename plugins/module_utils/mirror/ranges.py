@@ -9,7 +9,7 @@ A name is a key without the prefix of its side: both sides have the same names, 
 
 from __future__ import annotations
 
-from typing import Iterable, List, NamedTuple, Optional, Protocol, Sequence, Tuple
+from typing import Iterable, Iterator, List, NamedTuple, Optional, Protocol, Sequence, Tuple
 
 from ..core.errors import EtcdError
 from ..etcd.messages import KeyValue, Page, prefix_range
@@ -47,6 +47,9 @@ class Entry(NamedTuple):
     kv: KeyValue
 
 
+Both = Tuple[bytes, Optional[KeyValue], Optional[KeyValue]]  # a name, and what each side has of it
+
+
 class Part(NamedTuple):
     """The first entries of a span, and where the rest of it begins; None: that was all."""
 
@@ -67,6 +70,19 @@ def spans_without(left_out: Iterable[bytes]) -> List[Span]:
             return spans
         start = behind
     return [*spans, Span(start)]
+
+
+def paired(source: Iterable[Entry], destination: Iterable[Entry]) -> Iterator[Both]:
+    """Each name of two sorted sides, with what each of them has of it."""
+    left, right = iter(source), iter(destination)
+    mine, theirs = next(left, None), next(right, None)
+    while mine is not None or theirs is not None:
+        first = mine is not None and (theirs is None or mine.name <= theirs.name)
+        second = theirs is not None and (mine is None or theirs.name <= mine.name)
+        name = mine.name if mine is not None and first else theirs.name if theirs is not None else b""
+        yield name, mine.kv if mine and first else None, theirs.kv if theirs and second else None
+        mine = next(left, None) if first else mine
+        theirs = next(right, None) if second else theirs
 
 
 class Side:

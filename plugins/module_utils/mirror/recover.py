@@ -14,9 +14,10 @@ from hashlib import blake2b
 from typing import Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple, Union
 
 from ..etcd.messages import Compare, Delete, Event, KeyValue, Put
+from .batches import MOST_OPERATIONS, grouped
+from .ranges import Entry, paired
 from .segment_format import Record
 
-MOST_OPERATIONS = 128  # etcd's default max-txn-ops
 MOST_BYTES = 1_400_000  # of keys and values in a transaction; etcd's default max-request-bytes is 1.5 MiB
 _OPERATION_BYTES = 64  # of an operation and its condition beside key and value, at most
 CREATE, CHANGE, DELETE = "create", "change", "delete"
@@ -116,19 +117,10 @@ def steps_from_mirror(
     source: Iterable[KeyValue], mirror: Iterable[KeyValue], asked: Callable[[bytes], bool]
 ) -> Iterator[Step]:
     """The steps that make the source as its mirror is. Both sorted by key, the mirror's keys called as in the source."""
-    ours, theirs = iter(source), iter(mirror)
-    one, other = next(ours, None), next(theirs, None)
-    while one is not None or other is not None:
-        if other is None or (one is not None and one.key < other.key):
-            step: Optional[Step] = Step(one.key, None, one.mod_revision) if one else None
-            one = next(ours, None)
-        elif one is None or other.key < one.key:
-            step, other = Step(other.key, other, 0), next(theirs, None)
-        else:
-            step = Step(one.key, other, one.mod_revision) if one.value != other.value else None
-            one, other = next(ours, None), next(theirs, None)
-        if step is not None and asked(step.key):
-            yield step
+    sides = ((Entry(kv.key, kv) for kv in side) for side in (source, mirror))
+    for key, now, was in paired(*sides):
+        if asked(key) and (now is None or was is None or now.value != was.value):
+            yield Step(key, was, now.mod_revision if now else 0)
 
 
 # ---- as transactions ----------------------------------------------------------------------------------------------------
@@ -136,17 +128,11 @@ def steps_from_mirror(
 
 def batches(wanted: Iterable[Step]) -> Iterator[List[Step]]:
     """As many steps together as one transaction takes."""
-    batch: List[Step] = []
-    size = 0
-    for step in wanted:
-        more = 2 * len(step.key) + (len(step.was.value) if step.was else 0) + _OPERATION_BYTES
-        if batch and (len(batch) >= MOST_OPERATIONS or size + more > MOST_BYTES):
-            yield batch
-            batch, size = [], 0
-        batch.append(step)
-        size += more
-    if batch:
-        yield batch
+    return grouped(wanted, _size_of, MOST_OPERATIONS, MOST_BYTES)
+
+
+def _size_of(step: Step) -> int:
+    return 2 * len(step.key) + (len(step.was.value) if step.was else 0) + _OPERATION_BYTES
 
 
 def transaction(batch: Iterable[Step], lives: Callable[[int], bool]) -> Tuple[List[Compare], List[Union[Put, Delete]]]:

@@ -11,7 +11,8 @@ import time
 from typing import Callable, Optional, Protocol
 
 from ..core.threads import Beside
-from .status import FOLLOW, SCAN, Board, MirrorStatus
+from .state import FOLLOW, SCAN
+from .status import Board, MirrorStatus
 
 WRITE_EVERY, ASK_EVERY, SAY_EVERY = 3.0, 2.0, 30.0  # seconds
 END_WITHIN = 5.0  # seconds in which what is under way may come to its end

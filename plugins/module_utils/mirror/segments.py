@@ -252,8 +252,9 @@ class Log:
         return self._older + ([Segment(current.head.sequence, current.head, None, current.size)] if current else [])
 
     def _last_head(self) -> Optional[Head]:
-        last = self._segments()[-1:]
-        return last[0].head if last else None
+        if self._current:
+            return self._current.head
+        return self._older[-1].head if self._older else None
 
     def _next_sequence(self) -> int:
         numbers = sequences(self.folder)

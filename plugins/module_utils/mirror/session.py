@@ -18,7 +18,7 @@ from ..etcd.messages import KeyValue, Put, prefix_range
 from ..etcd.refusals import NoLease
 from ..etcd.versions import parse_version, tells_progress
 from .applying import Applying
-from .batches import Batch, Filling, Gathering, Operation
+from .batches import Batch, Filling, Operation, of_a_comparison
 from .compare import PART_KEYS, Pinned, differences
 from .governor import COMPARE, decide
 from .leases import Leases
@@ -31,8 +31,8 @@ from .segment_format import Lease, Record
 from .segment_reader import Reader
 from .segments import Log
 from .settings import KEEP, MirrorSettings
-from .state import State, begun, decoded, state_key
-from .status import FOLLOW, SCAN, Board
+from .state import FOLLOW, SCAN, State, begun, decoded, state_key
+from .status import Board
 
 CAUGHT_UP = "caught up"
 IDLE_PUT = 10.0  # seconds after which the state says how far an idle source was read
@@ -179,20 +179,14 @@ class Session:
         def read_target(span: Span) -> Part:
             return self._patience.until_done(lambda: target.part(span, 0))
 
-        gathering, changed = Gathering(), 0
+        changed = 0
         changes = differences(read_source, read_target, self._names.target, left_out, self._lease_of, self._compared)
-        for change in changes:
-            changed += 1
-            full = gathering.add(change)
-            if full:
-                self._board.set(keys_changed=changed)
-                self._check()
-                self._applying.write_soon(full)
-        rest = gathering.rest()
-        if rest:
-            self._applying.write_soon(rest)
+        for operations in of_a_comparison(changes):
+            changed += len(operations)
+            self._board.set(keys_changed=changed)
+            self._check()
+            self._applying.write_soon(operations)
         self._applying.finish()
-        self._board.set(keys_changed=changed)
         done = self._board.status.keys_done
         self._say(f"Compared {done:,} keys in {time.monotonic() - began:.1f} s: {changed:,} were changed or deleted.")
         self._advance([], replace(state.at(state.revision), until=pinned.revision), self._clock())

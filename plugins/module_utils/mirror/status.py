@@ -18,9 +18,10 @@ from ..core.durable import put
 from ..core.errors import EtcdError
 from ..core.text import rfc3339
 from ..core.values import MOMENT, TEXT, Misfit, from_plain, to_plain
+from .state import FOLLOW
 
 FILE = "status.json"
-STARTING, SCAN, FOLLOW, STOPPED, FAILED = "starting", "scan", "follow", "stopped", "failed"
+STARTING, STOPPED, FAILED = "starting", "stopped", "failed"  # and those of a state
 
 
 @dataclass(frozen=True)

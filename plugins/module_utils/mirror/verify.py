@@ -26,8 +26,6 @@ from dataclasses import replace
 from typing import (
     Callable,
     Dict,
-    Iterable,
-    Iterator,
     List,
     Mapping,
     NamedTuple,
@@ -41,12 +39,11 @@ from typing import (
 from ..core.errors import EtcdError
 from ..core.text import rfc3339
 from ..etcd.commands import Connection
-from ..etcd.messages import KeyValue
 from ..etcd.refusals import Compacted
 from ..etcd.wire import Status
 from .names import STATE_STEM, names_of
 from .pairs import SAME, UNSETTLED, Found, Pair, Pairs, Standing, judged, judged_again, standings, untouched
-from .ranges import Entry, Part, Reads, Side, Span, spans_without
+from .ranges import Entry, Part, Reads, Side, Span, paired, spans_without
 from .settings import KEEP, MirrorSettings
 from .verified import EXTRA, MISSING, OTHER, Differing, Verified, shown
 
@@ -60,7 +57,6 @@ _MOST_STUCK = 10  # times that a revision is compacted before a single slice was
 
 
 T = TypeVar("T")
-Both = Tuple[bytes, Optional[KeyValue], Optional[KeyValue]]  # a name, and what each side has of it
 
 
 class Options(NamedTuple):
@@ -153,19 +149,6 @@ def packed(entries: Sequence[Entry]) -> bytes:
         value = kv.value
         parts += (len(name).to_bytes(4, "big"), name, len(value).to_bytes(4, "big"), value)
     return b"".join(parts)
-
-
-def paired(source: Iterable[Entry], destination: Iterable[Entry]) -> Iterator[Both]:
-    """Each name of two sorted sides, with what each of them has of it."""
-    left, right = iter(source), iter(destination)
-    mine, theirs = next(left, None), next(right, None)
-    while mine is not None or theirs is not None:
-        first = mine is not None and (theirs is None or mine.name <= theirs.name)
-        second = theirs is not None and (mine is None or theirs.name <= mine.name)
-        name = mine.name if mine is not None and first else theirs.name if theirs is not None else b""
-        yield name, mine.kv if mine and first else None, theirs.kv if theirs and second else None
-        mine = next(left, None) if first else mine
-        theirs = next(right, None) if second else theirs
 
 
 class _Run:

@@ -20,10 +20,9 @@ from ansible_collections.quorum.etcd.plugins.module_utils.core.text import rfc33
 from ansible_collections.quorum.etcd.plugins.module_utils.core.values import to_plain
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.commands import Result
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.settings import MirrorSettings, Side
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.state import FOLLOW, SCAN
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.status import (
     FAILED,
-    FOLLOW,
-    SCAN,
     STARTING,
     STOPPED,
     MirrorStatus,

@@ -15,7 +15,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils.mirror.batches import 
     MOST_OPERATIONS,
     Batch,
     Filling,
-    Gathering,
+    of_a_comparison,
     size_of,
 )
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.names import Names, names_of, overlap
@@ -144,9 +144,8 @@ def test_overlap(one, other, both):
 
 
 def test_a_comparison_gathers_whole_transactions():
-    gathering = Gathering()
-    full = [one for one in (gathering.add(Put(b"%d" % number, b"v")) for number in range(300)) if one]
-    assert [len(one) for one in [*full, gathering.rest()]] == [128, 128, 44]
-    assert gathering.rest() == []
-    assert gathering.add(Put(b"a", b"x" * (MOST_BYTES - 5000))) is None
-    assert gathering.add(Put(b"b", b"x" * 5000)) == [Put(b"a", b"x" * (MOST_BYTES - 5000))]
+    found = list(of_a_comparison(Put(b"%d" % number, b"v") for number in range(300)))
+    assert [len(one) for one in found] == [128, 128, 44]
+    assert list(of_a_comparison([])) == []
+    large, other = Put(b"a", b"x" * (MOST_BYTES - 5000)), Put(b"b", b"x" * 5000)
+    assert list(of_a_comparison([large, other])) == [[large], [other]]

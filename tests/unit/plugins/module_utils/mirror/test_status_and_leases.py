@@ -18,7 +18,8 @@ from ansible_collections.quorum.etcd.plugins.module_utils.mirror import leases a
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.leases import Leases
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.patience import Patience
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.reporter import Reporter, in_words
-from ansible_collections.quorum.etcd.plugins.module_utils.mirror.status import FOLLOW, SCAN, Board, last
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.state import FOLLOW, SCAN
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.status import Board, last
 
 
 def test_the_lag_is_told_while_it_follows(tmp_path):
