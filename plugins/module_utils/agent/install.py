@@ -46,6 +46,7 @@ from .schedule import (
     timer_unit,
 )
 from .settings import PASSWORD_PATH, PATH, SIGNING_KEY_PATH, Settings, stores_of
+from .systemd import begin, check_calendar, runs, systemctl
 
 SERVICE = f"{UNIT}.service"
 TIMERS = (TIMER_PATH, DRILL_TIMER_PATH)
@@ -135,7 +136,7 @@ class Installation:
         changes = [self._files.diff(file) for file in due] + [_removed(path) for path in gone]
         timers = [path for path in TIMERS if path in kept]
         if self._systemd and not changes:
-            changes = [_begun(path) for path in timers if not self._timer_runs(path)]
+            changes = [_begun(path) for path in timers if not runs(self._run, os.path.basename(path))]
         if changes and not pretend:
             make_folder(self._files.at(wanted.settings.folder))
             if wanted.settings.drill_dir:
@@ -146,7 +147,7 @@ class Installation:
                 self._files.write(file)
             self._take_away(gone)
             if self._systemd:
-                self._begin_timers(timers)
+                begin(self._run, map(os.path.basename, timers))
         return changes
 
     def remove(self, pretend: bool) -> List[Dict[str, str]]:
@@ -155,14 +156,14 @@ class Installation:
         if gone and not pretend:
             self._take_away(gone)
             if self._systemd:
-                self._systemctl("daemon-reload")
+                systemctl(self._run, "daemon-reload")
         return [_removed(path) for path in gone]
 
     def _take_away(self, gone: List[str]) -> None:
         for path in gone if self._systemd else ():
             if path in TIMERS:
-                self._systemctl("disable", "--now", "--quiet", os.path.basename(path))
-                self._systemctl("stop", os.path.basename(path).replace(".timer", ".service"))
+                systemctl(self._run, "disable", "--now", "--quiet", os.path.basename(path))
+                systemctl(self._run, "stop", os.path.basename(path).replace(".timer", ".service"))
         for path in gone:
             remove(self._files.at(path))
 
@@ -249,37 +250,6 @@ class Installation:
         found = [path for path in (*EVERY_PATH, metrics, *secrets) if path and self._files.has(path)]
         # A mirror's engine is the same program.
         return [path for path in found if path != PROGRAM or not mirrors_of(self._files.at("/"))]
-
-    def _timer_runs(self, path: str) -> bool:
-        words = ("is-enabled", "is-active")
-        asked = (self._run(["systemctl", word, "--quiet", os.path.basename(path)], {}).rc for word in words)
-        return not any(asked)
-
-    def _begin_timers(self, paths: List[str]) -> None:
-        self._systemctl("daemon-reload")
-        for path in paths:
-            self._systemctl("enable", "--quiet", os.path.basename(path))
-            self._systemctl("restart", os.path.basename(path))
-
-    def _systemctl(self, *words: str) -> None:
-        result = self._run(["systemctl", *words], {})
-        if result.rc:
-            raise EtcdError(
-                f"systemctl {' '.join(words)} failed: {(result.err or result.out).strip()}", "see journalctl -xe."
-            )
-
-
-def check_calendar(run: Run, schedule: str) -> None:
-    """EtcdError where systemd does not understand when something is to be run."""
-    try:
-        result = run(["systemd-analyze", "calendar", schedule], {})
-    except FileNotFoundError:
-        return
-    if result.rc:
-        raise EtcdError(
-            f"systemd does not understand the schedule {schedule!r}.",
-            "give what OnCalendar= takes, such as *:0/30, hourly or 02:30 (man systemd.time).",
-        )
 
 
 def _failed_upload(settings: Settings) -> Optional[Upload]:

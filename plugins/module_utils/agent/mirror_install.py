@@ -24,7 +24,7 @@ from ..mirror.settings import FOLDER, MirrorSettings, path_of, wrong_in
 from ..mirror.sides import TLS
 from ..mirror.status import FAILED, STARTING, MirrorStatus, last
 from .compiled import are_the_same
-from .install import check_calendar, has_systemd
+from .install import has_systemd
 from .mirror_metrics import mirror_metrics_path
 from .mirror_units import (
     COUNTED,
@@ -43,6 +43,7 @@ from .mirror_units import (
 )
 from .schedule import NEVER, PROGRAM
 from .settings import PATH as AGENT_PATH
+from .systemd import begin, check_calendar, runs, systemctl
 
 _LOOK_AGAIN = 0.5  # seconds
 SIDES = ("source", "destination")
@@ -142,7 +143,7 @@ class Installation:
         kept = {file.path for file in files}
         gone = [path for path in paths_of(name) if self._files.has(path) and path not in kept]
         changes = [self._files.diff(file) for file in due] + [_removed(path) for path in gone]
-        begins = [unit for unit in self._begins(wanted) if changes or not self._runs(unit)]
+        begins = [unit for unit in self._begins(wanted) if changes or not runs(self._run, unit)]
         changes = changes or [_begun(unit) for unit in begins]
         if changes and not pretend:
             if not wanted.classic:
@@ -151,7 +152,7 @@ class Installation:
             self._take_away(gone)
             for file in due:
                 self._files.write(file)
-            self._begin(begins)
+            begin(self._run, begins)
         return changes
 
     def remove(self, name: str, pretend: bool) -> List[Dict[str, str]]:
@@ -159,7 +160,7 @@ class Installation:
         gone = self._present(name)
         if gone and not pretend:
             self._take_away(gone)
-            self._systemctl("daemon-reload")
+            systemctl(self._run, "daemon-reload")
         others = self.has_others(name)
         for path in (PROGRAM, COUNTED_PATH):
             if gone and not others and self._files.has(path):
@@ -207,28 +208,11 @@ class Installation:
     def _take_away(self, gone: List[str]) -> None:
         for path in gone:
             if path.endswith((".timer", ".service")):
-                self._systemctl("disable", "--now", "--quiet", os.path.basename(path))
+                systemctl(self._run, "disable", "--now", "--quiet", os.path.basename(path))
             if path.endswith(".timer"):
-                self._systemctl("stop", os.path.basename(path).replace(".timer", ".service"))
+                systemctl(self._run, "stop", os.path.basename(path).replace(".timer", ".service"))
         for path in gone:
             remove(self._files.at(path))
-
-    def _runs(self, unit: str) -> bool:
-        words = ("is-enabled", "is-active")
-        return not any(self._run(["systemctl", word, "--quiet", unit], {}).rc for word in words)
-
-    def _begin(self, units: List[str]) -> None:
-        self._systemctl("daemon-reload")
-        for unit in units:
-            self._systemctl("enable", "--quiet", unit)
-            self._systemctl("restart", unit)
-
-    def _systemctl(self, *words: str) -> None:
-        result = self._run(["systemctl", *words], {})
-        if result.rc:
-            raise EtcdError(
-                f"systemctl {' '.join(words)} failed: {(result.err or result.out).strip()}", "see journalctl -xe."
-            )
 
 
 def _removed(path: str) -> Dict[str, str]:

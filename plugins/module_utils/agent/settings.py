@@ -14,17 +14,19 @@ from ..backup.pki import check_pki
 from ..backup.retention import policy_of
 from ..backup.store_settings import StoreSettings, store_of
 from ..backup.stores import Store
-from ..core import strict_json
 from ..core.errors import EtcdError
-from ..core.values import TEXT, Misfit, from_plain
+from ..core.values import TEXT
 from ..etcd.commands import Connection, Run
-from ..host.trust import secret_in, weakness
+from ..host.believed import File, believed
+from ..host.trust import secret_in
 from ..snapshot.packed import AUTO, CHOICES
 
 PATH = "/etc/quorum-etcd/agent.json"
 PASSWORD_PATH = "/etc/quorum-etcd/agent.password"
 SIGNING_KEY_PATH = "/etc/quorum-etcd/signing.key"
+_MADE = "run backup.yml with etcd_backup_schedule."
 _NEXT = "run backup.yml again with etcd_backup_schedule, or mend it by hand."
+_FILE = File("the configuration", "is", "it", "there is no configuration", _MADE, _NEXT)
 
 
 @dataclass(frozen=True)
@@ -74,15 +76,7 @@ class Settings:
 def load(path: str) -> Settings:
     """The settings in the file. EtcdError for one that is missing, wrong, or could have been written by others."""
     path = os.path.abspath(path)
-    weak = weakness(path)
-    if weak and os.path.lexists(path):
-        raise EtcdError(f"the configuration {path} is not believed: {weak}.", "let only root write it.")
-    try:
-        settings = from_plain(Settings, strict_json.read_file(path, "the configuration", _NEXT))
-    except FileNotFoundError as error:
-        raise EtcdError(f"there is no configuration {path}.", "run backup.yml with etcd_backup_schedule.") from error
-    except Misfit as error:
-        raise EtcdError(f"the configuration {path} cannot be understood: {error}.", _NEXT) from error
+    settings = believed(Settings, path, _FILE)
     policy_of(settings.keep)
     check_pki(settings.kit_pki, settings.kit_recipient)
     if settings.compress not in CHOICES:

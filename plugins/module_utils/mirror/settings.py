@@ -11,11 +11,11 @@ import re
 from dataclasses import dataclass, field
 from typing import Optional, Tuple
 
-from ..core import strict_json
 from ..core.errors import EtcdError
-from ..core.values import TEXT, Misfit, from_plain
+from ..core.values import TEXT
 from ..etcd.commands import Connection
-from ..host.trust import secret_in, weakness
+from ..host.believed import File, believed
+from ..host.trust import secret_in
 
 FOLDER = "/etc/quorum-etcd/mirror"
 STATE_FOLDER = "/var/lib/quorum-etcd/mirror"
@@ -23,6 +23,7 @@ DROP, KEEP = "drop", "keep"
 REFUSE, RESYNC = "refuse", "resync"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}\Z")  # it is part of paths, of a unit's name and of a key
 _NEXT = "run mirror.yml again, or mend it by hand."
+_FILE = File("the settings", "are", "them", "there are no settings of a mirror in", "run mirror.yml.", _NEXT)
 
 
 @dataclass(frozen=True)
@@ -96,15 +97,7 @@ def path_of(name: str) -> str:
 def load(path: str) -> MirrorSettings:
     """The settings in the file. EtcdError for one that is missing, wrong, or could have been written by others."""
     path = os.path.abspath(path)
-    weak = weakness(path)
-    if weak and os.path.lexists(path):
-        raise EtcdError(f"the settings {path} are not believed: {weak}.", "let only root write them.")
-    try:
-        settings = from_plain(MirrorSettings, strict_json.read_file(path, "the settings of the mirror", _NEXT))
-    except FileNotFoundError as error:
-        raise EtcdError(f"there are no settings of a mirror in {path}.", "run mirror.yml.") from error
-    except Misfit as error:
-        raise EtcdError(f"the settings {path} cannot be understood: {error}.", _NEXT) from error
+    settings = believed(MirrorSettings, path, _FILE)
     why = wrong_in(settings)
     if why:
         raise EtcdError(f"the settings {path} are wrong: {why}.", _NEXT)
