@@ -38,9 +38,15 @@ class Mirror:
         self.source.close()
         self.destination.close()
 
-    def once(self) -> Outcome:
-        """An engine that ends when it has caught up."""
-        return run(self.settings, True, self.said.append, threading.Event())
+    def once(self, most: float = 300) -> Outcome:
+        """An engine that ends when it has caught up; it is told to end after so many seconds."""
+        stop = threading.Event()
+        late = threading.Timer(most, stop.set)
+        late.start()
+        try:
+            return run(self.settings, True, self.said.append, stop)
+        finally:
+            late.cancel()
 
     @contextmanager
     def running(self) -> Iterator[Beside[Outcome]]:

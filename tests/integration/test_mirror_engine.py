@@ -126,12 +126,36 @@ def test_the_source_is_compacted_while_it_is_compared(mirror):
 
     compacting = Beside(compact)
     try:
-        mirror.once()
+        assert mirror.once(most=60).how == "caught up"
+        assert mirror.state.is_exact
     finally:
         over.set()
         compacting.result()
     mirror.once()
     assert mirror.assert_equal() >= 10_000
+
+
+def test_it_ends_once_it_has_caught_up_though_the_source_is_written_all_the_time(mirror):
+    mirror.put(range(2_000))
+    over = threading.Event()
+
+    def write():
+        number = 0
+        while not over.wait(0.01):
+            mirror.put(range(number % 2_000, number % 2_000 + 10), b"changed")
+            number += 10
+
+    writing = Beside(write)
+    try:
+        for _time in range(2):  # compared, and followed
+            wanted = mirror.source.page(b"a").header.revision
+            assert mirror.once(most=60).how == "caught up"
+            assert mirror.state.revision >= wanted and mirror.state.is_exact
+    finally:
+        over.set()
+        writing.result()
+    mirror.once()
+    assert mirror.assert_equal() == 2_000
 
 
 def test_the_leader_is_killed_while_it_is_followed(mirror, three):

@@ -85,7 +85,7 @@ class Session:
         try:
             if self._state.phase != FOLLOW:
                 self._compare()
-            self._follow(target_revision)
+            self._follow(max(target_revision, self._state.until))  # nothing of a later state alone
             return True
         except NoLease as error:
             raise Anew(f"a lease has run out in the destination: {error}") from error
@@ -208,13 +208,12 @@ class Session:
         heard_at = time.monotonic()
         reader: Reader = self._log.read(self._state.revision)
         try:
-            while True:
+            while not self._once or self._state.revision < target_revision:
                 self._check()
                 record = reader.take(0.0 if filling.is_begun else _TICK)
                 if record is None:
                     self._flush(filling)
-                    quiet = not tells and time.monotonic() - heard_at > QUIET
-                    if self._once and (self._state.revision >= target_revision or quiet):
+                    if self._once and not tells and time.monotonic() - heard_at > QUIET:
                         return
                     continue
                 heard_at = time.monotonic()
