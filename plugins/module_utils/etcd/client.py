@@ -148,7 +148,7 @@ class Client:
         request = wire.txn_request(compares, operations)
         door = self._caller.doors.current
         call = door.ask_soon("KV/Txn", request, LONG, self._caller.metadata(door, True))
-        return Pending(call, door, lambda error: self._again(request, door, error), self._believed)
+        return Pending(len(request), call, door, lambda error: self._again(request, door, error), self._believed)
 
     def _again(self, request: bytes, door: Door, error: EtcdError) -> Committed:
         """A transaction that has failed, and was not done, is sent once more by the usual way."""
@@ -299,16 +299,17 @@ class Client:
 
 
 class Pending:
-    """A transaction that is under way."""
+    """A transaction that is under way, of ``size`` bytes."""
 
     def __init__(
         self,
+        size: int,
         call: Any,
         door: Door,
         again: Callable[[EtcdError], Committed],
         believed: Callable[[Committed, Door], Committed],
     ) -> None:
-        self._call, self._door, self._again, self._believed = call, door, again, believed
+        self.size, self._call, self._door, self._again, self._believed = size, call, door, again, believed
 
     def result(self) -> Committed:
         """Waits. What was surely not done is sent again, also to another endpoint; ``unknown`` tells that it may have been."""

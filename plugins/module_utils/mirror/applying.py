@@ -18,10 +18,13 @@ from .patience import Patience
 from .state import State
 
 MOST_TRIES = 100  # of an engine that takes over from one which is at work
-IN_FLIGHT = 8  # transactions of a comparison under way at once
+IN_FLIGHT = 32  # transactions of a comparison under way at once
+IN_FLIGHT_BYTES = 12 << 20  # of them all, but for the last one
 
 
 class Pending(Protocol):
+    size: int  # bytes
+
     def result(self) -> Committed: ...
 
 
@@ -52,6 +55,7 @@ class Applying:
         self._client, self._key, self._patience = client, key, patience
         self._value: Optional[bytes] = None
         self._under_way: Deque[Tuple[Pending, List[Operation]]] = collections.deque()
+        self._bytes_under_way = 0
 
     def read(self) -> Optional[bytes]:
         """The value of the state's key; it is what the next transaction compares."""
@@ -82,7 +86,7 @@ class Applying:
 
     def write_soon(self, operations: List[Operation]) -> None:
         """Do these while the state stays as it is; in any order with others that are under way."""
-        while len(self._under_way) >= IN_FLIGHT:
+        while len(self._under_way) >= IN_FLIGHT or self._bytes_under_way >= IN_FLIGHT_BYTES:
             self._finish_one()
         try:
             pending = self._client.commit_soon([self._is_mine()], operations)
@@ -90,6 +94,7 @@ class Applying:
             self._surely(operations)
         else:
             self._under_way.append((pending, operations))
+            self._bytes_under_way += pending.size
 
     def finish(self) -> None:
         """Everything that was to be written soon is, when this returns."""
@@ -99,9 +104,11 @@ class Applying:
     def give_up(self) -> None:
         """Forget what is under way; it may land or not."""
         self._under_way.clear()
+        self._bytes_under_way = 0
 
     def _finish_one(self) -> None:
         pending, operations = self._under_way.popleft()
+        self._bytes_under_way -= pending.size
         try:
             done = pending.result()
         except (Unavailable, NoSpace):

@@ -11,15 +11,15 @@ The destination is read as it is: nobody but the engine writes it, and only behi
 
 from __future__ import annotations
 
-from typing import Callable, Iterator, Optional, Sequence, Union
+from bisect import bisect_left
+from typing import Callable, Iterator, List, Optional, Sequence, Tuple
 
 from ..core.threads import Beside
 from ..etcd.messages import Delete, KeyValue, Put
 from ..etcd.refusals import Compacted
 from .batches import Operation
-from .ranges import Entry, Part, Side, Span, paired, spans_without
+from .ranges import Entry, Part, Side, Span, spans_without
 
-LOOK = 1000  # keys after which it is told how many are done
 PART_KEYS = 10_000  # more than a verification takes at once: etcd counts the rest of the range anew for each part
 
 
@@ -37,26 +37,52 @@ class Pinned:
                 self.revision = self._newest()
 
 
-def entries_ahead(part: Callable[[Span], Part], span: Span) -> Iterator[Entry]:
-    """All entries of a span; each part is asked for while the one before it is taken."""
+def parts_ahead(part: Callable[[Span], Part], span: Span) -> Iterator[Part]:
+    """All parts of a span; each is asked for while the one before it is taken."""
     coming: Optional[Beside[Part]] = Beside(lambda: part(span))
     while coming is not None:
         found = coming.result()
         rest = found.rest
         coming = None if rest is None else Beside(lambda rest=rest: part(Span(rest, span.end)))  # type: ignore[misc]
-        yield from found.entries
+        yield found
 
 
-def change_for(
-    key: bytes, source: Optional[KeyValue], target: Optional[KeyValue], lease: Callable[[KeyValue], int]
-) -> Optional[Operation]:
-    """What makes the destination's key what the source's is; None where it is. ``lease``: which the key is to have there."""
-    if source is None:
-        return Delete(key)
-    wanted = lease(source)
-    if target is not None and target.value == source.value and target.lease == wanted:
-        return None
-    return Put(key, source.value, wanted)
+def slices(
+    source: Callable[[Span], Part], target: Callable[[Span], Part], span: Span
+) -> Iterator[Tuple[List[Entry], List[Entry]]]:
+    """A span, slice by slice: what each side has between the same two names."""
+    sides = parts_ahead(source, span), parts_ahead(target, span)
+    parts = [next(side) for side in sides]
+    while True:
+        end = min((part.rest for part in parts if part.rest is not None), default=None)
+        cuts = [_cut(part, end) for part in parts]
+        yield cuts[0].entries, cuts[1].entries
+        if end is None:
+            return
+        parts = [
+            next(side) if part.rest == end else part._replace(entries=part.entries[len(cut.entries) :])
+            for side, part, cut in zip(sides, parts, cuts)
+        ]
+
+
+def _cut(part: Part, end: Optional[bytes]) -> Part:
+    """The part up to, and without, the name ``end``; None: all of it."""
+    if end is None or part.rest == end:
+        return part
+    return Part(part.entries[: bisect_left([name for name, _kv in part.entries], end)], end)
+
+
+def changes(
+    source: Sequence[Entry], target: Sequence[Entry], prefix: bytes, lease: Callable[[KeyValue], int]
+) -> Iterator[Operation]:
+    """What makes a slice of the destination what the source's is. ``lease``: which one a key is to have there."""
+    there = dict(target)
+    for name, kv in source:
+        wanted, now = lease(kv), there.pop(name, None)
+        if now is None or now.value != kv.value or now.lease != wanted:
+            yield Put(prefix + name, kv.value, wanted)
+    for name in there:
+        yield Delete(prefix + name)
 
 
 def differences(
@@ -66,16 +92,11 @@ def differences(
     left_out: Sequence[bytes],
     lease: Callable[[KeyValue], int],
     told: Callable[[int], None],
-) -> Iterator[Union[Put, Delete]]:
-    """What makes the destination what the source is, in the order of the keys. ``told``: how many names were looked at."""
+) -> Iterator[Operation]:
+    """What makes the destination what the source is. ``told``: how many of the source's keys were looked at."""
     done = 0
     for span in spans_without(left_out):
-        mine, theirs = entries_ahead(source, span), entries_ahead(target, span)
-        for name, one, other in paired(mine, theirs):
-            done += 1
-            if not done % LOOK:
-                told(done)
-            change = change_for(prefix + name, one, other, lease)
-            if change is not None:
-                yield change
-    told(done)
+        for mine, theirs in slices(source, target, span):
+            yield from changes(mine, theirs, prefix, lease)
+            done += len(mine)
+            told(done)

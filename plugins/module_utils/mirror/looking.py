@@ -101,6 +101,5 @@ class Looking:
                 ) from error
 
     def _has_keys(self) -> bool:
-        side = Side(self._target, self._settings.target_prefix)
-        spans = spans_without([STATE_STEM])
-        return any(self._patience.until_done(lambda span=span: side.part(span, 0)).entries for span in spans)  # type: ignore[misc]
+        side = Side(self._target, self._settings.target_prefix, beside=False)
+        return bool(self._patience.until_done(lambda: side.count(spans_without([STATE_STEM]), 0)))

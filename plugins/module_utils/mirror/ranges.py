@@ -14,6 +14,7 @@ from typing import Iterable, Iterator, List, NamedTuple, Optional, Protocol, Seq
 from ..core.errors import EtcdError
 from ..etcd.messages import KeyValue, Page, prefix_range
 from ..etcd.refusals import Stale, TooLarge
+from .horizon import Horizon
 
 PART_KEYS = 1000
 PART_BYTES = 2 << 20
@@ -51,7 +52,7 @@ Both = Tuple[bytes, Optional[KeyValue], Optional[KeyValue]]  # a name, and what 
 
 
 class Part(NamedTuple):
-    """The first entries of a span, and where the rest of it begins; None: that was all."""
+    """The first entries of a span, and where the rest of it begins; None: that was all. There may be none yet, and a rest."""
 
     entries: List[Entry]
     rest: Optional[bytes]
@@ -95,15 +96,18 @@ class Side:
         self.cluster = 0  # its ID, once it has answered
         self._client, self._prefix, self._beside, self._most = client, prefix, beside, most
         self._keys = _FIRST_KEYS
+        self._horizon = Horizon()
 
     def key(self, name: bytes) -> bytes:
         return self._prefix + name
 
     def part(self, span: Span, revision: int) -> Part:
-        """The first of a span's entries at a revision, 0 for now: at most ``most``, and about ``PART_BYTES``."""
+        """The first of a span's entries at a revision, 0 for now: at most ``most``, about ``PART_BYTES``, perhaps none yet."""
+        start, end = self._range(span)
         while True:
+            until = self._horizon.end(start, end, self._keys)
             try:
-                page = self._asked(*self._range(span), limit=self._keys, revision=revision)
+                page = self._asked(start, until, limit=self._keys, revision=revision)
                 break
             except TooLarge:
                 if self._keys == 1:
@@ -111,12 +115,15 @@ class Side:
                 self._keys = max(1, self._keys // 4)
         cut = len(self._prefix)
         entries = [Entry(kv.key[cut:], kv) for kv in page.kvs]
-        self._learn(page.kvs)
         if page.more and not entries:
             raise EtcdError(
                 "A page of keys is empty, and more is said to follow.", "look at the members' versions and logs."
             )
-        return Part(entries, entries[-1].name + b"\0" if page.more else None)
+        self._horizon.saw([kv.key for kv in page.kvs], self._keys, page.more or until == end)
+        self._learn(page.kvs)
+        if page.more:
+            return Part(entries, entries[-1].name + b"\0")
+        return Part(entries, None if until == end else until[cut:])
 
     def count(self, spans: Sequence[Span], revision: int) -> int:
         return sum(self._asked(*self._range(span), revision=revision, count_only=True).total for span in spans)

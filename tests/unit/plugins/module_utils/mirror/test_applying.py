@@ -27,7 +27,12 @@ from ansible_collections.quorum.etcd.plugins.module_utils.etcd.refusals import (
     Unavailable,
 )
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror import patience as patience_module
-from ansible_collections.quorum.etcd.plugins.module_utils.mirror.applying import IN_FLIGHT, Applying, Overtaken
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.applying import (
+    IN_FLIGHT,
+    IN_FLIGHT_BYTES,
+    Applying,
+    Overtaken,
+)
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.patience import Anew, Patience, Stopping
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.settings import MirrorSettings, Side
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.state import begun, decoded
@@ -71,6 +76,8 @@ class Destination:
         outer = self
 
         class Pending:
+            size = sum(len(one.key) + len(one.value) for one in operations)
+
             def result(self):
                 outer.under_way -= 1
                 return outer.commit(compares, operations)
@@ -128,12 +135,22 @@ def test_what_another_engine_has_taken_over_is_not_written(fates):
 def test_a_comparison_has_several_under_way_and_repeats_what_was_lost():
     destination = Destination()
     applying = begun_on(destination)
-    destination.fates = [LOST, LANDED, WELL] * 10
-    for number in range(20):
+    destination.fates = [LOST, LANDED, WELL] * 20
+    for number in range(IN_FLIGHT + 10):
         applying.write_soon([Put(b"%d" % number, b"v")])
     applying.finish()
     assert destination.most_under_way == IN_FLIGHT
-    assert len(destination.store) == 21
+    assert len(destination.store) == 1 + IN_FLIGHT + 10
+
+
+def test_large_values_have_fewer_under_way_at_once():
+    destination = Destination()
+    applying = begun_on(destination)
+    for number in range(IN_FLIGHT):
+        applying.write_soon([Put(b"%d" % number, b"v" * (1 << 20))])
+    applying.finish()
+    assert destination.most_under_way == IN_FLIGHT_BYTES >> 20
+    assert len(destination.store) == 1 + IN_FLIGHT
 
 
 def test_what_waits_is_told_and_ends_when_it_is_told_to():

@@ -20,10 +20,10 @@ from ansible_collections.quorum.etcd.plugins.module_utils.etcd.messages import (
     Watched,
 )
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.refusals import Compacted, OtherCluster, Unavailable
-from ansible_collections.quorum.etcd.plugins.module_utils.mirror.compare import Pinned, change_for, differences
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.compare import Pinned, changes, differences, slices
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.names import Names
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.patience import Patience
-from ansible_collections.quorum.etcd.plugins.module_utils.mirror.ranges import Side
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.ranges import Entry, Part, Side, Span
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.reading import Reading, Revisions, mirrored
 from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.mirror.fake_etcd import FakeEtcd
 
@@ -40,7 +40,7 @@ def filled(keys, prefix=b"", cluster=1):
 def compared(source, target, prefix=b"", target_prefix=b"", left_out=(), before_part=None):
     """The changes, applied to the target as they come; and the last revision of the source that was read."""
     pinned = Pinned(Side(source, prefix), source.revision, lambda: source.revision)
-    side, told, changes = Side(target, target_prefix, beside=False), [], []
+    side, told, made = Side(target, target_prefix, beside=False), [], []
 
     def read_source(span):
         if before_part:
@@ -50,9 +50,9 @@ def compared(source, target, prefix=b"", target_prefix=b"", left_out=(), before_
     for change in differences(
         read_source, lambda span: side.part(span, 0), target_prefix, left_out, lambda _kv: 0, told.append
     ):
-        changes.append(change)
+        made.append(change)
         target.txn([change[:2]] if isinstance(change, Put) else (), [change.key] if isinstance(change, Delete) else ())
-    return changes, pinned.revision, told
+    return made, pinned.revision, told
 
 
 def now(etcd, prefix=b""):
@@ -73,19 +73,19 @@ def test_a_comparison_makes_the_destination_the_source_and_no_change_more(seed):
     source, target = filled(mine, b"/a/"), filled(theirs, b"/b/", 2)
     source.put(b"/aa", b"not ours")
     target.put(b"/c", b"not ours either")
-    changes, revision, _told = compared(source, target, b"/a/", b"/b/")
+    made, revision, _told = compared(source, target, b"/a/", b"/b/")
     assert now(target, b"/b/") == mine
     assert target.page(b"/c").kvs[0].value == b"not ours either"
     different = {name for name in {**mine, **theirs} if mine.get(name) != theirs.get(name)}
-    assert len(changes) == len(different) == len({change.key for change in changes})
+    assert len(made) == len(different) == len({change.key for change in made})
     assert revision == source.revision
 
 
 def test_what_is_left_out_is_touched_on_neither_side():
     source = filled({b"a": b"1", b"events/1": b"1", b"z": b"1"})
     target = filled({b"events/2": b"1", b"quorum.etcd/mirror/m": b"{}", b"zz": b"1"}, cluster=2)
-    changes, _revision, _told = compared(source, target, left_out=(b"quorum.etcd/mirror/", b"events/"))
-    assert changes == [Put(b"a", b"1"), Put(b"z", b"1"), Delete(b"zz")]
+    made, _revision, _told = compared(source, target, left_out=(b"quorum.etcd/mirror/", b"events/"))
+    assert made == [Put(b"a", b"1"), Put(b"z", b"1"), Delete(b"zz")]
 
 
 def test_it_goes_on_after_a_compaction_at_a_newer_revision():
@@ -99,7 +99,7 @@ def test_it_goes_on_after_a_compaction_at_a_newer_revision():
             source.compact()
 
     first = source.revision
-    _changes, last, told = compared(source, target, before_part=compact_in_the_middle)
+    _made, last, told = compared(source, target, before_part=compact_in_the_middle)
     assert (first, last) == (source.revision - 1, source.revision)
     assert now(target) == now(source)
     assert told[-1] == 401
@@ -118,8 +118,32 @@ def test_it_goes_on_after_a_compaction_at_a_newer_revision():
     ],
 )
 def test_value_and_lease_are_compared(source, target, change):
-    made = [KeyValue(b"k", 1, 1, 1, *one) if one else None for one in (source, target)]
-    assert change_for(b"k", *made, lambda kv: kv.lease) == change
+    sides = [[Entry(b"k", KeyValue(b"in/k", 1, 1, 1, *one))] if one else [] for one in (source, target)]
+    assert list(changes(*sides, b"", lambda kv: kv.lease)) == ([change] if change else [])
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_slices_are_between_the_same_names_whatever_parts_each_side_comes_in(seed):
+    dice = random.Random(seed)
+    sides = [sorted(dice.sample(range(1000), dice.randrange(300))) for _side in range(2)]
+
+    def part_of(numbers):
+        def part(span):
+            left, many = [n for n in numbers if b"%03d" % n >= span.start], dice.randrange(60)
+            first, then = [Entry(b"%03d" % n, KeyValue(b"", 1, 1, 1, b"", 0)) for n in left[:many]], left[many:]
+            begin = int(first[-1].name) + 1 if first else int(span.start or 0)
+            return Part(first, b"%03d" % dice.randrange(begin, then[0] + 1) if then else None)
+
+        return part
+
+    found, before = ([], []), b""
+    for cuts in slices(part_of(sides[0]), part_of(sides[1]), Span(b"")):
+        names = [entry.name for cut in cuts for entry in cut]
+        assert all(name >= before for name in names), "it belongs to an earlier slice"
+        before = max([before, *names])
+        for all_of_it, cut in zip(found, cuts):
+            all_of_it += [int(entry.name) for entry in cut]
+    assert list(found) == sides
 
 
 # ---- reading -----------------------------------------------------------------------------------------------------------
