@@ -26,6 +26,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils.etcd.messages import (
     prefix_range,
 )
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.wire import Lease, Status
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.ranges import Side, Span
 from client import dump, seed
 from doors import connection
 from lab import Lab
@@ -170,6 +171,21 @@ def test_what_is_refused_has_a_class(client: Client) -> None:
         client.commit([], [Put(b"a", b"1"), Put(b"a", b"2")])
     with pytest.raises(Stale):
         client.page(b"a", revision=now + 1)
+
+
+def test_a_page_is_smaller_where_the_values_are_suddenly_large(client: Client) -> None:
+    for first in range(0, 2000, 100):
+        client.commit([], [Put(b"a/%04d" % n, b"small") for n in range(first, first + 100)])
+    for n in range(80):
+        client.commit([], [Put(b"b/%04d" % n, b"x" * 1_000_000)])
+    with pytest.raises(TooLarge, match="larger than max"):
+        client.page(*ALL)
+    side, names, start = Side(client, b""), [], b""
+    while start is not None:
+        part = side.part(Span(start), 0)
+        names += [entry.name for entry in part.entries]
+        start = part.rest
+    assert names == [b"a/%04d" % n for n in range(2000)] + [b"b/%04d" % n for n in range(80)]
 
 
 def test_a_page_may_be_larger_than_grpc_would_have_it(client: Client) -> None:

@@ -40,7 +40,8 @@ _KEEPALIVE = {
 }
 _OPTIONS = {
     **_KEEPALIVE,
-    "grpc.max_receive_message_length": -1,  # a page is as large as its values
+    # A page is as large as its values: where that would be more than this, a smaller one can be asked for.
+    "grpc.max_receive_message_length": 64 << 20,
     "grpc.max_send_message_length": -1,
     "grpc.enable_http_proxy": 0,  # a proxy of the environment would answer for a member that it cannot reach
     "grpc.enable_retries": 0,  # whether a transaction is sent again is not gRPC's to decide

@@ -40,6 +40,7 @@ URL = "http://10.0.0.1:2379"
         ("INVALID_ARGUMENT", "etcdserver: request is too large", TooLarge),
         ("INVALID_ARGUMENT", "etcdserver: too many operations in txn request", TooLarge),
         ("RESOURCE_EXHAUSTED", "grpc: received message larger than max (9000018 vs. 2097152)", TooLarge),
+        ("RESOURCE_EXHAUSTED", "CLIENT: Received message larger than max (70000000 vs. 67108864)", TooLarge),
         ("NOT_FOUND", "etcdserver: requested lease not found", NoLease),
         ("FAILED_PRECONDITION", "etcdserver: lease already exists", NoLease),
         ("UNIMPLEMENTED", "unknown method AuthStatus for service etcdserverpb.Auth", Unsupported),
