@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any, Callable, Iterator, Sequence
 
 CHECKOUT = Path(__file__).resolve().parents[1]
+MOST_MEMORY = "most-memory"
 START_SECONDS = 60
 END_SECONDS = 60
 LOOK = 0.1  # seconds
@@ -36,7 +36,6 @@ class Engine:
     ) -> None:
         self.folder, self.name = folder, name
         self.state_dir = folder / "state"
-        self.most_memory = 0  # bytes, of the last run that came to its end
         self.process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True, exist_ok=True)
         self.state_dir.mkdir(exist_ok=True)
@@ -90,13 +89,16 @@ class Engine:
         late = threading.Timer(seconds, process.kill)
         late.start()
         try:
-            _pid, status, usage = os.wait4(process.pid, 0)
+            process.wait()
         finally:
             late.cancel()
-        process.returncode = os.waitstatus_to_exitcode(status)
-        self.most_memory = usage.ru_maxrss * 1024
         if process.returncode:
             raise EngineError(f"the engine ended with {process.returncode}:\n{self.log[-3000:]}")
+
+    @property
+    def most_memory(self) -> int:
+        """Bytes, of the last run that came to its end."""
+        return int((self.folder / MOST_MEMORY).read_text())
 
     def status(self) -> dict[str, Any]:
         """What it has written down last; empty before."""
@@ -135,7 +137,14 @@ def main(argv: Sequence[str]) -> int:
         print(error, flush=True)
         return OVERTAKEN if isinstance(error, Overtaken) else 1
     print(outcome.words)
+    (Path(argv[0]).parent / MOST_MEMORY).write_text(str(_most_memory()))
     return 0
+
+
+def _most_memory() -> int:
+    """Bytes that this process had at the most: what getrusage tells has its parent's in it, as that was when it forked."""
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) * 1024
 
 
 if __name__ == "__main__":
