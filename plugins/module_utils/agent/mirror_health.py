@@ -12,7 +12,7 @@ from typing import List, Optional, Tuple
 from ..core.text import counted, duration, seconds_since, span
 from ..core.values import TEXT
 from ..mirror.settings import MirrorSettings
-from ..mirror.state import FOLLOW, SCAN
+from ..mirror.state import FOLLOW, HANDED, SCAN
 from ..mirror.status import FAILED, STOPPED, MirrorStatus
 from ..mirror.verified import Verified
 
@@ -101,6 +101,8 @@ def _verdict(
     service = f"quorum-etcd-mirror@{settings.name}"
     if status is None or not status.time:
         return NEVER_RUN, f"its engine has not run: see journalctl -u {service}"
+    if status.phase == HANDED:
+        return OK, status.why
     age = seconds_since(status.time, now)
     if status.phase == FAILED:
         return BROKEN, status.last_error or status.why

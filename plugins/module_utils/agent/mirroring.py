@@ -23,6 +23,7 @@ from ..mirror import status as told
 from ..mirror import verified
 from ..mirror.settings import FOLDER, MirrorSettings, connection_of, load, path_of
 from .command import FINE, STALE, UNSUCCESSFUL, Answer, Command
+from .mirror_cutover import Units, refuse_the_classic
 from .mirror_health import BAD, OK, MirrorHealth, health_in_words, judge, of_the_classic, unreadable
 from .mirror_metrics import publish_mirror
 from .mirror_units import TAKEN_OVER, mirrors_of, unit_of
@@ -33,6 +34,7 @@ _DOINGS = {
     "run": "mirror, as the service does",
     "status": "say how it is",
     "verify": "compare it with its source, key by key, while both are written to",
+    "cutover": "let it become the cluster that clients write to, or with --back the old one again",
 }
 
 
@@ -44,6 +46,23 @@ def _options(parser: argparse.ArgumentParser) -> None:
         "name", metavar="NAME", nargs="?", default="", help="of the mirror; of status: each when left out"
     )
     parser.add_argument("--once", action="store_true", help="run: until it has caught up")
+    parser.add_argument("--back", action="store_true", help="cutover: clients return to the cluster that was left")
+    parser.add_argument(
+        "--confirm", default="", metavar="NAME", help="cutover: do it; without, only what would be done is shown"
+    )
+    parser.add_argument(
+        "--accept",
+        action="append",
+        default=[],
+        metavar="LOSS",
+        help="cutover: that keys lose their leases (leases), or that what came to the old cluster late is undone (late)",
+    )
+    parser.add_argument(
+        "--settle",
+        default="5",
+        metavar="SECONDS",
+        help="cutover: how long nobody may write before it (default: %(default)s)",
+    )
 
 
 def _mirror(_settings: Settings, given: argparse.Namespace, run: Run) -> Answer:
@@ -51,7 +70,11 @@ def _mirror(_settings: Settings, given: argparse.Namespace, run: Run) -> Answer:
         found = [one for one in healths_here(run, time.time()) if given.name in ("", one.mirror)]
         if found or not given.name:
             return _answer(found)
-    settings = load(given.config or path_of(given.name))
+    path = given.config or path_of(given.name)
+    if given.doing == "cutover":
+        refuse_the_classic(given.name, path)
+        return _cutover(load(path), given, run)
+    settings = load(path)
     if given.doing == "run":
         return _engine(settings, given.once)
     return _verify(settings) if given.doing == "verify" else _answer([health_of(settings, time.time())])
@@ -74,6 +97,18 @@ def _engine(settings: MirrorSettings, once: bool) -> Answer:
     return Answer(
         FINE, {"result": outcome.how, "revision": outcome.revision, "events": outcome.events}, [outcome.words]
     )
+
+
+def _cutover(settings: MirrorSettings, given: argparse.Namespace, run: Run) -> Answer:
+    from ..mirror.cutover import cut_over, in_words, terms_of, told  # of a status they are not loaded
+
+    terms = terms_of(settings.name, given.back, given.confirm, given.accept, given.settle)
+    done = cut_over(settings, terms, Units(run, settings), _quiet if given.json else _say)
+    return Answer(UNSUCCESSFUL if done.late.changes else FINE, told(done), in_words(settings, done))
+
+
+def _quiet(_line: str) -> None:
+    """All of the output is one answer."""
 
 
 def _say(line: str) -> None:
@@ -190,7 +225,7 @@ def in_words(found: verified.Verified) -> List[str]:
 
 MIRROR = Command(
     "mirror",
-    "run a mirror's engine, say how mirrors are, or compare one with its source",
+    "run a mirror's engine, say how mirrors are, compare one with its source, or let it take that one's place",
     "What a mirror is to do\nstands in /etc/quorum-etcd/mirror; mirror.yml writes it.",
     _options,
     _mirror,

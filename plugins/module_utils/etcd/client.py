@@ -211,6 +211,10 @@ class Client:
     def time_to_live(self, id: int) -> Lease:
         return self._caller.ask("Lease/LeaseTimeToLive", wire.lease_id_request(id), wire.lease)
 
+    def leases(self) -> List[int]:
+        """The IDs of all that there are."""
+        return self._caller.ask("Lease/LeaseLeases", b"", wire.leases)
+
     def revoke(self, id: int) -> None:
         """With a lease go its keys."""
         self._caller.ask("Lease/LeaseRevoke", wire.lease_id_request(id), wire.header, writes=True)

@@ -236,6 +236,11 @@ def lease(data: bytes) -> Lease:
     return Lease(*(signed(_last(fields, number)) for number in (2, 3, 4)))
 
 
+def leases(data: bytes) -> List[int]:
+    """The IDs of all that there are."""
+    return [signed(_last(_fields(one), 1)) for one in _messages(_fields(data), 2)]
+
+
 def status(data: bytes) -> Status:
     fields = _fields(data)
     index, term = _last(fields, 5), _last(fields, 6)

@@ -15,7 +15,7 @@ from typing import NamedTuple, Optional
 from ..core.errors import EtcdError
 from .names import overlap
 from .settings import KEEP, REFUSE, MirrorSettings
-from .state import FOLLOW, State, mirrors_the_same
+from .state import FOLLOW, HANDED, State, mirrors_the_same
 
 NEAR = 10_000  # revisions
 
@@ -62,6 +62,12 @@ def decide(settings: MirrorSettings, state: Optional[State], source: Source, kep
                 "empty it, choose another etcd_mirror_destination_prefix, or set etcd_mirror_overwrite if that may go.",
             )
         return Decision(COMPARE, "the destination is new")
+    if state.phase == HANDED:
+        raise EtcdError(
+            f"The destination was handed over at revision {state.revision:,} of the source: it is no mirror any more, but its own"
+            " clients' cluster.",
+            "to go back, run mirror_cutover.yml with etcd_mirror_cutover_back; else take this mirror away.",
+        )
     restored = _restored(state, source, kept)
     if restored:
         if settings.on_restore == REFUSE:

@@ -13,7 +13,7 @@ from ..etcd.messages import KeyValue
 from ..etcd.refusals import Compacted
 from .ranges import Side
 from .settings import MirrorSettings
-from .state import FOLLOW, decoded, mirrors_the_same
+from .state import FOLLOW, HANDED, decoded, mirrors_the_same
 from .verified import EXTRA, MISSING, OTHER
 
 SAME, UNSETTLED = "same", "unsettled"
@@ -62,6 +62,11 @@ def standings(settings: MirrorSettings) -> Callable[[bytes], Standing]:
                 f"The state of the mirror in the destination cannot be understood: {error}.",
                 "let this version of the engine run, which writes it anew.",
             ) from error
+        if state.phase == HANDED:
+            raise EtcdError(
+                f"The destination was handed over at revision {state.revision:,} of the source, and is no mirror any more.",
+                "compare nothing, or go back with mirror_cutover.yml.",
+            )
         if not mirrors_the_same(state, settings):
             raise EtcdError(
                 "The mirror was made with other settings of what is mirrored.",

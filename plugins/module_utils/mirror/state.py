@@ -20,7 +20,7 @@ from .names import STATE_STEM
 from .settings import MirrorSettings
 
 VERSION = 1
-SCAN, FOLLOW = "scan", "follow"
+SCAN, FOLLOW, HANDED = "scan", "follow", "handed over"
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,8 @@ class State:
     In the phase ``scan`` the destination is being compared with the source, and is as good as unknown; ``revision`` is the one
     at which that began, and ``round`` tells one comparison from the next. In the phase ``follow`` the destination is the source
     as it was at ``revision``, with the first ``index`` events of the next revision that has any; but before ``until`` it also has
-    some of what happened later, since a comparison could not be made at one revision.
+    some of what happened later, since a comparison could not be made at one revision. In the phase ``handed over`` it was that at
+    ``revision`` when it was given to clients, and no engine writes it any more.
 
     ``prefix``, ``exclude`` and ``leases`` are what is mirrored: where the settings say something else, its content is unknown.
     """
@@ -71,7 +72,7 @@ def decoded(value: bytes) -> State:
         raise ValueError("it is no UTF-8") from None
     if state.version != VERSION:
         raise Misfit(f"it is of version {state.version}, and this engine knows {VERSION}")
-    if state.phase not in (SCAN, FOLLOW):
+    if state.phase not in (SCAN, FOLLOW, HANDED):
         raise Misfit(f"its phase is {state.phase}")
     if state.revision < 0 or state.index < 0:
         raise Misfit("it has a negative number")

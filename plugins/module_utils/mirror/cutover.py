@@ -1,0 +1,406 @@
+# Copyright: (c) 2026, the quorum.etcd authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A cutover: the mirror becomes the cluster that clients write to; and the way back.
+
+Handed over is one value of the mirror's state in the destination, which every engine reads before it writes anything: from then
+on none does. Before that the mirror must have all that the source has, and the source must have stood still. On the way back,
+what was written since is mirrored the other way round, by the same engine. Each run begins with what it finds, so one that was
+killed is run again.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from dataclasses import replace
+from typing import Any, Callable, Collection, Dict, List, NamedTuple, Optional, Protocol, Sequence
+
+from ..core.errors import EtcdError
+from ..core.text import counted, seconds_of
+from ..etcd.client import Client
+from ..etcd.messages import Compare, Delete
+from ..etcd.refusals import Denied
+from .applying import Applying
+from .engine import run
+from .history import readable
+from .names import STATE_STEM, Names, names_of
+from .patience import ONCE_PATIENCE, Patience
+from .settings import DROP, RESYNC, MirrorSettings, connection_of
+from .state import FOLLOW, HANDED, SCAN, State, decoded, state_key
+from .status import Board
+from .verified import Verified
+from .verify import verify_mirror
+from .written import Written, written
+
+LEASES, LATE = "leases", "late"  # losses that can be accepted
+SETTLE = 5.0  # seconds in which nobody may write
+BACK = "back"  # the folder of the engine that mirrors the other way round
+LOOKED, HANDED_OVER, TAKEN_BACK, ALREADY = "looked", "handed over", "taken back", "already"
+
+
+class Terms(NamedTuple):
+    """``confirmed``: it is to be done, and not only looked. ``accept`` are of the losses above; ``settle`` is in seconds."""
+
+    back: bool = False
+    confirmed: bool = False
+    accept: Collection[str] = ()
+    settle: float = SETTLE
+
+
+def terms_of(name: str, back: bool, confirm: str, accept: Sequence[str], settle: str) -> Terms:
+    """As they are given to the command, or the module. EtcdError for what is wrong in them."""
+    if confirm not in ("", name):
+        raise EtcdError(f"{confirm} is not the mirror's name.", f"confirm with {name}, or leave it out.")
+    wrong = [one for one in accept if one not in (LEASES, LATE)]
+    if wrong:
+        raise EtcdError(f"{wrong[0]!r} is nothing that can be accepted.", f"accept {LEASES} or {LATE}.")
+    try:
+        return Terms(back, bool(confirm), tuple(accept), seconds_of(settle))
+    except ValueError as error:
+        raise EtcdError(f"{settle!r} is no length of time.", "give it in seconds, or as 10s or 1m.") from error
+
+
+class Engine(Protocol):
+    """What runs the mirror on this host: its service or timer."""
+
+    def stop(self) -> None: ...
+
+    def start(self) -> None:
+        """Now, and after a boot."""
+
+    def disable(self) -> None: ...
+
+
+class Sight(NamedTuple):
+    """``at`` is the destination's revision when the state was written there. ``leases``: those that live in the cluster that is
+    left, -1 where nobody may know.
+    """
+
+    state: Optional[State]
+    at: int
+    source: int
+    destination: int
+    cluster: str
+    leases: int
+
+
+class Cutover(NamedTuple):
+    """``result`` is one of the words above, ``revision`` that of the cluster that is left; ``late`` came there after it."""
+
+    result: str
+    back: bool
+    sight: Sight
+    revision: int
+    verified: Optional[Verified] = None
+    late: Written = Written(0, ())
+
+
+def cut_over(settings: MirrorSettings, terms: Terms, engine: Engine, say: Callable[[str], None]) -> Cutover:
+    """Look, and do it where that is confirmed. EtcdError with the next step where it cannot be; then all is as it was before."""
+    sight = look(settings, terms.back)
+    refuse(settings, sight, terms)
+    if is_done(sight, terms.back):
+        if terms.confirmed:
+            engine.start() if terms.back else engine.disable()
+        return Cutover(ALREADY, terms.back, sight, sight.state.revision if sight.state else 0)
+    if not terms.confirmed:
+        return Cutover(LOOKED, terms.back, sight, sight.state.revision if sight.state else 0)
+    engine.stop()
+    try:
+        done = (_taken_back if terms.back else _handed_over)(settings, sight, terms, say)
+    except BaseException:
+        if not terms.back:  # what was handed over before stays so
+            engine.start()
+        raise
+    if terms.back:
+        engine.start()
+    else:
+        engine.disable()
+        _tell(settings, done.revision)
+    return done
+
+
+# ---- what is seen, and whether it may be ---------------------------------------------------------------------------------
+
+
+def look(settings: MirrorSettings, back: bool) -> Sight:
+    """EtcdError where either cluster cannot be asked."""
+    key = state_key(settings)
+    with Client(connection_of(settings.source)) as source, Client(connection_of(settings.destination)) as target:
+        header, page = source.page(_probe(settings)).header, target.page(key)
+        leases = _leases(target if back else source)
+    try:
+        state = decoded(page.kvs[0].value) if page.kvs else None
+    except ValueError as error:
+        raise EtcdError(f"The state of the mirror in the destination cannot be understood: {error}.") from error
+    at = page.kvs[0].mod_revision if page.kvs else 0
+    return Sight(state, at, header.revision, page.header.revision, f"{header.cluster_id:x}", leases)
+
+
+def _probe(settings: MirrorSettings) -> bytes:
+    """A key of the source that every user of the mirror may read."""
+    return settings.source_prefix + STATE_STEM + settings.name.encode()
+
+
+def _leases(client: Client) -> int:
+    try:
+        return len(client.leases())
+    except Denied:
+        return -1
+
+
+def is_done(sight: Sight, back: bool) -> bool:
+    """A mirror that is being compared is one that was taken back before its engine was through with that."""
+    handed = sight.state is not None and sight.state.phase == HANDED
+    return handed != back
+
+
+def refuse(settings: MirrorSettings, sight: Sight, terms: Terms) -> None:
+    """EtcdError for what must not be, before anything is touched."""
+    state = sight.state
+    if state is None:
+        raise EtcdError("The destination has no state of this mirror.", "run mirror.yml, and wait until it follows.")
+    if is_done(sight, terms.back):
+        return
+    if state.cluster != sight.cluster:
+        raise EtcdError(
+            f"The mirror was made of cluster {state.cluster}, and the source is {sight.cluster} now: it was restored, or these"
+            " are other endpoints.",
+            "make sure which cluster is the right one, and mirror that first.",
+        )
+    if state.phase == SCAN:
+        raise EtcdError(
+            "The mirror is being compared with its source, and does not have all of it yet.",
+            f"wait until quorum-etcd mirror status {settings.name} says that it follows.",
+        )
+    if settings.leases == DROP and sight.leases and LEASES not in terms.accept:
+        leases = "may have leases" if sight.leases < 0 else f"has {counted(sight.leases, 'lease')}"
+        raise EtcdError(
+            f"The cluster that is left {leases}, and this mirror drops them: keys that are to go by themselves would stay.",
+            "set etcd_mirror_leases to keep and wait until it follows again; or, if they may stay, accept 'leases'.",
+        )
+
+
+# ---- there -----------------------------------------------------------------------------------------------------------------
+
+
+def _handed_over(settings: MirrorSettings, sight: Sight, terms: Terms, say: Callable[[str], None]) -> Cutover:
+    verified = _equal(settings, terms, say)
+    with Client(connection_of(settings.source)) as source, Client(connection_of(settings.destination)) as target:
+        applying = _applying(settings, target)
+        state = _state(applying.read())
+        if state is None or not state.is_exact:
+            raise EtcdError("Another engine writes this mirror.", "stop it, and run this again.")
+        _refuse_writers(_since(source, names_of(settings), state.revision), "the mirror had caught up")
+        _forget(reversed_settings(settings), source)  # of a way back that was killed at its end
+        applying.advance([], replace(state, phase=HANDED))
+        say(f"Handed over at revision {state.revision:,} of the source.")
+        late = _since(source, names_of(settings), state.revision)
+    return Cutover(HANDED_OVER, False, sight, state.revision, verified, late)
+
+
+def _equal(settings: MirrorSettings, terms: Terms, say: Callable[[str], None]) -> Verified:
+    """Let the mirror catch up, see that the source stands still, and that both sides are equal. EtcdError where they are not."""
+    # What is held back on purpose is applied now.
+    outcome = run(replace(settings, delay=0, interval=0), True, say, threading.Event())
+    say(f"The mirror has {outcome.words}")
+    with Client(connection_of(settings.source)) as source, Client(connection_of(settings.destination)) as target:
+        time.sleep(terms.settle)
+        _refuse_writers(_since(source, names_of(settings), outcome.revision), f"{terms.settle:g} s")
+        verified = verify_mirror(settings, source, target, rest=0.0)
+    if not verified.equal or verified.unsettled:
+        keys = ", ".join(one.key for one in verified.differing[:5])
+        raise EtcdError(
+            f"The two clusters are not equal: {counted(verified.differences, 'key')} differ, of {verified.unsettled:,} more it"
+            f" cannot be told{': ' if keys else ''}{keys}.",
+            "see who else writes to the mirror, let it be compared anew, and run this again.",
+        )
+    say(f"Both clusters are equal: {counted(verified.source_keys, 'key')}.")
+    return verified
+
+
+def _since(client: Client, names: Names, revision: int) -> Written:
+    """What was written below the mirror's prefix after a revision, up to now."""
+    now = client.page(names.source + STATE_STEM).header.revision
+    return written(client, names.source, names.left_out, revision, now)
+
+
+def _refuse_writers(found: Written, when: str) -> None:
+    if found.changes:
+        raise EtcdError(
+            f"Somebody still writes: {counted(found.changes, 'change')} since {when}, of {found.in_words}.",
+            "stop whoever writes these keys (leases that run out delete theirs), and run this again.",
+        )
+
+
+# ---- and back ----------------------------------------------------------------------------------------------------------------
+
+
+def reversed_settings(settings: MirrorSettings) -> MirrorSettings:
+    """A mirror of the destination to the source, which may overwrite what that has."""
+    target = settings.target_prefix.decode()
+    return replace(
+        settings,
+        source=settings.destination,
+        destination=settings.source,
+        prefix=target,
+        destination_prefix=settings.prefix,
+        exclude=tuple(target + one[len(settings.prefix) :] for one in settings.exclude),
+        on_restore=RESYNC,
+        overwrite=True,
+        keep_log=False,
+        delay=0,
+        interval=0,
+        metrics_dir="",
+        state_dir=os.path.join(settings.folder, BACK),
+    )
+
+
+def _taken_back(settings: MirrorSettings, sight: Sight, terms: Terms, say: Callable[[str], None]) -> Cutover:
+    handed_at = sight.state.revision if sight.state else 0
+    if sight.destination == sight.at:
+        say("Nothing was written to the destination since it was handed over.")
+        _put_back(settings, FOLLOW)
+        return Cutover(TAKEN_BACK, True, sight, handed_at)
+    other = reversed_settings(settings)
+    if LATE not in terms.accept:
+        _refuse_late(settings, other, handed_at)
+    verified = _equal(other, terms, say)
+    with Client(connection_of(settings.destination)) as new, Client(connection_of(settings.source)) as old:
+        state = _state(_applying(other, old).read())
+        if state is None or not state.is_exact:
+            raise EtcdError("Another engine mirrors the other way round.", "stop it, and run this again.")
+        _refuse_writers(_since(new, names_of(other), state.revision), "the old cluster had caught up")
+        _put_back(settings, SCAN)
+        say("Taken back: the mirror is one again, and is compared with its source.")
+        late = _since(new, names_of(other), state.revision)
+        _forget(other, old)
+    return Cutover(TAKEN_BACK, True, sight, state.revision, verified, late)
+
+
+def _refuse_late(settings: MirrorSettings, other: MirrorSettings, handed_at: int) -> None:
+    """What was written to the old cluster after all would be undone, since it becomes what the new one is.
+
+    A run that was ended before has written there too: up to its own state, or until its comparison is through.
+    """
+    with Client(connection_of(settings.source)) as old:
+        kvs = old.page(state_key(other)).kvs
+        begun = _state(kvs[0].value) if kvs else None
+        if begun is not None and begun.phase == SCAN:
+            return
+        lost = _since(old, names_of(settings), kvs[0].mod_revision if kvs else handed_at)
+    if lost.changes:
+        raise EtcdError(
+            f"Both clusters were written to since the mirror was handed over: the old one has {counted(lost.changes, 'change')},"
+            f" of {lost.in_words}, which going back would undo.",
+            "keep by hand what is needed of them, and accept 'late'.",
+        )
+
+
+def _put_back(settings: MirrorSettings, phase: str) -> None:
+    """The destination is a mirror again: one that follows from where it was handed over, or one that is to be compared."""
+    with Client(connection_of(settings.destination)) as target:
+        applying = _applying(settings, target)
+        state = _state(applying.read())
+        if state is None or state.phase != HANDED:
+            raise EtcdError("Somebody else has taken the mirror back meanwhile.", "run this again.")
+        applying.advance([], replace(state, phase=phase))
+
+
+def _forget(settings: MirrorSettings, client: Client) -> None:
+    """The state of a mirror that was only needed for a moment."""
+    key = state_key(settings)
+    for kv in client.page(key).kvs:
+        client.commit([Compare(key, kv.value)], [Delete(key)])
+
+
+# ---- doors ---------------------------------------------------------------------------------------------------------------------
+
+
+def _applying(settings: MirrorSettings, client: Client) -> Applying:
+    return Applying(client, state_key(settings), Patience(threading.Event(), _quiet, _quiet, ONCE_PATIENCE))
+
+
+def _state(value: Optional[bytes]) -> Optional[State]:
+    return decoded(value) if value is not None else None
+
+
+def _quiet(_words: str) -> None:
+    """What is tried again for a few seconds need not be told."""
+
+
+def _tell(settings: MirrorSettings, revision: int) -> None:
+    """The status that stays, for whoever asks how the mirror is."""
+    board = Board(settings.name, settings.folder)
+    board.set(applied_revision=revision, source_revision=revision)
+    board.begin(HANDED, f"it was handed over at revision {revision:,} of its source: clients use the destination")
+    board.write()
+
+
+# ---- words ---------------------------------------------------------------------------------------------------------------------
+
+
+def told(done: Cutover) -> Dict[str, Any]:
+    return {
+        "result": done.result,
+        "back": done.back,
+        "revision": done.revision,
+        "source_revision": done.sight.source,
+        "destination_revision": done.sight.destination,
+        "leases": done.sight.leases,
+        "keys": done.verified.source_keys if done.verified else -1,
+        "late": done.late.changes,
+        "late_keys": [readable(key) for key in done.late.keys],
+    }
+
+
+def in_words(settings: MirrorSettings, done: Cutover) -> List[str]:
+    """The plan, or what became of it."""
+    if done.result == LOOKED:
+        return _plan(settings, done)
+    if done.result == ALREADY:
+        how = "is a mirror, and was not handed over" if done.back else f"was handed over at revision {done.revision:,}"
+        return [f"mirror {settings.name}: nothing to do, the destination {how}"]
+    keys = f", {counted(done.verified.source_keys, 'key')} compared and equal" if done.verified else ""
+    what = "taken back" if done.back else "HANDED OVER"
+    lines = [f"mirror {settings.name}: {what} at revision {done.revision:,}{keys}"]
+    if done.late.changes:
+        left = "new" if done.back else "old"
+        lines.append(
+            f"  BUT {counted(done.late.changes, 'change')} came to the {left} cluster after that, of {done.late.in_words}:"
+            " stop who writes there, and look at these keys"
+        )
+    return lines
+
+
+def _plan(settings: MirrorSettings, done: Cutover) -> List[str]:
+    sides = [", ".join(side.endpoints) for side in (settings.source, settings.destination)]
+    keys = f"keys below {settings.prefix!r}" if settings.prefix else "all keys"
+    left, taken = reversed(sides) if done.back else sides
+    way = "back to the old cluster" if done.back else "to the mirror"
+    lines = [f"mirror {settings.name}: {way}, {keys}", f"  from  {left}", f"  to    {taken}"]
+    if done.back and done.sight.destination == done.sight.at:
+        lines.append("  Nothing was written since: the mirror only follows again.")
+    elif done.back:
+        lines.append(
+            "  What was written since the handover is mirrored to the old cluster, which may lose what it alone has."
+        )
+    else:
+        behind = done.sight.source - done.revision
+        lines.append(
+            f"  The mirror is {counted(behind, 'revision')} behind; it catches up, and both are compared key by key."
+        )
+        lines.append("  Then no engine writes the destination any more.")
+    lines.append("  It is refused while somebody writes to the cluster that is left.")
+    lines.append(
+        f"  Revisions are each cluster's own ({done.sight.source:,} and {done.sight.destination:,}): clients that remember one,"
+        " such as Kubernetes' API servers and controllers, have to be started anew."
+    )
+    if settings.leases == DROP:
+        lines.append("  Keys that had a lease have none there. Users and roles are not mirrored.")
+    else:
+        lines.append("  Users and roles are not mirrored.")
+    return [*lines, f"  nothing was touched: confirm with the mirror's name, {settings.name}"]
