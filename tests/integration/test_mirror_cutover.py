@@ -7,6 +7,7 @@ import json
 import random
 import signal
 import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Iterator
@@ -15,9 +16,11 @@ from typing import Any
 
 import pytest
 from client import dump
+from conftest import CHECKOUT, play
 from lab import Lab
 from test_mirror_agent import Mirror, held, wait_for
 
+PLAYBOOK = CHECKOUT / "playbooks" / "mirror_cutover.yml"
 DO = ("cutover", "dr", "--confirm", "dr", "--settle", "1")
 BACK = (*DO, "--back")
 
@@ -197,3 +200,116 @@ def test_killed_at_any_moment_and_run_again(mirror: Mirror, way: str) -> None:
     code, said = mirror.run("run", "dr", "--once")
     assert code == (1 if way == "there" else 0), said
     wait_for("equality", lambda: below(mirror, mirror.source) == below(mirror, mirror.destination))
+
+
+# ---- the playbook ------------------------------------------------------------------------------------------------------------
+
+APP = """
+import os, sys
+from itertools import count
+sys.path.insert(0, "{lab}")
+from client import Client, GatewayError
+folder, prefix = sys.argv[1:]
+endpoint = open(folder + "/endpoint").read()
+client, done = Client(endpoint), open(folder + "/acknowledged", "a")
+for number in count():
+    key = f"{{prefix}}{{os.getpid()}}/{{number:06d}}"
+    client.put(key.encode(), endpoint.encode())
+    done.write(key + "\\n")
+    done.flush()
+    import time; time.sleep(0.02)
+"""
+
+
+class App:
+    """Somebody who writes, stopped and started by commands."""
+
+    def __init__(self, folder: Path, lab: Lab, prefix: str) -> None:
+        self.folder, self.prefix = folder, prefix
+        folder.mkdir()
+        (folder / "app.py").write_text(APP.format(lab=CHECKOUT / "lab"))
+        self.aims_at(lab)
+        begin = f"setsid {sys.executable} {folder}/app.py {folder} {prefix} >{folder}/log 2>&1 </dev/null & echo $! >{folder}/pid"
+        (folder / "start").write_text(begin)
+        end = f"test ! -e {folder}/pid || {{ kill -9 $(cat {folder}/pid) 2>/dev/null; rm {folder}/pid; }}"
+        (folder / "stop").write_text(end)
+        self.do("start")
+
+    def aims_at(self, lab: Lab) -> None:
+        (self.folder / "endpoint").write_text(lab.endpoints[0])
+
+    def do(self, what: str) -> None:
+        subprocess.run(["sh", self.folder / what], check=True)
+
+    @property
+    def acknowledged(self) -> list[str]:
+        path = self.folder / "acknowledged"
+        return path.read_text().split() if path.exists() else []
+
+    def writes_to(self, lab: Lab) -> None:
+        """It goes on, and there."""
+        before, endpoint = len(self.acknowledged), lab.endpoints[0].encode()
+        wait_for("a new write", lambda: len(self.acknowledged) > before + 2)
+        assert lab.members[0].client.get(self.acknowledged[-1].encode()).value == endpoint
+
+    def inventory(self, config: Path, *more: str) -> Path:
+        path = self.folder / "hosts.yml"
+        local = {"ansible_connection": "local", "ansible_become": False, "ansible_python_interpreter": sys.executable}
+        writer = {
+            "etcd_mirror_writers_stop": [["sh", str(self.folder / "stop")], *map(list, filter(None, [more]))],
+            "etcd_mirror_writers_start": [["sh", str(self.folder / "start")]],
+            "etcd_manifest": str(self.folder / "none.yaml"),
+            "etcd_state_dir": str(self.folder / "state"),
+        }
+        hosts = {
+            "etcd_mirror": {
+                "hosts": {"engine": {**local, "etcd_mirror_name": "dr", "etcd_mirror_config": str(config)}}
+            },
+            "etcd_mirror_writers": {"hosts": {"app": {**local, **writer}}},
+        }
+        path.write_text(json.dumps({"all": {"children": hosts}}))
+        return path
+
+
+def test_the_playbook_moves_who_writes_there_and_back(mirror: Mirror, labs: tuple[Lab, Lab], tmp_path: Path) -> None:
+    old, new = labs
+    app = App(tmp_path / "app", old, prefix_of(mirror).decode())
+    try:
+        app.writes_to(old)
+        hosts = app.inventory(mirror.config)
+        wanted = ("-i", hosts, "-e", "etcd_mirror_cutover_settle=1")
+        for look in (("--check", "--diff"), ()):
+            shown = play(PLAYBOOK, *wanted, *look)
+            assert shown.rc == 0 and "nothing was touched: confirm" in shown.text, shown.output
+            assert "stopped before, and started after it, on app" in shown.text
+            assert shown.recap("engine")["changed"] == (1 if look else 0)
+        app.writes_to(old)
+
+        # One who cannot be stopped: nothing is handed over, and the others are started again.
+        stuck = app.inventory(mirror.config, "sh", "-c", "echo it does not stop >&2; exit 3")
+        refused = play(PLAYBOOK, *wanted, "-e", "etcd_mirror_cutover_confirm=dr", "-i", stuck)
+        assert refused.rc != 0 and "it does not stop" in refused.text, refused.output
+        assert "Not all who write could be stopped, so nothing was handed over: app" in refused.text
+        app.writes_to(old)
+
+        app.inventory(mirror.config)
+        app.aims_at(new)
+        done = play(PLAYBOOK, *wanted, "-e", "etcd_mirror_cutover_confirm=dr")
+        assert done.rc == 0 and "HANDED OVER" in done.text, done.output
+        app.writes_to(new)
+        assert lost(app, mirror, new) == []
+        frozen = below(mirror, old)
+
+        app.aims_at(old)
+        back = play(PLAYBOOK, *wanted, "-e", "etcd_mirror_cutover_confirm=dr", "-e", "etcd_mirror_cutover_back=true")
+        assert back.rc == 0 and "taken back" in back.text, back.output
+        app.writes_to(old)
+        assert lost(app, mirror, old) == [] and len(below(mirror, old)) > len(frozen)
+    finally:
+        app.do("stop")
+
+
+def lost(app: App, mirror: Mirror, lab: Lab) -> list[str]:
+    """Writes that were acknowledged, and are not there."""
+    acknowledged, there = app.acknowledged, below(mirror, lab)
+    return [key for key in acknowledged if key.encode() not in there]

@@ -104,7 +104,7 @@ def _cutover(settings: MirrorSettings, given: argparse.Namespace, run: Run) -> A
 
     terms = terms_of(settings.name, given.back, given.confirm, given.accept, given.settle)
     done = cut_over(settings, terms, Units(run, settings), _quiet if given.json else _say)
-    return Answer(UNSUCCESSFUL if done.late.changes else FINE, told(done), in_words(settings, done))
+    return Answer(UNSUCCESSFUL if done.late.changes else FINE, told(settings, done), in_words(settings, done))
 
 
 def _quiet(_line: str) -> None:

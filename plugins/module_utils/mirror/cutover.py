@@ -16,7 +16,7 @@ import os
 import threading
 import time
 from dataclasses import replace
-from typing import Any, Callable, Collection, Dict, List, NamedTuple, Optional, Protocol, Sequence
+from typing import Any, Callable, Collection, Dict, List, NamedTuple, Optional, Protocol, Sequence, Tuple
 
 from ..core.errors import EtcdError
 from ..core.text import counted, seconds_of
@@ -343,8 +343,17 @@ def _tell(settings: MirrorSettings, revision: int) -> None:
 # ---- words ---------------------------------------------------------------------------------------------------------------------
 
 
-def told(done: Cutover) -> Dict[str, Any]:
+def sides(settings: MirrorSettings, back: bool) -> Tuple[Sequence[str], Sequence[str]]:
+    """The endpoints of the cluster that is left, and of that which clients are to use."""
+    both = settings.source.endpoints, settings.destination.endpoints
+    return (both[1], both[0]) if back else both
+
+
+def told(settings: MirrorSettings, done: Cutover) -> Dict[str, Any]:
+    left, taken = sides(settings, done.back)
     return {
+        "left": list(left),
+        "taken": list(taken),
         "result": done.result,
         "back": done.back,
         "revision": done.revision,
@@ -377,9 +386,8 @@ def in_words(settings: MirrorSettings, done: Cutover) -> List[str]:
 
 
 def _plan(settings: MirrorSettings, done: Cutover) -> List[str]:
-    sides = [", ".join(side.endpoints) for side in (settings.source, settings.destination)]
     keys = f"keys below {settings.prefix!r}" if settings.prefix else "all keys"
-    left, taken = reversed(sides) if done.back else sides
+    left, taken = (", ".join(endpoints) for endpoints in sides(settings, done.back))
     way = "back to the old cluster" if done.back else "to the mirror"
     lines = [f"mirror {settings.name}: {way}, {keys}", f"  from  {left}", f"  to    {taken}"]
     if done.back and done.sight.destination == done.sight.at:

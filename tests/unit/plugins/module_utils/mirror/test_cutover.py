@@ -1,0 +1,216 @@
+# Copyright: (c) 2026, the quorum.etcd authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A cutover's decisions: what is refused before anything is touched, what is done already, and the way back."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import replace
+
+import pytest
+from ansible_collections.quorum.etcd.plugins.module_utils.agent.mirror_cutover import Units, refuse_the_classic
+from ansible_collections.quorum.etcd.plugins.module_utils.agent.mirror_health import OK, judge
+from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
+from ansible_collections.quorum.etcd.plugins.module_utils.etcd.commands import Result
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.cutover import (
+    ALREADY,
+    HANDED_OVER,
+    LATE,
+    LEASES,
+    LOOKED,
+    TAKEN_BACK,
+    Cutover,
+    Sight,
+    Terms,
+    in_words,
+    is_done,
+    refuse,
+    reversed_settings,
+    terms_of,
+)
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.governor import Kept, Source, Target, decide
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.pairs import standings
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.settings import MirrorSettings, Side
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.state import FOLLOW, HANDED, SCAN, begun, decoded
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.status import MirrorStatus
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.written import Written
+
+SETTINGS = MirrorSettings("dr", Side(("http://a:2379",)), Side(("http://b:2379",)), prefix="app/")
+STATE = begun(SETTINGS, "e1", 1, 100, None).at(100)
+HANDED_STATE = replace(STATE, phase=HANDED)
+SIGHT = Sight(STATE, 7, 120, 7, "1", 0)
+
+
+@pytest.mark.parametrize(
+    "changes, back, accept, why",
+    [
+        ({}, False, (), ""),
+        ({"state": None}, False, (), "no state of this mirror"),
+        ({"state": replace(STATE, phase=SCAN)}, False, (), "being compared"),
+        ({"cluster": "2"}, False, (), "made of cluster 1, and the source is 2"),
+        ({"leases": 3}, False, (), "has 3 leases, and this mirror drops them"),
+        ({"leases": -1}, False, (), "may have leases"),
+        ({"leases": 3}, False, (LEASES,), ""),
+        ({"leases": 3}, False, (LATE,), "has 3 leases"),
+        ({"state": HANDED_STATE, "leases": 3}, False, (), ""),  # it is done
+        ({"state": HANDED_STATE}, True, (), ""),
+        ({"state": HANDED_STATE, "leases": 3}, True, (), "has 3 leases"),
+        ({"state": HANDED_STATE, "cluster": "2"}, True, (), "made of cluster 1"),
+        ({"state": None}, True, (), "no state"),
+        ({"state": replace(STATE, phase=SCAN)}, True, (), ""),  # it was taken back
+    ],
+)
+def test_what_is_refused(changes, back, accept, why):
+    sight, terms = SIGHT._replace(**changes), Terms(back, True, accept)
+    with pytest.raises(EtcdError, match=why) if why else nullcontext():
+        refuse(SETTINGS, sight, terms)
+
+
+@pytest.mark.parametrize(
+    "phase, back, done",
+    [(FOLLOW, False, False), (SCAN, False, False), (HANDED, False, True), (HANDED, True, False), (FOLLOW, True, True)],
+)
+def test_what_is_done_already(phase, back, done):
+    assert is_done(SIGHT._replace(state=replace(STATE, phase=phase)), back) == done
+
+
+def test_leases_that_are_kept_are_no_loss():
+    kept = replace(SETTINGS, leases="keep")
+    refuse(kept, SIGHT._replace(leases=9, state=replace(STATE, leases="keep")), Terms(confirmed=True))
+
+
+@pytest.mark.parametrize("phase", [FOLLOW, SCAN, HANDED])
+def test_no_engine_writes_what_was_handed_over_whatever_it_is_allowed(phase):
+    settings = replace(SETTINGS, overwrite=True, on_restore="resync")
+    state = decoded(replace(STATE, phase=phase).encode())
+    for source in (Source(1, 120), Source(2, 5)):
+        if phase == HANDED:
+            with pytest.raises(EtcdError, match="was handed over at revision 100") as caught:
+                decide(settings, state, source, Kept(), Target(9))
+            assert "etcd_mirror_cutover_back" in caught.value.next_step
+        else:
+            assert decide(settings, state, source, Kept(), Target(9)).action
+
+
+def test_what_was_handed_over_is_not_compared():
+    with pytest.raises(EtcdError, match="is no mirror any more"):
+        standings(SETTINGS)(HANDED_STATE.encode())
+    assert not HANDED_STATE.is_exact
+
+
+def test_the_way_back_mirrors_the_same_keys():
+    there = replace(
+        SETTINGS, destination_prefix="west/", exclude=("app/tmp/",), leases="keep", delay=60, interval=9, state_dir="/s"
+    )
+    back = reversed_settings(there)
+    assert (back.source, back.destination) == (there.destination, there.source)
+    assert (back.prefix, back.destination_prefix, back.exclude) == ("west/", "app/", ("west/tmp/",))
+    assert (back.leases, back.delay, back.interval, back.overwrite) == ("keep", 0, 0, True)
+    assert back.folder == "/s/back"
+    again = reversed_settings(back)
+    assert (again.prefix, again.target_prefix, again.exclude) == ("app/", b"west/", ("app/tmp/",))
+    whole = reversed_settings(replace(SETTINGS, prefix=""))
+    assert (whole.prefix, whole.target_prefix) == ("", b"")
+
+
+@pytest.mark.parametrize(
+    "given, why",
+    [
+        (("west", [], "5"), "west is not the mirror's name"),
+        (("dr", ["everything"], "5"), "'everything' is nothing that can be accepted"),
+        (("dr", [], "soon"), "'soon' is no length of time"),
+    ],
+)
+def test_terms_that_are_wrong(given, why):
+    with pytest.raises(EtcdError, match=why):
+        terms_of("dr", False, *given)
+
+
+def test_terms():
+    assert terms_of("dr", True, "dr", ["late"], "1m") == Terms(True, True, ("late",), 60)
+    assert not terms_of("dr", False, "", [], "0").confirmed
+
+
+def test_words():
+    def words(result, back=False, sight=SIGHT, **more):
+        return "\n".join(in_words(SETTINGS, Cutover(result, back, sight, 100, **more)))
+
+    plan = words(LOOKED)
+    assert "20 revisions behind" in plan and "http://a:2379\n  to    http://b:2379" in plan
+    assert "revisions behind" not in words(LOOKED, True) and "http://b:2379\n  to    http://a:2379" in words(
+        LOOKED, True
+    )
+    assert "Nothing was written since" in words(LOOKED, True)
+    assert "may lose what it alone has" in words(LOOKED, True, SIGHT._replace(destination=9))
+    assert "was handed over at revision 100" in words(ALREADY) and "is a mirror" in words(ALREADY, True)
+    late = words(HANDED_OVER, late=Written(12, (b"app/\x1b[2J", b"app/b")))
+    assert "BUT 12 changes came to the old cluster after that, of app/\\x1b[2J, app/b, ...:" in late
+    assert "new cluster" in words(TAKEN_BACK, True, late=Written(1, (b"a",)))
+
+
+# ---- the host ---------------------------------------------------------------------------------------------------------
+
+
+class Systemctl:
+    def __init__(self):
+        self.calls = []
+
+    def __call__(self, argv, _env):
+        self.calls.append(" ".join(argv[1:]))
+        return Result(0, "", "")
+
+
+@pytest.fixture
+def root(tmp_path):
+    folder = tmp_path / "etc/systemd/system"
+    folder.mkdir(parents=True)
+    return tmp_path
+
+
+def units(root, *names):
+    for name in names:
+        (root / "etc/systemd/system" / name).touch()
+
+
+@pytest.mark.parametrize(
+    "interval, engine", [(0, "quorum-etcd-mirror@dr.service"), (60, "quorum-etcd-mirror@dr.timer")]
+)
+def test_the_engine_is_stopped_disabled_and_begun_as_it_was_set_up(root, interval, engine):
+    units(root, engine, "quorum-etcd-mirror@dr.service", "quorum-etcd-mirror-verify@dr.timer")
+    metrics = root / "quorum-etcd-mirror-dr.prom"
+    metrics.touch()
+    run = Systemctl()
+    of = Units(run, replace(SETTINGS, interval=interval, metrics_dir=str(root)), str(root))
+    of.stop()
+    assert run.calls[-1] == "stop quorum-etcd-mirror@dr.service" and f"stop {engine}" in run.calls
+    assert metrics.exists()
+    run.calls.clear()
+    of.disable()
+    assert run.calls[-2:] == [f"disable --quiet {engine}", "disable --quiet quorum-etcd-mirror-verify@dr.timer"]
+    assert not metrics.exists()
+    run.calls.clear()
+    of.start()
+    assert run.calls == [f"enable --now --quiet {engine}", "enable --now --quiet quorum-etcd-mirror-verify@dr.timer"]
+
+
+def test_what_is_not_there_is_not_asked_for(root):
+    run = Systemctl()
+    of = Units(run, SETTINGS, str(root))
+    of.stop()
+    of.disable()
+    of.start()
+    assert run.calls == []
+
+
+def test_one_by_etcds_own_tool_is_refused(root):
+    units(root, "quorum-etcd-mirror@old.service")
+    with pytest.raises(EtcdError, match="nobody knows how far it is"):
+        refuse_the_classic("old", str(root / "old.json"), str(root))
+    refuse_the_classic("other", str(root / "other.json"), str(root))
+
+
+def test_a_monitor_is_content():
+    status = MirrorStatus("dr", HANDED, "it was handed over", "2020-01-01T00:00:00Z", "2020-01-01T00:00:00Z")
+    assert judge(SETTINGS, status, None, 4e9).state == OK
