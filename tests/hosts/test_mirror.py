@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from client import seed
 from conftest import CHECKOUT, STATUS, Play, play
-from hosts import Member
+from hosts import PKI, Member
 from mirror_hosts import MirrorHosts
 from test_matrix import secrets_of
 
-MIRROR, SEED = (CHECKOUT / "playbooks" / f"{name}.yml" for name in ("mirror", "mirror_seed"))
+MIRROR, SEED, CUTOVER = (CHECKOUT / "playbooks" / f"{name}.yml" for name in ("mirror", "mirror_seed", "mirror_cutover"))
 CLASSIC = ("-e", "etcd_mirror_engine=etcdctl", "-e", "etcd_mirror_overwrite=true", "-e", "etcd_mirror_name=old")
 OVERWRITE = ("-e", "etcd_mirror_overwrite=true")
 SERVICE, ENGINE = "quorum-etcd-mirror@old.service", "quorum-etcd-mirror@mirror.service"
@@ -148,6 +148,76 @@ def test_the_engine_is_a_service_that_comes_back(hosts: MirrorHosts, engine: Mem
     assert (health["state"], health["differences"]) == ("ok", 0) and health["verified"]["source_keys"] > 100, health
     status = play(STATUS, "-i", hosts.inventory, "-e", "target=etcd_mirror")
     assert f"{engine.host}: mirror mirror: OK" in status.text, status.output
+
+
+APP = """[Service]
+EnvironmentFile=/etc/app.env
+ExecStart=/bin/sh -c 'n=0; while :; do n=$$((n+1)); key=app/orders/$$$$-$$n; \\
+  etcdctl --endpoints "$$ETCD_ENDPOINTS" --cacert {pki}/ca.crt --cert {pki}/member.crt --key {pki}/member.key \\
+  put $$key "$$ETCD_ENDPOINTS" && echo $$key >>/root/acknowledged; sleep 0.1; done'
+"""
+
+
+def test_clients_move_to_the_mirror_and_back(hosts: MirrorHosts, engine: Member) -> None:
+    """A service that writes, with TLS and as a user: no write that it was told of is lost, there and back."""
+    assert mirror(hosts, *OVERWRITE).rc == 0
+    source, shop = hosts.members, hosts.members[1]
+    endpoints = ",".join(member.client_url for member in source)
+    hosts.run(shop, ["sh", "-c", f"cat >/etc/systemd/system/shop.service <<'END'\n{APP.format(pki=PKI)}END"])
+    env = f"ETCDCTL_API=3\nETCD_ENDPOINTS={endpoints}\nETCDCTL_USER=app\nETCDCTL_PASSWORD={hosts.password}\n"
+    says(hosts, shop, f"umask 077; printf '{env}' >/etc/app.env; systemctl daemon-reload; systemctl start shop")
+    given = {
+        "etcd_mirror_writers": shop.host,
+        "etcd_mirror_writers_stop": [["systemctl", "stop", "shop"]],
+        "etcd_mirror_writers_start": [["systemctl", "start", "shop"]],
+        "etcd_clients": [{"path": "/etc/app.env", "setting": "ETCD_ENDPOINTS"}],
+        "etcd_mirror_cutover_accept": ["leases"],
+    }
+    confirmed = ("-e", json.dumps(given), "-e", "etcd_mirror_cutover_confirm=mirror")
+    wait_for("its first writes", lambda: len(acknowledged(hosts, shop)) > 5)
+
+    # Without the host in the group it is not stopped, and so it is refused and named.
+    refused = cutover(
+        hosts, "-e", "etcd_mirror_cutover_confirm=mirror", "-e", json.dumps({**given, "etcd_mirror_writers": ""})
+    )
+    assert refused.rc != 0 and "Somebody still writes" in refused.text and "app/orders/" in refused.text, refused.output
+    assert says(hosts, engine, f"systemctl is-active {ENGINE}") == "active"
+
+    there = cutover(hosts, *confirmed)
+    assert there.rc == 0 and "HANDED OVER" in there.text, there.output
+    assert says(hosts, shop, "grep -c ENDPOINTS=https /etc/app.env") == "1"
+    assert says(hosts, shop, "grep ENDPOINTS /etc/app.env") == f"ETCD_ENDPOINTS={engine.client_url}"
+    nothing_lost(hosts, shop, engine)
+    assert says(hosts, engine, f"systemctl is-enabled {ENGINE} || :") == "disabled"
+    assert told(hosts, engine)["why"].endswith("clients use the destination")
+    hosts.reboot(engine)
+    hosts.wait_ready()
+    assert says(hosts, engine, f"systemctl is-active {ENGINE} || :") == "inactive"
+
+    back = cutover(hosts, *confirmed, "-e", "etcd_mirror_cutover_back=true")
+    assert back.rc == 0 and "taken back" in back.text, back.output
+    nothing_lost(hosts, shop, source[0])
+    hosts.run(shop, ["systemctl", "stop", "shop"])
+    wait_for("a mirror again", lambda: equal(hosts, engine))
+
+
+def cutover(hosts: MirrorHosts, *arguments: str) -> Play:
+    done = play(CUTOVER, "-i", hosts.inventory, *arguments)
+    assert [word for word in secrets_of(hosts) if word in done.output] == []
+    return done
+
+
+def acknowledged(hosts: MirrorHosts, member: Member) -> list[str]:
+    return says(hosts, member, "cat /root/acknowledged 2>/dev/null || :").split()
+
+
+def nothing_lost(hosts: MirrorHosts, shop: Member, member: Member) -> None:
+    """The shop goes on to write, and this member has all that was ever acknowledged to it."""
+    before = acknowledged(hosts, shop)
+    wait_for("new writes", lambda: len(acknowledged(hosts, shop)) > len(before) + 2)
+    done = acknowledged(hosts, shop)
+    there = hosts.contents(member)
+    assert [key for key in done if key.encode() not in there] == []
 
 
 def test_by_a_timer_until_it_has_caught_up_and_away_again(hosts: MirrorHosts, engine: Member) -> None:
