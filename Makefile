@@ -125,7 +125,8 @@ bare: venv go ## the demo and some of make test on a bare Debian 12 and 13, as R
 
 # Molecule's own notes of what it has made: in a place of this checkout, and never older than the run.
 molecule: export MOLECULE_EPHEMERAL_DIRECTORY := $(CURDIR)/.cache/molecule/state
-molecule: images ## the scenarios of molecule/: real hosts over SSH, restored, rebooted and compared key by key
+molecule: export MOLECULE_CASE ?= 0
+molecule: images ## the scenarios of molecule/: real hosts over SSH, restored, rebooted and compared key by key (MOLECULE_CASE=1: see molecule/default)
 	rm -rf $(MOLECULE_EPHEMERAL_DIRECTORY)
 	$(BIN)/molecule test --all
 

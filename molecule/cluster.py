@@ -18,7 +18,7 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(CHECKOUT / "tests" / "hosts"), str(CHECKOUT / "lab")]
 from client import KeyValue, differences, dump
 from client import seed as write_keys
-from hosts import Hosts
+from mirror_hosts import MirrorHosts as Hosts
 
 FOLDER = CHECKOUT / ".cache" / "molecule"
 EXPECTED = FOLDER / "expected.json"

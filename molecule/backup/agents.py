@@ -16,7 +16,8 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(CHECKOUT / "tests" / "hosts"), str(CHECKOUT / "lab")]
 from client import seed as write_keys
-from hosts import Hosts, Member
+from mirror_hosts import Member
+from mirror_hosts import MirrorHosts as Hosts
 
 FOLDER = CHECKOUT / ".cache" / "molecule"
 PATIENCE = 90.0  # seconds

@@ -9,7 +9,7 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(CHECKOUT / "tests" / "hosts"), str(CHECKOUT / "lab")]
 from client import dump
-from hosts import Hosts
+from mirror_hosts import MirrorHosts as Hosts
 
 STATE = "/var/lib/quorum-etcd/restores"
 LEFT = (

@@ -38,6 +38,11 @@ class MirrorHosts(Hosts):
             found[name], left = left[:count], left[count:]
         return found
 
+    @property
+    def packaged(self) -> bool:
+        """Upstream's etcd of each line: Debian's is that of Debian alone, and these are all of one Debian."""
+        return False
+
     def cluster(self, name: str) -> list[Member]:
         return self.clusters[name]
 
@@ -75,8 +80,10 @@ def main() -> int:
     parser.add_argument("action", choices=["up", "down", "logs"])
     parser.add_argument("--dir", type=Path, required=True)
     parser.add_argument("--clusters", type=json.loads, default=DEFAULT, metavar="JSON")
+    parser.add_argument("--line", default="3.6")
+    parser.add_argument("--config", choices=["env", "yaml", "flags"])
     given = parser.parse_args()
-    hosts = MirrorHosts(given.dir, given.clusters, tls=True, auth=True)
+    hosts = MirrorHosts(given.dir, given.clusters, line=given.line, config=given.config, tls=True, auth=True)
     if given.action == "up":
         print(hosts.up().keep().inventory)
     elif given.action == "logs":

@@ -3,17 +3,20 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from pathlib import Path
 
 import pytest
 from client import RetryingWriter, Writer, differences, dump, seed
-from conftest import BACKUP, CHECKOUT, CONFIRM, RESTORE, Play, play
+from conftest import BACKUP, CHECKOUT, CONFIRM, RESTORE, Play, play, report_of
 from kubeadm_hosts import MANIFEST, KubeadmHosts
 from test_garbage_collector import Api, wait_for
 
-MEMBER_REPLACE = CHECKOUT / "playbooks" / "member_replace.yml"
+MEMBER_REPLACE, FAILOVER_DRILL = (
+    CHECKOUT / "playbooks" / f"{name}.yml" for name in ("member_replace", "failover_drill")
+)
 KEYS = 400
 pytestmark = pytest.mark.xdist_group("kubeadm")  # one worker, as its hosts are made once
 FLAG = re.compile(r"^    - --initial-cluster(-state|-token|)=(.*)\n", re.MULTILINE)
@@ -175,6 +178,28 @@ def assert_replaced(hosts: KubeadmHosts, name: str, expected: dict, written: dic
     found = dict(FLAG.findall(now[name]))
     assert found["-state"] == "existing"
     assert dict(one.split("=") for one in found[""].split(",")) == urls
+
+
+@pytest.mark.parametrize("who, how", [("leader", "stop"), ("follower", "kill")])
+def test_a_member_in_a_pod_fails_as_a_drill(hosts: KubeadmHosts, who: str, how: str) -> None:
+    """It is away for its seconds, though the kubelet would start it again at once; then it is back, and nothing is left."""
+    seed(hosts.client(hosts.members[0]), 100)
+    expected, written = dump(hosts.client(hosts.members[0]), serializable=False), manifests(hosts)
+    asked = {"who": who, "how": how, "seconds": 8, "confirm": "etcd"}
+    given = json.dumps({f"etcd_failover_drill_{name}": value for name, value in asked.items()})
+    with RetryingWriter([hosts.client(member, timeout=1.5) for member in hosts.members]) as writer:
+        done = run(hosts, FAILOVER_DRILL, "-e", given)
+    assert done.rc == 0, done.output
+    report = report_of(done)
+    assert report["came_back"] is None and report["put_back_by"] == "run"
+    away = next(member for member in hosts.members if member.name == report["drill"]["member"])
+    assert report["numbers"]["leader_after"] not in ("", away.name), report["numbers"]
+    hosts.wait_ready()
+    writer.check(hosts.client(away))
+    left = {key: value for key, value in dump(hosts.client(away), serializable=False).items() if key in expected}
+    assert differences(expected, left) == []
+    assert manifests(hosts) == written
+    assert_the_folder_is_clean(hosts)
 
 
 def test_a_control_plane_node_that_lost_its_data(hosts: KubeadmHosts) -> None:

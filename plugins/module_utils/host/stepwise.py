@@ -21,7 +21,7 @@ from ..core.reporting import begins, ends
 from ..core.values import from_plain, to_plain
 from ..etcd.commands import Connection, Run
 from .parts import HostPart
-from .tools import tools_of
+from .tools import keep_tools, kept_tools, tools_of
 
 PROVE = "prove"
 
@@ -42,7 +42,8 @@ class Stepwise(HostJob):
         member = self.part.member
         journal = Journal(member.state_dir, self.part.restore_id, Kind(job=self.part.job))
         super().__init__(plan, journal, Progress(os.path.join(member.state_dir, "progress")))
-        self.run, self.connection, self.tools = run, connection, tools_of(member.tools)
+        self.run, self.connection = run, connection
+        self.tools = kept_tools(tools_of(member.tools), member.state_dir)
         if self.tools.etcdctl is None:
             raise EtcdError("etcdctl is missing on this host.", "install etcdctl, or set etcd_bin_dir.")
         self.etcdctl = self.tools.etcdctl
@@ -50,7 +51,10 @@ class Stepwise(HostJob):
     def do(self, phase: Phase) -> Dict[str, Any]:
         take(self.journal, self.plan, phase.name, begins=phase.name == self.PHASES[0])
         self.journal.open(dict(self.plan))
+        member = self.part.member
         with self.journal.at_work():
+            # Tools that are only in the member's container go when that is stopped.
+            keep_tools(tools_of(member.tools), member.state_dir, self.run, member.service.image)
             return {"changed": self._do(phase)}
 
     def _do(self, phase: Phase) -> bool:

@@ -31,7 +31,6 @@ from ..host.holders import demand_vacant
 from ..host.naming import settle
 from ..host.settings.edits import apply_edits
 from ..host.stepwise import Stepwise
-from ..host.tools import keep_tools, kept_tools, tools_of
 from . import sequence
 from .parts import OfReplace, ReplacePart
 from .proof import proof
@@ -55,14 +54,11 @@ class MemberReplace(Stepwise):
         self.own = from_plain(ReplacePart, dict(plan))
         self.of = from_plain(OfReplace, self.part.of, "of")
         member = self.part.member
-        self.tools = kept_tools(self.tools, member.state_dir)
         self.service = service.manager(member.service, member.data_dir, member.state_dir, run)
         self.since: Dict[Tuple[str, str], Tuple[float, int, int]] = {}
 
     def claim(self) -> bool:
-        """The member is this run's from now on. Tools that are only in a container are kept: it may be stopped."""
-        member = self.part.member
-        keep_tools(tools_of(member.tools), member.state_dir, self.run, member.service.image)
+        """The member is this run's from now on."""
         return False
 
     # ---- the change -------------------------------------------------------------------------------------------------------

@@ -52,7 +52,7 @@ def slices(
 ) -> Iterator[Tuple[List[Entry], List[Entry]]]:
     """A span, slice by slice: what each side has between the same two names."""
     sides = parts_ahead(source, span), parts_ahead(target, span)
-    parts = [next(side) for side in sides]
+    parts = [_first(side) for side in sides]
     while True:
         end = min((part.rest for part in parts if part.rest is not None), default=None)
         cuts = [_cut(part, end) for part in parts]
@@ -60,9 +60,14 @@ def slices(
         if end is None:
             return
         parts = [
-            next(side) if part.rest == end else part._replace(entries=part.entries[len(cut.entries) :])
+            _first(side) if part.rest == end else part._replace(entries=part.entries[len(cut.entries) :])
             for side, part, cut in zip(sides, parts, cuts)
         ]
+
+
+def _first(parts: Iterator[Part]) -> Part:
+    """The next one; there is one as long as the last one had a rest."""
+    return next(parts)
 
 
 def _cut(part: Part, end: Optional[bytes]) -> Part:
