@@ -17,7 +17,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils.etcd.commands import C
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.messages import Put, prefix_range
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror import preflight as judging
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.settings import MirrorSettings, Side, connection_of
-from ansible_collections.quorum.etcd.plugins.module_utils.mirror.survey import preflight
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.survey import look, preflight
 from doors import PASSWORD, Guarded, connection
 from lab import Lab
 
@@ -182,6 +182,20 @@ def test_a_side_that_is_not_there_is_waited_for(pair: tuple[Lab, Lab]) -> None:
     (words,) = said
     assert words.startswith("The destination: http://127.0.0.1:")
     assert "does not answer" in words
+
+
+def test_a_history_that_is_compacted_away(pair: tuple[Lab, Lab]) -> None:
+    client, connection = pair[0].members[0].client, Connection(pair[0].endpoints)
+
+    def shallow() -> bool:
+        with Client(connection) as source:
+            return look(source, connection, b"app/").shallow
+
+    revision = [client.put(b"app/%d" % number, b"1") for number in range(5)][-1]
+    assert not shallow()
+    client.compact(revision)
+    client.put(b"app/x", b"2")
+    assert shallow()
 
 
 def test_a_learner_is_no_destination(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from ..core.text import duration, listed, printable
 from ..etcd.messages import prefix_range
 from ..etcd.versions import Version, parse_version, tells_progress
 from ..etcd.wire import Permission
+from .governor import NEAR
 from .names import overlap
 from .settings import MirrorSettings
 
@@ -42,7 +43,7 @@ class Looked(NamedTuple):
     """One side as it was seen; ``cluster_id`` is 0 where nobody has answered.
 
     ``silent``: by endpoint, why it gave no answer; ``certificates``: when each ends, in seconds since the epoch; ``begun``: this
-    mirror has been here before.
+    mirror has been here before; ``shallow``: its history is compacted to less than an engine follows.
     """
 
     cluster_id: int = 0
@@ -53,6 +54,7 @@ class Looked(NamedTuple):
     access: Access = Access()
     certificates: Mapping[str, float] = {}
     begun: bool = False
+    shallow: bool = False
 
 
 def judge(settings: MirrorSettings, source: Looked, destination: Looked, now: float, findings: Findings) -> None:
@@ -64,6 +66,7 @@ def judge(settings: MirrorSettings, source: Looked, destination: Looked, now: fl
     _access("source", source.access, settings.source_prefix, False, findings)
     _access("destination", destination.access, settings.target_prefix, True, findings)
     _alarms(source, destination, findings)
+    _compaction(settings, source, findings)
     same = source.cluster_id and source.cluster_id == destination.cluster_id
     if same and overlap(settings.source_prefix, settings.target_prefix):
         findings.refuse(
@@ -153,6 +156,16 @@ def _alarms(source: Looked, destination: Looked, findings: Findings) -> None:
         )
     elif source.alarms:
         findings.warn(f"it has the alarm {listed(sorted(set(source.alarms)))}.", "source")
+
+
+def _compaction(settings: MirrorSettings, source: Looked, findings: Findings) -> None:
+    """Only where the engine needs what happened while it was away: else it compares, and misses nothing."""
+    if source.shallow and settings.keep_log:
+        findings.warn(
+            f"its history is compacted to less than {NEAR:,} revisions: what happens while no engine reads for longer than it"
+            " goes back will be missing in the log.",
+            "source",
+        )
 
 
 def lacking(permissions: Sequence[Permission], wanted: Range, writes: bool) -> List[Range]:

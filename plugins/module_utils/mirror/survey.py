@@ -19,11 +19,15 @@ from urllib.parse import urlsplit
 from ..core.errors import EtcdError
 from ..core.job import Findings, where
 from ..etcd.certificate import read_certificate
-from ..etcd.client import Client, Denied, NoSpace, Refused, Status, TooLarge, Unavailable
+from ..etcd.client import Client
 from ..etcd.commands import Connection
 from ..etcd.handshake import fault, tls_context
 from ..etcd.messages import Compare, Delete, Put, prefix_range
+from ..etcd.refusals import Compacted, Denied, NoSpace, Refused, TooLarge, Unavailable
+from ..etcd.wire import Status
 from .batches import MOST_OPERATIONS
+from .governor import NEAR
+from .names import STATE_STEM
 from .preflight import Access, Looked, judge
 from .settings import MirrorSettings, connection_of
 from .state import state_key
@@ -73,6 +77,7 @@ def look(client: Client, connection: Connection, prefix: bytes, state: bytes = b
         access=_access(client, connection, prefix, bool(state)),
         certificates=_certificates(connection),
         begun=bool(state) and _is_there(client, state),
+        shallow=not state and _is_shallow(client, prefix),
     )
 
 
@@ -91,6 +96,17 @@ def _alarms(client: Client) -> List[str]:
 def _is_there(client: Client, key: bytes) -> bool:
     with contextlib.suppress(Denied, Unavailable):
         return bool(client.page(key, keys_only=True).kvs)
+    return False
+
+
+def _is_shallow(client: Client, prefix: bytes) -> bool:
+    """Whether less is left of the history than an engine follows. Nobody tells how often a cluster is compacted."""
+    probe = prefix + STATE_STEM
+    with contextlib.suppress(Denied, Unavailable):
+        try:
+            client.page(probe, revision=max(1, client.page(probe).header.revision - NEAR))
+        except Compacted:
+            return True
     return False
 
 

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.core.job import Findings
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.messages import prefix_range
@@ -29,6 +31,13 @@ def found(source=SOURCE, destination=DESTINATION, settings=SETTINGS):
 def test_nothing_is_said_where_all_is_well():
     assert found() == [[], []]
     assert found(SOURCE._replace(access=APP), DESTINATION._replace(access=APP)) == [[], []]
+
+
+def test_a_short_history_is_told_where_the_log_is_kept():
+    short = SOURCE._replace(shallow=True)
+    assert found(short) == [[], []], "it is compared then, and nothing is missed"
+    refusals, ((side, cause),) = found(short, settings=replace(SETTINGS, keep_log=True))
+    assert (refusals, side) == ([], "source") and "will be missing in the log" in cause
 
 
 @pytest.mark.parametrize(
