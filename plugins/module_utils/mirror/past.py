@@ -14,7 +14,7 @@ from bisect import bisect_right
 from typing import Dict, List, Protocol, Sequence
 
 from ..etcd.messages import Event, KeyValue, Page
-from ..etcd.refusals import Compacted
+from ..etcd.refusals import Compacted, TooLarge
 
 FEW = 8  # keys that are asked for one by one
 PAGE = 1000  # keys
@@ -54,8 +54,15 @@ def _find(source: Source, revision: int, lacking: Sequence[bytes], found: Dict[b
     """Page after page from the first to the last; what lies between two of them is passed over, but for a page."""
     wanted, end = set(lacking), lacking[-1] + b"\0"
     size = at = looked = 0
+    limit = PAGE
     while at < len(lacking) and size < MOST_BYTES and looked < 10 * len(lacking) + 10 * PAGE:
-        page = source.page(lacking[at], end, limit=PAGE, revision=revision)
+        try:
+            page = source.page(lacking[at], end, limit=limit, revision=revision)
+        except TooLarge:
+            if limit == 1:
+                raise
+            limit = max(1, limit // 4)
+            continue
         for kv in page.kvs:
             if kv.key in wanted:
                 found[kv.key] = kv

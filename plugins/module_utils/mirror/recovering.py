@@ -13,11 +13,13 @@ from typing import Callable, Dict, Iterable, Iterator, List, NamedTuple, Optiona
 
 from ..core.errors import EtcdError
 from ..core.text import counted
-from ..etcd.messages import Committed, Compare, Delete, KeyValue, Page, Put, prefix_range
+from ..etcd.messages import Committed, Compare, Delete, KeyValue, Put
 from ..etcd.refusals import Compacted, Unavailable
 from ..etcd.wire import Lease
 from .history import readable
 from .log_place import Keys, Place, earlier, records
+from .names import STATE_STEM
+from .ranges import Reads, Side, Span
 from .recover import (
     CHANGE,
     CREATE,
@@ -32,18 +34,13 @@ from .recover import (
     unknown,
 )
 
-PAGE = 1000  # keys
 TOLD = 1000  # keys by name
 TRIES = 5  # of a transaction whose answer is lost
 WAIT = 30.0  # seconds, for what the engine is still to read
 
 
-class Etcd(Protocol):
+class Etcd(Reads, Protocol):
     """What is asked of a cluster: ``etcd.client.Client`` has it."""
-
-    def page(
-        self, key: bytes, end: bytes = b"", *, limit: int = 0, revision: int = 0, count_only: bool = False
-    ) -> Page: ...
 
     def commit(self, compares: Sequence[Compare], operations: Sequence[Union[Put, Delete]]) -> Committed: ...
 
@@ -101,7 +98,7 @@ def plan_from_log(
     def is_asked(key: bytes) -> bool:
         return keys.has(key) and not key.startswith(left_out)
 
-    until = source.page(b"\0", b"\0", count_only=True).header.revision
+    until = source.page(_probe(keys)).header.revision
     found = fates(records(folder, place, until, wait), is_asked)
     known = _known(source, folder, place, unknown(found))
     left = [key for key in unknown(found) if key not in known]
@@ -136,7 +133,7 @@ def plan_from_mirror(
         raise EtcdError(
             f"the mirror has only keys that begin with {readable(ours)}, and not {keys}.", "name such a prefix."
         )
-    until = source.page(b"\0", b"\0", count_only=True).header.revision
+    until = source.page(_probe(keys)).header.revision
 
     def is_asked(key: bytes) -> bool:
         return keys.has(key) and not key.startswith(left_out)
@@ -149,18 +146,21 @@ def plan_from_mirror(
     return Plan(place, until, difference_of(each_step()), [], each_step)
 
 
+def _probe(keys: Keys) -> bytes:
+    """A single key that whoever may read these may read too: etcd counts a range to its end, also for its revision alone."""
+    return keys.key if keys.exact else keys.key + STATE_STEM
+
+
 def each_key(etcd: Etcd, prefix: bytes, exact: bool, revision: int) -> Iterator[KeyValue]:
     """All keys of a prefix, or the one key, as they were at a revision, in their order."""
     if exact:
         yield from etcd.page(prefix, revision=revision).kvs
         return
-    key, end = prefix_range(prefix)
-    while True:
-        page = etcd.page(key, end, limit=PAGE, revision=revision)
-        yield from page.kvs
-        if not page.more or not page.kvs:
-            return
-        key = page.kvs[-1].key + b"\0"
+    side, start = Side(etcd, prefix, beside=False), b""  # type: Tuple[Side, Optional[bytes]]
+    while start is not None:
+        part = side.part(Span(start), revision)
+        yield from (entry.kv for entry in part.entries)
+        start = part.rest
 
 
 def difference_of(wanted: Iterable[Step]) -> Difference:

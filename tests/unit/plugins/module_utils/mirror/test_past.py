@@ -7,7 +7,7 @@ import threading
 
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.messages import Event, Header, KeyValue, Page, Watched
-from ansible_collections.quorum.etcd.plugins.module_utils.etcd.refusals import Compacted, Unavailable
+from ansible_collections.quorum.etcd.plugins.module_utils.etcd.refusals import Compacted, TooLarge, Unavailable
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror import past
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.names import Names
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.patience import Patience
@@ -17,14 +17,16 @@ HEADER = Header(1, 1, 50, 1)
 
 
 class Source:
-    def __init__(self, *keys):
-        self.keys, self.asked = sorted(keys), 0
+    def __init__(self, *keys, most=5000):
+        self.keys, self.asked, self.most = sorted(keys), 0, most
 
     def page(self, key, end=b"", *, limit=0, revision=0):
         self.asked += 1
         assert revision == 41
         names = [one for one in self.keys if (key <= one < end if end else one == key)]
         kvs = [kv(one) for one in (names[:limit] if limit else names)]
+        if len(kvs) > self.most:
+            raise TooLarge("larger than max.")
         return Page(Header(1, 1, 42, 1), kvs, len(names) > len(kvs), len(names))
 
 
@@ -71,6 +73,12 @@ def test_what_is_compacted_nobody_knows(monkeypatch):
     monkeypatch.setattr(source, "page", gone)
     assert filled(source, b"/a") == {b"/a": None}
     assert filled(source, *[b"/%d" % one for one in range(20)]) == {b"/%d" % one: None for one in range(20)}
+
+
+@pytest.mark.parametrize("most", [1, 7, 300])
+def test_values_that_are_too_large_for_a_page_come_in_smaller_ones(most):
+    keys = [b"/a/%05d" % one for one in range(400)]
+    assert filled(Source(*keys, most=most), *keys) == {key: kv(key) for key in keys}
 
 
 def test_memory_is_bounded(monkeypatch):

@@ -22,7 +22,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils.etcd.messages import (
 )
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.refusals import Compacted, Unavailable
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.wire import Lease
-from ansible_collections.quorum.etcd.plugins.module_utils.mirror import recovering
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror import ranges, recovering
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.log_place import Keys, Place, place_at
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.recover import MOST_BYTES, Step, batches
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.segment_reader import NotCovered
@@ -48,7 +48,8 @@ class Etcd:
     def header(self):
         return Header(CLUSTER, 1, self.revision, 2)
 
-    def page(self, key, end=b"", *, limit=0, revision=0, count_only=False):
+    def page(self, key, end=b"", *, limit=0, revision=0, count_only=False, serializable=False):
+        assert not (count_only and end == b"\0"), "etcd counts the whole cluster, and not everybody may ask for it"
         if revision and revision < self.compacted:
             raise Compacted("required revision has been compacted.")
         state = self.states[revision or self.revision]
@@ -343,7 +344,7 @@ def test_keys_that_the_log_does_not_have_are_refused(tmp_path, keys, covered):
 
 @pytest.mark.parametrize("page", [3, 1000])
 def test_the_source_becomes_as_its_delayed_mirror_is(monkeypatch, page):
-    monkeypatch.setattr(recovering, "PAGE", page)
+    monkeypatch.setattr(ranges, "_FIRST_KEYS", page)
     for number in range(ROUNDS):
         draw = random.Random(SEED * 1000 + number)
         source, mirror = Etcd(None), Etcd(None)
