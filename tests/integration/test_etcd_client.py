@@ -8,15 +8,7 @@ from __future__ import annotations
 from typing import Iterator
 
 import pytest
-from ansible_collections.quorum.etcd.plugins.module_utils.etcd.client import (
-    Client,
-    Compacted,
-    NoLease,
-    Refused,
-    Stale,
-    TooLarge,
-    Unavailable,
-)
+from ansible_collections.quorum.etcd.plugins.module_utils.etcd.client import Client
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.messages import (
     Compare,
     Delete,
@@ -24,6 +16,14 @@ from ansible_collections.quorum.etcd.plugins.module_utils.etcd.messages import (
     Put,
     Watched,
     prefix_range,
+)
+from ansible_collections.quorum.etcd.plugins.module_utils.etcd.refusals import (
+    Compacted,
+    NoLease,
+    Refused,
+    Stale,
+    TooLarge,
+    Unavailable,
 )
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.wire import Lease, Status
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.ranges import Side, Span

@@ -14,8 +14,9 @@ import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd import client as client_file
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd import watching
-from ansible_collections.quorum.etcd.plugins.module_utils.etcd.client import Client, OtherCluster, Stale, Unavailable
+from ansible_collections.quorum.etcd.plugins.module_utils.etcd.client import Client
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.messages import Compare, Header, Put, prefix_range
+from ansible_collections.quorum.etcd.plugins.module_utils.etcd.refusals import OtherCluster, Stale, Unavailable
 from doors import connection
 from lab import Lab, Member
 

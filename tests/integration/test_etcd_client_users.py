@@ -11,8 +11,9 @@ from typing import Iterator
 
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
-from ansible_collections.quorum.etcd.plugins.module_utils.etcd.client import Client, Denied, Unavailable
+from ansible_collections.quorum.etcd.plugins.module_utils.etcd.client import Client
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.messages import Delete, Put, prefix_range
+from ansible_collections.quorum.etcd.plugins.module_utils.etcd.refusals import Denied, Unavailable
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.wire import Permission, Status
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa

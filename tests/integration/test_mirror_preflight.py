@@ -12,9 +12,10 @@ from typing import Any, Iterator
 
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
-from ansible_collections.quorum.etcd.plugins.module_utils.etcd.client import Client, NoSpace
+from ansible_collections.quorum.etcd.plugins.module_utils.etcd.client import Client
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.commands import Connection
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.messages import Put, prefix_range
+from ansible_collections.quorum.etcd.plugins.module_utils.etcd.refusals import NoSpace
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror import preflight as judging
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.settings import MirrorSettings, Side, connection_of
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.survey import look, preflight

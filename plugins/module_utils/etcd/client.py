@@ -21,43 +21,11 @@ from .commands import Connection
 from .doors import Door, Metadata
 from .messages import Committed, Compare, Delete, Page, Put
 from .records import page
-from .refusals import (
-    Compacted,
-    Denied,
-    NoLease,
-    NoSpace,
-    OtherCluster,
-    Refused,
-    Stale,
-    Stopped,
-    TooLarge,
-    Unavailable,
-    Unsupported,
-)
+from .refusals import Denied, Stopped, Unavailable, Unsupported
 from .seen import older
 from .versions import parse_version, tells_progress, tells_the_past
 from .watching import Watch
 from .wire import Alarm, KeyHash, Lease, Member, Permission, Status
-
-__all__ = [
-    "Client",
-    "Compacted",
-    "Denied",
-    "Lease",
-    "NoLease",
-    "NoSpace",
-    "OtherCluster",
-    "Pending",
-    "Permissions",
-    "Refused",
-    "Stale",
-    "Status",
-    "Stopped",
-    "TooLarge",
-    "Unavailable",
-    "Unsupported",
-    "Watch",
-]
 
 # Seconds that a page or a transaction may take: they can be large, and the way narrow. Whether anybody is there at all is
 # found out much earlier, by keepalives.
@@ -82,7 +50,7 @@ def _quiet(_words: str) -> None:
 
 
 class Client:
-    """Thread-safe; as a context manager it is closed in the end. Every method may raise EtcdError, of a class above.
+    """Thread-safe; as a context manager it is closed in the end. Every method may raise EtcdError, of a class in ``refusals``.
 
     ``say`` is told in words when another endpoint is asked. ``clock`` is in seconds, and goes forward only.
     """
