@@ -407,8 +407,10 @@ def _plan(settings: MirrorSettings, done: Cutover) -> List[str]:
         f"  Revisions are each cluster's own ({done.sight.source:,} and {done.sight.destination:,}): clients that remember one,"
         " such as Kubernetes' API servers and controllers, have to be started anew."
     )
-    if settings.leases == DROP:
-        lines.append("  Keys that had a lease have none there. Users and roles are not mirrored.")
-    else:
-        lines.append("  Users and roles are not mirrored.")
+    lines.append(
+        "  Keys that had a lease have none there. Users and roles are not mirrored."
+        if settings.leases == DROP
+        else "  Leases go on with the time that they have left: who renews them must be there before. Users and roles are not"
+        " mirrored."
+    )
     return [*lines, f"  nothing was touched: confirm with the mirror's name, {settings.name}"]

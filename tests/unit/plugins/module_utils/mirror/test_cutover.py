@@ -142,6 +142,9 @@ def test_words():
     assert "revisions behind" not in words(LOOKED, True) and "http://b:2379\n  to    http://a:2379" in words(
         LOOKED, True
     )
+    assert "have none there" in plan
+    kept = in_words(replace(SETTINGS, leases="keep"), Cutover(LOOKED, False, SIGHT, 100))
+    assert "go on with the time that they have left" in "".join(kept)
     assert "Nothing was written since" in words(LOOKED, True)
     assert "may lose what it alone has" in words(LOOKED, True, SIGHT._replace(destination=9))
     assert "was handed over at revision 100" in words(ALREADY) and "is a mirror" in words(ALREADY, True)
