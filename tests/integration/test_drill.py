@@ -18,6 +18,7 @@ import pytest
 from agents import PYTHON, Agent, ended, made_program
 from client import seed
 from lab import Lab
+from servers import S3
 
 MARK = "QUORUM_ETCD_DRILL"
 CHECK = Path(__file__).with_name("drill_check.py")
@@ -377,3 +378,30 @@ def test_what_lies_off_site_is_fetched_wholly_and_proven(lab: Lab, agent: Agent,
     code, told = agent.run("drill", "--offsite")
     assert code == 1 and "one" in told["cause"], told
     assert agent.run("drill")[0] == 0, "what lies here can be drilled all the same"
+
+
+def test_what_lies_in_a_bucket_is_fetched_decrypted_and_proven(lab: Lab, agent: Agent, tmp_path: Path) -> None:
+    """By rclone, from a real S3 server, which keeps what it was given, flips a bit of it, or loses the end."""
+    with S3(tmp_path / "s3") as cloud:
+        for name, text in {"cloud.conf": cloud.config, "cloud.password": "only for this test"}.items():
+            (tmp_path / name).touch(mode=0o600)
+            (tmp_path / name).write_text(text)
+        own = {"rclone_config": str(tmp_path / "cloud.conf"), "password_file": str(tmp_path / "cloud.password")}
+        agent.set(offsite=[{"name": "cloud", "remote": cloud.remote, **own}])
+        newest = backed_up(lab, agent, 2)[-1]
+        code, told = agent.run("drill", "--offsite", "--newest-only")
+        (drill,) = told["drills"]
+        assert (code, drill["result"], drill["source"], drill["path"]) == (0, "proven", "cloud", newest.name), told
+        assert {"fetch", "restore"} < set(drill["parts"]) and any(one.startswith("hash ") for one in drill["compared"])
+
+        objects = [path for path in cloud.files.rglob("*") if newest.stem in path.name and path.is_file()]
+        kept = max(objects, key=lambda path: path.stat().st_size)
+        whole = kept.read_bytes()
+        for how in (spoil, cut):
+            how(kept)
+            code, told = agent.run("drill", "--offsite", "--newest-only")
+            (drill,) = told["drills"]
+            assert (code, drill["result"], drill["level"]) == (1, "failed", "none"), told
+            assert newest.stem in drill["cause"], drill
+            kept.write_bytes(whole)
+        assert agent.run("drill", "--offsite", "--newest-only")[0] == 0
