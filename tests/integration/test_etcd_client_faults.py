@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Iterator
 
 import pytest
@@ -52,10 +53,18 @@ def stopped(*members: Member) -> Iterator[None]:
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
     try:
+        for pid in pids:  # each thread stops at its own time
+            until = time.monotonic() + 10
+            while not all(stat.read_text().rpartition(")")[2].split()[0] == "T" for stat in _threads(pid)):
+                assert time.monotonic() < until
         yield
     finally:
         for pid in pids:
             os.kill(pid, signal.SIGCONT)
+
+
+def _threads(pid: int) -> list[Path]:
+    return list(Path(f"/proc/{pid}/task").glob("*/stat"))
 
 
 def follower(lab: Lab, *others: Member) -> Member:
