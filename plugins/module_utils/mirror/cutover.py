@@ -26,10 +26,10 @@ from ..etcd.refusals import Denied
 from .applying import Applying
 from .engine import run
 from .history import readable
-from .names import STATE_STEM, Names, names_of
+from .names import Names, names_of, probe
 from .patience import ONCE_PATIENCE, Patience
 from .settings import DROP, RESYNC, MirrorSettings, connection_of
-from .state import FOLLOW, HANDED, SCAN, State, decoded, state_key
+from .state import FOLLOW, HANDED, SCAN, State, state_key, stored
 from .status import Board
 from .verified import Verified
 from .verify import verify_mirror
@@ -130,19 +130,14 @@ def look(settings: MirrorSettings, back: bool) -> Sight:
     """EtcdError where either cluster cannot be asked."""
     key = state_key(settings)
     with Client(connection_of(settings.source)) as source, Client(connection_of(settings.destination)) as target:
-        header, page = source.page(_probe(settings)).header, target.page(key)
+        header, page = source.page(probe(settings.source_prefix)).header, target.page(key)
         leases = _leases(target if back else source)
     try:
-        state = decoded(page.kvs[0].value) if page.kvs else None
+        state = stored(page.kvs[0].value if page.kvs else None)
     except ValueError as error:
         raise EtcdError(f"The state of the mirror in the destination cannot be understood: {error}.") from error
     at = page.kvs[0].mod_revision if page.kvs else 0
     return Sight(state, at, header.revision, page.header.revision, f"{header.cluster_id:x}", leases)
-
-
-def _probe(settings: MirrorSettings) -> bytes:
-    """A key of the source that every user of the mirror may read."""
-    return settings.source_prefix + STATE_STEM + settings.name.encode()
 
 
 def _leases(client: Client) -> int:
@@ -191,7 +186,7 @@ def _handed_over(settings: MirrorSettings, sight: Sight, terms: Terms, say: Call
     verified = _equal(settings, terms, say)
     with Client(connection_of(settings.source)) as source, Client(connection_of(settings.destination)) as target:
         applying = _applying(settings, target)
-        state = _state(applying.read())
+        state = stored(applying.read())
         if state is None or not state.is_exact:
             raise EtcdError("Another engine writes this mirror.", "stop it, and run this again.")
         _refuse_writers(_since(source, names_of(settings), state.revision), "the mirror had caught up")
@@ -224,7 +219,7 @@ def _equal(settings: MirrorSettings, terms: Terms, say: Callable[[str], None]) -
 
 def _since(client: Client, names: Names, revision: int) -> Written:
     """What was written below the mirror's prefix after a revision, up to now."""
-    now = client.page(names.source + STATE_STEM).header.revision
+    now = client.page(probe(names.source)).header.revision
     return written(client, names.source, names.left_out, revision, now)
 
 
@@ -270,7 +265,7 @@ def _taken_back(settings: MirrorSettings, sight: Sight, terms: Terms, say: Calla
         _refuse_late(settings, other, handed_at)
     verified = _equal(other, terms, say)
     with Client(connection_of(settings.destination)) as new, Client(connection_of(settings.source)) as old:
-        state = _state(_applying(other, old).read())
+        state = stored(_applying(other, old).read())
         if state is None or not state.is_exact:
             raise EtcdError("Another engine mirrors the other way round.", "stop it, and run this again.")
         _refuse_writers(_since(new, names_of(other), state.revision), "the old cluster had caught up")
@@ -288,7 +283,7 @@ def _refuse_late(settings: MirrorSettings, other: MirrorSettings, handed_at: int
     """
     with Client(connection_of(settings.source)) as old:
         kvs = old.page(state_key(other)).kvs
-        begun = _state(kvs[0].value) if kvs else None
+        begun = stored(kvs[0].value if kvs else None)
         if begun is not None and begun.phase == SCAN:
             return
         lost = _since(old, names_of(settings), kvs[0].mod_revision if kvs else handed_at)
@@ -304,7 +299,7 @@ def _put_back(settings: MirrorSettings, phase: str) -> None:
     """The destination is a mirror again: one that follows from where it was handed over, or one that is to be compared."""
     with Client(connection_of(settings.destination)) as target:
         applying = _applying(settings, target)
-        state = _state(applying.read())
+        state = stored(applying.read())
         if state is None or state.phase != HANDED:
             raise EtcdError("Somebody else has taken the mirror back meanwhile.", "run this again.")
         applying.advance([], replace(state, phase=phase))
@@ -322,10 +317,6 @@ def _forget(settings: MirrorSettings, client: Client) -> None:
 
 def _applying(settings: MirrorSettings, client: Client) -> Applying:
     return Applying(client, state_key(settings), Patience(threading.Event(), _quiet, _quiet, ONCE_PATIENCE))
-
-
-def _state(value: Optional[bytes]) -> Optional[State]:
-    return decoded(value) if value is not None else None
 
 
 def _quiet(_words: str) -> None:

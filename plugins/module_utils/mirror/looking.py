@@ -13,12 +13,12 @@ from ..core.text import printable
 from ..etcd.messages import Header, prefix_range
 from ..etcd.refusals import Compacted
 from .governor import NEAR, Kept, Source, Target
-from .names import STATE_STEM
+from .names import STATE_STEM, probe
 from .patience import Patience
 from .ranges import Reads, Side, spans_without
 from .segments import Log
 from .settings import MirrorSettings
-from .state import FOLLOW, State, decoded, state_key
+from .state import FOLLOW, State, decoded, state_key, stored
 
 
 class Seen(NamedTuple):
@@ -37,8 +37,7 @@ class Looking:
     def __init__(self, settings: MirrorSettings, source: Reads, target: Reads, log: Log, patience: Patience) -> None:
         self._settings, self._source, self._target = settings, source, target
         self._log, self._patience = log, patience
-        # A key that every user of the mirror may read: a single one, since etcd counts each range to its end.
-        self._probe = settings.source_prefix + STATE_STEM + settings.name.encode()
+        self._probe = probe(settings.source_prefix)
 
     def newest(self) -> int:
         """The source's revision, as all its members together have it."""
@@ -65,7 +64,7 @@ class Looking:
 
     def _understood(self, value: Optional[bytes]) -> Optional[State]:
         try:
-            return decoded(value) if value is not None else None
+            return stored(value)
         except ValueError as error:
             key = printable(state_key(self._settings).decode("utf-8", "backslashreplace"))
             raise EtcdError(

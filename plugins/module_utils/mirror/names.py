@@ -38,6 +38,13 @@ def names_of(settings: MirrorSettings) -> Names:
     return Names(source, settings.target_prefix, left_out)
 
 
+def probe(prefix: bytes) -> bytes:
+    """A key that whoever may read the prefix may read too. It is asked for where only the answer's header is wanted: a single
+    one, since etcd counts each range to its end.
+    """
+    return prefix + STATE_STEM
+
+
 def overlap(one: bytes, other: bytes) -> bool:
     """Whether keys can have both prefixes."""
     return one.startswith(other) or other.startswith(one)

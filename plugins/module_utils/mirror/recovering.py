@@ -18,7 +18,7 @@ from ..etcd.refusals import Compacted, Unavailable
 from ..etcd.wire import Lease
 from .history import readable
 from .log_place import Keys, Place, earlier, records
-from .names import STATE_STEM
+from .names import probe
 from .ranges import Reads, Side, Span
 from .recover import (
     CHANGE,
@@ -98,7 +98,7 @@ def plan_from_log(
     def is_asked(key: bytes) -> bool:
         return keys.has(key) and not key.startswith(left_out)
 
-    until = source.page(_probe(keys)).header.revision
+    until = source.page(keys.key if keys.exact else probe(keys.key)).header.revision
     found = fates(records(folder, place, until, wait), is_asked)
     known = _known(source, folder, place, unknown(found))
     left = [key for key in unknown(found) if key not in known]
@@ -133,7 +133,7 @@ def plan_from_mirror(
         raise EtcdError(
             f"the mirror has only keys that begin with {readable(ours)}, and not {keys}.", "name such a prefix."
         )
-    until = source.page(_probe(keys)).header.revision
+    until = source.page(keys.key if keys.exact else probe(keys.key)).header.revision
 
     def is_asked(key: bytes) -> bool:
         return keys.has(key) and not key.startswith(left_out)
@@ -144,11 +144,6 @@ def plan_from_mirror(
         return steps_from_mirror(each_key(source, keys.key, keys.exact, until), renamed, is_asked)
 
     return Plan(place, until, difference_of(each_step()), [], each_step)
-
-
-def _probe(keys: Keys) -> bytes:
-    """A single key that whoever may read these may read too: etcd counts a range to its end, also for its revision alone."""
-    return keys.key if keys.exact else keys.key + STATE_STEM
 
 
 def each_key(etcd: Etcd, prefix: bytes, exact: bool, revision: int) -> Iterator[KeyValue]:

@@ -16,7 +16,7 @@ from ..etcd.client import Client
 from .history import log_folder, readable
 from .log_place import Keys, Place, place_at
 from .moments import moment
-from .names import STATE_STEM, names_of
+from .names import names_of, probe
 from .recovering import TOLD, Etcd, Outcome, Plan, do, plan_from_log, plan_from_mirror
 from .settings import MirrorSettings, connection_of
 from .state import FOLLOW, decoded, state_key
@@ -81,7 +81,7 @@ def recover(
 
 def _from_log(settings: MirrorSettings, source: Etcd, keys: Keys, wish: Wish, now: float) -> Plan:
     folder = log_folder(settings.folder)
-    cluster = source.page(settings.source_prefix + STATE_STEM).header.cluster_id
+    cluster = source.page(probe(settings.source_prefix)).header.cluster_id
     at = moment(wish.at, now) if wish.at else None
     place = place_at(folder, cluster, keys, at, wish.revision, now)
     return plan_from_log(source, folder, place, keys, names_of(settings).left_out, wish.partly)
@@ -98,7 +98,7 @@ def _from_mirror(settings: MirrorSettings, source: Etcd, mirror: Etcd, keys: Key
         state = decoded(page.kvs[0].value)
     except ValueError as error:
         raise EtcdError(f"the state of the mirror in the destination cannot be understood: {error}.") from error
-    cluster = source.page(settings.source_prefix + STATE_STEM).header.cluster_id
+    cluster = source.page(probe(settings.source_prefix)).header.cluster_id
     if state.phase != FOLLOW:
         raise EtcdError(
             "the mirror is being compared with its source, and is not as the source was at any time.",

@@ -31,7 +31,7 @@ from .segment_format import Lease, Record
 from .segment_reader import Reader
 from .segments import Log
 from .settings import KEEP, MirrorSettings
-from .state import FOLLOW, SCAN, State, begun, decoded, state_key
+from .state import FOLLOW, SCAN, State, begun, state_key, stored
 from .status import Board
 
 CAUGHT_UP = "caught up"
@@ -131,12 +131,12 @@ class Session:
         epoch = os.urandom(8).hex()
 
         def mine(value: Optional[bytes]) -> State:
-            stored = decoded(value) if value is not None else None
+            now = stored(value)
             if compares:
-                return begun(self._settings, epoch, cluster, revision, stored)
-            if stored is None or (stored.phase, stored.round) != (FOLLOW, seen.state and seen.state.round):
+                return begun(self._settings, epoch, cluster, revision, now)
+            if now is None or (now.phase, now.round) != (FOLLOW, seen.state and seen.state.round):
                 raise Anew("another engine has compared both sides meanwhile.")
-            return replace(stored, epoch=epoch)
+            return replace(now, epoch=epoch)
 
         self._moved(self._applying.take_over(mine), self._clock())
         known = self._log.revision if seen.log_goes_on and not decision.restored else revision

@@ -79,6 +79,11 @@ def decoded(value: bytes) -> State:
     return state
 
 
+def stored(value: Optional[bytes]) -> Optional[State]:
+    """The same of a key that may not be there."""
+    return decoded(value) if value is not None else None
+
+
 def begun(settings: MirrorSettings, epoch: str, cluster: int, revision: int, before: Optional[State]) -> State:
     """The state with which a comparison begins at a revision of the source."""
     return State(

@@ -27,7 +27,7 @@ from ..etcd.refusals import Compacted, Denied, NoSpace, Refused, TooLarge, Unava
 from ..etcd.wire import Status
 from .batches import MOST_OPERATIONS
 from .governor import NEAR
-from .names import STATE_STEM
+from .names import probe
 from .preflight import Access, Looked, judge
 from .settings import MirrorSettings, connection_of
 from .state import state_key
@@ -101,10 +101,10 @@ def _is_there(client: Client, key: bytes) -> bool:
 
 def _is_shallow(client: Client, prefix: bytes) -> bool:
     """Whether less is left of the history than an engine follows. Nobody tells how often a cluster is compacted."""
-    probe = prefix + STATE_STEM
+    key = probe(prefix)
     with contextlib.suppress(Denied, Unavailable):
         try:
-            client.page(probe, revision=max(1, client.page(probe).header.revision - NEAR))
+            client.page(key, revision=max(1, client.page(key).header.revision - NEAR))
         except Compacted:
             return True
     return False
