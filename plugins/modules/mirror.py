@@ -212,6 +212,7 @@ import zlib
 from typing import Any, Dict, List
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.quorum.etcd.plugins.module_utils.agent.mirror_cutover import refuse_handed_over
 from ansible_collections.quorum.etcd.plugins.module_utils.agent.mirror_health import health_in_words
 from ansible_collections.quorum.etcd.plugins.module_utils.agent.mirror_install import Installation, Mirror, in_words
 from ansible_collections.quorum.etcd.plugins.module_utils.agent.mirror_modules import missing, refuse, unpack
@@ -242,6 +243,7 @@ def work(module: AnsibleModule) -> Dict[str, Any]:
         return {"changed": bool(changes), "diff": changes, "text": [], "said": [], "wants": ""}
     extra = json.loads(zlib.decompress(base64.b64decode(given["extra"]))) if given["extra"] else {}
     wanted = wanted_mirror(given, extra, sys.executable, lambda: find_tools(run, given["bin_dir"]).etcdctl)
+    refuse_handed_over(wanted.settings, path_of(given["name"]))
     wants = "" if wanted.classic else _provided(wanted, run, given["wheels"], module.check_mode)
     changes = mirrors.install(wanted, module.check_mode)
     text = in_words(wanted, extra.get("versions") or {})

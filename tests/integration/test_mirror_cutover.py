@@ -8,6 +8,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -15,6 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.engine import run
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.looking import Looking, Seen
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.settings import load
 from client import dump
 from conftest import CHECKOUT, play
 from lab import Lab
@@ -98,7 +103,37 @@ def test_it_is_shown_before_it_is_done_and_only_done_where_nobody_writes(mirror:
     assert code == 0 and "nothing to do" in said, said
 
 
+def test_an_engine_that_was_about_to_begin_does_not_take_back_what_is_handed_over_meanwhile(
+    mirror: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has other settings, so that it is to compare: what clients write to their new cluster would be undone."""
+    look, seen = Looking.look, []
+
+    def look_and_be_overtaken(self: Looking, value: bytes | None) -> Seen:
+        found = look(self, value)
+        if not seen:
+            seen.append(found.state.phase)
+            code, said = mirror.run(*DO)
+            assert code == 0, said
+            put(mirror, mirror.destination, "new", b"1")
+        return found
+
+    settings = json.loads(mirror.config.read_text())
+    other = mirror.config.with_name("other.json")
+    other.write_text(
+        json.dumps({**settings, "state_dir": str(other.parent / "other"), "exclude": [settings["prefix"] + "x"]})
+    )
+    monkeypatch.setattr(Looking, "look", look_and_be_overtaken)
+    with pytest.raises(EtcdError, match="was handed over at revision"):
+        run(load(str(other)), True, print, threading.Event())
+    assert seen == ["follow"]
+    assert below(mirror, mirror.destination)[prefix_of(mirror) + b"new"] == b"1"
+
+
 def test_a_monitor_hears_that_it_was_handed_over(mirror: Mirror) -> None:
+    assert mirror.run(*DO)[0] == 0
+    # As if it had been killed before it could say so.
+    (mirror.metrics.parent / "state" / "status.json").unlink()
     assert mirror.run(*DO)[0] == 0
     code, health = mirror.told()
     assert (code, health["state"]) == (0, "ok") and "clients use the destination" in health["why"]

@@ -12,8 +12,10 @@ from typing import List
 from ..core.errors import EtcdError
 from ..etcd.commands import Run
 from ..mirror.settings import MirrorSettings
+from ..mirror.state import HANDED
+from ..mirror.status import last
 from .mirror_metrics import mirror_metrics_path
-from .mirror_units import mirrors_of, timer_of, unit_of, verify_of, verify_timer_of
+from .mirror_units import enabled_of, mirrors_of, timer_of, unit_of, verify_of, verify_timer_of
 from .systemd import systemctl
 
 
@@ -46,10 +48,7 @@ class Units:
             os.unlink(path)
 
     def _begin(self) -> List[str]:
-        """What is enabled: the engine's own service, unless a timer begins it."""
-        name = self._settings.name
-        engine = timer_of(name) if self._settings.interval else unit_of(name)
-        return self._there(engine, verify_timer_of(name))
+        return self._there(*enabled_of(self._settings.name, bool(self._settings.interval), verifies=True))
 
     def _there(self, *units: str) -> List[str]:
         return [unit for unit in units if os.path.exists(os.path.join(self._folder, unit))]
@@ -60,4 +59,14 @@ def refuse_the_classic(name: str, settings_path: str, root: str = "/") -> None:
         raise EtcdError(
             f"The mirror {name} is one by etcd's own make-mirror, and nobody knows how far it is.",
             "let this collection's engine take it over (etcd_mirror_engine: quorum), and wait until it follows.",
+        )
+
+
+def refuse_handed_over(settings: MirrorSettings, settings_path: str) -> None:
+    """Nothing is to begin an engine again that may not write any more. One that was taken away may be made anew."""
+    status = last(settings.folder) if os.path.exists(settings_path) else None
+    if status is not None and status.phase == HANDED:
+        raise EtcdError(
+            f"The mirror {settings.name} is none any more: {status.why}.",
+            "to go back, run mirror_cutover.yml with etcd_mirror_cutover_back; else take it away with etcd_mirror_state: absent.",
         )

@@ -30,6 +30,7 @@ from .mirror_units import (
     COUNTED,
     COUNTED_PATH,
     classic_unit,
+    enabled_of,
     engine_unit,
     environment_file,
     mirror_timer,
@@ -199,11 +200,10 @@ class Installation:
         return self._files.has(AGENT_PATH) or any(one != name for one in mirrors_of(self._files.at("/")))
 
     def _begins(self, wanted: Mirror) -> List[str]:
-        name = wanted.settings.name
-        if wanted.classic:
-            return [unit_of(name)]
-        verifies = [verify_timer_of(name)] if wanted.verify != NEVER else []
-        return [timer_of(name) if wanted.settings.interval else unit_of(name), *verifies]
+        settings, classic = wanted.settings, bool(wanted.classic)
+        return enabled_of(
+            settings.name, bool(settings.interval) and not classic, wanted.verify != NEVER and not classic
+        )
 
     def _take_away(self, gone: List[str]) -> None:
         for path in gone:

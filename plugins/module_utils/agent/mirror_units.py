@@ -102,6 +102,11 @@ def verify_timer_of(name: str) -> str:
     return f"quorum-etcd-mirror-verify@{name}.timer"
 
 
+def enabled_of(name: str, periodic: bool, verifies: bool) -> List[str]:
+    """What a boot begins of a mirror: its engine, or the timer that does so, and the timer that compares."""
+    return [timer_of(name) if periodic else unit_of(name), *([verify_timer_of(name)] if verifies else [])]
+
+
 def classic_unit(name: str, command: Command, environment: str, password: str = "", paths: Sequence[str] = ()) -> str:
     """``environment`` is the path of the file with the source's user, ``password`` of that with the destination's password.
 

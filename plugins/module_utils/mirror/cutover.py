@@ -30,7 +30,7 @@ from .names import Names, names_of, probe
 from .patience import ONCE_PATIENCE, Patience
 from .settings import DROP, RESYNC, MirrorSettings, connection_of
 from .state import FOLLOW, HANDED, SCAN, State, state_key, stored
-from .status import Board
+from .status import Board, last
 from .verified import Verified
 from .verify import verify_mirror
 from .written import Written, written
@@ -102,12 +102,13 @@ def cut_over(settings: MirrorSettings, terms: Terms, engine: Engine, say: Callab
     """Look, and do it where that is confirmed. EtcdError with the next step where it cannot be; then all is as it was before."""
     sight = look(settings, terms.back)
     refuse(settings, sight, terms)
+    revision = sight.state.revision if sight.state else 0
     if is_done(sight, terms.back):
         if terms.confirmed:
-            engine.start() if terms.back else engine.disable()
-        return Cutover(ALREADY, terms.back, sight, sight.state.revision if sight.state else 0)
+            _leave(settings, terms, engine, revision)
+        return Cutover(ALREADY, terms.back, sight, revision)
     if not terms.confirmed:
-        return Cutover(LOOKED, terms.back, sight, sight.state.revision if sight.state else 0)
+        return Cutover(LOOKED, terms.back, sight, revision)
     engine.stop()
     try:
         done = (_taken_back if terms.back else _handed_over)(settings, sight, terms, say)
@@ -115,12 +116,21 @@ def cut_over(settings: MirrorSettings, terms: Terms, engine: Engine, say: Callab
         if not terms.back:  # what was handed over before stays so
             engine.start()
         raise
-    if terms.back:
-        engine.start()
-    else:
-        engine.disable()
-        _tell(settings, done.revision)
+    _leave(settings, terms, engine, done.revision)
     return done
+
+
+def _leave(settings: MirrorSettings, terms: Terms, engine: Engine, revision: int) -> None:
+    """This host as it is to be from now on, with the status that stays for whoever asks how the mirror is."""
+    if not terms.back:
+        engine.disable()
+        why = f"it was handed over at revision {revision:,} of its source: clients use the destination"
+        _tell(settings, HANDED, why, applied_revision=revision, source_revision=revision)
+        return
+    told = last(settings.folder)
+    if told is not None and told.phase == HANDED:
+        _tell(settings, SCAN, "it was taken back, and its engine is to see how it is")
+    engine.start()
 
 
 # ---- what is seen, and whether it may be ---------------------------------------------------------------------------------
@@ -132,10 +142,7 @@ def look(settings: MirrorSettings, back: bool) -> Sight:
     with Client(connection_of(settings.source)) as source, Client(connection_of(settings.destination)) as target:
         header, page = source.page(probe(settings.source_prefix)).header, target.page(key)
         leases = _leases(target if back else source)
-    try:
-        state = stored(page.kvs[0].value if page.kvs else None)
-    except ValueError as error:
-        raise EtcdError(f"The state of the mirror in the destination cannot be understood: {error}.") from error
+    state = stored(settings, page.kvs[0].value if page.kvs else None)
     at = page.kvs[0].mod_revision if page.kvs else 0
     return Sight(state, at, header.revision, page.header.revision, f"{header.cluster_id:x}", leases)
 
@@ -183,18 +190,32 @@ def refuse(settings: MirrorSettings, sight: Sight, terms: Terms) -> None:
 
 
 def _handed_over(settings: MirrorSettings, sight: Sight, terms: Terms, say: Callable[[str], None]) -> Cutover:
+    def hand_over(left: Client, applying: Applying, state: State) -> None:
+        _forget(reversed_settings(settings), left)  # of a way back that was killed at its end
+        applying.advance([], replace(state, phase=HANDED))
+        say(f"Handed over at revision {state.revision:,} of the source.")
+
+    return Cutover(HANDED_OVER, False, sight, *_left(settings, terms, say, hand_over))
+
+
+def _left(
+    settings: MirrorSettings,
+    terms: Terms,
+    say: Callable[[str], None],
+    hand_over: Callable[[Client, Applying, State], None],
+) -> Tuple[int, Verified, Written]:
+    """Leave the source of a mirror: when both sides are equal and nobody writes, ``hand_over``. Returns the source's revision
+    at which that was, what was compared, and what came to the source after it. EtcdError where it cannot be.
+    """
     verified = _equal(settings, terms, say)
     with Client(connection_of(settings.source)) as source, Client(connection_of(settings.destination)) as target:
         applying = _applying(settings, target)
-        state = stored(applying.read())
+        state = stored(settings, applying.read())
         if state is None or not state.is_exact:
             raise EtcdError("Another engine writes this mirror.", "stop it, and run this again.")
-        _refuse_writers(_since(source, names_of(settings), state.revision), "the mirror had caught up")
-        _forget(reversed_settings(settings), source)  # of a way back that was killed at its end
-        applying.advance([], replace(state, phase=HANDED))
-        say(f"Handed over at revision {state.revision:,} of the source.")
-        late = _since(source, names_of(settings), state.revision)
-    return Cutover(HANDED_OVER, False, sight, state.revision, verified, late)
+        _refuse_writers(_since(source, names_of(settings), state.revision), "both were equal")
+        hand_over(source, applying, state)
+        return state.revision, verified, _since(source, names_of(settings), state.revision)
 
 
 def _equal(settings: MirrorSettings, terms: Terms, say: Callable[[str], None]) -> Verified:
@@ -263,17 +284,15 @@ def _taken_back(settings: MirrorSettings, sight: Sight, terms: Terms, say: Calla
     other = reversed_settings(settings)
     if LATE not in terms.accept:
         _refuse_late(settings, other, handed_at)
-    verified = _equal(other, terms, say)
-    with Client(connection_of(settings.destination)) as new, Client(connection_of(settings.source)) as old:
-        state = stored(_applying(other, old).read())
-        if state is None or not state.is_exact:
-            raise EtcdError("Another engine mirrors the other way round.", "stop it, and run this again.")
-        _refuse_writers(_since(new, names_of(other), state.revision), "the old cluster had caught up")
+
+    def hand_back(_left: Client, _applying: Applying, _state: State) -> None:
         _put_back(settings, SCAN)
         say("Taken back: the mirror is one again, and is compared with its source.")
-        late = _since(new, names_of(other), state.revision)
+
+    left = _left(other, terms, say, hand_back)
+    with Client(connection_of(settings.source)) as old:
         _forget(other, old)
-    return Cutover(TAKEN_BACK, True, sight, state.revision, verified, late)
+    return Cutover(TAKEN_BACK, True, sight, *left)
 
 
 def _refuse_late(settings: MirrorSettings, other: MirrorSettings, handed_at: int) -> None:
@@ -283,7 +302,7 @@ def _refuse_late(settings: MirrorSettings, other: MirrorSettings, handed_at: int
     """
     with Client(connection_of(settings.source)) as old:
         kvs = old.page(state_key(other)).kvs
-        begun = stored(kvs[0].value if kvs else None)
+        begun = stored(other, kvs[0].value if kvs else None)
         if begun is not None and begun.phase == SCAN:
             return
         lost = _since(old, names_of(settings), kvs[0].mod_revision if kvs else handed_at)
@@ -299,7 +318,7 @@ def _put_back(settings: MirrorSettings, phase: str) -> None:
     """The destination is a mirror again: one that follows from where it was handed over, or one that is to be compared."""
     with Client(connection_of(settings.destination)) as target:
         applying = _applying(settings, target)
-        state = stored(applying.read())
+        state = stored(settings, applying.read())
         if state is None or state.phase != HANDED:
             raise EtcdError("Somebody else has taken the mirror back meanwhile.", "run this again.")
         applying.advance([], replace(state, phase=phase))
@@ -323,11 +342,10 @@ def _quiet(_words: str) -> None:
     """What is tried again for a few seconds need not be told."""
 
 
-def _tell(settings: MirrorSettings, revision: int) -> None:
-    """The status that stays, for whoever asks how the mirror is."""
+def _tell(settings: MirrorSettings, phase: str, why: str, **revisions: int) -> None:
     board = Board(settings.name, settings.folder)
-    board.set(applied_revision=revision, source_revision=revision)
-    board.begin(HANDED, f"it was handed over at revision {revision:,} of its source: clients use the destination")
+    board.set(**revisions)
+    board.begin(phase, why)
     board.write()
 
 

@@ -45,7 +45,7 @@ class Looking:
 
     def look(self, value: Optional[bytes]) -> Seen:
         """``value`` is that of the state's key. EtcdError for a state that is none, or a source that has another's keys."""
-        state = self._understood(value)
+        state = stored(self._settings, value)
         header: Header = self._patience.until_done(lambda: self._source.page(self._probe)).header
         self._refuse_others()
         kept = self._kept(state, header)
@@ -61,16 +61,6 @@ class Looking:
         revision = self._log.revision
         near = self._log.cluster == header.cluster_id and 0 <= header.revision - revision <= NEAR
         return near and bool(revision) and not self._is_compacted(revision)
-
-    def _understood(self, value: Optional[bytes]) -> Optional[State]:
-        try:
-            return stored(value)
-        except ValueError as error:
-            key = printable(state_key(self._settings).decode("utf-8", "backslashreplace"))
-            raise EtcdError(
-                f"What the destination has in {key} is no state of a mirror that this engine knows: {error}.",
-                "use the version of the engine that wrote it, or delete that key if nobody needs it.",
-            ) from error
 
     def _kept(self, state: Optional[State], header: Header) -> Kept:
         if state is None or self._log.cluster != header.cluster_id or not self._log.covers(state.revision):

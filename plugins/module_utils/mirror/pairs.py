@@ -13,7 +13,7 @@ from ..etcd.messages import KeyValue
 from ..etcd.refusals import Compacted
 from .ranges import Side
 from .settings import MirrorSettings
-from .state import FOLLOW, HANDED, decoded, mirrors_the_same
+from .state import FOLLOW, HANDED, mirrors_the_same, understood
 from .verified import EXTRA, MISSING, OTHER
 
 SAME, UNSETTLED = "same", "unsettled"
@@ -54,14 +54,7 @@ def standings(settings: MirrorSettings) -> Callable[[bytes], Standing]:
     """Understands the state that the engine of this mirror writes. EtcdError for one that does not tell of these settings."""
 
     def standing(value: bytes) -> Standing:
-        try:
-            state = decoded(value)
-            cluster = int(state.cluster, 16)
-        except ValueError as error:
-            raise EtcdError(
-                f"The state of the mirror in the destination cannot be understood: {error}.",
-                "let this version of the engine run, which writes it anew.",
-            ) from error
+        state = understood(settings, value)
         if state.phase == HANDED:
             raise EtcdError(
                 f"The destination was handed over at revision {state.revision:,} of the source, and is no mirror any more.",
@@ -73,7 +66,7 @@ def standings(settings: MirrorSettings) -> Callable[[bytes], Standing]:
                 "let its engine run with these until its status says that it follows, and verify again.",
             )
         between = state.phase == FOLLOW and state.at(state.revision).is_exact
-        return Standing(cluster, state.revision, state.is_exact, partly=between)
+        return Standing(int(state.cluster, 16), state.revision, state.is_exact, partly=between)
 
     return standing
 

@@ -19,7 +19,7 @@ from .moments import moment
 from .names import names_of, probe
 from .recovering import TOLD, Etcd, Outcome, Plan, do, plan_from_log, plan_from_mirror
 from .settings import MirrorSettings, connection_of
-from .state import FOLLOW, decoded, state_key
+from .state import FOLLOW, HANDED, state_key, stored
 
 _SHOWN = 20  # keys in words
 
@@ -90,15 +90,17 @@ def _from_log(settings: MirrorSettings, source: Etcd, keys: Keys, wish: Wish, no
 def _from_mirror(settings: MirrorSettings, source: Etcd, mirror: Etcd, keys: Keys) -> Plan:
     """The mirror's state and its keys are read at one revision of its own."""
     page = mirror.page(state_key(settings))
-    if not page.kvs:
+    state = stored(settings, page.kvs[0].value if page.kvs else None)
+    if state is None:
         raise EtcdError(
             f"the destination has no state of the mirror {settings.name}.", "see quorum-etcd mirror status."
         )
-    try:
-        state = decoded(page.kvs[0].value)
-    except ValueError as error:
-        raise EtcdError(f"the state of the mirror in the destination cannot be understood: {error}.") from error
     cluster = source.page(probe(settings.source_prefix)).header.cluster_id
+    if state.phase == HANDED:
+        raise EtcdError(
+            f"the destination was handed over at revision {state.revision:,} of the source, and is no mirror any more.",
+            "bring the keys back from the log, or go back first with mirror_cutover.yml.",
+        )
     if state.phase != FOLLOW:
         raise EtcdError(
             "the mirror is being compared with its source, and is not as the source was at any time.",

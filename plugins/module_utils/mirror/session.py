@@ -31,7 +31,7 @@ from .segment_format import Lease, Record
 from .segment_reader import Reader
 from .segments import Log
 from .settings import KEEP, MirrorSettings
-from .state import FOLLOW, SCAN, State, begun, state_key, stored
+from .state import FOLLOW, HANDED, SCAN, State, begun, state_key, stored
 from .status import Board
 
 CAUGHT_UP = "caught up"
@@ -131,7 +131,9 @@ class Session:
         epoch = os.urandom(8).hex()
 
         def mine(value: Optional[bytes]) -> State:
-            now = stored(value)
+            now = stored(self._settings, value)
+            if now is not None and now.phase == HANDED:
+                raise Anew("the destination was handed over meanwhile.")
             if compares:
                 return begun(self._settings, epoch, cluster, revision, now)
             if now is None or (now.phase, now.round) != (FOLLOW, seen.state and seen.state.round):

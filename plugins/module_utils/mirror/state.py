@@ -11,10 +11,13 @@ which nothing that the one before still sends can land.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field, replace
 from typing import Optional, Tuple
 
 from ..core import strict_json
+from ..core.errors import EtcdError
+from ..core.text import printable
 from ..core.values import TEXT, Misfit, from_plain, to_plain
 from .names import STATE_STEM
 from .settings import MirrorSettings
@@ -74,14 +77,28 @@ def decoded(value: bytes) -> State:
         raise Misfit(f"it is of version {state.version}, and this engine knows {VERSION}")
     if state.phase not in (SCAN, FOLLOW, HANDED):
         raise Misfit(f"its phase is {state.phase}")
+    if not re.fullmatch("[0-9a-f]{1,16}", state.cluster):
+        raise Misfit("its cluster is no ID in hexadecimal")
     if state.revision < 0 or state.index < 0:
         raise Misfit("it has a negative number")
     return state
 
 
-def stored(value: Optional[bytes]) -> Optional[State]:
+def understood(settings: MirrorSettings, value: bytes) -> State:
+    """The state in the destination's key of this mirror. EtcdError, with the next step, for what is none."""
+    try:
+        return decoded(value)
+    except ValueError as error:
+        key = printable(state_key(settings).decode("utf-8", "backslashreplace"))
+        raise EtcdError(
+            f"What the destination has in {key} is no state of a mirror that this engine knows: {error}.",
+            "use the version of the engine that wrote it, or delete that key if nobody needs it.",
+        ) from error
+
+
+def stored(settings: MirrorSettings, value: Optional[bytes]) -> Optional[State]:
     """The same of a key that may not be there."""
-    return decoded(value) if value is not None else None
+    return understood(settings, value) if value is not None else None
 
 
 def begun(settings: MirrorSettings, epoch: str, cluster: int, revision: int, before: Optional[State]) -> State:

@@ -10,7 +10,11 @@ from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
-from ansible_collections.quorum.etcd.plugins.module_utils.agent.mirror_cutover import Units, refuse_the_classic
+from ansible_collections.quorum.etcd.plugins.module_utils.agent.mirror_cutover import (
+    Units,
+    refuse_handed_over,
+    refuse_the_classic,
+)
 from ansible_collections.quorum.etcd.plugins.module_utils.agent.mirror_health import OK, judge
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.commands import Result
@@ -34,7 +38,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils.mirror.governor import
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.pairs import standings
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.settings import MirrorSettings, Side
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.state import FOLLOW, HANDED, SCAN, begun, decoded
-from ansible_collections.quorum.etcd.plugins.module_utils.mirror.status import MirrorStatus
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.status import Board, MirrorStatus
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.written import Written
 
 SETTINGS = MirrorSettings("dr", Side(("http://a:2379",)), Side(("http://b:2379",)), prefix="app/")
@@ -212,6 +216,22 @@ def test_one_by_etcds_own_tool_is_refused(root):
     with pytest.raises(EtcdError, match="nobody knows how far it is"):
         refuse_the_classic("old", str(root / "old.json"), str(root))
     refuse_the_classic("other", str(root / "other.json"), str(root))
+
+
+def test_one_that_was_handed_over_is_not_set_up_again_until_it_was_taken_away(tmp_path):
+    settings, config = replace(SETTINGS, state_dir=str(tmp_path)), tmp_path / "dr.json"
+    config.touch()
+    refuse_handed_over(settings, str(config))  # an engine that has not begun yet
+    board = Board("dr", str(tmp_path))
+    board.begin(FOLLOW, "it is near")
+    board.write()
+    refuse_handed_over(settings, str(config))
+    board.begin(HANDED, "it was handed over at revision 100")
+    board.write()
+    with pytest.raises(EtcdError, match="is none any more: it was handed over at revision 100. Next: to go back"):
+        refuse_handed_over(settings, str(config))
+    config.unlink()
+    refuse_handed_over(settings, str(config))
 
 
 def test_a_monitor_is_content():

@@ -46,6 +46,7 @@ def test_a_state_is_what_was_written():
         ((b'"version":1', b'"version":2'), "this engine knows 1"),
         ((b'"phase":"scan"', b'"phase":"?"'), "its phase is"),
         ((b'"revision":100', b'"revision":-1'), "negative"),
+        ((b'"cluster":"abc"', b'"cluster":"xyz"'), "no ID in hexadecimal"),
         ((b'"epoch"', b'"none"'), "epoch is missing"),
         ((b"{", b""), "Extra data"),
         ((b"{", b"\xff"), "UTF-8"),

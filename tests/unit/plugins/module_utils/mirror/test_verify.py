@@ -430,8 +430,8 @@ def test_the_engine_s_own_state_is_understood():
         ({"until": 3}, "is being compared with its source"),  # it has some of what came after its revision
         ({"index": 3}, "is being compared with its source"),  # and the state before that is not there
         ({"cluster": "99"}, "is one of cluster 99"),
-        ({"cluster": "no number"}, "cannot be understood: invalid literal"),
-        ({"version": 2}, "cannot be understood: it is of version 2"),
+        ({"cluster": "no number"}, "its cluster is no ID in hexadecimal"),
+        ({"version": 2}, "it is of version 2"),
         ({"exclude": ("a/1",)}, "made with other settings"),
     ],
 )
