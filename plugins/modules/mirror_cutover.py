@@ -37,10 +37,11 @@ options:
   accept:
     description:
       - Losses that are accepted. V(leases) - keys that have a lease have none afterwards, with a mirror that drops them.
-        V(late) - on the way back, what came to the old cluster after it was left is undone.
+        V(late) - on the way back, what came to the old cluster after it was left is undone. V(source) - the source does not
+        answer and is lost. The mirror is handed over as it is, without what it lacks.
     type: list
     elements: str
-    choices: [leases, late]
+    choices: [leases, late, source]
     default: []
   settle:
     description: How long nobody may have written before it, in seconds or as V(1m).
@@ -75,7 +76,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 result:
-  description: V(looked), V(handed over), V(taken back), or V(already).
+  description:
+    - V(looked), V(handed over), V(taken back), V(already); or V(unknown), where the destination was told and has not answered
+      since, so that nobody may write until this was run again.
   returned: always
   type: str
   sample: handed over
@@ -110,7 +113,7 @@ keys:
   type: int
   sample: 1200
 late:
-  description: How many changes came to the cluster that was left after all.
+  description: How many changes came to the cluster that was left after all, -1 where nobody can say.
   returned: always
   type: int
   sample: 0
@@ -120,6 +123,22 @@ late_keys:
   type: list
   elements: str
   sample: []
+problem:
+  description: What went wrong once it was done, or why it is unknown; empty where nothing did.
+  returned: always
+  type: str
+  sample: ""
+running:
+  description: Whether it failed since another cutover of the mirror runs on this host.
+  returned: on failure, where one does
+  type: bool
+  sample: true
+left_urls:
+  description: All URLs at which the cluster that is left serves clients, as far as it tells them, after its endpoints.
+  returned: always
+  type: list
+  elements: str
+  sample: ["https://10.0.0.1:2379", "https://10.0.0.2:2379"]
 left:
   description: The endpoints of the cluster that is left.
   returned: always
@@ -145,13 +164,19 @@ from typing import Any, Dict
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.quorum.etcd.plugins.module_utils.agent.mirror_cutover import Units, refuse_the_classic
 from ansible_collections.quorum.etcd.plugins.module_utils.glue import answer, runner
-from ansible_collections.quorum.etcd.plugins.module_utils.mirror.cutover import (
-    HANDED_OVER,
-    TAKEN_BACK,
-    cut_over,
-    in_words,
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.cutover import cut_over
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.cutover_terms import (
+    LATE,
+    LEASES,
+    SOURCE,
     is_done,
     terms_of,
+)
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.cutover_words import (
+    HANDED_OVER,
+    TAKEN_BACK,
+    UNKNOWN,
+    in_words,
     told,
 )
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.settings import load, path_of
@@ -169,7 +194,7 @@ def work(module: AnsibleModule) -> Dict[str, Any]:
     would = module.check_mode and not is_done(done.sight, given["back"])
     return {
         **told(settings, done),
-        "changed": done.result in (HANDED_OVER, TAKEN_BACK) or would,
+        "changed": done.result in (HANDED_OVER, TAKEN_BACK, UNKNOWN) or would,
         "text": in_words(settings, done),
     }
 
@@ -178,7 +203,7 @@ def main() -> None:
     options: Dict[str, Any] = {
         "name": {"type": "str", "required": True},
         "back": {"type": "bool", "default": False},
-        "accept": {"type": "list", "elements": "str", "choices": ["leases", "late"], "default": []},
+        "accept": {"type": "list", "elements": "str", "choices": [LEASES, LATE, SOURCE], "default": []},
         "settle": {"type": "str", "default": "5"},
         "confirm": {"type": "str", "default": ""},
         "config": {"type": "path", "default": ""},

@@ -100,7 +100,8 @@ def test_it_is_shown_before_it_is_done_and_only_done_where_nobody_writes(mirror:
     code, said = mirror.run("verify", "dr")
     assert code == 1 and "is no mirror any more" in said, said
     code, said = mirror.run(*DO)
-    assert code == 0 and "nothing to do" in said, said
+    assert code == 1 and "nothing to do" in said, said
+    assert f"BUT 1 change came to the old cluster after that, of {prefix_of(mirror).decode()}late:" in said
 
 
 def test_an_engine_that_was_about_to_begin_does_not_take_back_what_is_handed_over_meanwhile(
@@ -143,7 +144,7 @@ def test_a_monitor_hears_that_it_was_handed_over(mirror: Mirror) -> None:
 def test_back_again_before_anything_was_written(mirror: Mirror) -> None:
     assert mirror.run(*DO)[0] == 0
     code, said = mirror.run("cutover", "dr", "--back")
-    assert code == 0 and "Nothing was written since: the mirror only follows again" in said, said
+    assert code == 0 and "Nothing was written since: the mirror is one again" in said, said
     code, said = mirror.run(*BACK)
     assert code == 0 and "taken back" in said, said
     put(mirror, mirror.source, "new", b"1")
@@ -166,7 +167,7 @@ def test_back_again_with_all_that_was_written_since(mirror: Mirror) -> None:
     # What came to the old cluster meanwhile would be undone: it is not, unless that is accepted.
     put(mirror, mirror.source, "030", b"late")
     code, said = mirror.run(*BACK)
-    assert code == 1 and "Both clusters were written to" in said and f"{prefix.decode()}030" in said, said
+    assert code == 1 and "after it was left" in said and "1 key there" in said and f"{prefix.decode()}030" in said, said
     assert below(mirror, mirror.source)[prefix + b"030"] == b"late"
     code, said = mirror.run(*BACK, "--accept", "late")
     assert code == 0 and "taken back" in said, said
@@ -209,10 +210,12 @@ def test_one_that_is_being_compared_or_of_another_source_is_refused(mirror: Mirr
     assert code == 1 and "it was restored, or these are other endpoints" in said, said
 
 
-@pytest.mark.parametrize("way", ["there", "back"])
-def test_killed_at_any_moment_and_run_again(mirror: Mirror, way: str) -> None:
+@pytest.mark.parametrize("way, leases", [("there", "drop"), ("there", "keep"), ("back", "drop")])
+def test_killed_at_any_moment_and_run_again(mirror: Mirror, way: str, leases: str) -> None:
+    """With leases that are kept it is compared first, and so killed in the middle of that too."""
     dice = random.Random(way)
     words = DO if way == "there" else BACK
+    mirror.config.write_text(json.dumps({**json.loads(mirror.config.read_text()), "leases": leases}))
     if way == "back":
         assert mirror.run(*DO)[0] == 0
         put(mirror, mirror.destination, "000", b"new")
@@ -235,6 +238,97 @@ def test_killed_at_any_moment_and_run_again(mirror: Mirror, way: str) -> None:
     code, said = mirror.run("run", "dr", "--once")
     assert code == (1 if way == "there" else 0), said
     wait_for("equality", lambda: below(mirror, mirror.source) == below(mirror, mirror.destination))
+
+
+def said_before(process: subprocess.Popen, words: str) -> None:
+    """It has said this much, and is killed at once."""
+    assert any(words in line for line in process.stdout), words
+    process.kill()
+    process.communicate()
+
+
+def test_killed_once_it_was_handed_over_and_writes_to_the_old_cluster_after_it(mirror: Mirror) -> None:
+    said_before(mirror.begin(*DO), "Handed over at")
+    put(mirror, mirror.source, "030", b"late")
+    late = f"BUT 1 change came to the old cluster after that, of {prefix_of(mirror).decode()}030"
+    for words in (DO, DO[:2]):
+        code, said = mirror.run(*words)
+        assert code == 1 and late in said, said
+
+
+def test_killed_once_it_was_taken_back_and_writes_to_the_new_cluster_after_it(mirror: Mirror) -> None:
+    """No engine has begun, which would undo them: they go back too."""
+    assert mirror.run(*DO)[0] == 0
+    put(mirror, mirror.destination, "000", b"new")
+    said_before(mirror.begin(*BACK), "Taken back")
+    put(mirror, mirror.destination, "001", b"after that")
+    code, said = mirror.run(*DO)
+    assert code == 1 and "was taken back, but its destination was written to since" in said, said
+    code, said = mirror.run(*BACK)
+    assert code == 0 and "taken back" in said, said
+    assert below(mirror, mirror.source)[prefix_of(mirror) + b"001"] == b"after that"
+    assert mirror.run("run", "dr", "--once")[0] == 0
+    assert below(mirror, mirror.source) == below(mirror, mirror.destination)
+
+
+def test_a_write_to_the_new_cluster_while_it_is_seen_whether_there_is_any(mirror: Mirror) -> None:
+    assert mirror.run(*DO)[0] == 0
+    process = mirror.begin("cutover", "dr", "--confirm", "dr", "--settle", "4", "--back")
+    time.sleep(2)
+    put(mirror, mirror.destination, "during", b"1")
+    said, _nothing = process.communicate(timeout=60)
+    assert process.returncode == 0 and "taken back" in said, said
+    assert below(mirror, mirror.source)[prefix_of(mirror) + b"during"] == b"1"
+
+
+def test_what_came_late_is_undone_where_that_is_accepted_after_a_first_try_too(mirror: Mirror) -> None:
+    assert mirror.run(*DO)[0] == 0
+    put(mirror, mirror.destination, "000", b"new")
+    process = mirror.begin(*BACK)
+    while process.poll() is None:
+        put(mirror, mirror.destination, "busy", b"%f" % time.monotonic())
+        time.sleep(0.05)
+    said = process.communicate()[0]
+    assert process.returncode == 1 and "Somebody still writes" in said, said
+    expected = below(mirror, mirror.destination)
+    put(mirror, mirror.source, "late", b"1")
+    mirror.source.members[0].client.delete(prefix_of(mirror) + b"049")
+    code, said = mirror.run(*BACK)
+    prefix = prefix_of(mirror).decode()
+    assert code == 1 and f"2 keys there, such as {prefix}049, {prefix}late" in said, said
+    code, said = mirror.run(*BACK, "--accept", "late")
+    assert code == 0 and "taken back" in said, said
+    assert below(mirror, mirror.source) == below(mirror, mirror.destination) == expected
+
+
+def test_the_source_is_lost_and_comes_back(tmp_path: Path) -> None:
+    with Lab(tmp_path / "old", members=1, line="3.5") as old, Lab(tmp_path / "new", members=1, line="3.6") as new:
+        mirror = Mirror(old, new, tmp_path / "host")
+        for number in range(50):
+            old.members[0].client.put(f"{number:03d}".encode(), b"old")
+        assert mirror.run("run", "dr", "--once")[0] == 0
+        old.members[0].client.put(b"never mirrored", b"1")
+        old.stop(old.members[0])
+        code, said = mirror.run(*DO)
+        assert code == 1 and "source does not answer, so that nobody can say what the mirror lacks" in said, said
+        code, said = mirror.run("cutover", "dr", "--accept", "source")
+        assert code == 0 and "THE SOURCE DOES NOT ANSWER" in said and "nothing was touched" in said, said
+        code, said = mirror.run(*DO, "--accept", "source")
+        assert code == 0 and "HANDED OVER" in said and "without its source" in said, said
+        new.members[0].client.put(b"000", b"new")
+        code, said = mirror.run(*BACK)
+        assert code == 1 and "The cluster to go back to does not answer" in said, said
+
+        old.start(old.members[0])
+        old.wait_ready()
+        old.members[0].client.put(b"001", b"late")
+        code, said = mirror.run("run", "dr", "--once")
+        assert code == 1 and "was handed over" in said, said
+        assert held(new) == {**{b"%03d" % number: b"old" for number in range(50)}, b"000": b"new"}
+        code, said = mirror.run(*BACK)
+        assert code == 1 and "2 keys there, such as 001, never mirrored" in said, said
+        code, said = mirror.run(*BACK, "--accept", "late")
+        assert code == 0 and held(old) == held(new) and held(old)[b"000"] == b"new", said
 
 
 # ---- the playbook ------------------------------------------------------------------------------------------------------------

@@ -29,6 +29,11 @@ class Units:
         self._run, self._settings = run, settings
         self._folder = os.path.join(root, "etc/systemd/system")
 
+    def runs(self) -> bool:
+        """Now; a timer's engine between its times does not."""
+        unit = self._there(unit_of(self._settings.name))
+        return any(not self._run(["systemctl", "is-active", "--quiet", one], {}).rc for one in unit)
+
     def stop(self) -> None:
         name = self._settings.name
         for unit in self._there(timer_of(name), verify_timer_of(name), unit_of(name), verify_of(name)):

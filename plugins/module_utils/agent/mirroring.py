@@ -55,7 +55,8 @@ def _options(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="LOSS",
-        help="cutover: that keys lose their leases (leases), or that what came to the old cluster late is undone (late)",
+        help="cutover: that keys lose their leases (leases), that what came to the old cluster late is undone (late), or that the"
+        " source is lost with what the mirror lacks (source)",
     )
     parser.add_argument(
         "--settle",
@@ -100,11 +101,15 @@ def _engine(settings: MirrorSettings, once: bool) -> Answer:
 
 
 def _cutover(settings: MirrorSettings, given: argparse.Namespace, run: Run) -> Answer:
-    from ..mirror.cutover import cut_over, in_words, terms_of, told  # of a status they are not loaded
+    from ..mirror.cutover import cut_over  # of a status they are not loaded
+    from ..mirror.cutover_terms import terms_of
+    from ..mirror.cutover_words import in_words, told
 
     terms = terms_of(settings.name, given.back, given.confirm, given.accept, given.settle)
     done = cut_over(settings, terms, Units(run, settings), _quiet if given.json else _say)
-    return Answer(UNSUCCESSFUL if done.late.changes else FINE, told(settings, done), in_words(settings, done))
+    return Answer(
+        UNSUCCESSFUL if done.late.changes or done.problem else FINE, told(settings, done), in_words(settings, done)
+    )
 
 
 def _quiet(_line: str) -> None:

@@ -56,11 +56,14 @@ def add_line(path: str, line: str) -> None:
 
 
 @contextlib.contextmanager
-def alone(folder: str) -> Iterator[None]:
-    """For the block, no other process that asks for the same is at work in the folder."""
+def alone(folder: str, wait: bool = True) -> Iterator[None]:
+    """For the block, no other process that asks for the same is at work in the folder.
+
+    BlockingIOError where one is, and it is not waited for.
+    """
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         yield
     finally:
         os.close(handle)

@@ -89,6 +89,11 @@ class Watch:
     def __exit__(self, *_exc: object) -> None:
         self.close()
 
+    @property
+    def tells_progress(self) -> bool:
+        """Whether its member answers how far it is, and is right in that."""
+        return self._tells_right
+
     def ask_progress(self) -> None:
         """Ask how far it is; the answer comes among the others, when all before it have been given."""
         self._requests.put(watch_progress_request())

@@ -7,64 +7,47 @@
 Handed over is one value of the mirror's state in the destination, which every engine reads before it writes anything: from then
 on none does. Before that the mirror must have all that the source has, and the source must have stood still. On the way back,
 what was written since is mirrored the other way round, by the same engine. Each run begins with what it finds, so one that was
-killed is run again.
+killed is run again. What fails once that value is put is told with the outcome, and is no reason to say that nothing was done.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
 from dataclasses import replace
-from typing import Any, Callable, Collection, Dict, List, NamedTuple, Optional, Protocol, Sequence, Tuple
+from typing import Callable, Iterator, NamedTuple, Protocol, Tuple
 
+from ..core.durable import alone
 from ..core.errors import EtcdError
-from ..core.text import counted, seconds_of
+from ..core.text import counted
 from ..etcd.client import Client
 from ..etcd.messages import Compare, Delete
-from ..etcd.refusals import Denied
-from .applying import Applying
+from ..etcd.refusals import Denied, Refused, Unavailable
+from .applying import Applying, Overtaken
+from .cutover_terms import LATE, Sight, Terms, is_done, refuse
+from .cutover_words import ALREADY, HANDED_OVER, LOOKED, TAKEN_BACK, UNKNOWN, Cutover
 from .engine import run
-from .history import readable
+from .late import late
 from .names import Names, names_of, probe
-from .patience import ONCE_PATIENCE, Patience
-from .settings import DROP, RESYNC, MirrorSettings, connection_of
-from .state import FOLLOW, HANDED, SCAN, State, state_key, stored
+from .patience import ONCE_PATIENCE, Anew, Patience, Stopping
+from .ranges import Side
+from .settings import RESYNC, MirrorSettings, connection_of
+from .state import FOLLOW, HANDED, SCAN, TAKEN, State, state_key, stored
 from .status import Board, last
 from .verified import Verified
 from .verify import verify_mirror
 from .written import Written, written
 
-LEASES, LATE = "leases", "late"  # losses that can be accepted
-SETTLE = 5.0  # seconds in which nobody may write
-BACK = "back"  # the folder of the engine that mirrors the other way round
-LOOKED, HANDED_OVER, TAKEN_BACK, ALREADY = "looked", "handed over", "taken back", "already"
-
-
-class Terms(NamedTuple):
-    """``confirmed``: it is to be done, and not only looked. ``accept`` are of the losses above; ``settle`` is in seconds."""
-
-    back: bool = False
-    confirmed: bool = False
-    accept: Collection[str] = ()
-    settle: float = SETTLE
-
-
-def terms_of(name: str, back: bool, confirm: str, accept: Sequence[str], settle: str) -> Terms:
-    """As they are given to the command, or the module. EtcdError for what is wrong in them."""
-    if confirm not in ("", name):
-        raise EtcdError(f"{confirm} is not the mirror's name.", f"confirm with {name}, or leave it out.")
-    wrong = [one for one in accept if one not in (LEASES, LATE)]
-    if wrong:
-        raise EtcdError(f"{wrong[0]!r} is nothing that can be accepted.", f"accept {LEASES} or {LATE}.")
-    try:
-        return Terms(back, bool(confirm), tuple(accept), seconds_of(settle))
-    except ValueError as error:
-        raise EtcdError(f"{settle!r} is no length of time.", "give it in seconds, or as 10s or 1m.") from error
+BACK = "back"  # the folder of the engine that mirrors the other way round, and the end of its mirror's name
+_TRIES = 3  # of catching up, since leases that run out delete keys in the meantime
 
 
 class Engine(Protocol):
     """What runs the mirror on this host: its service or timer."""
+
+    def runs(self) -> bool: ...
 
     def stop(self) -> None: ...
 
@@ -74,77 +57,125 @@ class Engine(Protocol):
     def disable(self) -> None: ...
 
 
-class Sight(NamedTuple):
-    """``at`` is the destination's revision when the state was written there. ``leases``: those that live in the cluster that is
-    left, -1 where nobody may know.
-    """
+class Running(EtcdError):
+    """Another cutover of the mirror is at work on this host."""
 
-    state: Optional[State]
-    at: int
-    source: int
-    destination: int
-    cluster: str
-    leases: int
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"A cutover of {name} runs on this host already.",
+            "wait until it has ended, and run this again.",
+            running=True,
+        )
 
 
-class Cutover(NamedTuple):
-    """``result`` is one of the words above, ``revision`` that of the cluster that is left; ``late`` came there after it."""
+class Unknown(Exception):
+    """It was sent that clients are to use the other cluster, and nobody knows whether that has landed."""
 
-    result: str
-    back: bool
-    sight: Sight
+
+class _Left(NamedTuple):
+    """At which revision a cluster was left, what was compared before, what came there after it, and what went wrong then."""
+
     revision: int
-    verified: Optional[Verified] = None
-    late: Written = Written(0, ())
+    verified: Verified
+    late: Written
+    problem: str
 
 
 def cut_over(settings: MirrorSettings, terms: Terms, engine: Engine, say: Callable[[str], None]) -> Cutover:
-    """Look, and do it where that is confirmed. EtcdError with the next step where it cannot be; then all is as it was before."""
-    sight = look(settings, terms.back)
-    refuse(settings, sight, terms)
-    revision = sight.state.revision if sight.state else 0
-    if is_done(sight, terms.back):
-        if terms.confirmed:
-            _leave(settings, terms, engine, revision)
-        return Cutover(ALREADY, terms.back, sight, revision)
-    if not terms.confirmed:
-        return Cutover(LOOKED, terms.back, sight, revision)
-    engine.stop()
+    """Look, and do it where that is confirmed. EtcdError with the next step where it cannot be; then all is as it was before.
+
+    Running where another one is at work here, whether it is to be done or only looked at.
+    """
+    with _alone(settings, terms):
+        sight = look(settings, terms.back)._replace(runs=engine.runs())
+        refuse(settings, sight, terms)
+        if is_done(sight, terms.back):
+            return _done(settings, sight, terms, engine)
+        if not terms.confirmed:
+            return Cutover(LOOKED, terms.back, sight, sight.revision)
+        engine.stop()
+        try:
+            done = (_taken_back if terms.back else _handed_over)(settings, sight, terms, say)
+        except Unknown as error:
+            return Cutover(UNKNOWN, terms.back, sight, sight.revision, problem=f"{error}: run this again.")
+        except BaseException:
+            if not terms.back:  # what was handed over before stays so
+                engine.start()
+            raise
+        return _settled(settings, done, engine)
+
+
+@contextlib.contextmanager
+def _alone(settings: MirrorSettings, terms: Terms) -> Iterator[None]:
+    with contextlib.ExitStack() as stack:
+        try:
+            if terms.confirmed:
+                os.makedirs(settings.folder, mode=0o755, exist_ok=True)
+            stack.enter_context(alone(settings.folder, wait=False))
+        except FileNotFoundError:  # nobody has ever been at work here
+            pass
+        except BlockingIOError:
+            raise Running(settings.name) from None
+        except OSError as error:
+            raise EtcdError(
+                f"{settings.folder} cannot be used: {error.strerror}.", "name another state_dir."
+            ) from error
+        yield
+
+
+def _done(settings: MirrorSettings, sight: Sight, terms: Terms, engine: Engine) -> Cutover:
+    """Of one that is done already: what has come to the cluster that was left, and the rest of what a killed run had to do."""
+    done = Cutover(ALREADY, terms.back, sight, sight.revision)
+    if not terms.back and not sight.silent and sight.source > sight.revision:
+        done = done._replace(late=_late_in_source(settings, sight.revision, sight.at))
+    return _settled(settings, done, engine) if terms.confirmed else done
+
+
+def _settled(settings: MirrorSettings, done: Cutover, engine: Engine) -> Cutover:
+    """This host as it is to be from now on, with the status that stays for whoever asks how the mirror is.
+
+    A mirror that was taken back is not begun while its destination has what the old cluster lacks: it would be undone.
+    """
     try:
-        done = (_taken_back if terms.back else _handed_over)(settings, sight, terms, say)
-    except BaseException:
-        if not terms.back:  # what was handed over before stays so
+        if done.back and not done.late.changes:
+            told = last(settings.folder)
+            if told is not None and told.phase == HANDED:
+                _tell(settings, SCAN, "it was taken back, and its engine is to see how it is")
             engine.start()
-        raise
-    _leave(settings, terms, engine, done.revision)
+        elif not done.back:
+            engine.disable()
+            why = f"it was handed over at revision {done.revision:,} of its source: clients use the destination"
+            _tell(settings, HANDED, why, applied_revision=done.revision, source_revision=done.revision)
+    except (EtcdError, OSError) as error:
+        return done._replace(problem=f"{done.problem} The mirror's engine is not as it is to be: {error}".strip())
     return done
 
 
-def _leave(settings: MirrorSettings, terms: Terms, engine: Engine, revision: int) -> None:
-    """This host as it is to be from now on, with the status that stays for whoever asks how the mirror is."""
-    if not terms.back:
-        engine.disable()
-        why = f"it was handed over at revision {revision:,} of its source: clients use the destination"
-        _tell(settings, HANDED, why, applied_revision=revision, source_revision=revision)
-        return
-    told = last(settings.folder)
-    if told is not None and told.phase == HANDED:
-        _tell(settings, SCAN, "it was taken back, and its engine is to see how it is")
-    engine.start()
+def _tell(settings: MirrorSettings, phase: str, why: str, **revisions: int) -> None:
+    board = Board(settings.name, settings.folder)
+    board.set(**revisions)
+    board.begin(phase, why)
+    board.write()
 
 
-# ---- what is seen, and whether it may be ---------------------------------------------------------------------------------
+# ---- what is seen --------------------------------------------------------------------------------------------------------
 
 
 def look(settings: MirrorSettings, back: bool) -> Sight:
-    """EtcdError where either cluster cannot be asked."""
-    key = state_key(settings)
+    """EtcdError where the destination cannot be asked; a source that does not answer is told."""
     with Client(connection_of(settings.source)) as source, Client(connection_of(settings.destination)) as target:
-        header, page = source.page(probe(settings.source_prefix)).header, target.page(key)
-        leases = _leases(target if back else source)
-    state = stored(settings, page.kvs[0].value if page.kvs else None)
-    at = page.kvs[0].mod_revision if page.kvs else 0
-    return Sight(state, at, header.revision, page.header.revision, f"{header.cluster_id:x}", leases)
+        page = target.page(state_key(settings))
+        state = stored(settings, page.kvs[0].value if page.kvs else None)
+        at = page.kvs[0].mod_revision if page.kvs else 0
+        try:
+            header = source.page(probe(settings.source_prefix)).header
+        except Unavailable as error:
+            heard = last(settings.folder)
+            revision = max(heard.source_revision if heard else 0, state.revision if state else 0)
+            return Sight(state, at, revision, page.header.revision, "", -1, silent=str(error))
+        left = target if back else source
+        urls = _urls(left)
+        return Sight(state, at, header.revision, page.header.revision, f"{header.cluster_id:x}", _leases(left), urls)
 
 
 def _leases(client: Client) -> int:
@@ -154,79 +185,84 @@ def _leases(client: Client) -> int:
         return -1
 
 
-def is_done(sight: Sight, back: bool) -> bool:
-    """A mirror that is being compared is one that was taken back before its engine was through with that."""
-    handed = sight.state is not None and sight.state.phase == HANDED
-    return handed != back
-
-
-def refuse(settings: MirrorSettings, sight: Sight, terms: Terms) -> None:
-    """EtcdError for what must not be, before anything is touched."""
-    state = sight.state
-    if state is None:
-        raise EtcdError("The destination has no state of this mirror.", "run mirror.yml, and wait until it follows.")
-    if is_done(sight, terms.back):
-        return
-    if state.cluster != sight.cluster:
-        raise EtcdError(
-            f"The mirror was made of cluster {state.cluster}, and the source is {sight.cluster} now: it was restored, or these"
-            " are other endpoints.",
-            "make sure which cluster is the right one, and mirror that first.",
-        )
-    if state.phase == SCAN:
-        raise EtcdError(
-            "The mirror is being compared with its source, and does not have all of it yet.",
-            f"wait until quorum-etcd mirror status {settings.name} says that it follows.",
-        )
-    if settings.leases == DROP and sight.leases and LEASES not in terms.accept:
-        leases = "may have leases" if sight.leases < 0 else f"has {counted(sight.leases, 'lease')}"
-        raise EtcdError(
-            f"The cluster that is left {leases}, and this mirror drops them: keys that are to go by themselves would stay.",
-            "set etcd_mirror_leases to keep and wait until it follows again; or, if they may stay, accept 'leases'.",
-        )
+def _urls(client: Client) -> Tuple[str, ...]:
+    with contextlib.suppress(Denied, Unavailable, Refused):
+        return tuple(url for member in client.members() for url in member.client_urls)
+    return ()
 
 
 # ---- there -----------------------------------------------------------------------------------------------------------------
 
 
 def _handed_over(settings: MirrorSettings, sight: Sight, terms: Terms, say: Callable[[str], None]) -> Cutover:
-    def hand_over(left: Client, applying: Applying, state: State) -> None:
-        _forget(reversed_settings(settings), left)  # of a way back that was killed at its end
-        applying.advance([], replace(state, phase=HANDED))
+    if sight.silent:
+        return _handed_over_alone(settings, sight, say)
+
+    def hand_over(source: Client, target: Client, state: State) -> None:
+        other = reversed_settings(settings)
+        _forget(other, source)  # of a way back that was killed at its end
+        _commit(settings, target, state, replace(state, phase=HANDED))
         say(f"Handed over at revision {state.revision:,} of the source.")
 
-    return Cutover(HANDED_OVER, False, sight, *_left(settings, terms, say, hand_over))
+    left = _left(settings, terms, say, hand_over)
+    return Cutover(HANDED_OVER, False, sight, left.revision, left.verified, left.late, left.problem)
+
+
+def _handed_over_alone(settings: MirrorSettings, sight: Sight, say: Callable[[str], None]) -> Cutover:
+    """Its source is lost. From here on no engine undoes what clients write, should the source come back."""
+    with Client(connection_of(settings.destination)) as target:
+        state = stored(settings, _applying(settings, target).read())
+        if state is None or state.phase != FOLLOW:
+            raise EtcdError("Another engine writes this mirror.", "stop it, and run this again.")
+        _commit(settings, target, state, replace(state, phase=HANDED))
+    say(f"Handed over at revision {state.revision:,} of the source, which does not answer.")
+    return Cutover(HANDED_OVER, False, sight, state.revision)
 
 
 def _left(
     settings: MirrorSettings,
     terms: Terms,
     say: Callable[[str], None],
-    hand_over: Callable[[Client, Applying, State], None],
-) -> Tuple[int, Verified, Written]:
-    """Leave the source of a mirror: when both sides are equal and nobody writes, ``hand_over``. Returns the source's revision
-    at which that was, what was compared, and what came to the source after it. EtcdError where it cannot be.
-    """
+    hand_over: Callable[[Client, Client, State], None],
+) -> _Left:
+    """Leave the source of a mirror: when both sides are equal and nobody writes, ``hand_over``. EtcdError where it cannot be."""
     verified = _equal(settings, terms, say)
     with Client(connection_of(settings.source)) as source, Client(connection_of(settings.destination)) as target:
-        applying = _applying(settings, target)
-        state = stored(settings, applying.read())
+        state = stored(settings, _applying(settings, target).read())
         if state is None or not state.is_exact:
             raise EtcdError("Another engine writes this mirror.", "stop it, and run this again.")
         _refuse_writers(_since(source, names_of(settings), state.revision), "both were equal")
-        hand_over(source, applying, state)
-        return state.revision, verified, _since(source, names_of(settings), state.revision)
+        hand_over(source, target, state)
+        return _Left(state.revision, verified, *_after(source, names_of(settings), state.revision))
+
+
+def _after(left: Client, names: Names, revision: int) -> Tuple[Written, str]:
+    """What came to the cluster that is left, and why that could not be said. It is left already: nothing is raised."""
+    try:
+        return _since(left, names, revision), ""
+    except EtcdError as error:
+        return Written(-1, ()), f"Nobody can say whether somebody has written to the cluster that was left: {error}"
 
 
 def _equal(settings: MirrorSettings, terms: Terms, say: Callable[[str], None]) -> Verified:
     """Let the mirror catch up, see that the source stands still, and that both sides are equal. EtcdError where they are not."""
-    # What is held back on purpose is applied now.
-    outcome = run(replace(settings, delay=0, interval=0), True, say, threading.Event())
-    say(f"The mirror has {outcome.words}")
-    with Client(connection_of(settings.source)) as source, Client(connection_of(settings.destination)) as target:
-        time.sleep(terms.settle)
-        _refuse_writers(_since(source, names_of(settings), outcome.revision), f"{terms.settle:g} s")
-        verified = verify_mirror(settings, source, target, rest=0.0)
+    for left in range(_TRIES)[::-1]:
+        # What is held back on purpose is applied now.
+        outcome = run(replace(settings, delay=0, interval=0), True, say, threading.Event())
+        say(f"The mirror has {outcome.words}")
+        with Client(connection_of(settings.source)) as source, Client(connection_of(settings.destination)) as target:
+            time.sleep(terms.settle)
+            found = _since(source, names_of(settings), outcome.revision)
+            if found.changes and left:
+                say(f"{counted(found.changes, 'change')} came meanwhile, of {found.in_words}: it catches up once more.")
+                continue
+            _refuse_writers(found, f"{terms.settle:g} s")
+            return _verified(settings, source, target, say)
+    raise AssertionError("the last try refuses or returns")
+
+
+def _verified(settings: MirrorSettings, source: Client, target: Client, say: Callable[[str], None]) -> Verified:
+    verified = verify_mirror(settings, source, target, rest=0.0)
     if not verified.equal or verified.unsettled:
         keys = ", ".join(one.key for one in verified.differing[:5])
         raise EtcdError(
@@ -256,10 +292,12 @@ def _refuse_writers(found: Written, when: str) -> None:
 
 
 def reversed_settings(settings: MirrorSettings) -> MirrorSettings:
-    """A mirror of the destination to the source, which may overwrite what that has."""
+    """A mirror of the destination to the source, which may overwrite what that has. Its name is its own: the source may be
+    another mirror's destination."""
     target = settings.target_prefix.decode()
     return replace(
         settings,
+        name=f"{settings.name}.{BACK}",
         source=settings.destination,
         destination=settings.source,
         prefix=target,
@@ -276,52 +314,56 @@ def reversed_settings(settings: MirrorSettings) -> MirrorSettings:
 
 
 def _taken_back(settings: MirrorSettings, sight: Sight, terms: Terms, say: Callable[[str], None]) -> Cutover:
-    handed_at = sight.state.revision if sight.state else 0
-    if sight.destination == sight.at:
-        say("Nothing was written to the destination since it was handed over.")
-        _put_back(settings, FOLLOW)
-        return Cutover(TAKEN_BACK, True, sight, handed_at)
     other = reversed_settings(settings)
-    if LATE not in terms.accept:
-        _refuse_late(settings, other, handed_at)
+    if not sight.was_written_since:
+        time.sleep(terms.settle)
+        with Client(connection_of(settings.destination)) as new:
+            if new.page(probe(settings.target_prefix)).header.revision == sight.at:
+                say("Nothing was written to the destination since it was handed over.")
+                _take_back(settings, new, say)
+                return Cutover(TAKEN_BACK, True, sight, sight.at, None, *_after(new, names_of(other), sight.at))
+    _judge_late(settings, other, sight, terms)
+    left = _left(other, terms, say, lambda new, _old, _state: _take_back(settings, new, say))
+    with Client(connection_of(settings.source)) as old, contextlib.suppress(EtcdError):
+        _forget(other, old)  # if it stays, the next handover forgets it
+    return Cutover(TAKEN_BACK, True, sight, left.revision, left.verified, left.late, left.problem)
 
-    def hand_back(_left: Client, _applying: Applying, _state: State) -> None:
-        _put_back(settings, SCAN)
-        say("Taken back: the mirror is one again, and is compared with its source.")
 
-    left = _left(other, terms, say, hand_back)
-    with Client(connection_of(settings.source)) as old:
-        _forget(other, old)
-    return Cutover(TAKEN_BACK, True, sight, *left)
+def _take_back(settings: MirrorSettings, target: Client, say: Callable[[str], None]) -> None:
+    """The destination is a mirror again, which its engine is to compare with the source first."""
+    state = stored(settings, _applying(settings, target).read())
+    if state is None or state.phase not in (HANDED, TAKEN):
+        raise EtcdError("Somebody else has taken the mirror back meanwhile.", "run this again.")
+    _commit(settings, target, state, replace(state, phase=TAKEN, epoch=_epoch()))
+    say("Taken back: the mirror is one again, and is compared with its source.")
 
 
-def _refuse_late(settings: MirrorSettings, other: MirrorSettings, handed_at: int) -> None:
-    """What was written to the old cluster after all would be undone, since it becomes what the new one is.
+def _judge_late(settings: MirrorSettings, other: MirrorSettings, sight: Sight, terms: Terms) -> None:
+    """What was written to the old cluster after all would be undone, since it becomes what the new one is: EtcdError.
 
-    A run that was ended before has written there too: up to its own state, or until its comparison is through.
+    Where that is accepted, both are compared anew, whatever a run that was ended has done.
     """
     with Client(connection_of(settings.source)) as old:
+        if LATE in terms.accept:
+            _forget(other, old)
+            return
         kvs = old.page(state_key(other)).kvs
         begun = stored(other, kvs[0].value if kvs else None)
-        if begun is not None and begun.phase == SCAN:
-            return
-        lost = _since(old, names_of(settings), kvs[0].mod_revision if kvs else handed_at)
-    if lost.changes:
+    # What a run that was ended has written itself is no loss. In the middle of its comparison it cannot be told apart.
+    since = kvs[0].mod_revision if begun is not None and begun.phase != SCAN else sight.revision
+    found = _late_in_source(settings, since, sight.at)
+    if found.changes:
         raise EtcdError(
-            f"Both clusters were written to since the mirror was handed over: the old one has {counted(lost.changes, 'change')},"
-            f" of {lost.in_words}, which going back would undo.",
+            f"The old cluster was written to after it was left, and going back would undo that:"
+            f" {counted(found.changes, 'key')} there, such as {found.in_words}.",
             "keep by hand what is needed of them, and accept 'late'.",
         )
 
 
-def _put_back(settings: MirrorSettings, phase: str) -> None:
-    """The destination is a mirror again: one that follows from where it was handed over, or one that is to be compared."""
-    with Client(connection_of(settings.destination)) as target:
-        applying = _applying(settings, target)
-        state = stored(settings, applying.read())
-        if state is None or state.phase != HANDED:
-            raise EtcdError("Somebody else has taken the mirror back meanwhile.", "run this again.")
-        applying.advance([], replace(state, phase=phase))
+def _late_in_source(settings: MirrorSettings, since: int, until: int) -> Written:
+    names = names_of(settings)
+    with Client(connection_of(settings.source)) as source, Client(connection_of(settings.destination)) as target:
+        return late(Side(source, names.source), Side(target, names.target), names.left_out_names(), since, until)
 
 
 def _forget(settings: MirrorSettings, client: Client) -> None:
@@ -331,7 +373,41 @@ def _forget(settings: MirrorSettings, client: Client) -> None:
         client.commit([Compare(key, kv.value)], [Delete(key)])
 
 
-# ---- doors ---------------------------------------------------------------------------------------------------------------------
+# ---- the one value ----------------------------------------------------------------------------------------------------
+
+
+def _commit(settings: MirrorSettings, target: Client, now: State, then: State) -> None:
+    """Put a state for another. EtcdError where it is surely not put, Unknown where nobody knows."""
+    try:
+        _advance(settings, target, now, then)
+    except Overtaken:
+        raise
+    except (EtcdError, Anew, Stopping) as error:
+        if not _has_landed(settings, now, then, str(error)):
+            raise EtcdError(f"It could not be put: {error}", "see to the destination, and run this again.") from error
+
+
+def _has_landed(settings: MirrorSettings, now: State, then: State, why: str) -> bool:
+    """Where it has not, it cannot any more: the state is put anew. Unknown where the destination does not answer."""
+    try:
+        with Client(connection_of(settings.destination)) as target:
+            if stored(settings, _applying(settings, target).read()) == then:
+                return True
+            _advance(settings, target, now, replace(now, epoch=_epoch()))
+            return False
+    except (EtcdError, Anew, Stopping) as error:
+        raise Unknown(f"the destination was told, and has not answered since ({why})") from error
+
+
+def _advance(settings: MirrorSettings, target: Client, now: State, then: State) -> None:
+    applying = _applying(settings, target)
+    if stored(settings, applying.read()) != now:
+        raise Overtaken
+    applying.advance([], then)
+
+
+def _epoch() -> str:
+    return os.urandom(8).hex()
 
 
 def _applying(settings: MirrorSettings, client: Client) -> Applying:
@@ -340,86 +416,3 @@ def _applying(settings: MirrorSettings, client: Client) -> Applying:
 
 def _quiet(_words: str) -> None:
     """What is tried again for a few seconds need not be told."""
-
-
-def _tell(settings: MirrorSettings, phase: str, why: str, **revisions: int) -> None:
-    board = Board(settings.name, settings.folder)
-    board.set(**revisions)
-    board.begin(phase, why)
-    board.write()
-
-
-# ---- words ---------------------------------------------------------------------------------------------------------------------
-
-
-def sides(settings: MirrorSettings, back: bool) -> Tuple[Sequence[str], Sequence[str]]:
-    """The endpoints of the cluster that is left, and of that which clients are to use."""
-    both = settings.source.endpoints, settings.destination.endpoints
-    return (both[1], both[0]) if back else both
-
-
-def told(settings: MirrorSettings, done: Cutover) -> Dict[str, Any]:
-    left, taken = sides(settings, done.back)
-    return {
-        "left": list(left),
-        "taken": list(taken),
-        "result": done.result,
-        "back": done.back,
-        "revision": done.revision,
-        "source_revision": done.sight.source,
-        "destination_revision": done.sight.destination,
-        "leases": done.sight.leases,
-        "keys": done.verified.source_keys if done.verified else -1,
-        "late": done.late.changes,
-        "late_keys": [readable(key) for key in done.late.keys],
-    }
-
-
-def in_words(settings: MirrorSettings, done: Cutover) -> List[str]:
-    """The plan, or what became of it."""
-    if done.result == LOOKED:
-        return _plan(settings, done)
-    if done.result == ALREADY:
-        how = "is a mirror, and was not handed over" if done.back else f"was handed over at revision {done.revision:,}"
-        return [f"mirror {settings.name}: nothing to do, the destination {how}"]
-    keys = f", {counted(done.verified.source_keys, 'key')} compared and equal" if done.verified else ""
-    what = "taken back" if done.back else "HANDED OVER"
-    lines = [f"mirror {settings.name}: {what} at revision {done.revision:,}{keys}"]
-    if done.late.changes:
-        left = "new" if done.back else "old"
-        lines.append(
-            f"  BUT {counted(done.late.changes, 'change')} came to the {left} cluster after that, of {done.late.in_words}:"
-            " stop who writes there, and look at these keys"
-        )
-    return lines
-
-
-def _plan(settings: MirrorSettings, done: Cutover) -> List[str]:
-    keys = f"keys below {settings.prefix!r}" if settings.prefix else "all keys"
-    left, taken = (", ".join(endpoints) for endpoints in sides(settings, done.back))
-    way = "back to the old cluster" if done.back else "to the mirror"
-    lines = [f"mirror {settings.name}: {way}, {keys}", f"  from  {left}", f"  to    {taken}"]
-    if done.back and done.sight.destination == done.sight.at:
-        lines.append("  Nothing was written since: the mirror only follows again.")
-    elif done.back:
-        lines.append(
-            "  What was written since the handover is mirrored to the old cluster, which may lose what it alone has."
-        )
-    else:
-        behind = done.sight.source - done.revision
-        lines.append(
-            f"  The mirror is {counted(behind, 'revision')} behind; it catches up, and both are compared key by key."
-        )
-        lines.append("  Then no engine writes the destination any more.")
-    lines.append("  It is refused while somebody writes to the cluster that is left.")
-    lines.append(
-        f"  Revisions are each cluster's own ({done.sight.source:,} and {done.sight.destination:,}): clients that remember one,"
-        " such as Kubernetes' API servers and controllers, have to be started anew."
-    )
-    lines.append(
-        "  Keys that had a lease have none there. Users and roles are not mirrored."
-        if settings.leases == DROP
-        else "  Leases go on with the time that they have left: who renews them must be there before. Users and roles are not"
-        " mirrored."
-    )
-    return [*lines, f"  nothing was touched: confirm with the mirror's name, {settings.name}"]

@@ -20,6 +20,7 @@ from .names import names_of, probe
 from .recovering import TOLD, Etcd, Outcome, Plan, do, plan_from_log, plan_from_mirror
 from .settings import MirrorSettings, connection_of
 from .state import FOLLOW, HANDED, state_key, stored
+from .status import last
 
 _SHOWN = 20  # keys in words
 
@@ -68,6 +69,9 @@ def recover(
             "how the keys are to be is not said, or more than once.",
             "give a time, a revision, or say: from the mirror.",
         )
+    status = last(settings.folder)
+    if status is not None and status.phase == HANDED:
+        raise _left(status.applied_revision)
     with Client(connection_of(settings.source)) as source:
         if wish.from_mirror:
             with Client(connection_of(settings.destination)) as mirror:
@@ -77,6 +81,13 @@ def recover(
             plan = _from_log(settings, source, keys, wish, now)
             outcome = do(source, plan, progress) if confirmed else None
     return Recovery(settings.name, keys, plan, wish.from_mirror, outcome)
+
+
+def _left(revision: int) -> EtcdError:
+    return EtcdError(
+        f"clients have left the source at its revision {revision:,}, and what is brought back there is not where they are.",
+        "see what was changed (quorum-etcd log show), and put it right in the destination; or go back (mirror_cutover.yml).",
+    )
 
 
 def _from_log(settings: MirrorSettings, source: Etcd, keys: Keys, wish: Wish, now: float) -> Plan:
@@ -97,10 +108,7 @@ def _from_mirror(settings: MirrorSettings, source: Etcd, mirror: Etcd, keys: Key
         )
     cluster = source.page(probe(settings.source_prefix)).header.cluster_id
     if state.phase == HANDED:
-        raise EtcdError(
-            f"the destination was handed over at revision {state.revision:,} of the source, and is no mirror any more.",
-            "bring the keys back from the log, or go back first with mirror_cutover.yml.",
-        )
+        raise _left(state.revision)
     if state.phase != FOLLOW:
         raise EtcdError(
             "the mirror is being compared with its source, and is not as the source was at any time.",

@@ -23,7 +23,7 @@ from .names import STATE_STEM
 from .settings import MirrorSettings
 
 VERSION = 1
-SCAN, FOLLOW, HANDED = "scan", "follow", "handed over"
+SCAN, FOLLOW, HANDED, TAKEN = "scan", "follow", "handed over", "taken back"
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,8 @@ class State:
     at which that began, and ``round`` tells one comparison from the next. In the phase ``follow`` the destination is the source
     as it was at ``revision``, with the first ``index`` events of the next revision that has any; but before ``until`` it also has
     some of what happened later, since a comparison could not be made at one revision. In the phase ``handed over`` it was that at
-    ``revision`` when it was given to clients, and no engine writes it any more.
+    ``revision`` when it was given to clients, and no engine writes it any more; in the phase ``taken back`` no engine has begun
+    to compare it since.
 
     ``prefix``, ``exclude`` and ``leases`` are what is mirrored: where the settings say something else, its content is unknown.
     """
@@ -75,7 +76,7 @@ def decoded(value: bytes) -> State:
         raise ValueError("it is no UTF-8") from None
     if state.version != VERSION:
         raise Misfit(f"it is of version {state.version}, and this engine knows {VERSION}")
-    if state.phase not in (SCAN, FOLLOW, HANDED):
+    if state.phase not in (SCAN, FOLLOW, HANDED, TAKEN):
         raise Misfit(f"its phase is {state.phase}")
     if not re.fullmatch("[0-9a-f]{1,16}", state.cluster):
         raise Misfit("its cluster is no ID in hexadecimal")

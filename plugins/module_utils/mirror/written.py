@@ -8,22 +8,26 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import List, NamedTuple, Protocol, Sequence, Tuple
+from typing import List, Mapping, NamedTuple, Protocol, Sequence, Tuple, Union
 
 from ..core.errors import EtcdError
 from ..core.threads import Beside
 from ..etcd.messages import prefix_range
 from ..etcd.refusals import Unavailable
 from ..etcd.watching import Watch
+from ..etcd.wire import Status
 from .history import readable
 
 FIRST = 10  # keys that are named
 _ASK_EVERY = 0.3  # seconds
+_TRIES = 3  # of one member after the other
 _SILENT = 5.0  # seconds after which a member that tells no progress, as old ones do not, has told everything
 
 
 class Watches(Protocol):
     def watch(self, key: bytes, end: bytes, start_revision: int) -> Watch: ...
+
+    def status(self) -> Mapping[str, Union[Status, EtcdError]]: ...
 
 
 class Written(NamedTuple):
@@ -41,10 +45,20 @@ class Written(NamedTuple):
 def written(client: Watches, prefix: bytes, left_out: Sequence[bytes], after: int, until: int) -> Written:
     """Below the prefix, but for what begins with one of ``left_out``, behind one revision and up to another.
 
-    EtcdError where the history of it is compacted away, or the watch ends.
+    EtcdError where the history of it is compacted away, or no member tells all of it.
     """
     if after >= until:
         return Written(0, ())
+    for left in range(_TRIES)[::-1]:
+        try:
+            return _watched(client, prefix, left_out, after, until)
+        except Unavailable:
+            if not left:
+                raise
+    raise AssertionError("the last try returns or raises")
+
+
+def _watched(client: Watches, prefix: bytes, left_out: Sequence[bytes], after: int, until: int) -> Written:
     key, end = prefix_range(prefix)
     changes, over = 0, threading.Event()
     keys: List[bytes] = []
@@ -65,6 +79,8 @@ def written(client: Watches, prefix: bytes, left_out: Sequence[bytes], after: in
                 is_progress = not (watched.events or watched.created)
                 if len(events) < len(watched.events) or (is_progress and watched.header.revision >= until):
                     break
+            else:
+                _believe_silence(client, watch, until)
         finally:
             over.set()
             asking.result()
@@ -72,12 +88,19 @@ def written(client: Watches, prefix: bytes, left_out: Sequence[bytes], after: in
 
 
 def _ask(watch: Watch, heard: Sequence[float], over: threading.Event) -> None:
-    """How far it is, again and again: while it catches up it may not answer. A silent one is closed."""
+    """How far it is, again and again: while it catches up it may not answer. A silent one of those that never do is closed."""
     while not over.wait(_ASK_EVERY):
-        if time.monotonic() - heard[0] > _SILENT:
+        if not watch.tells_progress and time.monotonic() - heard[0] > _SILENT:
             watch.close()
             return
         watch.ask_progress()
+
+
+def _believe_silence(client: Watches, watch: Watch, until: int) -> None:
+    """Of a member that tells no progress: it must be alive, and be that far. Unavailable where it is not."""
+    told = client.status().get(watch.endpoint)
+    if not isinstance(told, Status) or told.header.revision < until:
+        raise Unavailable(f"{watch.endpoint} does not say what was written up to revision {until:,}.")
 
 
 def _canceled(compacted: int, after: int) -> EtcdError:

@@ -16,28 +16,47 @@ from ansible_collections.quorum.etcd.plugins.module_utils.agent.mirror_cutover i
     refuse_the_classic,
 )
 from ansible_collections.quorum.etcd.plugins.module_utils.agent.mirror_health import OK, judge
+from ansible_collections.quorum.etcd.plugins.module_utils.core.durable import alone
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.commands import Result
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror import cutover
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.cutover import (
-    ALREADY,
-    HANDED_OVER,
+    Running,
+    Unknown,
+    cut_over,
+    reversed_settings,
+)
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.cutover_terms import (
     LATE,
     LEASES,
-    LOOKED,
-    TAKEN_BACK,
-    Cutover,
+    SOURCE,
     Sight,
     Terms,
-    in_words,
     is_done,
     refuse,
-    reversed_settings,
     terms_of,
+)
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.cutover_words import (
+    ALREADY,
+    HANDED_OVER,
+    LOOKED,
+    TAKEN_BACK,
+    UNKNOWN,
+    Cutover,
+    in_words,
+    told,
 )
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.governor import Kept, Source, Target, decide
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.pairs import standings
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.settings import MirrorSettings, Side
-from ansible_collections.quorum.etcd.plugins.module_utils.mirror.state import FOLLOW, HANDED, SCAN, begun, decoded
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.state import (
+    FOLLOW,
+    HANDED,
+    SCAN,
+    TAKEN,
+    begun,
+    decoded,
+)
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.status import Board, MirrorStatus
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.written import Written
 
@@ -52,7 +71,34 @@ SIGHT = Sight(STATE, 7, 120, 7, "1", 0)
     [
         ({}, False, (), ""),
         ({"state": None}, False, (), "no state of this mirror"),
-        ({"state": replace(STATE, phase=SCAN)}, False, (), "being compared"),
+        ({"state": replace(STATE, phase=SCAN), "runs": True}, False, (), "being compared"),
+        (
+            {"state": replace(STATE, phase=SCAN)},
+            False,
+            (),
+            "",
+        ),  # its engine was ended in the middle of it: this compares
+        ({"state": replace(STATE, phase=TAKEN)}, False, (), ""),
+        (
+            {"state": replace(STATE, phase=TAKEN), "destination": 8},
+            False,
+            (),
+            "but its destination was written",
+        ),
+        (
+            {"silent": "refused"},
+            False,
+            (),
+            "source does not answer, so that nobody can say what the mirror lacks: refused",
+        ),
+        ({"silent": "refused"}, False, (SOURCE,), ""),
+        (
+            {"silent": "refused", "state": replace(STATE, phase=SCAN)},
+            False,
+            (SOURCE,),
+            "not as the source was at any time",
+        ),
+        ({"silent": "refused", "state": HANDED_STATE}, True, (SOURCE,), "to go back to does not answer"),
         ({"cluster": "2"}, False, (), "made of cluster 1, and the source is 2"),
         ({"leases": 3}, False, (), "has 3 leases, and this mirror drops them"),
         ({"leases": -1}, False, (), "may have leases"),
@@ -74,10 +120,22 @@ def test_what_is_refused(changes, back, accept, why):
 
 @pytest.mark.parametrize(
     "phase, back, done",
-    [(FOLLOW, False, False), (SCAN, False, False), (HANDED, False, True), (HANDED, True, False), (FOLLOW, True, True)],
+    [
+        (FOLLOW, False, False),
+        (SCAN, False, False),
+        (TAKEN, False, False),
+        (HANDED, False, True),
+        (HANDED, True, False),
+        (FOLLOW, True, True),
+        (TAKEN, True, True),
+    ],
 )
 def test_what_is_done_already(phase, back, done):
     assert is_done(SIGHT._replace(state=replace(STATE, phase=phase)), back) == done
+
+
+def test_what_was_written_after_it_was_taken_back_goes_back_too():
+    assert not is_done(SIGHT._replace(state=replace(STATE, phase=TAKEN), destination=8), back=True)
 
 
 def test_leases_that_are_kept_are_no_loss():
@@ -85,7 +143,7 @@ def test_leases_that_are_kept_are_no_loss():
     refuse(kept, SIGHT._replace(leases=9, state=replace(STATE, leases="keep")), Terms(confirmed=True))
 
 
-@pytest.mark.parametrize("phase", [FOLLOW, SCAN, HANDED])
+@pytest.mark.parametrize("phase", [FOLLOW, SCAN, HANDED, TAKEN])
 def test_no_engine_writes_what_was_handed_over_whatever_it_is_allowed(phase):
     settings = replace(SETTINGS, overwrite=True, on_restore="resync")
     state = decoded(replace(STATE, phase=phase).encode())
@@ -113,6 +171,7 @@ def test_the_way_back_mirrors_the_same_keys():
     assert (back.prefix, back.destination_prefix, back.exclude) == ("west/", "app/", ("west/tmp/",))
     assert (back.leases, back.delay, back.interval, back.overwrite) == ("keep", 0, 0, True)
     assert back.folder == "/s/back"
+    assert back.name == "dr.back", "the source may be the destination of another mirror of the name"
     again = reversed_settings(back)
     assert (again.prefix, again.target_prefix, again.exclude) == ("app/", b"west/", ("app/tmp/",))
     whole = reversed_settings(replace(SETTINGS, prefix=""))
@@ -155,6 +214,122 @@ def test_words():
     late = words(HANDED_OVER, late=Written(12, (b"app/\x1b[2J", b"app/b")))
     assert "BUT 12 changes came to the old cluster after that, of app/\\x1b[2J, app/b, ...:" in late
     assert "new cluster" in words(TAKEN_BACK, True, late=Written(1, (b"a",)))
+
+
+def test_words_without_the_source():
+    sight = SIGHT._replace(silent="refused", source=130)
+    plan = "\n".join(in_words(replace(SETTINGS, delay=1800), Cutover(LOOKED, False, sight, 100)))
+    assert "lacks 30 revisions that were heard of, and what it holds back (30 min)" in plan
+    assert "It is refused while somebody writes" not in plan
+    done = in_words(SETTINGS, Cutover(HANDED_OVER, False, sight, 100))
+    assert done == [
+        "mirror dr: HANDED OVER at revision 100, without its source, which was heard of at revision 130 last"
+    ]
+
+
+# ---- what goes wrong once it is done -----------------------------------------------------------------------------------
+
+
+class Service:
+    """An engine's service that can be made to fail."""
+
+    def __init__(self, fails=""):
+        self.calls, self.fails = [], fails
+
+    def runs(self):
+        return False
+
+    def __getattr__(self, name):
+        def do():
+            self.calls.append(name)
+            if name == self.fails:
+                raise EtcdError(f"systemctl {name} failed.", "see journalctl.")
+
+        return do
+
+
+@pytest.fixture
+def done(tmp_path, monkeypatch):
+    """A cutover that has come to this; of what is looked at before, and of the engine."""
+
+    def run(result, phase=FOLLOW, back=False, service=None, confirmed=True, **sight):
+        def outcome(*_given):
+            if isinstance(result, BaseException):
+                raise result
+            return result
+
+        seen = SIGHT._replace(state=replace(STATE, phase=phase), **sight)
+        monkeypatch.setattr(cutover, "look", lambda *_given: seen)
+        for way in ("_handed_over", "_taken_back"):
+            monkeypatch.setattr(cutover, way, outcome)
+        settings = replace(SETTINGS, state_dir=str(tmp_path / "state"))
+        return cut_over(settings, Terms(back, confirmed), service or Service(), lambda _line: None)
+
+    return run
+
+
+def test_an_engine_that_cannot_be_stopped_for_good_is_a_problem_and_no_reason_to_say_that_nothing_was_done(
+    done, tmp_path
+):
+    there = done(Cutover(HANDED_OVER, False, SIGHT, 100), service=Service("disable"))
+    assert there.result == HANDED_OVER and "not as it is to be: systemctl disable failed." in there.problem
+    assert "BUT The mirror's engine" in in_words(SETTINGS, there)[-1] and told(SETTINGS, there)["problem"]
+    back = done(Cutover(TAKEN_BACK, True, SIGHT, 9), HANDED, back=True, service=Service("start"))
+    assert back.result == TAKEN_BACK and "systemctl start failed" in back.problem
+    (tmp_path / "state").rmdir()
+    (tmp_path / "state").touch()
+    with pytest.raises(EtcdError, match="state cannot be used: "):
+        done(Cutover(HANDED_OVER, False, SIGHT, 100))
+
+
+def test_a_status_that_cannot_be_written_is_a_problem(done, monkeypatch):
+    def full(*_given, **_more):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(cutover, "_tell", full)
+    assert "No space left" in done(Cutover(HANDED_OVER, False, SIGHT, 100)).problem
+
+
+def test_where_nobody_knows_no_engine_is_begun_and_it_is_said(done):
+    service = Service()
+    unknown = done(Unknown("the destination has not answered"), service=service)
+    assert (unknown.result, service.calls) == (UNKNOWN, ["stop"])
+    assert "NOBODY KNOWS" in in_words(SETTINGS, unknown)[0] and "run this again" in in_words(SETTINGS, unknown)[1]
+
+
+def test_what_is_refused_in_the_middle_lets_the_mirror_go_on(done):
+    service = Service()
+    with pytest.raises(EtcdError, match="Somebody still writes"):
+        done(EtcdError("Somebody still writes."), service=service)
+    assert service.calls == ["stop", "start"]
+    with pytest.raises(EtcdError):
+        done(EtcdError("Somebody still writes."), HANDED, back=True, service=service)
+    assert service.calls[2:] == ["stop"], "what was handed over stays so"
+
+
+@pytest.mark.parametrize("changes", [3, -1])
+def test_a_mirror_is_not_begun_while_it_would_undo_what_came_after_it_was_taken_back(done, changes):
+    service = Service()
+    back = done(Cutover(TAKEN_BACK, True, SIGHT, 9, late=Written(changes, (b"a",))), HANDED, True, service)
+    assert back.result == TAKEN_BACK and service.calls == ["stop"]
+
+
+def test_one_that_is_done_says_what_came_to_the_old_cluster(done, monkeypatch):
+    monkeypatch.setattr(cutover, "_late_in_source", lambda _settings, since, until: Written(since, (b"x",)))
+    assert done(None, HANDED).late.changes == 100
+    assert done(None, HANDED, confirmed=False).late.changes == 100
+    assert done(None, HANDED, source=100).late.changes == 0, "it has stood still"
+    assert done(None, HANDED, silent="refused").late.changes == 0
+    service = Service()
+    assert (done(None, HANDED, service=service).result, service.calls) == (ALREADY, ["disable"])
+
+
+def test_two_at_once(done, monkeypatch, tmp_path):
+    (tmp_path / "state").mkdir()
+    with alone(str(tmp_path / "state")), pytest.raises(Running, match="runs on this host already") as caught:
+        done(None, confirmed=False)
+    assert caught.value.context == {"running": True}
+    assert done(None, confirmed=False).result == LOOKED
 
 
 # ---- the host ---------------------------------------------------------------------------------------------------------
