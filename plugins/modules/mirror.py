@@ -221,6 +221,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils.agent.mirroring import
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.commands import Run
 from ansible_collections.quorum.etcd.plugins.module_utils.glue import answer, runner
 from ansible_collections.quorum.etcd.plugins.module_utils.host.tools import find_tools
+from ansible_collections.quorum.etcd.plugins.module_utils.host.trust import find_modules_in
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.settings import path_of
 
 SIDE_OPTIONS: Dict[str, Any] = {
@@ -256,13 +257,15 @@ def work(module: AnsibleModule) -> Dict[str, Any]:
 
 def _provided(wanted: Mirror, run: Run, wheels: List[str], pretend: bool) -> str:
     """See to grpcio; what is wanted yet. EtcdError where it cannot be loaded."""
-    if wanted.modules and not pretend:
-        unpack(wheels, wanted.modules)
-    if wanted.modules and not os.path.isdir(wanted.modules):
+    folder = wanted.settings.modules
+    if folder and not pretend:
+        unpack(wheels, folder)
+    if folder and not os.path.isdir(folder):
         return ""
-    why = missing(run, sys.executable, wanted.modules)
-    if why and (wanted.modules or not pretend):
-        raise refuse(sys.executable, why, bool(wanted.modules))
+    find_modules_in(folder)
+    why = missing(run, sys.executable, folder)
+    if why and (folder or not pretend):
+        raise refuse(sys.executable, why, bool(folder))
     return "grpcio" if why else ""
 
 

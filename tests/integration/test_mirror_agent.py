@@ -9,13 +9,17 @@ import signal
 import subprocess
 import sys
 import time
+import venv
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
+import typing_extensions
 from ansible_collections.quorum.etcd.plugins.plugin_utils.zipapp import build
 from client import dump, seed
+from conftest import CHECKOUT, play
 from lab import Lab
 from test_alerts import RULES, SERIES, names, series_and_rules, told, values
 
@@ -25,9 +29,11 @@ LEFT_OUT = b"quorum.etcd/mirror/"
 
 
 class Mirror:
-    """One with settings, state and metrics of its own, and the program as one file, under the Python that has grpcio."""
+    """One with settings, state and metrics of its own, and the program as one file, under a Python that has grpcio."""
 
-    def __init__(self, source: Lab, destination: Lab, home: Path, **settings: Any) -> None:
+    def __init__(
+        self, source: Lab, destination: Lab, home: Path, python: str = sys.executable, **settings: Any
+    ) -> None:
         self.source, self.destination, self.metrics = source, destination, home / "metrics"
         for folder in (home, self.metrics):
             folder.mkdir()
@@ -41,14 +47,14 @@ class Mirror:
             "metrics_dir": str(self.metrics),
         }
         self.config.write_text(json.dumps({**given, **settings}))
-        self._argv = [sys.executable, str(home / "quorum-etcd"), "mirror"]
+        self._argv = [python, str(home / "quorum-etcd")]
 
-    def begin(self, *words: str) -> subprocess.Popen:
-        argv = [*self._argv, *words, "--config", str(self.config)]
+    def begin(self, *words: str, command: str = "mirror") -> subprocess.Popen:
+        argv = [*self._argv, command, *words, "--config", str(self.config)]
         return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
-    def run(self, *words: str) -> tuple[int, str]:
-        process = self.begin(*words)
+    def run(self, *words: str, command: str = "mirror") -> tuple[int, str]:
+        process = self.begin(*words, command=command)
         said, _nothing = process.communicate(timeout=PATIENCE)
         return process.returncode, said
 
@@ -155,3 +161,52 @@ def test_a_destination_of_others_is_refused_in_words(labs: tuple[Lab, Lab], tmp_
     assert code == 1 and "FAILED" in said and "no mirror has written" in said, said
     assert mirror.told()[1]["state"] == "failed"
     destination.members[0].client.delete(b"theirs/1")
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """A Python with nothing but its own library, and a folder that has grpcio as it is unpacked of wheels."""
+    folder = tmp_path_factory.mktemp("bare")
+    venv.create(folder / "python", symlinks=True)
+    modules = folder / "modules"
+    modules.mkdir(mode=0o700)
+    for module in (Path(grpc.__file__).parent, Path(typing_extensions.__file__)):
+        (modules / module.name).symlink_to(module.resolve())
+    return str(folder / "python" / "bin" / "python"), modules
+
+
+def test_a_host_that_has_grpcio_of_wheels_alone(bare: tuple[str, Path], labs: tuple[Lab, Lab], tmp_path: Path) -> None:
+    """By hand too, and by the playbooks: only the mirror's settings say where it is unpacked."""
+    python, modules = bare
+    without = Mirror(*labs, tmp_path / "without", python)
+    for words in (("run", "dr", "--once"), ("verify", "dr"), ("cutover", "dr")):
+        code, said = without.run(*words)
+        assert code == 1 and "cannot load grpcio" in said and "etcd_mirror_grpcio_wheels" in said, said
+
+    settings = {"prefix": "app/", "overwrite": True, "keep_log": True, "modules": str(modules)}
+    mirror = Mirror(*labs, tmp_path / "host", python, **settings)
+    code, said = mirror.run("run", "dr", "--once")
+    assert code == 0 and "caught up" in said, said
+    code, said = mirror.run("verify", "dr")
+    assert code == 0 and "mirror dr is equal to its source" in said, said
+    code, said = mirror.run("cutover", "dr", "--accept", "leases")
+    assert code == 0 and "nothing was touched: confirm" in said, said
+    revision = str(mirror.told()[1]["status"]["applied_revision"])
+    code, said = mirror.run("dr", "--all", "--revision", revision, command="recover")
+    assert code == 0 and "it is as it was" in said, said
+
+    inventory = tmp_path / "hosts.json"
+    local = {"ansible_connection": "local", "ansible_become": False, "ansible_python_interpreter": python}
+    engine = {**local, "etcd_mirror_name": "dr", "etcd_mirror_config": str(mirror.config)}
+    inventory.write_text(json.dumps({"all": {"children": {"etcd_mirror": {"hosts": {"engine": engine}}}}}))
+    accepts = ("-e", json.dumps({"etcd_mirror_cutover_accept": ["leases"]}))
+    moves = play(CHECKOUT / "playbooks" / "mirror_cutover.yml", "-i", inventory, *accepts)
+    assert moves.rc == 0 and "nothing was touched: confirm" in moves.text, moves.output
+    recovers = ("-e", "etcd_mirror_recover_all=true", "-e", f"etcd_mirror_recover_revision={revision}")
+    found = play(CHECKOUT / "playbooks" / "mirror_recover.yml", "-i", inventory, *recovers)
+    assert found.rc == 0 and "it is as it was" in found.text, found.output
+
+    modules.chmod(0o777)
+    code, said = mirror.run("verify", "dr")
+    assert code == 1 and f"the Python modules in {modules} are not believed" in said, said
+    modules.chmod(0o700)

@@ -55,9 +55,8 @@ _SECRETS = ("password", *TLS)
 class Mirror:
     """What is to be on the host. ``secrets`` are the contents of files, by their paths.
 
-    ``classic`` is the command of etcd's own tool, None for this collection's engine, of which ``program`` are the bytes and
-    ``modules`` the folder of the Python modules that were brought. ``verify`` is when it is compared with its source, or
-    ``never``. ``destination`` names the cluster that is written to.
+    ``classic`` is the command of etcd's own tool, None for this collection's engine, of which ``program`` are the bytes.
+    ``verify`` is when it is compared with its source, or ``never``. ``destination`` names the cluster that is written to.
     """
 
     settings: MirrorSettings
@@ -65,7 +64,6 @@ class Mirror:
     secrets: Mapping[str, str] = field(default_factory=dict)
     program: bytes = b""
     classic: Optional[Command] = None
-    modules: str = ""
     verify: str = NEVER
 
 
@@ -107,14 +105,14 @@ def files_of(wanted: Mirror) -> List[File]:
         found.append(text_file(unit, classic_unit(name, wanted.classic, environment, password, seen), 0o644))
         return found
     text = json.dumps(to_plain(settings), indent=2, sort_keys=True) + "\n"
-    service = engine_unit(name, settings.folder, seen, settings.metrics_dir, wanted.modules, bool(settings.interval))
+    service = engine_unit(name, settings.folder, seen, settings.metrics_dir, bool(settings.interval))
     found.append(File(PROGRAM, wanted.program, 0o755, same=are_the_same))
     found.append(text_file(path_of(name), text, 0o600))
     found.append(text_file(unit, service, 0o644))
     if settings.interval:
         found.append(text_file(timer, mirror_timer(name, settings.interval), 0o644))
     if wanted.verify != NEVER:
-        verifies = verify_unit(name, settings.folder, seen, settings.metrics_dir, wanted.modules)
+        verifies = verify_unit(name, settings.folder, seen, settings.metrics_dir)
         found.append(text_file(_unit_path(verify_of(name)), verifies, 0o644))
         found.append(text_file(_unit_path(verify_timer_of(name)), verify_timer(name, wanted.verify), 0o644))
     return found

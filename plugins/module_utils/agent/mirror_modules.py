@@ -33,7 +33,7 @@ def folder_of(wheels: Sequence[str]) -> str:
 
 
 def unpack(wheels: Sequence[str], folder: str) -> None:
-    """Unpack wheels, which are zips, where they are not yet. EtcdError for one that is none."""
+    """Unpack wheels, which are zips, where they are not yet, for root alone. EtcdError for one that is none."""
     if os.path.isdir(folder):
         return
     os.makedirs(os.path.dirname(folder), mode=0o755, exist_ok=True)
@@ -47,7 +47,6 @@ def unpack(wheels: Sequence[str], folder: str) -> None:
                 raise EtcdError(
                     f"{os.path.basename(path)} is no wheel: {error}.", "name wheels of grpcio for the host's Python."
                 ) from error
-        os.chmod(private, 0o755)
         os.rename(private, folder)
     finally:
         shutil.rmtree(private, ignore_errors=True)

@@ -120,24 +120,22 @@ def classic_unit(name: str, command: Command, environment: str, password: str = 
     return _unit(name, "\n".join(lines) + "\n" + _AGAIN, "CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH", [], paths)
 
 
-def engine_unit(name: str, state_dir: str, paths: Sequence[str], metrics_dir: str, modules: str, periodic: bool) -> str:
-    """The service of the agent's own engine. ``modules`` is the folder of the Python modules that were brought, or empty.
+def engine_unit(name: str, state_dir: str, paths: Sequence[str], metrics_dir: str, periodic: bool) -> str:
+    """The service of the agent's own engine.
 
     It writes to ``state_dir`` and, where it is there, to ``metrics_dir``; ``paths`` are all that it must see.
     ``periodic``: it is run by a timer, until it has caught up.
     """
     command = f"ExecStart={PROGRAM} mirror run {name}"
     lines = [*(["Type=oneshot", f"{command} --once"] if periodic else [command]), "Environment=PYTHONUNBUFFERED=1"]
-    lines += [f"Environment=PYTHONPATH={modules}"] if modules else []
     again = "" if periodic else f"{_AGAIN}RestartPreventExitStatus={TAKEN_OVER}\n"
     text = "\n".join(lines) + "\n" + again
     return _unit(name, text, _CAPABILITIES, _written(state_dir, metrics_dir), paths, periodic)
 
 
-def verify_unit(name: str, state_dir: str, paths: Sequence[str], metrics_dir: str, modules: str) -> str:
+def verify_unit(name: str, state_dir: str, paths: Sequence[str], metrics_dir: str) -> str:
     """The service that compares the mirror with its source; see ``engine_unit``."""
     lines = ["Type=oneshot", f"ExecStart={PROGRAM} mirror verify {name}", "Nice=10"]
-    lines += [f"Environment=PYTHONPATH={modules}"] if modules else []
     return _unit(name, "\n".join(lines) + "\n", _CAPABILITIES, _written(state_dir, metrics_dir), paths, periodic=True)
 
 

@@ -60,8 +60,8 @@ def wanted_mirror(
     program = extra.get("program") or ""
     return replace(
         mirror,
+        settings=replace(settings, modules=folder_of(given["wheels"])),
         program=f"#!{python}\n".encode() + (compiled(base64.b64decode(program), PROGRAM) if program else b""),
-        modules=folder_of(given["wheels"]),
         verify=given["verify"],
     )
 

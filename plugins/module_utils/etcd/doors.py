@@ -10,6 +10,7 @@ Which endpoint is asked is decided here and not by gRPC, which knows neither lea
 from __future__ import annotations
 
 import ssl
+import sys
 import threading
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 from urllib.parse import urlsplit
@@ -19,11 +20,6 @@ from .commands import Connection
 from .handshake import fault
 from .records import Malformed
 from .refusals import Stopped, Unavailable, error_of
-
-try:
-    import grpc
-except ImportError:
-    grpc = None
 
 Metadata = Sequence[Tuple[str, str]]
 
@@ -54,12 +50,7 @@ class Door:
     """An endpoint and the channel to it."""
 
     def __init__(self, endpoint: str, connection: Connection) -> None:
-        if grpc is None:
-            raise EtcdError(
-                "this Python has no grpcio, and etcd cannot be spoken to by gRPC without it.",
-                "install the package python3-grpcio, or 'pip install grpcio' for this Python.",
-            )
-        self.endpoint, self._connection = endpoint, connection
+        self.endpoint, self._connection, self._grpc = endpoint, connection, _grpcio()
         self.version = ""  # of the member, once somebody has asked
         self._lock = threading.Lock()
         self._methods: Dict[str, Any] = {}
@@ -75,9 +66,9 @@ class Door:
         options = {**_OPTIONS, "grpc.min_reconnect_backoff_ms": self._connection.dial_timeout * 1000}
         cacert, cert, key = self._files
         if parts.scheme == "https" or (not parts.scheme and (cacert or cert)):
-            secret = grpc.ssl_channel_credentials(cacert or None, key or None, cert or None)
-            return grpc.secure_channel(target, secret, options=list(options.items()))
-        return grpc.insecure_channel(target, options=list(options.items()))
+            secret = self._grpc.ssl_channel_credentials(cacert or None, key or None, cert or None)
+            return self._grpc.secure_channel(target, secret, options=list(options.items()))
+        return self._grpc.insecure_channel(target, options=list(options.items()))
 
     def refresh(self) -> None:
         """Connect anew where the certificates have been renewed on disk: a channel keeps those that it began with."""
@@ -126,9 +117,9 @@ class Door:
             return EtcdError(f"{self.endpoint}: its answer cannot be read: {error}.", "look what listens there.")
         if self._closed:
             return Stopped("the connection to etcd was closed.")
-        if isinstance(error, grpc.FutureCancelledError):
+        if isinstance(error, self._grpc.FutureCancelledError):
             return error_of("CANCELLED", "cancelled", self.endpoint, writes)
-        if isinstance(error, grpc.RpcError):
+        if isinstance(error, self._grpc.RpcError):
             return error_of(error.code().name, error.details() or "", self.endpoint, writes)
         if isinstance(error, ValueError):  # a call that began while the channel was changed
             return Unavailable(f"{self.endpoint}: {error}.")
@@ -176,6 +167,18 @@ class Doors:
     def close(self) -> None:
         for door in self.all:
             door.close()
+
+
+def _grpcio() -> Any:
+    """The module: loaded for the first channel, since only what was read of a mirror says where it is unpacked."""
+    try:
+        import grpc
+    except ImportError as error:
+        raise EtcdError(
+            f"this Python ({sys.executable}) cannot load grpcio, and speaks to no etcd by gRPC without it: {error}.",
+            "run mirror.yml, which sees to it: by the package python3-grpcio, or by wheels (etcd_mirror_grpcio_wheels).",
+        ) from error
+    return grpc
 
 
 def _files(connection: Connection) -> Tuple[bytes, bytes, bytes]:

@@ -10,6 +10,7 @@ import os
 import pwd
 import re
 import stat
+import sys
 from typing import Collection, List
 
 from ..core.errors import EtcdError
@@ -61,6 +62,22 @@ def secret_in(path: str, next_step: str) -> str:
             return file.read().rstrip("\n")
     except OSError as error:
         raise EtcdError(f"the password in {path} cannot be read: {error.strerror}.", next_step) from error
+
+
+def find_modules_in(folder: str) -> None:
+    """Let Python look for modules there before it looks elsewhere. One that is not there is passed over.
+
+    EtcdError where somebody else could put modules there or change them: a process of root's would run them.
+    """
+    if not os.path.isdir(folder) or folder in sys.path:
+        return
+    weak = weakness(folder)
+    if weak:
+        raise EtcdError(
+            f"the Python modules in {folder} are not believed: {weak}.",
+            "let only root write there, remove that folder, and run mirror.yml: it unpacks them anew.",
+        )
+    sys.path.insert(0, folder)
 
 
 def _names(path: str) -> List[str]:

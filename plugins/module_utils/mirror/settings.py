@@ -15,7 +15,7 @@ from ..core.errors import EtcdError
 from ..core.values import TEXT
 from ..etcd.commands import Connection
 from ..host.believed import File, believed
-from ..host.trust import secret_in
+from ..host.trust import find_modules_in, secret_in
 
 FOLDER = "/etc/quorum-etcd/mirror"
 STATE_FOLDER = "/var/lib/quorum-etcd/mirror"
@@ -50,6 +50,8 @@ class MirrorSettings:
 
     For monitors: ``max_lag`` is how many seconds it may be behind besides, ``verified_age`` how many may pass until it is
     compared with its source again, 0 for any; ``metrics_dir`` is where node_exporter looks for files, empty for no metrics.
+
+    ``modules`` is the folder where Python's modules were unpacked that this host has none of, empty for none.
     """
 
     name: str
@@ -70,6 +72,7 @@ class MirrorSettings:
     max_lag: int = 60
     verified_age: int = 0
     metrics_dir: str = ""
+    modules: str = ""
 
     @property
     def source_prefix(self) -> bytes:
@@ -95,12 +98,16 @@ def path_of(name: str) -> str:
 
 
 def load(path: str) -> MirrorSettings:
-    """The settings in the file. EtcdError for one that is missing, wrong, or could have been written by others."""
+    """The settings in the file, whose ``modules`` this Python finds from then on: whoever reads them may speak to etcd.
+
+    EtcdError for a file that is missing, wrong, or could have been written by others, as these modules.
+    """
     path = os.path.abspath(path)
     settings = believed(MirrorSettings, path, _FILE)
     why = wrong_in(settings)
     if why:
         raise EtcdError(f"the settings {path} are wrong: {why}.", _NEXT)
+    find_modules_in(settings.modules)
     return settings
 
 
@@ -119,8 +126,10 @@ def wrong_in(settings: MirrorSettings) -> str:
     for name in ("delay", "interval", "log_max_age", "log_max_bytes", "max_lag", "verified_age"):
         if getattr(settings, name) < 0:
             return f"{name} is negative"
-    if settings.state_dir and not os.path.isabs(settings.state_dir):
-        return f"state_dir is {settings.state_dir}, and no absolute path"
+    for name in ("state_dir", "modules"):
+        path = getattr(settings, name)
+        if path and not os.path.isabs(path):
+            return f"{name} is {path}, and no absolute path"
     return _wrong_with_exclusions(settings)
 
 

@@ -213,11 +213,13 @@ def test_wheels_are_unpacked_once_and_named_by_what_is_in_them(tmp_path):
     folder = folder_of([str(wheel)])
     assert folder_of([]) == "" and folder.startswith("/usr/local/lib/quorum-etcd/python-")
     assert folder != folder_of([str(wheel), str(broken)])
+    assert wanted(wheels=[str(wheel)]).settings.modules == folder
+    assert wanted(wheels=[str(wheel)], engine="etcdctl").settings.modules == "", "etcd's own tool needs none"
     own = str(tmp_path / "lib" / "python-x")
     for _time in range(2):
         unpack([str(wheel)], own)
     assert (tmp_path / "lib/python-x/grpc/__init__.py").exists()
-    assert stat.S_IMODE((tmp_path / "lib/python-x").stat().st_mode) == 0o755
+    assert stat.S_IMODE((tmp_path / "lib/python-x").stat().st_mode) == 0o700, "whatever modes its files have"
     with pytest.raises(EtcdError, match="x.whl is no wheel"):
         unpack([str(broken)], str(tmp_path / "lib" / "python-y"))
     assert [one.name for one in (tmp_path / "lib").iterdir()] == ["python-x"], "nothing half done is left"

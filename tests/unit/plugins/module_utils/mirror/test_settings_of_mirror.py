@@ -7,6 +7,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
@@ -65,7 +69,8 @@ def test_it_is_what_was_written(file):
         ({**GIVEN, "on_restore": "no"}, "neither refuse nor resync"),
         ({**GIVEN, "delay": -1}, "delay is negative"),
         ({**GIVEN, "delay": "1"}, "cannot be understood: delay"),
-        ({**GIVEN, "state_dir": "a"}, "no absolute path"),
+        ({**GIVEN, "state_dir": "a"}, "state_dir is a, and no absolute path"),
+        ({**GIVEN, "modules": "a"}, "modules is a, and no absolute path"),
         ({**GIVEN, "exclude": [""]}, "nothing would be mirrored"),
         ({**GIVEN, "prefix": "/a/b", "exclude": ["/a/"]}, "nothing would be mirrored"),
         ({**GIVEN, "prefix": "/a/", "exclude": ["/b/"]}, "is not below the prefix"),
@@ -80,6 +85,53 @@ def test_what_is_wrong_is_refused(file, given, words):
 def test_what_others_could_have_written_is_not_believed(file):
     with pytest.raises(EtcdError, match="are not believed"):
         load(file(GIVEN, mode=0o602))
+
+
+SPEAK = """
+import sys
+from ansible_collections.quorum.etcd.plugins.module_utils.etcd.client import Client
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.settings import connection_of, load
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.verify import verify_mirror
+settings = load(sys.argv[1])
+Client(connection_of(settings.source))
+import grpc
+print("by", grpc.__file__)
+"""
+
+
+def speaking(path):
+    """What a Python says that has nothing but its own library, and is to speak to the source with these settings."""
+    root = next(one for one in Path(__file__).parents if (one / "galaxy.yml").exists())
+    environment = {**os.environ, "PYTHONPATH": str(root / ".collections")}
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", SPEAK, path], env=environment, capture_output=True, text=True, check=False
+    )
+    return (done.stdout or done.stderr).strip().splitlines()[-1]
+
+
+@pytest.fixture
+def modules(tmp_path):
+    module = tmp_path / "lib" / "modules" / "grpc" / "__init__.py"
+    module.parent.mkdir(parents=True)
+    module.write_text("def insecure_channel(*_given, **_options):\n    pass\n")
+    module.parents[1].chmod(0o700)
+    return module.parents[1]
+
+
+def test_whoever_reads_them_finds_the_modules_that_were_unpacked_for_this_host(file, modules):
+    assert "cannot load grpcio" in speaking(file(GIVEN))
+    assert "cannot load grpcio" in speaking(file({**GIVEN, "modules": f"{modules}/none"}))
+    assert speaking(file({**GIVEN, "modules": str(modules)})) == f"by {modules}/grpc/__init__.py"
+
+
+@pytest.mark.parametrize("weak", ["lib", "lib/modules"])
+def test_modules_that_others_could_have_put_there_are_not_run(tmp_path, file, modules, weak):
+    (tmp_path / weak).chmod(0o757)
+    path = file({**GIVEN, "modules": str(modules)})
+    with pytest.raises(EtcdError, match=f"the Python modules in {modules} are not believed: .*written by others"):
+        load(path)
+    assert str(modules) not in sys.path
+    assert "are not believed" in speaking(path)
 
 
 def test_a_password_that_others_can_read_is_refused(tmp_path):
