@@ -1,23 +1,29 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Several clusters on hosts of one network, which one inventory reaches: a source, and its mirrors.
 
-With grpcio on each host, as the distribution has it.
+With grpcio on each host, as the distribution has it; or on none, for those that get it as wheels.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Mapping
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "lab"))
 from client import dump
+from etcd_binaries import locked
 from hosts import READY_SECONDS, Hosts, Member
-from images import image_with_grpcio
+from images import CHECKOUT, image, image_with_grpcio
 
+WHEELS = CHECKOUT / ".cache" / "wheels"
+WANTED = ("grpcio==", "typing_extensions==")
+DOWNLOAD_SECONDS = 300
 DEFAULT = MappingProxyType({"etcd": 3, "etcd_mirror": 1})
 
 
@@ -75,6 +81,28 @@ class MirrorHosts(Hosts):
         return [f"{key!r}: {expected.get(key)!r} is {found.get(key)!r}" for key in keys]
 
 
+class WithoutGrpcio(MirrorHosts):
+    """As MirrorHosts, but that no Python of a host has grpcio."""
+
+    def _image(self) -> str:
+        return image(self._settings["line"])
+
+
+def wheels_of_grpcio(python: str) -> list[str]:
+    """Wheels on this machine, of the versions of these tests, for hosts like it with this Python, such as 3.13."""
+    pinned = [line for line in (CHECKOUT / "requirements.txt").read_text().split() if line.startswith(WANTED)]
+    folder = WHEELS / "-".join([python, *pinned]).replace("==", "-")
+    WHEELS.mkdir(parents=True, exist_ok=True)
+    with locked(WHEELS / ".lock"):
+        if not folder.exists():
+            with tempfile.TemporaryDirectory(dir=WHEELS, prefix=".making-") as temp:
+                argv = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
+                argv += ["--python-version", python, "--dest", f"{temp}/made", *pinned]
+                subprocess.run(argv, check=True, timeout=DOWNLOAD_SECONDS, stdout=subprocess.DEVNULL)
+                Path(temp, "made").rename(folder)
+    return sorted(map(str, folder.glob("*.whl")))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("action", choices=["up", "down", "logs"])
@@ -87,7 +115,7 @@ def main() -> int:
     if given.action == "up":
         print(hosts.up().keep().inventory)
     elif given.action == "logs":
-        hosts.logs(Path(__file__).resolve().parents[2] / ".cache" / "logs" / given.dir.name)
+        hosts.logs(CHECKOUT / ".cache" / "logs" / given.dir.name)
     else:
         hosts.down()
     return 0

@@ -7,16 +7,19 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from client import seed
 from conftest import CHECKOUT, STATUS, Play, play
 from hosts import PKI, Member
-from mirror_hosts import MirrorHosts
+from mirror_hosts import MirrorHosts, WithoutGrpcio, wheels_of_grpcio
 from test_matrix import secrets_of
 
-MIRROR, SEED, CUTOVER = (CHECKOUT / "playbooks" / f"{name}.yml" for name in ("mirror", "mirror_seed", "mirror_cutover"))
+MIRROR, SEED, CUTOVER, RECOVER = (
+    CHECKOUT / "playbooks" / f"{name}.yml" for name in ("mirror", "mirror_seed", "mirror_cutover", "mirror_recover")
+)
 CLASSIC = ("-e", "etcd_mirror_engine=etcdctl", "-e", "etcd_mirror_overwrite=true", "-e", "etcd_mirror_name=old")
 OVERWRITE = ("-e", "etcd_mirror_overwrite=true")
 SERVICE, ENGINE = "quorum-etcd-mirror@old.service", "quorum-etcd-mirror@mirror.service"
@@ -245,3 +248,41 @@ def test_a_mirror_that_begins_with_a_snapshot(hosts: MirrorHosts, engine: Member
     assert re.search(r"Compared \d+ keys in .*: [0-3] were changed or deleted", said), said
     gone = mirror(hosts, "-e", "etcd_mirror_state=absent", "-e", "etcd_mirror_name=seeded")
     assert gone.rc == 0, gone.output
+
+
+def test_a_host_that_gets_grpcio_as_wheels(tmp_path: Path) -> None:
+    """As where no package of it can be had: its services find it, and so does whoever types a command at night."""
+    clusters = {"etcd": 1, "etcd_mirror": 1}
+    with WithoutGrpcio(tmp_path / "wheels", clusters, tls=True, auth=True) as hosts:
+        seed(hosts.client(hosts.members[0]), 100)
+        engine = hosts.cluster("etcd_mirror")[0]
+        python = says(hosts, engine, "python3 -c 'import sys; print(\"%d.%d\" % sys.version_info[:2])'")
+        given = {"etcd_mirror_grpcio_wheels": wheels_of_grpcio(python), "etcd_mirror_keep_log": True}
+        wanted = ("-e", json.dumps(given))
+        done = mirror(hosts, *wanted)
+        assert done.rc == 0, done.output
+        wait_for("the first copy", lambda: equal(hosts, engine))
+        assert "No module named 'grpc'" in says(hosts, engine, "python3 -c 'import grpc' 2>&1 || :")
+        assert says(hosts, engine, "stat -c '%U %a' /usr/local/lib/quorum-etcd/python-*") == "root 700"
+
+        hosts.run(engine, ["systemctl", "start", "quorum-etcd-mirror-verify@mirror.service"])
+        revision = told(hosts, engine)["status"]["applied_revision"]
+        again = mirror(hosts, *wanted)
+        assert again.rc == 0 and again.recap(engine.host)["changed"] == 0, again.output
+        for command, words in (
+            ("mirror verify mirror", "mirror mirror is equal to its source"),
+            ("mirror cutover mirror --accept leases", "nothing was touched: confirm"),
+            (f"recover mirror --all --revision {revision}", "it is as it was"),
+        ):
+            assert words in says(hosts, engine, f"quorum-etcd {command} 2>&1")
+        moves = cutover(hosts, "-e", json.dumps({"etcd_mirror_cutover_accept": ["leases"]}))
+        assert moves.rc == 0 and "nothing was touched: confirm" in moves.text, moves.output
+        recovers = ("-e", "etcd_mirror_recover_all=true", "-e", f"etcd_mirror_recover_revision={revision}")
+        found = play(RECOVER, "-i", hosts.inventory, *recovers)
+        assert found.rc == 0 and "it is as it was" in found.text, found.output
+
+        # Where somebody else could have put modules, root runs none of them.
+        says(hosts, engine, "chmod 777 /usr/local/lib/quorum-etcd")
+        assert "are not believed" in says(hosts, engine, "quorum-etcd mirror verify mirror 2>&1 || :")
+        for refused in (mirror(hosts, *wanted), cutover(hosts)):
+            assert refused.rc != 0 and "are not believed" in refused.text, refused.output
