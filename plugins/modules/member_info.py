@@ -217,6 +217,7 @@ member:
     strangers: ""
     missing_files: {}
     packet_filter: nft
+    systemd: true
     unsettable: []
     shadowed: {}
 view:

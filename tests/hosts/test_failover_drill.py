@@ -3,26 +3,26 @@
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-import subprocess
-import time
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Callable, Iterator
+from typing import Iterator
 
 import pytest
 from client import differences, dump, seed
-from conftest import CHECKOUT, Play, play, playbook_argv, report_of, user_environment
+from conftest import Play, play, report_of
+from failing import (
+    arguments,
+    boot_units,
+    controller_killed,
+    is_armed,
+    power_fails_while_away,
+    shell,
+    times_taken,
+    until,
+)
 from hosts import Hosts, Member
 from images import base_image
 
-DRILL = CHECKOUT / "playbooks" / "failover_drill.yml"
-STATE = "/var/lib/quorum-etcd/restores"
 DROP_IN = "/run/systemd/system/etcd.service.d/zzz-quorum-etcd-drill.conf"
 RULES = "nft list ruleset; iptables-save; ip6tables-save"
-SECONDS = 6
 # Of the member's host: every Python there is a module's.
 KILL_MODULES = (
     'for one in /proc/[0-9]*; do case "$(readlink "$one/exe")" in */python3*) kill -9 "${one#/proc/}";; esac; done'
@@ -50,52 +50,10 @@ def leader(hosts: Hosts) -> Member:
     return next(member for member, view in views if view.leader == view.member_id)
 
 
-def arguments(hosts: Hosts, **asked: object) -> list[str | Path]:
-    wanted = {"confirm": "etcd", "seconds": SECONDS, **asked}
-    given = json.dumps({f"etcd_failover_drill_{name}": value for name, value in wanted.items()})
-    return [DRILL, "-i", hosts.inventory, "-e", given]
-
-
 def drilled(done: Play) -> dict:
     """The report of a run that ended well."""
     assert done.rc == 0, done.output
     return report_of(done)
-
-
-@contextmanager
-def controller_killed(hosts: Hosts, is_away: Callable[[], bool], **asked: object) -> Iterator[None]:
-    """A drill whose controller is killed as soon as the member is away; in the block it is dead, and nothing else."""
-    with subprocess.Popen(
-        playbook_argv(*arguments(hosts, **asked)),
-        cwd=CHECKOUT,
-        env=user_environment(),
-        start_new_session=True,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    ) as running:
-        until(is_away, "it was never taken away")
-        os.killpg(running.pid, signal.SIGKILL)
-        yield
-
-
-def shell(hosts: Hosts, member: Member, script: str) -> str:
-    return hosts.run(member, ["sh", "-c", script])
-
-
-def until(happened: Callable[[], bool], what: str, seconds: float = 90) -> None:
-    deadline = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.2)
-
-
-def is_armed(hosts: Hosts, member: Member) -> bool:
-    return "armed" in shell(hosts, member, f"ls {STATE}/*/ 2>/dev/null || :").split()
-
-
-def times_taken(hosts: Hosts, member: Member) -> int:
-    return shell(hosts, member, f"cat {STATE}/*/journal.jsonl 2>/dev/null || :").count('"step": "taken"')
 
 
 def assert_nothing_is_left(hosts: Hosts, keys: dict) -> None:
@@ -103,7 +61,7 @@ def assert_nothing_is_left(hosts: Hosts, keys: dict) -> None:
     for member in hosts.members:
         assert "quorum" not in shell(hosts, member, f"({RULES}) 2>/dev/null || :").lower(), member.host
         assert shell(hosts, member, f"test -e {DROP_IN} && echo there || :") == "", member.host
-        assert not is_armed(hosts, member)
+        assert not is_armed(hosts, member) and boot_units(hosts, member) == []
         assert shell(hosts, member, "systemctl list-timers --all --no-legend 'quorum-etcd-drill-*'") == "", member.host
         hosts.client(member).get(b"back")  # linearizable: it has caught up
         left = {key: value for key, value in dump(hosts.client(member)).items() if b"quorum.etcd/" not in key}
@@ -167,5 +125,18 @@ def test_a_host_that_boots_in_the_middle_is_right_again(hosts: Hosts) -> None:
     hosts.power_on(led)
     hosts.wait_ready()
     assert shell(hosts, led, f"test -e {DROP_IN} && echo there || :") == ""
+    assert drilled(play(*arguments(hosts, how="stop")))["outcome"] == "drilled"
+    assert_nothing_is_left(hosts, keys)
+
+
+def test_a_boot_puts_back_what_it_would_not_start(hosts: Hosts) -> None:
+    """The unit of the member is not enabled, and no timer lives any more."""
+    keys, led = dump(hosts.client(hosts.members[0])), leader(hosts)
+    shell(hosts, led, "systemctl --quiet disable etcd")
+    try:
+        power_fails_while_away(hosts, led, how="stop")
+        assert_nothing_is_left(hosts, keys)
+    finally:
+        shell(hosts, led, "systemctl --quiet enable etcd")
     assert drilled(play(*arguments(hosts, how="stop")))["outcome"] == "drilled"
     assert_nothing_is_left(hosts, keys)

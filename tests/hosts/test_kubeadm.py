@@ -11,12 +11,11 @@ from pathlib import Path
 import pytest
 from client import RetryingWriter, Writer, differences, dump, seed
 from conftest import BACKUP, CHECKOUT, CONFIRM, RESTORE, Play, play, report_of
+from failing import DRILL, arguments, power_fails_while_away
 from kubeadm_hosts import MANIFEST, KubeadmHosts
 from test_garbage_collector import Api, wait_for
 
-MEMBER_REPLACE, FAILOVER_DRILL = (
-    CHECKOUT / "playbooks" / f"{name}.yml" for name in ("member_replace", "failover_drill")
-)
+MEMBER_REPLACE = CHECKOUT / "playbooks" / "member_replace.yml"
 KEYS = 400
 pytestmark = pytest.mark.xdist_group("kubeadm")  # one worker, as its hosts are made once
 FLAG = re.compile(r"^    - --initial-cluster(-state|-token|)=(.*)\n", re.MULTILINE)
@@ -188,7 +187,7 @@ def test_a_member_in_a_pod_fails_as_a_drill(hosts: KubeadmHosts, who: str, how: 
     asked = {"who": who, "how": how, "seconds": 8, "confirm": "etcd"}
     given = json.dumps({f"etcd_failover_drill_{name}": value for name, value in asked.items()})
     with RetryingWriter([hosts.client(member, timeout=1.5) for member in hosts.members]) as writer:
-        done = run(hosts, FAILOVER_DRILL, "-e", given)
+        done = run(hosts, DRILL, "-e", given)
     assert done.rc == 0, done.output
     report = report_of(done)
     assert report["came_back"] is None and report["put_back_by"] == "run"
@@ -200,6 +199,22 @@ def test_a_member_in_a_pod_fails_as_a_drill(hosts: KubeadmHosts, who: str, how: 
     assert differences(expected, left) == []
     assert manifests(hosts) == written
     assert_the_folder_is_clean(hosts)
+
+
+def test_the_power_fails_while_a_pod_is_away(hosts: KubeadmHosts) -> None:
+    """Its manifest lies where no kubelet looks, on another file system, and no timer lives any more: the boot puts it back."""
+    third = hosts.members[2]
+    seed(hosts.client(hosts.members[0]), 100)
+    expected, written = dump(hosts.client(hosts.members[0]), serializable=False), manifests(hosts)
+    power_fails_while_away(hosts, third, who=third.name, how="stop")
+    hosts.wait_ready()
+    left = {key: value for key, value in dump(hosts.client(third), serializable=False).items() if key in expected}
+    assert differences(expected, left) == []
+    assert manifests(hosts) == written
+    assert_the_folder_is_clean(hosts)
+    assert hosts.run(third, ["find", "/var/lib/quorum-etcd/static-pods", "-type", "f"]) == ""
+    again = play(*arguments(hosts, how="stop"))
+    assert again.rc == 0, again.output
 
 
 def test_a_control_plane_node_that_lost_its_data(hosts: KubeadmHosts) -> None:

@@ -19,6 +19,11 @@ def _as_made(_descriptor: int) -> None:
     """For its owner alone."""
 
 
+def for_all(descriptor: int) -> None:
+    """To be read by everybody."""
+    os.fchmod(descriptor, 0o644)
+
+
 def put(
     path: str, content: bytes, prefix: str = ".", suffix: str = ".new", prepare: Callable[[int], None] = _as_made
 ) -> None:

@@ -4,7 +4,7 @@
 
 """A member that is taken away for a while: stopped, killed, or cut off; and the script that puts it back, whoever runs it.
 
-The script is written, and the timer that will run it is armed (see ``put_back``), before anything is taken away.
+The script is written, and the timer and the boot that will run it are armed (see ``put_back``), before anything is taken away.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import shlex
 import signal
 from typing import List
 
-from ..core.durable import put
+from ..core.durable import for_all, put
 from ..core.errors import EtcdError
 from ..etcd.commands import Run
 from .facts import Service
@@ -51,7 +51,9 @@ def lines_back(how: str, service: Service, state_dir: str, tool: str) -> List[st
         live, parked = service.manifest, parked_manifest(service.manifest, state_dir)
         hidden = os.path.join(os.path.dirname(live), f".{os.path.basename(live)}.moving.tmp")
         one, other, between = map(shlex.quote, (live, parked, hidden))
-        return [f"[ -e {one} ] || {{ cp -p {other} {between} && mv {between} {one} && rm -f {other}; }}"]
+        copy = f"cp -p {other} {between} && sync {between} && mv {between} {one}"
+        # On the disk before the only other one goes: the power may fail just then.
+        return [f"[ -e {one} ] || {{ {copy} && sync {shlex.quote(os.path.dirname(live))} && rm -f {other}; }}"]
     running = f"{service.status_command} >/dev/null 2>&1 || " if service.status_command else ""
     return [f"{running}{service.start_command}"]
 
@@ -85,7 +87,7 @@ class Absence:
         if self._how == KILL and self._manager.service.manager == "systemd":
             path = stay_down_file(self._manager.service.name)
             os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-            put(path, _STAY_DOWN.encode(), prepare=_for_all)
+            put(path, _STAY_DOWN.encode(), prepare=for_all)
             reload_units(self._run)
             shown = self._run(["systemctl", "show", "--property=Restart", self._manager.service.name], {}).out.strip()
             if shown != "Restart=no":
@@ -130,7 +132,3 @@ class Absence:
                 f"'{' '.join(argv[:4])}' failed with exit code {result.rc}: {said}",
                 "see that this host may filter packets; or drill it with -e etcd_failover_drill_how=stop or kill.",
             )
-
-
-def _for_all(descriptor: int) -> None:
-    os.fchmod(descriptor, 0o644)

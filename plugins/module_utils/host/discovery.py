@@ -24,6 +24,7 @@ from .kubernetes import kubernetes_facts
 from .options import Options, options_of
 from .owners import DISTRIBUTIONS, owner_of, runs_server
 from .processes import Host, data_dir, is_halted, runs_kubelet
+from .put_back import SYSTEMD
 from .running import Running
 from .settings.edits import VENDOR_FOLDERS
 from .settings.names import SECRET
@@ -102,6 +103,7 @@ class _Look:
             missing_files={} if self.process else self._missing_files(tls),
             unsettable=[],
             packet_filter=packet_filter(self.host),
+            systemd=self.host.exists(SYSTEMD),
         )
         return replace(member, unsettable=rehearse(member, self.host.read))
 

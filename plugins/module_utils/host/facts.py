@@ -222,7 +222,7 @@ class MemberFacts:
     ``missing_files`` are certificates and keys that the settings of a member which does not run name, by these, and that are
     not there.
 
-    ``packet_filter`` is the tool that the host has to cut a member off its network.
+    ``packet_filter`` is the tool that the host has to cut a member off its network. ``systemd``: whether it runs there.
 
     ``journal`` is what a job's journals tell, in its plain form: the plan in it is of any version. It and
     ``interrupted_elsewhere`` are added at the door, where it is known which job's they are, and so is ``newest_job``.
@@ -262,6 +262,7 @@ class MemberFacts:
     unsettable: List[Unsettable]
     missing_files: Dict[str, str] = field(default_factory=dict, metadata=TEXT)
     packet_filter: str = ""
+    systemd: bool = False
     interrupted_elsewhere: List[Elsewhere] = field(default_factory=list)
     newest_job: Optional[Newest] = None
     journal: Dict[str, Any] = field(default_factory=dict)

@@ -109,15 +109,15 @@ class FailoverDrill(Stepwise):
         return mended
 
     def _mend(self) -> bool:
-        """Whether an earlier drill had left this host's member away."""
+        """Whether an earlier drill had left this host's member away, or something of its own."""
         member, mended = self.part.member, False
         for journal in journals(member.state_dir, member.data_dir, Kind(job=self.part.job)):
             if journal.folder == self.journal.folder or not journal.is_open():
                 continue
             back = PutBack(journal.folder, self.run)
+            mended = mended or bool(back.left())
             if back.is_armed:
                 back.now()
-                mended = True
             back.disarm()
             journal.record(steps.ROLLED_BACK)
         return mended
@@ -181,7 +181,7 @@ class FailoverDrill(Stepwise):
 
     @contextlib.contextmanager
     def _put_back_afterwards(self) -> Iterator[None]:
-        """The block takes away; whatever becomes of it, it is put back: here, or by this host's timer."""
+        """The block takes away; whatever becomes of it, it is put back: here, or by this host's timer or boot."""
         member = self.part.member
         lines = lines_back(self.of.how, member.service, member.state_dir, self.of.filter)
         self.back.arm(lines, self.of.seconds + SPARE)
@@ -284,7 +284,7 @@ class FailoverDrill(Stepwise):
     def _left(self) -> Check:
         """What the drill itself has made on this host is gone."""
         unit = stay_down_file(self.part.member.service.name)
-        left = [self.journal.folder] if self.back.is_armed else []
+        left = self.back.left()
         left += (
             [unit]
             if self.of.how == KILL and self.part.member.service.manager == "systemd" and os.path.exists(unit)

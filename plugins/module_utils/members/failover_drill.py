@@ -85,6 +85,12 @@ def _planned(cluster: Cluster, asked: Asked, findings: Findings) -> Optional[OfD
     common = common_part(cluster, asked, _shown(cluster, away, home, others[0], asked))
     voters = {one.name: one.endpoint or next(iter(one.client_urls), "") for one in view.members if not one.is_learner}
     own = cluster.hosts[home].member
+    if not _boot_puts_back(own, how):
+        findings.warn(
+            "it has no systemd. If it is rebooted while its member is away, nothing puts that back but its own boot, where it"
+            f" starts it: run 'sh {own.state_dir}/restores/{common.restore_id}/put_back.sh' on it then.",
+            home,
+        )
     return OfDrill(
         **{**vars(common), "hosts": [others[0], *(host for host in common.hosts if host != others[0])]},
         away=away.name,
@@ -160,16 +166,23 @@ def _check_cut(host: str, member: MemberFacts, others: List[MemberView], finding
         )
 
 
+def _boot_puts_back(member: MemberFacts, how: str) -> bool:
+    """Where systemd runs a unit does, see ``put_back``; and rules of the kernel end with it."""
+    return member.systemd or how == CUT
+
+
 def _shown(cluster: Cluster, away: MemberView, home: str, measures: str, asked: Asked) -> Dict[str, str]:
     how, seconds = asked.options["how"], asked.options["seconds"]
     voters = [member for member in cluster.view.members if not member.is_learner]
     sound = len([member for member in voters if member.healthy])
     role = LEADER if away.is_leader else FOLLOWER
-    service = cluster.hosts[home].member.service
+    member = cluster.hosts[home].member
+    reboot = "so does a reboot" if _boot_puts_back(member, how) else "a reboot does not"
     return {
         "away": f"{away.name}, the {role}, on {home}" if away.is_leader else f"{away.name}, a {role}, on {home}",
-        "how": _HOW[how] + drill_words.kept_down(how, service.manager, service.name),
-        "for": f"{seconds} s; a timer on {home} puts it back {seconds + SPARE} s after the begin, whatever becomes of this run",
+        "how": _HOW[how] + drill_words.kept_down(how, member.service.manager, member.service.name),
+        "for": f"{seconds} s; a timer on {home} puts it back {seconds + SPARE} s after the begin, whatever becomes of this run;"
+        f" {reboot}",
         "quorum": arithmetic(Quorum(len(voters), sound), Quorum(len(voters), max(0, sound - 1)), away.name),
         "measured": f"on {measures}: writes through {listed([one.name for one in voters])} in turn, below {PREFIX}",
         "proof": f"it is at most {LAG:,} entries behind, equal hashes at one revision, the same member list, no alarm",

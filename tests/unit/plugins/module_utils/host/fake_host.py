@@ -75,7 +75,7 @@ KEYS = {
     "data_dir", "wal_dir", "data", "wal", "disk", "initial_cluster", "initial_cluster_state", "initial_cluster_token",
     "snapshot_count", "quota_backend_bytes", "tls", "tools", "tools_missing", "config", "settings", "state_dir", "log",
     "connection", "journal", "aside_dir", "kubernetes", "unsettable", "shadowed", "strangers",
-    "interrupted_elsewhere", "missing_files", "newest_job", "packet_filter",
+    "interrupted_elsewhere", "missing_files", "newest_job", "packet_filter", "systemd",
 }  # fmt: skip
 
 

@@ -316,3 +316,10 @@ def test_the_tools_of_a_dead_member_lie_where_its_unit_starts_it(host):
         host.tool(f"/srv/etcd-3.5/bin/{name}", "3.5.35")
     found = host.discover()
     assert found["tools"]["etcdutl"]["path"].endswith("/srv/etcd-3.5/bin/etcdutl"), found["tools_missing"]
+
+
+def test_whether_systemd_runs(host):
+    debian(host)
+    assert host.discover()["systemd"] is False
+    host.put("/run/systemd/system/etcd.service.d/own.conf", "")
+    assert host.discover()["systemd"] is True

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import time
 from dataclasses import replace
@@ -39,9 +40,48 @@ def run(argv, env):
 
 
 @pytest.fixture(autouse=True)
-def without_systemd(monkeypatch):
-    real = os.path.isdir
-    monkeypatch.setattr(subject.os.path, "isdir", lambda path: path != "/run/systemd/system" and real(path))
+def units(monkeypatch, tmp_path_factory):
+    """The folder of the units, on a host without systemd."""
+    folder = tmp_path_factory.mktemp("etc") / "system"
+    monkeypatch.setattr(subject, "SYSTEMD", "/nowhere")
+    monkeypatch.setattr(subject, "_UNITS", str(folder))
+    return folder
+
+
+class Systemd:
+    """Answers for systemd, and keeps what was asked, each with what of the boot's unit was there then."""
+
+    def __init__(self, units, **answers):
+        self.units, self.calls, self.seen, self.answers = units, [], [], answers
+
+    def run(self, argv, env):
+        if argv[0] == "sh":
+            return run(argv, env)
+        self.calls.append(list(argv))
+        self.seen.append(files(self.units))
+        shown = {"is-active": "active", "is-enabled": "enabled", **self.answers}.get(argv[1], "")
+        return Result(3 if shown in ("inactive", "disabled") else 0, f"{shown}\n", "")
+
+    def boot(self):
+        """What a boot does: systemd starts what is enabled, where its condition holds."""
+        for link in self.units.glob("multi-user.target.wants/*"):
+            if not link.exists():
+                continue
+            said = dict(line.split("=", 1) for line in link.read_text().splitlines() if "=" in line)
+            if os.path.exists(said["ConditionPathExists"].replace("%%", "%")):
+                folder = said["WorkingDirectory"].replace("%%", "%")
+                subprocess.run(said["ExecStart"].split(), cwd=folder, check=False)
+
+
+@pytest.fixture
+def systemd(monkeypatch, tmp_path, units):
+    monkeypatch.setattr(subject, "SYSTEMD", str(tmp_path))
+    units.mkdir()
+    return Systemd(units)
+
+
+def files(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir())
 
 
 def lines(tmp_path, what="back"):
@@ -111,26 +151,143 @@ def test_where_no_timer_lives_nothing_is_armed(tmp_path, monkeypatch):
     assert not back.is_armed
 
 
-def test_systemd_has_a_timer_of_its_own(tmp_path, monkeypatch):
-    monkeypatch.setattr(subject.os.path, "isdir", lambda path: True)
-    calls = []
+def both(folder):
+    name = f"quorum-etcd-drill-boot-{folder.name}.service"
+    return [f"multi-user.target.wants/{name}", name]
 
-    def systemd(argv, env):
-        calls.append(list(argv))
-        return Result(0, "active\n" if "is-active" in argv else "", "")
 
-    back = PutBack(str(tmp_path), systemd)
+def test_systemd_has_a_timer_of_its_own_and_before_it_a_unit_that_the_next_boot_starts(tmp_path, systemd, units):
+    back = PutBack(str(tmp_path), systemd.run)
     back.arm(lines(tmp_path), 35)
     unit = f"quorum-etcd-drill-{tmp_path.name}"
-    assert calls[0] == [
-        *("systemd-run", f"--unit={unit}", "--on-active=35s", "--timer-property=AccuracySec=100ms"),
-        *("sh", str(tmp_path / "put_back.sh"), "timer"),
+    assert systemd.calls == [
+        ["systemctl", "is-enabled", f"quorum-etcd-drill-boot-{tmp_path.name}.service"],
+        [
+            *("systemd-run", f"--unit={unit}", "--on-active=35s", "--timer-property=AccuracySec=100ms"),
+            *("--property=KillMode=process", "sh", str(tmp_path / "put_back.sh"), "timer"),
+        ],
+        ["systemctl", "is-active", f"{unit}.timer"],
     ]
+    assert systemd.seen == [both(tmp_path)] * 3 and back.left() == [
+        *(str(tmp_path / "armed"), *(str(units / name) for name in both(tmp_path)))
+    ]
+    assert (units / both(tmp_path)[1]).stat().st_mode & 0o777 == 0o644
     back.disarm()
-    assert calls[-1] == ["systemctl", "stop", f"{unit}.timer"] and not back.is_armed
-    dead = PutBack(str(tmp_path), lambda argv, env: Result(3, "inactive\n", ""))
-    with pytest.raises(EtcdError, match="would put its member back: inactive"):
-        dead.arm(lines(tmp_path), 35)
+    assert systemd.calls[3:] == [["systemctl", "stop", f"{unit}.timer"]]
+    assert back.left() == [] == files(units) and not (tmp_path / "back").exists()
+
+
+@pytest.mark.parametrize(
+    ("answers", "why"),
+    [
+        (
+            {"is-active": "inactive"},
+            "no timer can be armed on this host that would put its member back: it is inactive",
+        ),
+        ({"is-enabled": "disabled"}, "no unit for its boot can be armed .* is disabled"),
+    ],
+)
+def test_where_the_timer_or_the_boot_is_not_sure_nothing_is_armed(tmp_path, systemd, units, answers, why):
+    systemd.answers = answers
+    back = PutBack(str(tmp_path), systemd.run)
+    with pytest.raises(EtcdError, match=why) as refused:
+        back.arm(lines(tmp_path), 35)
+    assert back.left() == [] == files(units) and "nothing was taken away" in refused.value.next_step
+
+
+def test_where_no_unit_can_be_written_nothing_is_armed(tmp_path, systemd, units):
+    units.rmdir()
+    units.touch()
+    back = PutBack(str(tmp_path), systemd.run)
+    with pytest.raises(EtcdError, match="no unit for its boot can be armed"):
+        back.arm(lines(tmp_path), 35)
+    assert back.left() == [] == systemd.calls
+
+
+@pytest.mark.parametrize("who", ["run", "timer", "boot", "hand"])
+def test_whoever_puts_it_back_the_unit_of_the_boot_is_gone(tmp_path, systemd, units, who):
+    back = PutBack(str(tmp_path), systemd.run)
+    back.arm(lines(tmp_path), 600)
+    if who == "boot":
+        systemd.boot()
+    else:
+        run(["sh", str(tmp_path / "put_back.sh"), *([] if who == "hand" else [who])], {})
+    assert back.left() == [] == files(units) and (tmp_path / "back").read_text() == "x\n"
+    assert (tmp_path / "put_back_by").read_text() == f"{who}\n"
+    systemd.boot()
+    assert back.now() == who and (tmp_path / "back").read_text() == "x\n"
+
+
+def test_a_boot_that_cannot_put_it_back_tries_again_at_the_next_one(tmp_path, systemd, monkeypatch):
+    monkeypatch.setattr(subject, "_TRIES", 1)
+    back = PutBack(str(tmp_path), systemd.run)
+    back.arm([f"[ -e '{tmp_path}/up' ]"], 600)
+    systemd.boot()
+    assert len(back.left()) == 3
+    (tmp_path / "up").touch()
+    systemd.boot()
+    assert back.left() == []
+
+
+# What is there when it is killed, step by step; and whether the boot that follows then puts back.
+KILLED = {
+    "nothing was written but the script": ((), False),
+    "armed, and no unit": (("armed",), False),
+    "the unit is written and not enabled": (("armed", "unit"), False),
+    "enabled, and no timer; or taken away": (("armed", "unit", "link"), True),
+    "put back, and the unit is not removed": (("unit", "link"), False),
+    "put back, and half of it is removed": (("unit",), False),
+}
+
+
+@pytest.mark.parametrize(("left", "puts_back"), KILLED.values(), ids=KILLED)
+def test_killed_at_any_step_the_boot_is_right_and_the_next_run_clears_it(tmp_path, systemd, units, left, puts_back):
+    back = PutBack(str(tmp_path), systemd.run)
+    back.arm(lines(tmp_path), 600)
+    link, unit = both(tmp_path)
+    for name, path in (("armed", tmp_path / "armed"), ("unit", units / unit), ("link", units / link)):
+        if name not in left:
+            path.unlink()
+    systemd.boot()
+    assert (tmp_path / "back").exists() == puts_back
+    back.disarm()
+    assert back.left() == [] == files(units)
+
+
+def test_an_enabled_unit_whose_file_is_gone_does_not_hinder(tmp_path, systemd, units):
+    back = PutBack(str(tmp_path), systemd.run)
+    back.arm(lines(tmp_path), 600)
+    (units / both(tmp_path)[1]).unlink()
+    systemd.boot()
+    back.arm(lines(tmp_path), 600)
+    systemd.boot()
+    assert back.left() == [] and (tmp_path / "back").exists()
+
+
+def test_the_unit_of_the_boot():
+    folder = "/var/lib/quorum-etcd/restores/20261124T031500Z-ab"
+    assert subject.boot_unit_text(folder).splitlines()[1:] == [
+        *("[Unit]", "Description=Put back what a failover drill has taken away from this host"),
+        *("Documentation=https://github.com/quorum-etcd/quorum.etcd", f"ConditionPathExists={folder}/armed"),
+        *("After=multi-user.target", "", "[Service]", "Type=oneshot", f"WorkingDirectory={folder}"),
+        *("ExecStart=/bin/sh put_back.sh boot", "TimeoutStartSec=300", "# What a start command leaves running stays."),
+        *("KillMode=process", "", "[Install]", "WantedBy=multi-user.target"),
+    ]
+    assert "WorkingDirectory=/s 100%%/x\n" in subject.boot_unit_text("/s 100%/x")
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="this host has no systemd to ask")
+def test_systemd_understands_it_and_takes_it_for_enabled(tmp_path):
+    wants, name = tmp_path / "etc/systemd/system/multi-user.target.wants", "quorum-etcd-drill-boot-x.service"
+    wants.mkdir(parents=True)
+    unit = wants.parent / name
+    unit.write_text(subject.boot_unit_text("/var/lib/100% of it/restores/x"))
+    said = run(["systemd-analyze", "verify", "--man=no", str(unit)], {})
+    assert name not in said.err + said.out
+    asked = ["systemctl", f"--root={tmp_path}", "is-enabled", name]
+    assert run(asked, {}).out == "disabled\n"
+    (wants / name).symlink_to(f"/etc/systemd/system/{name}")
+    assert run(asked, {}).out == "enabled\n"
 
 
 # ---- what the script does --------------------------------------------------------------------------------------------
@@ -171,10 +328,16 @@ def test_a_manifest_comes_back_as_it_was(tmp_path):
     with open(parked, "w", encoding="ascii") as file:
         file.write("kind: Pod\n")
     text = "\n".join(lines_back(KILL, own, str(state), ""))
+    env = {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/sync").write_text(f"#!/bin/sh\nls '{parked}' && echo \"$1\" >>'{tmp_path}/synced'\n")
+    (tmp_path / "bin/sync").chmod(0o755)
     for _twice in range(2):
-        assert run(["sh", "-c", text], {}).rc == 0
+        assert run(["sh", "-c", text], env).rc == 0
         assert os.listdir(manifests) == ["etcd.yaml"] and (manifests / "etcd.yaml").read_text() == "kind: Pod\n"
     assert not os.path.exists(parked)
+    synced = (tmp_path / "synced").read_text().splitlines()
+    assert synced == [str(manifests / ".etcd.yaml.moving.tmp"), str(manifests)], "while the other one was there"
 
 
 # ---- the cut ---------------------------------------------------------------------------------------------------------

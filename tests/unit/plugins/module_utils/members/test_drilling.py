@@ -44,6 +44,8 @@ class Cluster:
         if argv[0] == "sh":
             done = subprocess.run(argv, capture_output=True, text=True, check=False)
             return Result(done.returncode, done.stdout, done.stderr)
+        if argv[0].startswith("system"):
+            return Result(0, {"is-enabled": "enabled\n", "is-active": "active\n"}.get(argv[1], ""), "")
         urls = next(word for word in argv if word.startswith("--endpoints="))[12:].split(",")
         words = [word for word in argv[1:] if not word.startswith("--")]
         if words[0] == "put":
@@ -85,8 +87,8 @@ class Cluster:
 def cluster(monkeypatch, tmp_path):
     made = Cluster()
     made.view, made.away, made.state = view(hashes_equal=True, voters=3, healthy_voters=3), [], tmp_path
-    real = os.path.isdir
-    monkeypatch.setattr(put_back.os.path, "isdir", lambda path: path != "/run/systemd/system" and real(path))
+    monkeypatch.setattr(put_back, "SYSTEMD", "/nowhere")
+    monkeypatch.setattr(put_back, "_UNITS", str(tmp_path / "units"))
     for name in ("look", "observe"):
         monkeypatch.setattr(drilling, name, lambda *args, **more: from_plain(ClusterView, made.view))
     monkeypatch.setattr(drilling, "LEAD", 0.3)
@@ -205,6 +207,54 @@ def test_the_next_run_puts_back_what_one_that_was_killed_has_left(cluster):
     assert at_once(again, "ready")["h1"]["changed"] is True
     assert os.path.exists(cluster.state / "back") and not own["h1"].back.is_armed
     assert steps(own["h1"])[-1] == "rolled_back" and steps(own["h2"])[-1] == "rolled_back"
+
+
+@pytest.fixture
+def systemd(cluster, monkeypatch, tmp_path):
+    """On hosts with systemd; the files of the unit that a boot starts."""
+    monkeypatch.setattr(put_back, "SYSTEMD", str(tmp_path))
+    return lambda: sorted(path.name for path in (tmp_path / "units").rglob("quorum-*"))
+
+
+def test_the_boot_and_the_timer_are_armed_before_anything_is_taken_and_gone_when_it_is_back(
+    cluster, systemd, monkeypatch
+):
+    seen = []
+
+    def takes(self):
+        seen.append((systemd(), [argv[:2] for argv, _env in cluster.argvs if argv[0].startswith("system")]))
+        cluster.refuses.add("m1")
+
+    monkeypatch.setattr(absence.Absence, "take", takes)
+    own = jobs(cluster)
+    at_once(own, "ready")
+    assert systemd() == []
+    at_once(own, "drill")
+    unit, asked = "quorum-etcd-drill-{}.{}", os.path.basename(own["h1"].journal.folder)
+    armed = [
+        ["systemctl", "is-enabled"],
+        ["systemd-run", f"--unit=quorum-etcd-drill-{asked}"],
+        ["systemctl", "is-active"],
+    ]
+    assert seen == [([unit.format(f"boot-{asked}", "service")] * 2, armed)]
+    assert systemd() == [] and os.path.exists(cluster.state / "back")
+    assert ["systemctl", "stop", unit.format(asked, "timer")] in [argv for argv, _env in cluster.argvs]
+    cluster.refuses.clear()
+    assert not any(isinstance(result, EtcdError) for result in at_once(own, "prove").values())
+
+
+def test_a_unit_that_a_killed_run_has_left_is_cleared_by_the_next_and_is_no_proof(cluster, systemd):
+    own = jobs(cluster)
+    at_once(own, "ready")
+    # As one that is killed behind the last step but one: it is put back, and no longer armed.
+    own["h1"].back.arm([f"touch {cluster.state}/back"], 600)
+    os.unlink(os.path.join(own["h1"].journal.folder, "armed"))
+    assert "left on the host" in str(own["h1"].checks()[0].what) and not own["h1"].checks()[0].ok
+    cluster.now = "2026-11-24T03:17:00Z"
+    # On its host alone: here all have the same units.
+    assert at_once({"h1": jobs(cluster)["h1"]}, "ready")["h1"]["changed"] is True
+    assert systemd() == [] and not os.path.exists(cluster.state / "back")
+    assert own["h1"].checks()[0].ok
 
 
 def test_what_is_not_proven_fails(cluster):

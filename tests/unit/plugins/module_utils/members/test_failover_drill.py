@@ -61,7 +61,7 @@ def hosts(seen=None, only=NAMES, **member):
             "cluster": "etcd",
             "why": "",
             "view": seen,
-            "member": {**member_told(int(name[1:]), "3.6.0"), "packet_filter": "nft", **member},
+            "member": {**member_told(int(name[1:]), "3.6.0"), "packet_filter": "nft", "systemd": True, **member},
         }
         for name in only
     }
@@ -88,12 +88,32 @@ def test_the_plan_says_what_will_happen_and_for_how_long():
     text = "\n".join(FAILOVER_DRILL.plan_in_words(plan))
     assert "Failover drill of cluster etcd" in text and "m1, the leader, on h1" in text
     assert "killed (SIGKILL), and kept down: systemd would start it again at once" in text
-    assert "a timer on h1 puts it back 35 s after the begin" in text
+    assert "a timer on h1 puts it back 35 s after the begin, whatever becomes of this run; so does a reboot" in text
     assert "3 voters, 3 healthy, quorum 2: without m1 2 of 3 are left" in text
     assert "on h2: writes through m1, m2 and m3 in turn, below quorum.etcd/failover_drill/" in text
     assert confirmation(plan, WORDS, "").endswith(
         "This takes a member away from cluster etcd; to let it happen, run again with -e etcd_failover_drill_confirm=etcd"
     )
+
+
+@pytest.mark.parametrize(
+    ("own", "how"),
+    [
+        (service(manager="command", start_command="/s", stop_command="/t"), "stop"),
+        (service(manager="static_pod", manifest="/m/etcd.yaml", kubelet=True), "kill"),
+    ],
+)
+def test_without_systemd_the_plan_says_what_a_reboot_does_not_put_back(own, how):
+    plan = planned(hosts(service=own, systemd=False), how=how)
+    text = "\n".join(FAILOVER_DRILL.plan_in_words(plan))
+    assert "whatever becomes of this run; a reboot does not" in text
+    (warned,) = plan["warnings"]
+    script = f"{plan['hosts']['h1']['member']['state_dir']}/restores/{plan['hosts']['h1']['restore_id']}/put_back.sh"
+    assert warned["host"] == "h1" and "it has no systemd. If it is rebooted" in warned["cause"]
+    assert f"run 'sh {script}' on it then" in warned["cause"] and script in text
+    # The kernel's rules do not survive it.
+    cut = planned(hosts(service=own, systemd=False), how="cut")
+    assert cut["warnings"] == [] and "so does a reboot" in "\n".join(FAILOVER_DRILL.plan_in_words(cut))
 
 
 @pytest.mark.parametrize(("who", "away"), [("leader", "m1"), ("follower", "m2"), ("m3", "m3")])
