@@ -70,8 +70,8 @@ options:
     default: 1000
   timeout:
     description:
-      - Seconds to wait for a learner that catches up; for etcd where it refuses a change only for now; and for the others to be
-        healthy after a removal.
+      - Seconds to wait for a learner that catches up; for a quorum and a whole member list before a change; for etcd where it
+        refuses a change only for now; and for the others to be healthy after a removal.
     type: int
     default: 60
 seealso:
@@ -156,7 +156,8 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     given, run = module.params, runner(module)
     seconds = float(given["timeout"])
     tools = find_tools(run, given["bin_dir"])
-    membership = Membership(run, tools, connection(given), patience=Patience(refused=seconds, healthy=seconds))
+    patience = Patience(settled=seconds, refused=seconds, healthy=seconds)
+    membership = Membership(run, tools, connection(given), patience=patience)
     asked = from_plain(Asked, {name: given[name] for name in Asked.__dataclass_fields__})
     view = membership.look()
     before, decided = view.members, decide(view, asked)

@@ -64,9 +64,11 @@ class Changed:
 
 
 class Patience(NamedTuple):
-    """Seconds to wait: ``refused`` while etcd refuses a change for now, ``list`` for the list to show what has been done,
-    ``healthy`` for voters to be healthy again, and for a new leader; ``pause`` between two looks."""
+    """Seconds to wait: ``settled`` for a quorum and a member list, which are not there while a leader is elected; ``refused``
+    while etcd refuses a change for now, ``list`` for the list to show what has been done, ``healthy`` for voters to be healthy
+    again, and for a new leader; ``pause`` between two looks."""
 
+    settled: float = 30.0
     refused: float = 30.0
     list: float = 10.0
     healthy: float = 30.0
@@ -100,13 +102,28 @@ class Membership:
     def look(self) -> ClusterView:
         return look(self._run, self._tools, self._connection, knock=self._knock, handshake=self._handshake)
 
+    def settled(self) -> ClusterView:
+        """The view of a cluster that can be changed: it has a quorum, and tells all its members. EtcdError where it does not.
+
+        One look that finds less proves nothing: a leader may be elected just now, or one list may have come too late.
+        """
+        until = time.monotonic() + self._patience.settled
+        view = self.look()
+        while not (view.has_quorum and view.members_complete):
+            if time.monotonic() > until:
+                raise _unsettled(view)
+            self._say(f"waiting: {view.summary}")
+            time.sleep(self._patience.pause)
+            view = self.look()
+        return view
+
     def add(self, name: str, peer_urls: Sequence[str], learner: bool) -> Changed:
         """Add a member with exactly these peer URLs, and give its ID. etcd's refusal ``unhealthy cluster`` is waited out."""
 
         def found(members: Sequence[Listed]) -> str:
             return next((one.id for one in members if set(one.peer_urls) == set(peer_urls)), "")
 
-        view = self._settled()
+        view = self.settled()
         if found(listed_of(view)):
             return Changed(
                 found(listed_of(view)), False, f"a member with the peer URLs {', '.join(peer_urls)} is there."
@@ -126,7 +143,7 @@ class Membership:
         def gone(members: Sequence[Listed]) -> bool:
             return all(one.id != member_id for one in members)
 
-        view = self._settled()
+        view = self.settled()
         if gone(listed_of(view)):
             return Changed(member_id, False, f"the cluster has no member {member_id}.")
         others = [member.id for member in answering(view) if member.id != member_id]
@@ -151,7 +168,7 @@ class Membership:
         def votes(members: Sequence[Listed]) -> bool:
             return any(one.id == member_id and not one.is_learner for one in members)
 
-        view = self._settled()
+        view = self.settled()
         if votes(listed_of(view)):
             return Changed(member_id, False, f"{member_id} is a voter.")
         _member(view, member_id)
@@ -160,7 +177,7 @@ class Membership:
 
     def move_leader(self, to_id: str) -> Changed:
         """The leadership goes to a voter; waits until it leads."""
-        view = self._settled()
+        view = self.settled()
         if view.leader == to_id:
             return Changed(to_id, False, f"{to_id} leads.")
         if _member(view, to_id) not in answering(view):
@@ -170,20 +187,6 @@ class Membership:
         cause = f"{to_id} does not lead, although it was told to." if result.rc == 0 else _failed(command, result)
         self._wait(lambda now: now.leader == to_id, cause, self._patience.healthy if result.rc == 0 else 0)
         return Changed(to_id, True, f"{to_id} leads now.")
-
-    def _settled(self) -> ClusterView:
-        """The view of a cluster that can be changed: it has a quorum, and tells all its members."""
-        view = self.look()
-        if view.has_quorum and view.members_complete:
-            return view
-        if view.quorum_unknown:
-            raise EtcdError(f"its members cannot be asked. {view.summary}", " ".join(view.next_steps) or _STATUS)
-        if not view.has_quorum:
-            raise EtcdError(
-                f"the cluster has no quorum, so its membership cannot be changed. {view.summary}",
-                "start the members that are down; where they are lost for good, run restore.yml.",
-            )
-        raise EtcdError(f"the cluster did not tell its members. {view.summary}", _STATUS)
 
     def _to(self, members: Sequence[MemberView], without: str = "") -> Connection:
         return replace(self._connection, endpoints=[one.endpoint for one in members if one.id != without])
@@ -212,7 +215,7 @@ class Membership:
                 raise _error(command, result, said)
             self._say(f"waiting: {said}")
             time.sleep(self._patience.pause)
-            view = self._settled()
+            view = self.settled()
 
     def _read_until(
         self, done: Callable[[Sequence[Listed]], bool], to: Connection, unsure: bool, said: str
@@ -248,6 +251,17 @@ class Membership:
             self._say(f"waiting: {view.summary}")
             time.sleep(self._patience.pause)
             view = self.look()
+
+
+def _unsettled(view: ClusterView) -> EtcdError:
+    if view.quorum_unknown:
+        return EtcdError(f"its members cannot be asked. {view.summary}", " ".join(view.next_steps) or _STATUS)
+    if not view.has_quorum:
+        return EtcdError(
+            f"the cluster has no quorum, so its membership cannot be changed. {view.summary}",
+            "start the members that are down; where they are lost for good, run restore.yml.",
+        )
+    return EtcdError(f"the cluster did not tell its members. {view.summary}", _STATUS)
 
 
 def listed_of(view: ClusterView) -> List[Listed]:

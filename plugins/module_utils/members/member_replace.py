@@ -183,6 +183,7 @@ def _own(cluster: Cluster, of: OfReplace, findings: Findings) -> Callable[[HostP
     comes = {change.host: change for change in of.changes if change.comes}
     gone = {change.goes for change in of.changes}
     leaving = {url for one in cluster.view.members if one.id in gone for url in one.peer_urls}
+    coming = {url for change in of.changes for url in change.peer_urls}  # one may come to another host by the same name
     has_left = _retiring(cluster)
 
     def own(part: HostPart) -> ReplacePart:
@@ -197,6 +198,7 @@ def _own(cluster: Cluster, of: OfReplace, findings: Findings) -> Callable[[HostP
             folders=old_folders(member, of.restore_id) if part.host in comes or retires else [],
             owner=owner_of(member) if part.host in comes or retires else None,
             retires=retires,
+            leaves=[url for url in member.peer_urls if url not in coming] if retires else [],
         )
 
     return own

@@ -38,6 +38,7 @@ class OfReplace(OfCluster):
 class ReplacePart(HostPart):
     """``config``: what a newcomer's configuration says when it starts; ``settling``: what every member's says at the end.
     ``folders`` make room, for a newcomer or because the host's member leaves, as ``retires`` says; the new data is ``owner``'s.
+    ``leaves``: the peer URLs of the one that leaves, which nobody may have when its data is set aside.
     """
 
     config: List[Edit] = field(default_factory=list)
@@ -45,3 +46,4 @@ class ReplacePart(HostPart):
     folders: List[OldFolder] = field(default_factory=list)
     owner: Optional[Owner] = field(default=None, metadata=SPARSE)
     retires: bool = False
+    leaves: List[str] = field(default_factory=list)

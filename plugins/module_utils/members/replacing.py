@@ -25,6 +25,7 @@ from ..core.values import from_plain
 from ..etcd.commands import Connection, Run
 from ..etcd.identity import format_initial_cluster
 from ..etcd.membership import Membership
+from ..etcd.view import ClusterView
 from ..host import service
 from ..host.aside import Owner, make_room
 from ..host.holders import demand_vacant
@@ -40,8 +41,9 @@ from .sequence import Action, Change, Seat, next_action, objection, seats_of
 STOP_TIMEOUT = 60.0  # seconds
 # Seconds between two looks at a newcomer, and how long one that was started may be seen not to run before it is given up.
 LOOK, FAILING = 0.2, 10.0
-# Seconds in which a cluster that has lost its leader has another one, or none.
-ELECTION = 30.0
+# Seconds in which a cluster that has lost its leader has another one, or none; and for which a member list may be of the past,
+# where it is one member's own (3.4's is, and any that could not be had from the quorum).
+ELECTION, STALE = 30.0, 3.0
 _STATUS = "run status.yml, which says how the cluster is, and run again: what is done already is not done twice."
 
 
@@ -79,29 +81,41 @@ class MemberReplace(Stepwise):
         """The first change that is not done, where it is this host's. Hosts that have none need not ask."""
         if not any(change.host == self.part.host for change in self.of.changes):
             return None
-        until = time.monotonic() + self.of.patience
+        began = time.monotonic()
         while True:
-            seats = self._seats()
-            left = ((change, next_action(seats, change, self.of.gate).kind) for change in self.of.changes)
-            change, kind = next((each for each in left if each[1] != sequence.DONE), (None, sequence.DONE))
+            change, action = self._next(self._seats())
             if change is None or change.host == self.part.host:
                 return change
-            # A newcomer of before that is a voter, and does not serve for a moment, is no reason to miss the own turn.
-            if kind != sequence.RECOVER or time.monotonic() > until:
+            # A newcomer of before that is a voter, and does not serve for a moment, is no reason to miss the own turn; nor is
+            # a list of a moment ago. Who misses it all the same is told of by ``retire``.
+            patience = self.of.patience if action.kind == sequence.RECOVER else STALE
+            if time.monotonic() - began > patience:
                 return None
             time.sleep(LOOK)
 
+    def _next(self, seats: List[Seat]) -> Tuple[Optional[Change], Action]:
+        """The first change that is not done, and what is next for it."""
+        for change in self.of.changes:
+            action = next_action(seats, change, self.of.gate)
+            if action.kind != sequence.DONE:
+                return change, action
+        return None, Action(sequence.DONE)
+
     def _seats(self) -> List[Seat]:
-        """The membership as it is, with a leader: while one is elected, nothing can be changed, and nobody is lost."""
+        return seats_of(self._view())
+
+    def _view(self) -> ClusterView:
+        """The cluster as it is, all of it, with a leader: while one is elected, nothing can be changed, and nobody is lost.
+
+        EtcdError where there is no quorum, or no whole list. A leader that does not answer this host is waited for no longer.
+        """
         until = time.monotonic() + ELECTION
-        view = self._membership().look()
-        while not (view.has_quorum and any(one.is_leader and one.version for one in view.members)):
-            if time.monotonic() > until:
-                break
+        view = self._membership().settled()
+        while not any(one.is_leader and one.version for one in view.members) and time.monotonic() < until:
             self.progress.say(f"waiting for a leader: {view.summary}")
             time.sleep(LOOK)
-            view = self._membership().look()
-        return seats_of(view)
+            view = self._membership().settled()
+        return view
 
     def _advance(self, change: Change) -> bool:
         """One action; False where nothing is left to do."""
@@ -259,7 +273,12 @@ class MemberReplace(Stepwise):
     # ---- afterwards -------------------------------------------------------------------------------------------------------
 
     def retire(self) -> bool:
-        """A member that has left stays stopped, and its data is moved aside: it would refuse to start with it."""
+        """A member that has left stays stopped, and its data is moved aside: it would refuse to start with it.
+
+        That it has left is what the cluster says now, and not what was planned.
+        """
+        if self.own.retires or self.part.reports:
+            self._demand_done()
         if not self.own.retires:
             return False
         self.service.stop(STOP_TIMEOUT)
@@ -268,6 +287,28 @@ class MemberReplace(Stepwise):
         self.service.at_boot(False)
         self.journal.record(RETIRED, moved=moved)
         return True
+
+    def _demand_done(self) -> None:
+        """EtcdError where a change is not made, as by a host that has missed its turn, or this host's member has not left."""
+        until = time.monotonic() + ELECTION
+        left = self._left()
+        while left:
+            if time.monotonic() > until:
+                raise EtcdError(
+                    f"{left}.", "run again: it goes on from what the cluster says. Nothing was stopped here."
+                )
+            self.progress.say(f"waiting: {left}")
+            time.sleep(LOOK)
+            left = self._left()
+
+    def _left(self) -> str:
+        """What is not done yet, in words."""
+        seats = self._seats()
+        change, action = self._next(seats)
+        if change:
+            return f"not all changes are made: {change.why}; the next step would be: {sequence.words(action, change)}"
+        seat = next((one for one in seats if set(self.own.leaves) & set(one.peer_urls)), None)
+        return f"{seat.called} is a member still, so it is not stopped" if seat else ""
 
     def settle(self) -> bool:
         """The configuration names the members that the cluster itself reports now; nothing is restarted."""

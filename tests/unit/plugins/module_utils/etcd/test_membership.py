@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from living import LOST, Living, peer, url  # noqa: E402
 
 LINES = [Version(3, 4, 23), Version(3, 5, 35), Version(3, 6, 16), Version(3, 7, 3)]
-NOW = Patience(refused=0.2, list=0.05, healthy=0.05, pause=0.001)
+NOW = Patience(settled=0.05, refused=0.2, list=0.05, healthy=0.05, pause=0.001)
 
 
 def membership(etcd, **more):
@@ -278,6 +278,15 @@ def test_without_a_quorum_nothing_is_asked(call):
         call(membership(etcd))
     assert "restore.yml" in caught.value.next_step
     assert not any(said.startswith(("member add", "member remove", "member promote")) for said, _asked in etcd.calls)
+
+
+def test_a_list_that_came_too_late_is_asked_for_again_before_a_change():
+    etcd = Living(version=LINES[1], unreadable=1)
+    assert membership(etcd).remove("3").changed and not etcd.unreadable
+    etcd.unreadable = 1_000_000
+    with pytest.raises(EtcdError, match="did not tell its members"):
+        membership(etcd).remove("2")
+    assert len(etcd.asked("member remove")) == 1
 
 
 def test_an_unknown_member_is_not_promoted():

@@ -3,16 +3,21 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
 from ansible_collections.quorum.etcd.plugins.module_utils.core.journal import Journal
 from ansible_collections.quorum.etcd.plugins.module_utils.core.journals import newest
+from ansible_collections.quorum.etcd.plugins.module_utils.etcd.membership import Membership, Patience
+from ansible_collections.quorum.etcd.plugins.module_utils.etcd.versions import Version
 from ansible_collections.quorum.etcd.plugins.module_utils.members import replacing
 from ansible_collections.quorum.etcd.plugins.module_utils.members.sequence import (
     ADD,
     DONE,
+    PROMOTE,
     RECOVER,
     START,
     Action,
@@ -25,6 +30,9 @@ from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.members.tes
     plan,
     seat,
 )
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "etcd"))
+from living import Living, peer  # noqa: E402
 
 NEW = Seat("a9", "", ("http://10.0.0.3:2380",), learner=True, started=False, healthy=False)
 CHANGE = Wanted("h3", "a3", "m3", True, "m3", ["http://10.0.0.3:2380"], "m3 is dead")
@@ -126,9 +134,105 @@ def test_the_own_turn_is_not_missed_because_the_newcomer_before_does_not_serve_f
     other = Wanted("h1", comes="m4", peer_urls=["http://10.0.0.4:2380"])
     job.of = replace(job.of, changes=[other, CHANGE])
     kinds = iter([RECOVER, RECOVER, DONE, ADD])
+    asking(job, Living((1, 2, 3)), monkeypatch)
     monkeypatch.setattr(job, "_seats", lambda: [])
     monkeypatch.setattr(replacing, "next_action", lambda *_all: Action(next(kinds)))
-    monkeypatch.setattr(replacing.time, "sleep", lambda _seconds: None)
     assert job._turn() == CHANGE
     monkeypatch.setattr(replacing, "next_action", lambda *_all: Action(START, NEW))
     assert job._turn() is None, "somebody else is at it"
+
+
+# ---- what is judged before it is done: the list of now, and all of it ---------------------------------------------------
+
+NOW = Patience(settled=0.05, refused=0.2, list=0.05, healthy=0.05, pause=0.001)
+
+
+def asking(made, etcd, monkeypatch):
+    """The membership of ``etcd``; the clock jumps where somebody sleeps."""
+    clock = [0.0]
+
+    def sleep(seconds):
+        clock[0] += seconds
+
+    monkeypatch.setattr(replacing.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(replacing.time, "sleep", sleep)
+    to = etcd.connection(1, 2, 3)
+    monkeypatch.setattr(
+        made,
+        "_membership",
+        lambda: Membership(etcd, etcd.tools, to, patience=NOW, knock=etcd.knock, handshake=lambda *_: ""),
+    )
+
+
+@pytest.fixture
+def leaving(tmp_path, monkeypatch):
+    """The host of m2, which moves to h4; ``.etcd`` is the cluster, in which nothing is done yet."""
+    told = plan([seat(1), seat(2), seat(3)], hosts=(1, 2, 3, 4), changed={4: STOPPED}, move={"m2": "h4"})["hosts"]["h2"]
+    told["member"]["state_dir"], told["member"]["data_dir"] = str(tmp_path), str(tmp_path / "data")
+    made = replacing.MemberReplace(told, lambda argv, env: None, None)
+    made.journal.open(dict(told))
+    made.of = replace(made.of, changes=[replace(made.of.changes[0], goes="2")])
+    made.service, made.etcd = Service(), Living((1, 2, 3), version=Version(3, 5, 35))  # it has no list but the quorum's
+    monkeypatch.setattr(replacing, "make_room", lambda *_all: ["aside"])
+    monkeypatch.setattr(replacing, "apply_edits", lambda *_all: None)
+    asking(made, made.etcd, monkeypatch)
+    return made
+
+
+def moved(etcd, *gone):
+    etcd.members[4] = {"ID": 4, "peerURLs": [peer(4)]}
+    etcd.start(4)
+    for number in gone:
+        del etcd.members[number]
+
+
+def test_who_is_a_member_still_is_not_stopped(leaving):
+    with pytest.raises(EtcdError, match="m2 moves to h4; the next step would be: add m4 as a learner") as said:
+        leaving.retire()
+    assert "run again" in said.value.next_step
+    moved(leaving.etcd)
+    with pytest.raises(EtcdError, match="m2 moves to h4; the next step would be: remove m2"):
+        leaving.retire()
+    leaving.of = replace(leaving.of, changes=[])
+    with pytest.raises(EtcdError, match="m2 is a member still"):
+        leaving.retire()
+    assert leaving.service.did == [] and leaving.journal.entries()[-1].step != "retired"
+
+
+def test_who_has_left_by_the_whole_list_is_retired(leaving):
+    moved(leaving.etcd, 2)
+    leaving.etcd.unreadable = 1  # one that came too late tells nothing, and is asked for again
+    assert leaving.retire() and leaving.service.did == ["stop"]
+
+
+def test_where_no_list_can_be_had_nobody_is_stopped(leaving):
+    moved(leaving.etcd, 2)
+    leaving.etcd.unreadable = 1_000_000
+    with pytest.raises(EtcdError, match="did not tell its members"):
+        leaving.retire()
+    assert leaving.service.did == []
+
+
+def test_a_removal_of_one_that_is_silent_is_not_done_because_no_list_names_it(leaving):
+    leaving.of = replace(leaving.of, changes=[Wanted("h2", "3", "m3", True, why="m3 leaves")])
+    leaving.etcd.down, leaving.etcd.unreadable = {3}, 1
+    assert leaving._turn().goes == "3"
+
+
+def test_a_change_that_was_passed_over_is_told_by_who_reports_also_where_nobody_retires(leaving):
+    leaving.own = replace(leaving.own, retires=False)
+    assert not leaving.retire(), "it neither retires nor reports"
+    leaving.part = replace(leaving.part, reports=True)
+    with pytest.raises(EtcdError, match="the next step would be: add m4 as a learner"):
+        leaving.retire()
+    moved(leaving.etcd, 2)
+    assert not leaving.retire() and leaving.service.did == []
+
+
+def test_the_own_turn_is_not_missed_because_a_list_is_one_of_a_moment_ago(job, monkeypatch):
+    job.of = replace(job.of, changes=[Wanted("h1", comes="m4", peer_urls=["http://10.0.0.4:2380"]), CHANGE])
+    asking(job, Living((1, 2, 3)), monkeypatch)
+    kinds = iter([PROMOTE, DONE, ADD])
+    monkeypatch.setattr(job, "_seats", lambda: [])
+    monkeypatch.setattr(replacing, "next_action", lambda *_all: Action(next(kinds), NEW))
+    assert job._turn() == CHANGE

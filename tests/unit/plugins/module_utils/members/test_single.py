@@ -29,7 +29,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils.members.single import 
 sys.path.insert(0, str(Path(__file__).parents[1] / "etcd"))
 from living import Living, peer  # noqa: E402
 
-NOW = Patience(refused=0.2, list=0.05, healthy=0.05, pause=0.001)
+NOW = Patience(settled=0.05, refused=0.2, list=0.05, healthy=0.05, pause=0.001)
 
 
 def seen(etcd):
