@@ -11,15 +11,16 @@ the data on this host is the newcomer's own.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
-from typing import Any, Dict, List, Mapping, Optional, Set, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Set, Tuple
 
 from ..core.check import Check
 from ..core.errors import EtcdError
 from ..core.host_job import Phase
 from ..core.journal import ADDED
 from ..core.journals import journals
-from ..core.progress import tree_size
 from ..core.reporting import begins, ends
 from ..core.values import from_plain
 from ..etcd.commands import Connection, Run
@@ -47,6 +48,14 @@ ELECTION, STALE = 30.0, 3.0
 _STATUS = "run status.yml, which says how the cluster is, and run again: what is done already is not done twice."
 
 
+class _Nearest(NamedTuple):
+    """How near a newcomer has come, and when: the entries it lacked, None where nobody told; bytes of the snapshot it is sent."""
+
+    at: float
+    lag: Optional[int]
+    received: int
+
+
 class MemberReplace(Stepwise):
     PHASES = ("claim", "change", "retire", "settle", "prove")
     EACH = ("claim", "retire", "settle")
@@ -57,7 +66,7 @@ class MemberReplace(Stepwise):
         self.of = from_plain(OfReplace, self.part.of, "of")
         member = self.part.member
         self.service = service.manager(member.service, member.data_dir, member.state_dir, run)
-        self.since: Dict[Tuple[str, str], Tuple[float, int, int]] = {}
+        self.nearest: Dict[Tuple[str, str], _Nearest] = {}
 
     def claim(self) -> bool:
         """The member is this run's from now on."""
@@ -154,6 +163,12 @@ class MemberReplace(Stepwise):
         for seat in seats:
             if seat.learner or not seat.started:
                 raise EtcdError(f"{seat.called} was added meanwhile, and is no voter yet.", _STATUS)
+        tried = sum(entry.step == ADDED and entry.more.get("name") == change.comes for entry in self.journal.entries())
+        if tried >= self.of.tries:
+            raise EtcdError(
+                f"{change.comes} was added {tried} times, and is no member any more: it removed itself, or somebody did.",
+                f"see etcd's log on this host ({self._log()}) and whether anything else changes the members, and run again.",
+            )
         added = self._membership().add(change.comes, change.peer_urls, learner=True)
         self.journal.record(ADDED, member=added.id, name=change.comes)
 
@@ -199,28 +214,34 @@ class MemberReplace(Stepwise):
         self.journal.record(PREPARED, member=seat.id, moved=moved, initial_cluster=members)
 
     def _await(self, change: Change, action: Action, _seats: List[Seat]) -> None:
-        """Give a newcomer time; one that does not run any more, or comes no nearer, is evicted, and tried again.
-
-        As long as the leader sends it a whole snapshot it has no entry at all, and only its files grow.
-        """
+        """Give a newcomer time; one that does not run any more, or comes no nearer, is evicted, and tried again."""
         seat = _of(action)
-        now, lag, size = (
-            time.monotonic(),
-            seat.lag if seat.lag is not None else -1,
-            tree_size(self.part.member.data_dir),
-        )
-        began, last, largest = self.since.get((action.kind, seat.id), (now, lag, size))
-        comes_nearer = 0 <= lag < last or (last < 0 <= lag) or size > largest
-        self.since[action.kind, seat.id] = (now if comes_nearer else began, lag, max(size, largest))
-        if action.kind == sequence.CATCH_UP and lag >= 0:
-            self.progress.say(f"{change.comes} is {lag:,} entries behind; {self.of.gate:,} or less are wanted")
-        why = self._why_not(action, now - began)
+        waited = self._waited(action, seat)
+        if action.kind == sequence.CATCH_UP and seat.lag is not None:
+            self.progress.say(f"{change.comes} is {seat.lag:,} entries behind; {self.of.gate:,} or less are wanted")
+        why = self._why_not(action, waited)
         if why and action.kind != sequence.RECOVER:
             self._evict(change, seat, EtcdError(f"{why}.", ""))
         elif why:
             raise EtcdError(f"{seat.called} is a voter, and does not serve: {why}.", _STATUS)
         else:
             time.sleep(LOOK)
+
+    def _waited(self, action: Action, seat: Seat) -> float:
+        """Seconds since the newcomer was nearer than ever: by a part of the gate, since a lag goes up and down.
+
+        As long as the leader sends it a whole snapshot it has no entry at all, and only that grows. What else it writes tells
+        nothing: one that never catches up writes as well.
+        """
+        now, received = time.monotonic(), _received(self.part.member.data_dir)
+        known = self.nearest.setdefault((action.kind, seat.id), _Nearest(now, seat.lag, received))
+        if known.lag is None:
+            is_nearer = seat.lag is not None or received > known.received
+        else:
+            is_nearer = seat.lag is not None and seat.lag <= known.lag - max(1, self.of.gate // 10)
+        if is_nearer:
+            known = self.nearest[action.kind, seat.id] = _Nearest(now, seat.lag, received)
+        return now - known.at
 
     def _why_not(self, action: Action, waited: float) -> str:
         state = self.service.state()
@@ -326,6 +347,17 @@ class MemberReplace(Stepwise):
             return []
         key = f"quorum.etcd/proof/{self.part.restore_id}"
         return proof(self.run, self.tools, self.connection, self._membership().look(), self.of.expected, key)
+
+
+def _received(data_dir: str) -> int:
+    """Bytes of a whole snapshot that the leader is sending, or has just sent: by the names that etcd gives it meanwhile."""
+    folder, found = os.path.join(data_dir, "member", "snap"), 0
+    with contextlib.suppress(OSError):
+        for name in os.listdir(folder):
+            if name.startswith("tmp") or name.endswith(".snap.db"):
+                with contextlib.suppress(OSError):
+                    found += os.lstat(os.path.join(folder, name)).st_size
+    return found
 
 
 def _held_still(member: service.Manager, error: EtcdError) -> EtcdError:

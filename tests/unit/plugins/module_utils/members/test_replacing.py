@@ -11,11 +11,12 @@ import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
 from ansible_collections.quorum.etcd.plugins.module_utils.core.journal import Journal
 from ansible_collections.quorum.etcd.plugins.module_utils.core.journals import newest
-from ansible_collections.quorum.etcd.plugins.module_utils.etcd.membership import Membership, Patience
+from ansible_collections.quorum.etcd.plugins.module_utils.etcd.membership import Changed, Membership, Patience
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.versions import Version
 from ansible_collections.quorum.etcd.plugins.module_utils.members import replacing
 from ansible_collections.quorum.etcd.plugins.module_utils.members.sequence import (
     ADD,
+    CATCH_UP,
     DONE,
     PROMOTE,
     RECOVER,
@@ -236,3 +237,86 @@ def test_the_own_turn_is_not_missed_because_a_list_is_one_of_a_moment_ago(job, m
     monkeypatch.setattr(job, "_seats", lambda: [])
     monkeypatch.setattr(replacing, "next_action", lambda *_all: Action(next(kinds), NEW))
     assert job._turn() == CHANGE
+
+
+# ---- a newcomer that comes nearer, and one that does not ----------------------------------------------------------------
+
+LEARNER = replace(NEW, name="m3", started=True, healthy=True)
+
+
+class Running(Service):
+    def state(self):
+        return "running"
+
+
+def watched(job, monkeypatch, tmp_path, lags, kind=CATCH_UP, files=lambda _second: {}):
+    """Look at a newcomer each second, and give the seconds after which it was evicted; None where it never was.
+
+    ``lags``: how far it is behind, by second; ``files``: the sizes of the files in its directory, by second.
+    """
+    asking(job, Living((1, 2, 3)), monkeypatch)
+    job.service, evicted = Running(), []
+    monkeypatch.setattr(job, "_evict", lambda *_all: evicted.append(True))
+    monkeypatch.setattr(replacing, "LOOK", 1.0)
+    for second in range(600):
+        for name, size in files(second).items():
+            path = tmp_path / "data" / "member" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"x" * size)
+        job._await(CHANGE, Action(kind, replace(LEARNER, lag=lags(second))), [])
+        if evicted:
+            return second
+    return None
+
+
+def applies(second):
+    """The files of one that writes what it is sent, however much is left."""
+    return {"snap/db": 100 + second, "wal/0.wal": 100 + second}
+
+
+def test_one_that_falls_behind_is_evicted_although_it_is_nearer_now_and_then(job, monkeypatch, tmp_path):
+    def lags(second):
+        return 5000 + 10 * second + (200 if second % 2 else 0)
+
+    assert watched(job, monkeypatch, tmp_path, lags) < 2 * job.of.patience
+
+
+def test_one_that_writes_what_it_is_sent_is_evicted_all_the_same(job, monkeypatch, tmp_path):
+    assert watched(job, monkeypatch, tmp_path, lambda second: 5000 + second, files=applies) < 2 * job.of.patience
+
+
+@pytest.mark.parametrize("kind", [START, CATCH_UP])
+def test_one_whose_lag_nobody_tells_is_evicted_although_its_files_grow(job, monkeypatch, tmp_path, kind):
+    assert watched(job, monkeypatch, tmp_path, lambda _second: None, kind, applies) < 2 * job.of.patience
+
+
+def test_one_that_catches_up_slowly_is_waited_for(job, monkeypatch, tmp_path):
+    assert watched(job, monkeypatch, tmp_path, lambda second: 100_000 - 2 * second) is None
+
+
+@pytest.mark.parametrize("kind", [START, CATCH_UP])
+@pytest.mark.parametrize("name", ["snap/tmp123", "snap/0000000000000009.snap.db"])
+def test_one_that_is_sent_a_whole_snapshot_is_waited_for(job, monkeypatch, tmp_path, kind, name):
+    assert watched(job, monkeypatch, tmp_path, lambda _second: None, kind, lambda second: {name: 100 + second}) is None
+
+
+def test_a_snapshot_that_begins_anew_again_and_again_is_no_way_nearer(job, monkeypatch, tmp_path):
+    def again(second):
+        return {"snap/tmp123": second % 50}
+
+    assert watched(job, monkeypatch, tmp_path, lambda _second: None, files=again) < 2 * job.of.patience
+
+
+def test_one_that_removes_itself_each_time_is_not_added_without_end(job, monkeypatch):
+    added = []
+
+    def add(*_all, **_more):
+        added.append(True)
+        return Changed(f"a{len(added)}", True, "")
+
+    monkeypatch.setattr(job, "_membership", type("Membership", (), {"add": add}))
+    for _try in range(job.of.tries):
+        job._add(CHANGE, Action(ADD), [])
+    with pytest.raises(EtcdError, match="m3 was added 2 times, and is no member any more") as said:
+        job._add(CHANGE, Action(ADD), [])
+    assert len(added) == 2 and "log" in said.value.next_step
