@@ -64,7 +64,7 @@ def settled(
     own = {host: hosts[host] for host in sorted(hosts) if hosts[host]["cluster"] == name}
     told = told_by(own, findings)
     views = [one.view for one in told.values() if one.view]
-    view = max(views, key=lambda one: (one.has_quorum, len(one.members)), default=None)
+    view = max(views, key=lambda one: (one.has_quorum, one.members_complete, len(one.members)), default=None)
     if not (view or findings.refusals):
         findings.refuse("no host can tell how the cluster is.", "run status.yml, and see that members run.")
     if not view or findings.refusals:

@@ -335,7 +335,7 @@ class MemberReplace(Stepwise):
         """The configuration names the members that the cluster itself reports now; nothing is restarted."""
         if self.own.retires or not self.own.settling:
             return False
-        view = self._membership().look()
+        view = self._view()
         members = format_initial_cluster({one.name: list(one.peer_urls) for one in view.members})
         done = settle(self.own.settling, members, self.journal.config_folder, "settled", self.run)
         self.journal.record("settled", files=[one.path for one in done.files], by_hand=done.by_hand)

@@ -58,15 +58,15 @@ def view(*seats, **changes):
     }
 
 
-def plan(seats, hosts=(), unreachable=(), changed=None, seen=None, **asked):
+def plan(seats, hosts=(), unreachable=(), changed=None, seen=None, sees=None, **asked):
     """``hosts``: numbers of those that answer; ``changed``: what is otherwise with their members, by number. ``seen``: what is
-    otherwise with their view."""
+    otherwise with their view, and ``sees`` with that of one, by number."""
     seen = view(*seats, **(seen or {}))
     told = {
         f"h{number}": {
             "cluster": "etcd",
             "why": "",
-            "view": seen,
+            "view": {**seen, **(sees or {}).get(number, {})},
             "member": {**told_member(number), **(changed or {}).get(number, {})},
         }
         for number in hosts or range(1, 4)
@@ -118,6 +118,16 @@ def test_a_dead_host_is_never_contacted_and_a_free_one_takes_its_place(word):
     made = plan(LOST, hosts=(1, 2, 4), unreachable=(3,), changed={4: STOPPED}, dead=[word])
     assert changes_of(made) == [("h4", "m3", "m4")] and "h3" not in made["hosts"]
     assert "h3" in str(made["warnings"])
+
+
+GUESSED = {"members_complete": False, "members": [{**one, "name": "", "peer_urls": []} for one in LOST]}
+
+
+def test_nothing_is_planned_by_a_list_that_is_not_whole():
+    """Where no list was had, the members are guessed: nobody has a name, and every host seems to be free."""
+    asked = {"hosts": (1, 2, 3, 4), "changed": {3: STOPPED, 4: STOPPED}, "dead": ["m3"]}
+    assert "the cluster did not tell its members" in refusals(plan(LOST, seen=GUESSED, **asked))
+    assert changes_of(plan(LOST, sees={1: GUESSED, 2: GUESSED}, **asked)) == [("h3", "m3", "m3")]
 
 
 def test_who_takes_the_place_can_be_named():

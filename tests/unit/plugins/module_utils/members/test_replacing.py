@@ -214,6 +214,15 @@ def test_where_no_list_can_be_had_nobody_is_stopped(leaving):
     assert leaving.service.did == []
 
 
+def test_the_configuration_names_the_members_of_a_whole_list(leaving, monkeypatch):
+    leaving.own, said = replace(leaving.own, retires=False, settling=leaving.own.config), []
+    settled = type("Settled", (), {"files": (), "by_hand": ()})
+    monkeypatch.setattr(replacing, "settle", lambda _edits, members, *_all: said.append(members) or settled)
+    leaving.etcd.unreadable = 1
+    leaving.settle()
+    assert said == [f"m1={peer(1)},m2={peer(2)},m3={peer(3)}"]
+
+
 def test_a_removal_of_one_that_is_silent_is_not_done_because_no_list_names_it(leaving):
     leaving.of = replace(leaving.of, changes=[Wanted("h2", "3", "m3", True, why="m3 leaves")])
     leaving.etcd.down, leaving.etcd.unreadable = {3}, 1
