@@ -11,7 +11,7 @@ inventory may be wrong, and a member that has never started has none.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Dict, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import Callable, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
 from ..core.job import Findings
 from ..etcd.view import ClusterView
@@ -57,7 +57,7 @@ def wanted_changes(cluster: Cluster, wanted: Wanted, findings: Findings) -> List
     changes = planner.asked() if wanted.anything else planner.clear_by_itself()
     changes = [*planner.left_behind(changes), *changes]
     planner.refuse_doubles(changes)
-    return in_order(changes, planner.seats, wanted.zones)
+    return in_order(changes, planner.seats, planner.zone_of)
 
 
 class _Seen:
@@ -121,6 +121,14 @@ class _Seen:
             each = ", ".join(f"{seat.id} at {', '.join(seat.peer_urls)}" for seat in found)
             self.findings.refuse(f"several members are called {word}: {each}.", "name the one that is meant by its ID.")
         return found[0] if found else None
+
+    def zone_of(self, change: Change) -> str:
+        """The failure domain of the place that a change empties, or, where that is not known or nobody leaves, fills.
+
+        Who only asks for a removal has no part in it.
+        """
+        zones = self.wanted.zones
+        return zones.get(self.homes.get(change.goes, "")) or (zones.get(change.host, "") if change.comes else "")
 
     def _is_known(self, host: str, variable: str) -> bool:
         if host in self.members:
@@ -356,7 +364,7 @@ def _sits(member: MemberFacts, seat: Seat) -> bool:
 # ---- the order ----------------------------------------------------------------------------------------------------------
 
 
-def in_order(changes: Sequence[Change], seats: Sequence[Seat], zones: Mapping[str, str]) -> List[Change]:
+def in_order(changes: Sequence[Change], seats: Sequence[Seat], zone_of: Callable[[Change], str]) -> List[Change]:
     """What is dead first, then what is on its way, who only comes, the followers, and the leader last; and of those that
     wait, never two of one failure domain in a row where another one's can go between.
     """
@@ -366,8 +374,8 @@ def in_order(changes: Sequence[Change], seats: Sequence[Seat], zones: Mapping[st
     while waiting:
         rank = _rank(waiting[0], seats)
         equal = [change for change in waiting if _rank(change, seats) == rank]
-        chosen = next((change for change in equal if not last or zones.get(change.host, "") != last), equal[0])
-        last = zones.get(chosen.host, "")
+        chosen = next((change for change in equal if not last or zone_of(change) != last), equal[0])
+        last = zone_of(chosen)
         waiting.remove(chosen)
         ordered.append(chosen)
     return ordered

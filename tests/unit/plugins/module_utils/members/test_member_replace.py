@@ -213,6 +213,21 @@ def test_the_order_is_by_health_and_by_zones():
     assert [goes for _host, goes, _comes in changes_of(made)] == ["m5", "m2", "m4", "m3", "m1"], made["refusals"]
 
 
+def test_the_zone_of_a_removal_is_that_of_the_one_that_leaves():
+    """And not that of the host that asks for it, which is the same for all."""
+    zones = {"h2": "a", "h3": "a", "h4": "b", "h5": "b", "h1": "c"}
+    seats, hosts = [seat(number) for number in range(1, 8)], range(1, 8)
+    made = plan(seats, hosts=hosts, remove=["m2", "m3", "m4"], zones=zones)
+    assert [goes for _host, goes, _comes in changes_of(made)] == ["m2", "m4", "m3"]
+    asked = {"hosts": range(1, 11), "changed": dict.fromkeys((8, 9, 10), STOPPED)}
+    made = plan(
+        seats, move={"m2": "h8", "m3": "h9", "m4": "h10"}, zones={**zones, "h8": "c", "h9": "d", "h10": "c"}, **asked
+    )
+    assert [goes for _host, goes, _comes in changes_of(made)] == ["m2", "m4", "m3"], (
+        "a move is of the place that it empties"
+    )
+
+
 def test_what_is_clear_is_proposed_and_what_is_only_down_is_not():
     lost = {**STOPPED, "data": data(has_member=False, empty=True)}
     assert changes_of(plan(LOST, changed={3: lost})) == [("h3", "m3", "m3")]
