@@ -223,14 +223,15 @@ def carry_out(
         if time.monotonic() > until:
             raise EtcdError(f"{decided.waits}.", "see that its etcd runs, wait until it has caught up, and run again.")
         pause(1)
-        decided = decide(membership.look(), asked)
+        decided = decide(membership.settled(), asked)
     if decided.do == PRESENT:
         return membership.add(asked.name, asked.peer_urls, asked.learner).id
     if decided.do == PROMOTED:
         return membership.promote(decided.id).id
+    if decided.do == ABSENT and decided.first_leads:
+        membership.move_leader(decided.first_leads)
+        decided = decide(membership.settled(), asked)  # an election may have cost a voter
     if decided.do == ABSENT:
-        if decided.first_leads:
-            membership.move_leader(decided.first_leads)
         return membership.remove(decided.id).id
     return membership.move_leader(decided.id).id if decided.do == LEADER else decided.id
 

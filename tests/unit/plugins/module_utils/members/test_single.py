@@ -308,6 +308,30 @@ def carried_out(etcd, state, seconds=0.2, pause=lambda _seconds: None, **given):
     return carry_out(made, asked, decide(made.look(), asked), seconds, pause)
 
 
+def test_a_removal_is_judged_anew_when_the_leadership_has_moved():
+    """Voters that die meanwhile make it the removal of one too many."""
+    etcd = Living((1, 2, 3, 4, 5), behind={4: 9, 5: 9})
+    plain = etcd.change
+
+    def die(asked, make):
+        etcd.down = {4, 5}
+        return plain(asked, make)
+
+    etcd.change = die
+    with pytest.raises(EtcdError, match="5 voters, 3 healthy.* no quorum"):
+        carried_out(etcd, ABSENT, name="m1")
+    assert sorted(etcd.members) == [1, 2, 3, 4, 5] and etcd.leader != 1
+
+
+def test_a_list_that_comes_too_late_does_not_end_the_wait_for_a_learner():
+    etcd = with_learner(behind={4: 5000}, version=Version(3, 5, 35))
+
+    def catches_up(_seconds):
+        etcd.behind, etcd.unreadable = {}, 1
+
+    assert carried_out(etcd, PROMOTED, pause=catches_up, name="m4") == "4" and "isLearner" not in etcd.members[4]
+
+
 def test_what_was_decided_is_done():
     etcd = Living()
     assert carried_out(etcd, PRESENT, name="m4", peer_urls=[peer(4)]) == "4"
