@@ -58,8 +58,8 @@ def settled(
     findings: Findings,
     given_up: GivenUp = lambda _view: (),
 ) -> Optional[Cluster]:
-    """The cluster, where it has a quorum, nobody is at work on it, and no other job has left it half-way; else None, and why
-    is refused. ``hosts`` are those of all clusters.
+    """The cluster, where it has a quorum and has told its members, nobody is at work on it, and no other job has left it
+    half-way; else None, and why is refused. ``hosts`` are those of all clusters.
     """
     own = {host: hosts[host] for host in sorted(hosts) if hosts[host]["cluster"] == name}
     told = told_by(own, findings)
@@ -71,7 +71,7 @@ def settled(
         return None
     if asked.run.is_alone({host: one.member.newest_job for host, one in told.items()}, findings):
         _refuse_what_is_half_way(told, findings)
-        _refuse_no_quorum(view, given_up(view), findings)
+        _refuse_unsettled(view, given_up(view), findings)
     unreachable = [host for host, facts in own.items() if facts.get("why")]
     return None if findings.refusals else Cluster(name, told, view, unreachable)
 
@@ -112,7 +112,7 @@ def _refuse_what_is_half_way(hosts: Mapping[str, Told], findings: Findings) -> N
                 )
 
 
-def _refuse_no_quorum(view: ClusterView, given_up: Container[str], findings: Findings) -> None:
+def _refuse_unsettled(view: ClusterView, given_up: Container[str], findings: Findings) -> None:
     strangers = [one for one in view.endpoints if one.cluster_id not in ("", view.cluster_id)]
     for one in strangers:
         if one.endpoint in given_up:
@@ -133,6 +133,10 @@ def _refuse_no_quorum(view: ClusterView, given_up: Container[str], findings: Fin
             "start the members that are down, and run again; where they are lost for good, run restore.yml, which brings the"
             " cluster back from the newest backup, or from the database of a stopped member that is left"
             " (-e etcd_restore_snapshot=DATA_DIR/member/snap/db -e etcd_restore_skip_hash_check=true).",
+        )
+    elif not view.members_complete:
+        findings.refuse(
+            f"the cluster did not tell its members. {view.summary}", "run status.yml, which says why, and run again."
         )
 
 

@@ -66,14 +66,8 @@ def _wanted(asked: Asked) -> Wanted:
 
 def _planned(cluster: Cluster, asked: Asked, findings: Findings) -> Planned:
     options = asked.options
-    refused = {"cluster": cluster.name, "mode": RUN}
-    if not cluster.view.members_complete:
-        findings.refuse(
-            f"the cluster did not tell its members. {cluster.view.summary}",
-            "run status.yml, which says why, and run again.",
-        )
-        return refused, {}
     changes = wanted_changes(cluster, _wanted(asked), findings)
+    refused = {"cluster": cluster.name, "mode": RUN}
     if findings.refusals:
         return refused, {}
     seats = seats_of(cluster.view)

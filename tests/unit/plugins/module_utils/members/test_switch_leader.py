@@ -102,6 +102,7 @@ def test_who_leads_already_needs_nothing_and_no_confirmation():
         ("m2", {"m2": {"raft_index": 9000 - LAG - 1}}, "m2 is more than 5,000 entries behind"),
         ("m2", {"has_quorum": False}, "the cluster has no quorum"),
         ("m2", {"has_quorum": False, "quorum_unknown": True}, "its members cannot be asked"),
+        ("m2", {"members_complete": False, "m2": {"name": ""}}, "the cluster did not tell its members"),
         ("m2", {"cluster_ids": ["c0ffee", "dead"]}, "several clusters answer: c0ffee, dead"),
         ("m2", {"leader": 7}, "what it answered cannot be understood"),
     ],
