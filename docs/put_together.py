@@ -9,14 +9,14 @@ import shutil
 import subprocess
 import sys
 
-wanted, result = sys.argv[1:]
-folder, chain = os.path.dirname(wanted), []
+wanted, result, chain = *sys.argv[1:], []
 while not chain or chain[0]["offsite"]["kind"] != "full":
-    with open(os.path.join(folder, chain[0]["offsite"]["base_name"] + ".json") if chain else wanted) as file:
+    with open(os.path.join(os.path.dirname(wanted), chain[0]["offsite"]["base_name"] + ".json") if chain else wanted) as file:
         chain.insert(0, json.load(file))
+    if chain[0] in chain[1:]:
+        sys.exit("no full snapshot to begin with: " + wanted)
 for manifest in chain:
-    path = os.path.join(folder, manifest["offsite"]["object"])
-    print(path, flush=True)
+    print(path := os.path.join(os.path.dirname(wanted), manifest["offsite"]["object"]), flush=True)
     opener = {".gz": gzip.open, ".xz": lzma.open}.get(path[-3:])
     source = opener(path, "rb") if opener else subprocess.Popen(["zstd", "-dc", path], stdout=subprocess.PIPE).stdout
     with open(result, "r+b" if manifest["offsite"]["kind"] == "pages" else "x+b", buffering=0) as target:

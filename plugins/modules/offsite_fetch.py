@@ -104,7 +104,7 @@ aside:
   returned: success
   type: str
 notes:
-  description: What kept other stores from being used.
+  description: What kept other stores from being used, and what else could be the newest.
   returned: success
   type: list
   elements: str

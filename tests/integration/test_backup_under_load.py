@@ -15,19 +15,27 @@ import sys
 import time
 from collections import Counter
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable, Iterator
 
 import pytest
 from agents import Agent, ended, made_program
+from ansible_collections.quorum.etcd.plugins.module_utils.agent.offsite import shipping_of
 from ansible_collections.quorum.etcd.plugins.module_utils.agent.saving import job_of
 from ansible_collections.quorum.etcd.plugins.module_utils.agent.settings import connection_of, load
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.lock import NAME as LOCK
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.run import back_up
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.shipping import ship
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.bolt import Bolt
 from ansible_collections.quorum.etcd.plugins.module_utils.host.tools import look_for_tools
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.catalogue import ALL, catalogue, newest_good
-from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.names import kit_path, manifest_path
+from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.names import (
+    PACKED,
+    kit_path,
+    manifest_path,
+    without_end,
+)
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.scratch import plain
 from ansible_collections.quorum.etcd.plugins.plugin_utils.local import run
 from ansible_collections.quorum.etcd.plugins.plugin_utils.local import run as run_here
@@ -111,6 +119,11 @@ class Guarded:
     def leader(self) -> Member:
         found = [(member, self.client(member).status()) for member in self.lab.members]
         return next(member for member, status in found if status.leader == status.member_id)
+
+    def whose_turn(self) -> Member:
+        leader = self.leader()
+        others = [member for member in self.lab.members if member != leader]
+        return min(others, key=lambda member: format(self.client(member).status().member_id, "x"))
 
 
 FILES = {"cacert": "ca.crt", "cert": "client.crt", "key": "client.key"}
@@ -286,19 +299,28 @@ def test_the_disk_fills_up_in_the_middle_of_a_save(bed: Guarded, tmp_path: Path)
 
 
 def test_a_clock_that_is_set_back_costs_no_backup(bed: Guarded, tmp_path: Path) -> None:
-    agent = bed.agent(bed.lab.members[0], tmp_path / "own", every_member=True, keep=2)
+    (tmp_path / "store").mkdir()
+    place = {"name": "near", "folder": str(tmp_path / "store"), "mounted": False}
+    agent = bed.agent(bed.lab.members[0], tmp_path / "own", every_member=True, keep=2, offsite=[place])
     client, now = bed.client(bed.lab.members[0]), float(int(time.time()))
     settings = load(str(agent.config))
     tools, to, job = look_for_tools(run_here, settings.bin_dir)[0], connection_of(settings), job_of(settings)
 
     def at(clock: float) -> Any:
         client.put(b"moment", b"%d" % clock)
-        made = back_up(run_here, tools, to, job, clock=lambda: clock)
+        own = replace(job, here=(bed.url(bed.whose_turn()),))  # else nothing is shipped
+        made = back_up(run_here, tools, to, own, clock=lambda: clock)
         assert made.result == "saved", made
+        (shipped,) = ship(run_here, shipping_of(settings, run_here), clock=lambda: clock)
+        name = without_end(os.path.basename(made.path), *PACKED)
+        assert (shipped.result, shipped.sent, shipped.newest) == ("shipped", (name,), name), shipped
+        with plain(made.path, run) as file:
+            saved[name] = Path(file).read_bytes()
         return made
 
-    day = 86400.0
-    at(now - 60)
+    day, saved = 86400.0, {}
+    for seconds in (120, 60):
+        at(now - seconds)
     last = at(now)
     for minutes in (0, 30, 60):
         last = at(now - 2 * day + 60 * minutes)
@@ -312,3 +334,11 @@ def test_a_clock_that_is_set_back_costs_no_backup(bed: Guarded, tmp_path: Path) 
     # not forgotten until that day.
     again = back_up(run_here, tools, to, job, clock=lambda: now - 2 * day + 3700)
     assert (again.result, again.path) == ("unchanged", last.path)
+
+    # Off-site each is there as it was saved, and nothing was sent twice.
+    (shipped,) = ship(run_here, shipping_of(settings, run_here), clock=lambda: now - 2 * day + 3700)
+    assert (shipped.result, shipped.whole) == ("up to date", len(saved)), shipped
+    for name, data in saved.items():
+        to, manifest = tmp_path / name, tmp_path / "store" / "etcd" / manifest_path(name)
+        subprocess.run([sys.executable, CHECKOUT / "docs" / "put_together.py", manifest, to], check=True, timeout=60)
+        assert to.read_bytes() == data

@@ -30,7 +30,7 @@ from ..snapshot.publish import publish
 from ..snapshot.scratch import UNPACKED, clear_stale, make_folder, private_folder
 from ..snapshot.together import put_together
 from .holding import Content, content_of, copies_folder
-from .selecting import Selector, newest_of, pick, told_of
+from .selecting import LATEST, Selector, in_doubt, last_of, pick, told_of
 from .spool import kit_of
 from .stores import Store
 
@@ -38,7 +38,7 @@ from .stores import Store
 @dataclass(frozen=True)
 class Fetched:
     """``path`` is where the snapshot lies now. ``fetched`` is false where it lay there before. ``aside`` is what was in its place
-    and was damaged; ``notes`` are stores that could not be used."""
+    and was damaged; ``notes`` are stores that could not be used, and what else would be the newest."""
 
     path: str = field(metadata=TEXT)
     name: str
@@ -89,8 +89,9 @@ def fetch(
     sources, problems = look_at(stores, cluster, state_dir)
     if not sources:
         raise problems[0]
-    name = pick(wanted, {key: one for source in sources[::-1] for key, one in source.held.manifests.items()}, cluster)
-    notes = tuple(error.message for error in problems)
+    manifests = {key: one for source in sources[::-1] for key, one in source.held.manifests.items()}
+    name = pick(wanted, manifests, cluster)
+    notes = (*(error.message for error in problems), *(in_doubt(name, manifests) if wanted.kind == LATEST else ()))
     errors: List[EtcdError] = []
     for source in [source for source in sources if name in source.held.manifests]:
         manifest = source.held.manifests[name]
@@ -207,7 +208,7 @@ def _instead(held: Content, name: str, damaged: str) -> str:
         one for one in held.manifests if one != name and held.is_whole(one) and not _needs(held, one, damaged)
     )
     at = _moment(held, name)
-    before = newest_of({one: held.manifests[one] for one in usable if _moment(held, one) <= at})
+    before = last_of({one: held.manifests[one] for one in usable if _moment(held, one) <= at})
     after = min((one for one in usable if _moment(held, one) > at), key=lambda one: _moment(held, one), default="")
     said = [
         f"the nearest {word} it that is whole is offsite:{one} ({told_of(held.manifests[one])})"

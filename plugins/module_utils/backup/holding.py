@@ -10,17 +10,17 @@ import contextlib
 import os
 import re
 import time
-from typing import Dict, List, Mapping, Sequence, Tuple
+from typing import Dict, List, Mapping, Sequence, Set, Tuple
 
 from ..core.errors import EtcdError
-from ..snapshot.entry import Manifest, Snapshot
+from ..snapshot.entry import Manifest
 from ..snapshot.manifest import read_manifest
 from ..snapshot.names import manifest_path, safe, signature_path
-from ..snapshot.offsite import FULL, LONGEST, Offsite, offsite_of
+from ..snapshot.offsite import FULL, Offsite, entry_of, offsite_of, with_offsite
 from ..snapshot.publish import clear_saves
 from ..snapshot.scratch import forget, make_folder, private_folder
-from ..snapshot.verify import SNAPSHOT
 from .retention import Policy, reasons_of
+from .selecting import newest_of
 from .spool import Spooled, kit_of
 from .stores import Store
 
@@ -49,23 +49,48 @@ class Content:
     def remove(self, name: str) -> None:
         del self.manifests[name], self.told[name]
 
+    def steps(self, name: str) -> List[str]:
+        """This snapshot, the one that it starts from, and so on to the full one, as far as they are there."""
+        found: Dict[str, None] = {}  # in their order
+        while name in self.told and name not in found:
+            found[name] = None
+            name = self.told[name].base_name
+        return list(found)
+
     def is_whole(self, name: str) -> bool:
         """Whether the snapshot is there with all that it needs, each object as long as its manifest says."""
-        for _step in range(LONGEST):
-            told = self.told.get(name)
-            if told is None or self.sizes.get(told.object) != told.size:
-                return False
-            if told.kind == FULL:
-                return True
-            base = self.manifests.get(told.base_name)
-            if base is None or base.sha256 != told.base:
-                return False
-            name = told.base_name
-        return False
+        steps = self.steps(name)
+        if not steps or self.told[steps[-1]].kind != FULL:
+            return False
+        fit = (self.manifests[base].sha256 == self.told[one].base for one, base in zip(steps, steps[1:]))
+        return all(fit) and all(self.sizes.get(self.told[one].object) == self.told[one].size for one in steps)
+
+    def has_data(self, name: str, sha256: str) -> bool:
+        """Whether a snapshot of this name and these bytes is there, whole."""
+        return self.is_whole(name) and self.manifests[name].sha256 == sha256
 
     def has(self, one: Spooled) -> bool:
-        """Whether the snapshot is there, whole and with the very manifest that was given."""
-        return self.manifests.get(one.name) == one.manifest and self.is_whole(one.name)
+        """Whether the very snapshot is there, whole; be it from another base, as another host or an earlier run has made it: what
+        is whole is not replaced."""
+        if not self.is_whole(one.name):
+            return False
+        there, told = self.told[one.name], offsite_of(one.manifest)
+        # From the same base it is the same object, or else the manifest there is damaged.
+        fits = there.base_name != told.base_name or there.sha256 == told.sha256
+        return fits and with_offsite(self.manifests[one.name], told) == one.manifest
+
+    def can_take(self, one: Spooled) -> bool:
+        """Whether what the increment starts from is there, whole, and does not need this very name: neither could ever be put
+        together again."""
+        told = offsite_of(one.manifest)
+        return self.has_data(told.base_name, told.base) and one.name not in self.steps(told.base_name)
+
+
+def names_of(copies: str) -> Set[str]:
+    """The snapshots whose manifests a store had when this host last looked: ``copies`` is the folder of their copies."""
+    if not os.path.isdir(copies):
+        return set()
+    return {name[: -len(".json")] for name in os.listdir(copies) if name.endswith(_MANIFEST)}
 
 
 def content_of(store: Store, copies: str) -> Content:
@@ -115,36 +140,13 @@ def doomed(held: Content, cluster: str, cluster_id: str, keep: Policy, now: floa
         for name, manifest in held.manifests.items()
         if (manifest.cluster, manifest.cluster_id) == (cluster, cluster_id) and manifest.taken_at
     }
-    entries = [_as_snapshot(name, manifest, held.is_whole(name)) for name, manifest in own.items()]
+    entries = [entry_of(name, manifest, held.is_whole(name)) for name, manifest in own.items()]
     reasons = reasons_of(entries, keep, now)
-    kept = {held.told[entry.path].chain for entry in entries if reasons[entry.path]}
-    # The newest first: what a kill leaves in between is a chain without its end, and none without its beginning.
+    steps = {name: held.steps(name) for name in own}
+    kept = {steps[entry.name][-1] for entry in entries if reasons[entry.path]}
+    # The last one of each first: what a kill leaves in between is a chain without its end, and none without its beginning.
     return sorted(
-        (name for name in own if held.told[name].chain not in kept),
-        key=lambda name: _age(own[name]),
-        reverse=True,
-    )
-
-
-def _as_snapshot(name: str, manifest: Manifest, whole: bool) -> Snapshot:
-    return Snapshot(
-        path=name,
-        real_path=name,
-        name=name,
-        ok=True,
-        verified=whole,
-        reason="",
-        kind=SNAPSHOT,
-        size=manifest.size or 0,
-        sha256=manifest.sha256 or "",
-        trailer="",
-        compression="",
-        packed_size=0,
-        taken_at=manifest.taken_at or "",
-        revision=manifest.revision or 0,
-        key_revision=0,
-        members=[],
-        manifest=manifest,
+        (name for name in own if steps[name][-1] not in kept), key=lambda name: len(steps[name]), reverse=True
     )
 
 
@@ -185,14 +187,8 @@ def leftovers(held: Content, cluster: str, cluster_id: str) -> List[str]:
 
 def newest_whole(held: Content, cluster_id: str) -> Tuple[str, int]:
     """The name of the newest whole snapshot of this etcd cluster, empty for none, and how many there are."""
-    whole = [
-        one for one, manifest in held.manifests.items() if manifest.cluster_id == cluster_id and held.is_whole(one)
-    ]
-    return max(whole, key=lambda one: _age(held.manifests[one]), default=""), len(whole)
-
-
-def _age(manifest: Manifest) -> Tuple[str, int]:
-    return manifest.taken_at or "", manifest.revision or 0
+    whole = {name: one for name, one in held.manifests.items() if one.cluster_id == cluster_id and held.is_whole(name)}
+    return newest_of(whole), len(whole)
 
 
 def copies_folder(state_dir: str, store: str) -> str:

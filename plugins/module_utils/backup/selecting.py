@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timezone
-from typing import Mapping, NamedTuple, Optional, Tuple, Union
+from typing import List, Mapping, NamedTuple, Optional, Tuple, Union
 
 from ..core.errors import EtcdError
 from ..core.text import rfc3339
 from ..snapshot.entry import Manifest
 from ..snapshot.names import PACKED, without_end
+from ..snapshot.offsite import entry_of
+from ..snapshot.order import disagreeing, newest
 
 PREFIX = "offsite:"  # before it, where a snapshot can be a path too
 LATEST, NAME, TIME, REVISION = "latest", "name", "time", "revision"
@@ -82,11 +84,33 @@ def pick(wanted: Selector, manifests: Mapping[str, Manifest], cluster: str) -> s
         raise EtcdError(
             f"no snapshot that is off-site was taken until {wanted.kind} {wanted.value}.", _what_there_is(manifests)
         )
-    return newest_of(able, by_revision=wanted.kind == REVISION)
+    return newest_of(able) if wanted.kind == LATEST else last_of(able, by_revision=wanted.kind == REVISION)
 
 
-def newest_of(manifests: Mapping[str, Manifest], by_revision: bool = False) -> str:
-    """The name of the newest, by its time, or by its revision; empty where there is none."""
+def newest_of(manifests: Mapping[str, Manifest]) -> str:
+    """The name of the newest, told as in a folder, by snapshot.order; empty where there is none.
+
+    Within one etcd cluster the revision goes before the time: a clock that was set back makes what came after it look older,
+    and what it then hid would be the last writes. A restore by hand that has kept the cluster's ID looks the same the other way
+    round, and nothing tells the two apart: there what was saved before it stays the newest until the revisions have passed it.
+    So whoever takes the newest is told where the time does not agree; see ``in_doubt``.
+    """
+    found = newest([entry_of(name, one) for name, one in manifests.items()])
+    return found.name if found else ""
+
+
+def in_doubt(chosen: str, manifests: Mapping[str, Manifest]) -> List[str]:
+    """In words, each that would be the newest by its time or its revision alone, and is not."""
+    others = disagreeing(entry_of(chosen, manifests[chosen]), [entry_of(name, one) for name, one in manifests.items()])
+    return [
+        f"{PREFIX}{one.name} ({told_of(manifests[one.name])}): by its time or by its revision alone it would be the newest, and"
+        f" {chosen} is not ({told_of(manifests[chosen])}). If it is the one that is wanted, name it."
+        for one in others
+    ]
+
+
+def last_of(manifests: Mapping[str, Manifest], by_revision: bool = False) -> str:
+    """The name of the last one by its time, or by its revision; empty where there is none."""
 
     def order(name: str) -> Tuple[Union[int, str], Union[int, str], str]:
         taken, revision = manifests[name].taken_at or "", manifests[name].revision or 0
@@ -100,9 +124,9 @@ def told_of(manifest: Manifest) -> str:
 
 
 def _what_there_is(manifests: Mapping[str, Manifest]) -> str:
-    newest = newest_of(manifests)
+    latest = last_of(manifests)
     oldest = min(manifests, key=lambda name: (manifests[name].taken_at or "", name))
     return (
-        f"there are {len(manifests):,}, from {oldest} ({told_of(manifests[oldest])}) to {newest}"
-        f" ({told_of(manifests[newest])})."
+        f"there are {len(manifests):,}, from {oldest} ({told_of(manifests[oldest])}) to {latest}"
+        f" ({told_of(manifests[latest])})."
     )

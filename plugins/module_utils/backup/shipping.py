@@ -26,7 +26,17 @@ from ..snapshot.offsite import PAGES, Offsite, offsite_of
 from ..snapshot.pages import sha256_of
 from ..snapshot.scratch import forget, make_folder
 from ..snapshot.signature import UNSIGNED, Signing, believed
-from .holding import Content, content_of, copies_folder, doomed, leftovers, newest_whole, remove, remove_objects
+from .holding import (
+    Content,
+    content_of,
+    copies_folder,
+    doomed,
+    leftovers,
+    names_of,
+    newest_whole,
+    remove,
+    remove_objects,
+)
 from .lock import locked
 from .records import BACKUPS, FAILED, SHIPPED, UP_TO_DATE, UPLOADS, Upload
 from .retention import Policy
@@ -87,8 +97,9 @@ def _spool(run: Run, job: Shipping, now: float) -> Optional[EtcdError]:
         make_folder(job.spool)
         with locked(job.spool, _PATIENCE):
             there = {one.name for one in waiting(job.spool)}
+            held = {name for store in job.stores for name in names_of(copies_folder(job.state_dir, store.name))}
             entries = catalogue(job.folder, NONE, now, run, signers=believed(run, job.signing))
-            for one in due(entries, base_of(job.spool), job.cluster, _cluster_id(job)):
+            for one in due(entries, base_of(job.spool), job.cluster, _cluster_id(job), held):
                 try:
                     if one.manifest and without_end(one.name, *PACKED) not in there:
                         put(job.spool, one.path, one.manifest, run, job.signing)
@@ -162,7 +173,9 @@ def _to_store(job: Shipping, store: Store, clock: Callable[[], float]) -> Tuple[
         removed=tuple(name for name in removed if held and name not in held.manifests),
     )
     base = base_of(job.spool)
-    baseless = bool(held and base and base.name not in missed and not held.is_whole(base.name))
+    baseless = bool(
+        held and base and base.name not in missed and (base.name in lost or not held.has_data(base.name, base.sha256))
+    )
     return upload, _State(missed, baseless)
 
 
@@ -172,8 +185,8 @@ def _recorded(job: Shipping, upload: Upload) -> Upload:
 
 
 class Sent(NamedTuple):
-    """What was ``sent``, what is ``lost``, since it is damaged in the spool or its base is neither there nor in the store, and
-    the ``problems``."""
+    """What was ``sent``, what is ``lost``, since it is damaged in the spool or its base is neither there nor in the store, or
+    needs the very name itself, and the ``problems``."""
 
     sent: List[Spooled]
     lost: List[Spooled]
@@ -191,7 +204,7 @@ def send(store: Store, spool: str, entries: Sequence[Spooled], held: Content, co
         told = offsite_of(one.manifest)
         if held.has(one) or len(done.problems) >= _TRIES:
             continue
-        if told.kind == PAGES and not held.is_whole(told.base_name):
+        if told.kind == PAGES and not held.can_take(one):
             (failed.add(one.name) if told.base_name in failed else done.lost.append(one))
             continue
         if not os.path.exists(os.path.join(spool, told.object)) or not _is_intact(spool, told):

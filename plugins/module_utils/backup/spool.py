@@ -19,7 +19,7 @@ import json
 import os
 import shutil
 from dataclasses import dataclass, field, replace
-from typing import BinaryIO, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import AbstractSet, BinaryIO, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from ..core import strict_json
 from ..core.errors import EtcdError
@@ -92,17 +92,21 @@ def is_worth_it(increment: int, full: int) -> bool:
     return increment * _LARGE <= full
 
 
-def due(entries: Sequence[Snapshot], base: Optional[Base], cluster: str, cluster_id: str) -> List[Snapshot]:
+def due(
+    entries: Sequence[Snapshot], base: Optional[Base], cluster: str, cluster_id: str, held: AbstractSet[str]
+) -> List[Snapshot]:
     """Of a folder's snapshots those that are to be spooled, the oldest first: all that are newer than the one before.
 
-    Newer by its revision or by the time: a clock that was set back holds up nothing. Where none was spooled of this etcd
-    cluster, the newest alone.
+    Newer by its revision or by the time: a clock that was set back holds up nothing, and nor does a restore by hand that has
+    kept the cluster's ID, while the revisions went back. After either, what was spooled before is newer in one of the two ways.
+    It is ``held``, the names that a store has, and is never spooled again: as an increment it would start from what was made
+    from it. Where none was spooled of this etcd cluster, the newest alone, as a full one.
     """
     counted = newest_first(entries, cluster, cluster_id)
     if base is None or base.cluster_id != cluster_id:
         return counted[:1]
     newer = [one for one in counted if revision(one) > base.revision or one.taken_at > base.taken_at]
-    return [one for one in newer[::-1] if without_end(one.name, *PACKED) != base.name]
+    return [one for one in newer[::-1] if without_end(one.name, *PACKED) not in held | {base.name}]
 
 
 def waiting(spool: str) -> List[Spooled]:

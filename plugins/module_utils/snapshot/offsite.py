@@ -12,8 +12,9 @@ from typing import List, Mapping
 
 from ..core.errors import EtcdError
 from ..core.values import Misfit, from_plain, to_plain
-from .entry import Manifest
+from .entry import Manifest, Snapshot
 from .pages import FORMAT, Header
+from .verify import SNAPSHOT
 
 FULL, PAGES = "full", "pages"
 LONGEST = 10_000  # snapshots of a chain; one of a day has at most some hundreds
@@ -57,6 +58,29 @@ def offsite_of(manifest: Manifest) -> Offsite:
 
 def with_offsite(manifest: Manifest, told: Offsite) -> Manifest:
     return replace(manifest, more={**manifest.more, "offsite": to_plain(told)})
+
+
+def entry_of(name: str, manifest: Manifest, whole: bool = True) -> Snapshot:
+    """A snapshot that lies off-site as an entry of a catalogue: what its manifest says of it."""
+    return Snapshot(
+        path=name,
+        real_path=name,
+        name=name,
+        ok=True,
+        verified=whole,
+        reason="",
+        kind=SNAPSHOT,
+        size=manifest.size or 0,
+        sha256=manifest.sha256 or "",
+        trailer="",
+        compression="",
+        packed_size=0,
+        taken_at=manifest.taken_at or "",
+        revision=manifest.revision or 0,
+        key_revision=0,
+        members=[],
+        manifest=manifest,
+    )
 
 
 def header_of(manifest: Manifest) -> Header:

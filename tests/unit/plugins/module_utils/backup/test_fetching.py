@@ -102,6 +102,15 @@ def test_the_newest_and_the_last_one_before_a_time_or_a_revision(site):
     assert "there are 5, from" in site.refused("offsite:rev3").next_step
 
 
+def test_after_a_clock_was_set_back_the_newest_has_the_last_writes_and_the_other_is_told(site):
+    site.half_hour(later=-4000)
+    done = site.fetch()
+    last = list(site.member.bytes_of)[-1]
+    assert done.name == last != max(site.member.bytes_of)
+    assert f"offsite:{site.names[-1]} (taken " in done.notes[0] and len(done.notes) == 1
+    assert site.fetch(last).notes == ()
+
+
 def test_what_is_there_already_is_not_fetched_again(site):
     first = site.fetch()
     before = os.stat(first.path).st_mtime_ns

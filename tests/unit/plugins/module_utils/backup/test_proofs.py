@@ -134,6 +134,8 @@ def test_off_site_the_newest_of_each_store_and_one_of_all_others():
     assert (found.first[1].sha256, found.first[1].size, found.first[1].cluster) == ("ab", 7, "etcd")
     assert {drawn(found.older, seed)[0].path for seed in range(50)} == {entry.name for entry in FIVE[:4]}
     assert drawn([], 1) == [] and candidates_offsite({}, "etcd") == ([], [])
+    told[FIVE[4].name] = replace(told[FIVE[4].name], taken_at="2026-11-20T05:00:00Z")  # the clock was set back
+    assert [one.path for one in candidates_offsite({"s3": told}, "etcd").first] == [FIVE[4].name]
 
 
 # Levels.

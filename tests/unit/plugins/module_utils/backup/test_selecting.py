@@ -4,7 +4,13 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.quorum.etcd.plugins.module_utils.backup.selecting import Selector, pick, selector
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.selecting import (
+    Selector,
+    in_doubt,
+    newest_of,
+    pick,
+    selector,
+)
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
 from ansible_collections.quorum.etcd.plugins.module_utils.core.values import from_plain
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.entry import Manifest
@@ -73,6 +79,38 @@ MANIFESTS = {
 )
 def test_the_last_one_that_is_not_later(text, name):
     assert pick(selector(text), MANIFESTS, "prod") == name
+
+
+BACK = {
+    "a.db": manifest("2026-11-28T09:30:00Z", 100),
+    "b.db": manifest("2026-11-28T10:00:00Z", 150),
+    "c.db": manifest("2026-11-28T09:15:00Z", 200),  # the clock was set back
+    "d.db": manifest("2026-11-28T09:45:00Z", 250),
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "name"), [("latest", "d.db"), ("2026-11-28T10:00:00Z", "b.db"), ("rev249", "c.db"), ("rev9999", "d.db")]
+)
+def test_the_newest_is_the_one_with_the_last_writes_and_a_time_is_the_clocks(text, name):
+    assert pick(selector(text), BACK, "prod") == name
+
+
+def test_after_a_restore_the_newest_is_of_the_cluster_that_was_saved_last():
+    before = from_plain(Manifest, {"taken_at": "2026-11-28T10:00:00Z", "revision": 9000, "cluster_id": "c1"})
+    after = from_plain(Manifest, {"taken_at": "2026-11-28T10:30:00Z", "revision": 40, "cluster_id": "c2"})
+    assert newest_of({"a.db": before, "b.db": after}) == "b.db"
+    (said,) = in_doubt("b.db", {"a.db": before, "b.db": after})
+    assert said.startswith("offsite:a.db (taken 2026-11-28T10:00:00Z, revision 9,000)")
+
+
+def test_what_would_be_the_newest_by_the_clock_is_told():
+    (said,) = in_doubt("d.db", BACK)
+    assert said == (
+        "offsite:b.db (taken 2026-11-28T10:00:00Z, revision 150): by its time or by its revision alone it would be the newest,"
+        " and d.db is not (taken 2026-11-28T09:45:00Z, revision 250). If it is the one that is wanted, name it."
+    )
+    assert in_doubt("d.db", MANIFESTS) == [] and newest_of({}) == ""
 
 
 @pytest.mark.parametrize("text", ["e.db", "2026-11-28T08:59:59Z", "rev99"])

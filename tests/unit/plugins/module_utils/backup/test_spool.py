@@ -254,23 +254,51 @@ def entries(member):
     return catalogue(str(member.folder), NONE, member.now)
 
 
+def due_now(member, base, held=()):
+    return [one.name for one in due(entries(member), base, "etcd", member.cluster_id, set(held))]
+
+
 def test_all_that_is_newer_is_due_and_the_oldest_goes_first(tmp_path):
     member = Member(tmp_path / "m")
     member.save()
     member.save()
-    assert [one.name for one in due(entries(member), None, "etcd", "c1")] == [max(member.bytes_of)]
+    assert due_now(member, None) == [max(member.bytes_of)]
     member.put()
     before = base_of(member.spool)
-    assert due(entries(member), before, "etcd", "c1") == []
+    assert due_now(member, before) == []
     for _one in range(2):
         member.save()
-    names = sorted(member.bytes_of)[-2:]
-    assert [one.name for one in due(entries(member), before, "etcd", "c1")] == names
-    member.save(later=-4 * 3600)  # the clock was set back
-    assert len(due(entries(member), before, "etcd", "c1")) == 3
+    assert due_now(member, before) == sorted(member.bytes_of)[-2:]
     member.cluster_id = "c2"  # a restore: another etcd cluster
     member.save(later=8 * 3600)
-    assert [one.name for one in due(entries(member), before, "etcd", "c2")] == [max(member.bytes_of)]
+    assert due_now(member, before) == [max(member.bytes_of)]
+
+
+@pytest.mark.parametrize("minutes", [3, 40, 60, 240])
+def test_after_a_clock_was_set_back_what_a_store_has_is_not_due_again(tmp_path, minutes):
+    member = Member(tmp_path / "m")
+    for _half_hour in range(6):
+        member.put()
+    held = list(member.bytes_of)
+    member.put(later=-60 * minutes)
+    last = list(member.bytes_of)[-1]
+    assert due_now(member, base_of(member.spool), held) == []
+    member.save()
+    assert due_now(member, base_of(member.spool), [*held, last]) == list(member.bytes_of)[-1:]
+
+
+def test_after_a_restore_by_hand_under_the_same_id_what_is_saved_since_is_due_and_nothing_else(tmp_path):
+    member = Member(tmp_path / "m")
+    for _half_hour in range(6):
+        member.put()
+    held = list(member.bytes_of)
+    member.revision -= 4
+    for _half_hour in range(3):
+        path, told = member.save()
+        assert due_now(member, base_of(member.spool), held) == [os.path.basename(path)]
+        spool.put(member.spool, path, told, run)
+        held.append(os.path.basename(path))
+        assert due_now(member, base_of(member.spool), held) == []
 
 
 CALLS = ("rename", "fsync", "unlink", "open")

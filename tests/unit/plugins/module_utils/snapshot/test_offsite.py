@@ -148,6 +148,14 @@ def test_the_script_notices_what_is_damaged(tmp_path):
     assert done.returncode == 1 and done.stderr == f"damaged: {tmp_path / '0.db.zst'}\n"
 
 
+def test_the_script_ends_where_a_chain_has_no_full_one(tmp_path):
+    chain(tmp_path, ("zstd", "zstd"))
+    shutil.copyfile(tmp_path / "2.db.json", tmp_path / "0.db.json")  # 2 from 1, 1 from 0, and that from 1 again
+    done = put_together(tmp_path, "4.db")
+    assert (done.returncode, done.stderr) == (1, f"no full snapshot to begin with: {tmp_path / '4.db.json'}\n")
+    assert not (tmp_path / "result").exists()
+
+
 def known(folder):
     return {path.name[: -len(".json")]: read_manifest(str(path)[: -len(".json")]) for path in folder.glob("*.json")}
 
