@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from agents import Agent, made_program
+from agents import Agent, ended, made_program
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.manifest import read_manifest
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.together import put_together
@@ -189,3 +189,63 @@ def test_what_somebody_does_to_the_store_is_noticed(lab: Lab, program: Path, tmp
     )
     code, told = agent.run("ship")
     assert (code, told["uploads"][0]["result"]) == (0, "up to date")
+
+
+def test_what_somebody_exchanges_in_the_store_is_refused_by_whoever_asks_for_signatures(
+    lab: Lab, program: Path, tmp_path: Path
+) -> None:
+    """A well-made backup, an old one in the place of the newest, even with a signature: of somebody else."""
+    keys = {name: tmp_path / name for name in ("ops", "other")}
+    for key in keys.values():
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+    signers = "ops@prod " + Path(f"{keys['ops']}.pub").read_text()
+    given = {"offsite": [store(tmp_path, "near")], "signing_key": str(keys["ops"]), "signers": signers}
+    agent = Agent(lab, lab.members[0], program, tmp_path / "m1", **given)
+    for number in range(2):
+        write(lab, number)
+        code, told = agent.run("backup")
+        assert code == 0, told
+    code, told = agent.run("list", "--offsite")
+    assert code == 0 and [(one["whole"], one["refused"]) for one in told["snapshots"]] == [(["near"], {})] * 2, told
+    old, newest = names(tmp_path / "near")
+    place = tmp_path / "near" / "etcd" / f"{newest}.json"
+    genuine, older = json.loads(place.read_text()), json.loads((place.parent / f"{old}.json").read_text())
+    forged = {**genuine, **{key: older[key] for key in ("sha256", "size", "offsite")}}
+    for signed in (False, True):
+        place.write_text(json.dumps(forged))
+        if signed:
+            Path(f"{place}.sig").unlink()
+            argv = ["ssh-keygen", "-Y", "sign", "-q", "-f", keys["other"], "-n", "quorum-etcd-snapshot", place]
+            subprocess.run(argv, check=True)
+        code, told = agent.run("list", "--offsite")
+        assert code == 1 and [one["whole"] for one in told["snapshots"]] == [[], ["near"]], told
+        words = "which is not among etcd_backup_signers" if signed else "was altered after it was signed"
+        assert words in told["snapshots"][0]["refused"]["near"]
+        assert f"REFUSED in near: the manifest of {newest}" in agent.words("list", "--offsite")
+        code, told = agent.run("fetch", "latest", "--to", str(tmp_path / "elsewhere"))
+        assert code == 1 and words in json.dumps(told), told
+        assert not list((tmp_path / "elsewhere").glob("*.db"))
+        code, told = agent.run("drill", "--offsite", "--newest-only")
+        assert (code, told["result"]) == (1, "failed") and words in told["drills"][0]["cause"], told
+
+
+def test_two_hosts_that_ship_to_one_store_at_once_spoil_nothing(lab: Lab, program: Path, tmp_path: Path) -> None:
+    """Each with its own snapshots and chains, and rules that remove old ones; what they save is never of one second."""
+    near = store(tmp_path, "near")
+    agents = [Agent(lab, lab.members[0], program, tmp_path / name, compress="none", keep=40) for name in ("m1", "m2")]
+    for number in range(5):
+        for agent in agents:
+            write(lab, number)
+            agent.set(offsite=[])
+            assert agent.run("backup")[0] == 0
+            time.sleep(1.1)
+            agent.set(offsite=[near], offsite_keep={"last": 3})
+        begun = [agent.begin("ship") for agent in agents]
+        made = [ended(process) for process in begun]
+        assert [(code, one["uploads"][0]["result"]) for code, one in made] == [(0, "shipped")] * 2, made
+    saved = {path.name: path.read_bytes() for agent in agents for path in agent.folder.glob("*.db")}
+    there = names(tmp_path / "near")
+    assert len(saved) == 10 and set(there) <= set(saved) and there[-3:] == sorted(saved)[-3:]
+    for name in there:
+        assert by_script(tmp_path / "near", name, tmp_path / "script.db") == saved[name]
+        assert by_code(tmp_path / "near", name, tmp_path / "code.db") == saved[name]

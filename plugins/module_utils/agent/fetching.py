@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from typing import Any, Dict, List
 
-from ..backup.fetching import fetch, listed, look_at
+from ..backup.fetching import fetch, listed, look_at, refused
 from ..backup.selecting import Selector, selector
 from ..core.errors import EtcdError
 from ..core.text import listed as in_words
@@ -53,23 +53,34 @@ def _fetch(settings: Settings, given: argparse.Namespace, run: Run) -> Answer:
 
 
 def list_offsite(settings: Settings, run: Run) -> Answer:
-    """What each store has, by names, manifests and sizes; a damage that leaves the size alone is seen by a drill, or a fetch."""
+    """What each store has, by names, manifests and sizes, and where signers are set by the signatures.
+
+    A damage that leaves the size alone is seen by a drill, or a fetch.
+    """
     if not settings.offsite:
         raise EtcdError("no off-site store is set.", "set etcd_backup_offsite.")
     sources, problems = look_at(stores_of(settings, run), settings.cluster, settings.state_dir)
-    rows = listed(sources)
+    refusals: Dict[str, Dict[str, str]] = {}
+    for source in sources if settings.signers else ():
+        try:
+            refusals[source.store.name] = refused(run, source, settings.signers, settings.state_dir)
+        except EtcdError as error:
+            problems.append(error)
+    rows = listed(sources, refusals)
     told = [{"cause": one.message, "next_step": one.next_step} for one in problems]
     data = {"cluster": settings.cluster, "snapshots": rows, "problems": told}
     text = [f"{len(rows):,} snapshots of cluster {settings.cluster} are off-site"]
     text += table([_row(row) for row in rows])
     text += [f"  NOT REACHED: {one.message} Next: {one.next_step}" for one in problems]
-    broken = any(row["broken"] for row in rows)
+    text += [f"  REFUSED in {store}: {why}" for row in rows for store, why in row["refused"].items()]
+    broken = any(row["broken"] or row["refused"] for row in rows)
     return Answer(UNSUCCESSFUL if problems or broken else FINE, data, text)
 
 
 def _row(row: Dict[str, Any]) -> List[str]:
     where = [f"whole in {in_words(row['whole'])}"] if row["whole"] else []
     where += [f"NOT WHOLE in {in_words(row['broken'])}"] if row["broken"] else []
+    where += [f"REFUSED in {in_words(sorted(row['refused']))}"] if row["refused"] else []
     return [
         row["name"],
         row["taken_at"],

@@ -14,7 +14,7 @@ import contextlib
 import os
 import time
 from dataclasses import dataclass, field
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from ..core.errors import EtcdError
 from ..core.text import rfc3339
@@ -237,8 +237,29 @@ def _set_aside(path: str) -> str:
     return aside
 
 
-def listed(sources: Sequence[Source]) -> List[Dict[str, object]]:
-    """What is off-site, the newest first: each snapshot with the stores that have it whole, and those that do not."""
+def refused(run: Run, source: Source, signers: str, state_dir: str) -> Dict[str, str]:
+    """By its name, why a snapshot of the store is not to be used: none of ``signers`` has signed the manifest that is there."""
+    store, held = source
+    files = [one for name in held.manifests for one in (manifest_path(name), signature_path(manifest_path(name)))]
+    found = {}
+    with private_folder(state_dir) as private:
+        store.get_many([one for one in files if one in held.sizes], private)
+        for name in held.manifests:
+            try:
+                _check_signature(run, private, name, signers)
+            except EtcdError as error:
+                found[name] = error.message.replace(os.path.join(private, ""), "")
+    return found
+
+
+def listed(
+    sources: Sequence[Source], refusals: Optional[Mapping[str, Mapping[str, str]]] = None
+) -> List[Dict[str, Any]]:
+    """What is off-site, the latest first: each snapshot with the stores that have it whole, and those that do not.
+
+    ``refusals``: by store, why some are not to be used, by their names; these count as whole nowhere.
+    """
+    why = {source.store.name: (refusals or {}).get(source.store.name, {}) for source in sources}
     manifests = {name: one for source in sources for name, one in source.held.manifests.items()}
     rows = []
     for name, manifest in sorted(manifests.items(), key=lambda one: (one[1].taken_at or "", one[0]), reverse=True):
@@ -253,8 +274,17 @@ def listed(sources: Sequence[Source]) -> List[Dict[str, object]]:
                 "sha256": manifest.sha256 or "",
                 "kind": told.held.told[name].kind if told else "",
                 "stored": told.held.told[name].size if told else 0,
-                "whole": [source.store.name for source in there if source.held.is_whole(name)],
+                "whole": [
+                    source.store.name
+                    for source in there
+                    if source.held.is_whole(name) and name not in why[source.store.name]
+                ],
                 "broken": [source.store.name for source in there if not source.held.is_whole(name)],
+                "refused": {
+                    source.store.name: why[source.store.name][name]
+                    for source in there
+                    if name in why[source.store.name]
+                },
             }
         )
     return rows

@@ -7,7 +7,12 @@ import os
 from pathlib import Path
 
 import pytest
-from ansible_collections.quorum.etcd.plugins.module_utils.backup.fetching import fetch, listed, look_at
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.fetching import (
+    fetch,
+    listed,
+    look_at,
+    refused,
+)
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.folder_store import Folder
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.records import BACKUPS, SAVED, Attempt
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.retention import Policy, decide
@@ -212,6 +217,27 @@ def test_the_list_says_which_store_has_what_whole(site):
     assert problems == [] and [row["name"] for row in rows] == site.names[::-1]
     assert [row["broken"] for row in rows] == [["far"], ["far"], [], [], []]
     assert [row["kind"] for row in rows] == ["pages"] * 4 + ["full"]
+
+
+def test_the_list_refuses_what_was_exchanged_in_a_store_as_a_fetch_does(site, tmp_path):
+    """With a manifest that fits, and as long as the one that is known here."""
+    ops = keys.make(tmp_path / "ops")
+    site.signing = Signing(ops.path, ops.signer("ops@prod"))
+    for _half_hour in range(2):
+        site.half_hour()
+    last = max(site.member.bytes_of)
+    look_at(site.stores, "etcd", str(site.state))
+    manifest = site.tmp / "near" / "etcd" / f"{last}.json"
+    manifest.write_text(manifest.read_text().replace('"revision":', '"revisioN":'))
+    sources, problems = look_at(site.stores, "etcd", str(site.state))
+    told = {source.store.name: refused(run, source, ops.signer("ops@prod"), str(site.state)) for source in sources}
+    assert problems == [] and set(told["far"]) == set(site.names), "those that were not signed"
+    assert set(told["near"]) == {*site.names, last}
+    assert told["near"][last].startswith(f"the manifest of {last} was altered after it was signed")
+    newest, before, *rest = listed(sources, told)
+    assert (newest["whole"], newest["broken"], set(newest["refused"])) == (["far"], [], {"near"})
+    assert (before["whole"], before["refused"]) == (["near", "far"], {})
+    assert {tuple(row["whole"]) for row in rest} == {()}
 
 
 def test_a_backup_that_begins_meanwhile_takes_nothing_away_and_what_was_killed_goes_after_a_day(site, monkeypatch):
