@@ -23,6 +23,7 @@ from ansible_collections.quorum.etcd.plugins.plugin_utils.local import run
 from client import Writer, seed
 from conftest import CHECKOUT
 from lab import Lab
+from servers import S3
 
 SCRIPT = CHECKOUT / "docs" / "put_together.py"
 SEED = int(os.environ.get("FAULTS_SEED", "1"))
@@ -249,3 +250,27 @@ def test_two_hosts_that_ship_to_one_store_at_once_spoil_nothing(lab: Lab, progra
     for name in there:
         assert by_script(tmp_path / "near", name, tmp_path / "script.db") == saved[name]
         assert by_code(tmp_path / "near", name, tmp_path / "code.db") == saved[name]
+
+
+def test_a_bucket_that_is_down_for_some_half_hours_is_caught_up(lab: Lab, program: Path, tmp_path: Path) -> None:
+    """A real S3 server, stopped and started; the folder beside it misses nothing."""
+    with S3(tmp_path / "s3") as cloud:
+        (tmp_path / "cloud.conf").touch(mode=0o600)
+        (tmp_path / "cloud.conf").write_text(cloud.config)
+        bucket = {"name": "cloud", "remote": cloud.remote, "rclone_config": str(tmp_path / "cloud.conf")}
+        stores = [store(tmp_path, "near"), bucket]
+        agent = Agent(lab, lab.members[0], program, tmp_path / "m1", offsite=stores, compress="none", keep=1)
+        saved = {}
+        for number, waits in enumerate((0, 1, 2, 0)):
+            if number in (1, 3):
+                (cloud.stop if waits else cloud.start)()
+            write(lab, number)
+            code, told = agent.run("backup")
+            assert code == (1 if waits else 0) and [one["waiting"] for one in told["uploads"]] == [0, waits], told
+            saved[os.path.basename(told["path"])] = Path(told["path"]).read_bytes()
+        assert len(told["uploads"][1]["sent"]) == 3
+        agent.set(offsite=[bucket])
+        for name, data in saved.items():
+            assert agent.run("fetch", name, "--to", str(tmp_path / "back"))[0] == 0
+            assert (tmp_path / "back" / name).read_bytes() == data
+            assert by_script(tmp_path / "near", name, tmp_path / "script.db") == data

@@ -166,3 +166,21 @@ def test_another_file_system_is_a_mount(tmp_path, source):
     finally:
         nfs.delete(NAME)
         os.rmdir(f"{shared}/quorum-etcd-test-{os.getpid()}")
+
+
+def test_a_store_that_is_full_says_so_keeps_what_it_has_and_takes_it_once_there_is_room(root, source, monkeypatch):
+    nfs, real = store(root), folder_store._copy
+
+    def full(from_there, to):
+        os.write(to, b"half")
+        os.close(to)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    nfs.put(source, "old.db.zst")
+    monkeypatch.setattr(folder_store, "_copy", full)
+    why = refused(nfs.put, source, NAME)
+    assert "nfs" in why and "No space left on device" in why
+    assert os.listdir(root / "prod") == ["old.db.zst"]
+    monkeypatch.setattr(folder_store, "_copy", real)
+    nfs.put(source, NAME)
+    assert nfs.names() == dict.fromkeys(["old.db.zst", NAME], len(CONTENT))
