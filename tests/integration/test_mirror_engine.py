@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import threading
@@ -14,7 +15,9 @@ from ansible_collections.quorum.etcd.plugins.module_utils.core.threads import Be
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.messages import Delete, Put
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror import governor
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.applying import Overtaken
-from ansible_collections.quorum.etcd.plugins.module_utils.mirror.segment_reader import segments_of
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.segment_files import name_of
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.segment_format import Record
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.segment_reader import entries, segments_of
 from lab import Lab
 from mirrored import Mirror, dump, put_many
 
@@ -299,6 +302,27 @@ def test_what_is_held_back_is_applied_when_its_time_has_come(mirror):
     mirror.settings = replace(mirror.settings, delay=0)
     assert mirror.once().events == 10
     assert mirror.assert_equal() == 20
+
+
+def test_a_log_that_has_lost_its_end_has_no_gap_where_the_source_still_has_what_is_missing(mirror):
+    """The power failed before the disk of the log had what the destination had already."""
+    mirror.settings = replace(mirror.settings, keep_log=True)
+    prefix, folder = mirror.settings.source_prefix, f"{mirror.settings.folder}/log"
+    mirror.put(range(10))
+    mirror.once()
+    for number in range(50):
+        mirror.source.commit([], [Put(prefix + b"key/%06d" % (number % 10), b"changed to %d" % number)])
+    mirror.once()
+    newest = segments_of(folder)[-1]
+    os.truncate(os.path.join(folder, name_of(newest.sequence)), newest.size * 2 // 3)
+    mirror.put(range(10, 20))
+    mirror.once()
+    assert mirror.assert_equal() == 20
+    assert sum("compares" in line for line in mirror.said) == 1
+    assert [one.head.goes_on for one in segments_of(folder)].count(False) == 1
+    changed = [one for one in entries(folder) if isinstance(one, Record)]
+    assert sum(len(one.events) for one in changed) == 50 + 10
+    assert [one.revision for one in changed] == sorted({one.revision for one in changed})
 
 
 @pytest.mark.parametrize("leases", ["drop", "keep"])

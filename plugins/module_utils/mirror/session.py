@@ -142,7 +142,8 @@ class Session:
 
         self._moved(self._applying.take_over(mine), self._clock())
         known = self._log.revision if seen.log_goes_on and not decision.restored else revision
-        after = known if compares else max(seen.kept.revision, self._state.revision)
+        # What is applied may not have been on the disk of the log yet when the power failed: that is read once more.
+        after = known if compares or known < self._state.revision else max(seen.kept.revision, self._state.revision)
         self._log.begin(cluster, after, self._clock(), anew=decision.why if decision.restored else "")
         return revision
 

@@ -1,0 +1,69 @@
+# Copyright: (c) 2026, the quorum.etcd authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A session of an engine over clusters in memory: where its log goes on, what it keeps, and what it asks at once."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+from ansible_collections.quorum.etcd.plugins.module_utils.etcd.messages import Committed, Event, KeyValue
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.patience import Patience
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.segments import Log
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.session import Session
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.settings import MirrorSettings, Side
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.state import begun, state_key
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.status import Board
+from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.mirror.fake_etcd import FakeEtcd
+
+SETTINGS = MirrorSettings("m", Side(("a",)), Side(("b",)), keep_log=True)
+
+
+class Destination(FakeEtcd):
+    def commit(self, _compares, operations):
+        self.txn([(one.key, one.value) for one in operations])
+        return Committed(self.page(b"k").header, True)
+
+
+def source_at(revision):
+    source = FakeEtcd()
+    while source.revision < revision:
+        source.put(b"k", b"v")
+    return source
+
+
+def session_of(log, source, settings=SETTINGS, state=None):
+    target, over, said = Destination(2), threading.Event(), []
+    if state:
+        target.put(state_key(settings), state.encode())
+    board = Board("m", log.folder)
+    patience = Patience(over, said.append, board.error)
+    return Session(settings, False, said.append, source, target, log, board, patience, over, time.time)
+
+
+def filled(log, first, last):
+    log.begin(1, first, 1000.0)
+    for revision in range(first + 1, last + 1):
+        log.append(1, revision, 1000.0, [Event(False, KeyValue(b"k", revision, revision, 1, b"v", 0))])
+
+
+@pytest.mark.parametrize("compacted, ends", [(0, 200), (200, 200), (202, 203)])
+def test_a_log_that_lacks_what_is_applied_goes_on_at_its_own_end_where_the_source_has_what_is_missing(
+    tmp_path, compacted, ends
+):
+    """The destination was quicker than the disk of the log when the power failed."""
+    source, state = source_at(210), begun(SETTINGS, "e1", 1, 100, None).at(203)
+    source.compacted = compacted
+    with Log(str(tmp_path), kept=True) as log:
+        filled(log, 150, 200)
+        session = session_of(log, source, state=state)
+        assert session._take_over() == 210
+        assert log.revision == ends
+        assert log.covers(150) == (ends == 200)
+        for revision in range(ends + 1, 206):  # it is read once more
+            log.append(1, revision, 2000.0, [])
+        with log.read(203) as reader:  # and what is applied is passed over
+            assert reader.take().revision == 204
