@@ -118,7 +118,9 @@ options:
     type: str
     default: "7d"
   log_max_bytes:
-    description: How large the log may be, V(0) for no bound.
+    description:
+      - How large the log may be, V(0) for no bound.
+      - Also without O(keep_log), what is read and not yet written to the destination is no more than that.
     type: int
     default: 10737418240
   revision:

@@ -13,11 +13,12 @@ import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
 from ansible_collections.quorum.etcd.plugins.module_utils.core.threads import Beside
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.messages import Delete, Put
-from ansible_collections.quorum.etcd.plugins.module_utils.mirror import governor
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror import governor, segments, session
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.applying import Overtaken
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.segment_files import name_of
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.segment_format import Record
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.segment_reader import entries, segments_of
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.segments import SEGMENT
 from lab import Lab
 from mirrored import Mirror, dump, put_many
 
@@ -325,6 +326,49 @@ def test_a_log_that_has_lost_its_end_has_no_gap_where_the_source_still_has_what_
     assert [one.revision for one in changed] == sorted({one.revision for one in changed})
 
 
+@pytest.mark.parametrize("keep_log", [False, True])
+def test_what_is_read_and_not_applied_is_bounded_and_goes_on_when_some_of_it_is(mirror, keep_log):
+    mirror.put(range(10))
+    mirror.once()
+    mirror.settings = replace(mirror.settings, delay=3600, keep_log=keep_log, log_max_bytes=1 << 20)
+    with mirror.running():
+        mirror.until(lambda: len(mirror.said) > 2, "it has begun")
+        for number in range(120):
+            mirror.source.commit([], [Put(mirror.settings.source_prefix + b"large/%03d" % number, bytes(500_000))])
+        mirror.until(lambda: "the log is full" in mirror.status.last_error, "it reads no more")
+    assert mirror.status.log_bytes < 2 * (SEGMENT + 500_100)
+    assert len(mirror.sides()[1]) == 10
+    mirror.settings = replace(mirror.settings, delay=0)
+    mirror.once()
+    assert mirror.assert_equal() == 130
+    assert sum("compares" in line for line in mirror.said) == 1
+
+
+def test_a_disk_that_is_full_is_waited_for_and_ends_a_run_that_is_to_end(mirror, monkeypatch):
+    mirror.settings = replace(mirror.settings, keep_log=True)
+    mirror.put(range(10))
+    mirror.once()
+    with mirror.running(), monkeypatch.context() as full:
+        full.setattr(segments, "SPARE_PART", 1)
+        full.setattr(segments, "SPARE", 1 << 62)
+        mirror.put(range(10, 20))
+        mirror.until(lambda: "is to stay free" in mirror.status.last_error, "it reads no more")
+        full.undo()
+        assert mirror.until_equal() == 20
+        mirror.until(lambda: not mirror.status.last_error, "all is well again")
+    mirror.put(range(20, 30))
+    monkeypatch.setattr(segments, "SPARE_PART", 1)
+    monkeypatch.setattr(segments, "SPARE", 1 << 62)
+    monkeypatch.setattr(session, "FULL_FOR", 0.0)
+    with pytest.raises(EtcdError, match="is to stay free"):
+        mirror.once()
+    monkeypatch.undo()
+    mirror.once()
+    assert mirror.assert_equal() == 30
+    assert sum("compares" in line for line in mirror.said) == 1
+    assert [one.head.goes_on for one in segments_of(f"{mirror.settings.folder}/log")].count(False) == 1
+
+
 @pytest.mark.parametrize("leases", ["drop", "keep"])
 def test_leases_are_dropped_or_kept(mirror, leases):
     mirror.settings = replace(mirror.settings, leases=leases, keep_log=True)
@@ -345,10 +389,8 @@ def test_leases_are_dropped_or_kept(mirror, leases):
     mirror.once()
     assert mirror.assert_equal() == 1
     assert sum("compares" in line for line in mirror.said) == (2 if leases == "keep" else 1)
-    segments = segments_of(f"{mirror.settings.folder}/log")
-    assert [one.head.goes_on for one in segments].count(
-        False
-    ) == 1  # the history has no gap, though it was compared again
+    begun = [one.head.goes_on for one in segments_of(f"{mirror.settings.folder}/log")].count(False)
+    assert begun == 1  # the history has no gap, though it was compared again
 
 
 @pytest.mark.parametrize("number", range(4), ids=[f"{LINES[n - 1]}-to-{LINES[n]}" for n in range(4)])

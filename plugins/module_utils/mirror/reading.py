@@ -2,7 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The source is read into the log, in a thread of its own, however long the writing takes: memory never grows by it."""
+"""The source is read into the log, in a thread of its own, however long the writing takes: memory never grows by it. Where the
+log takes no more, nothing is read until it does.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +20,7 @@ from ..etcd.refusals import Compacted, Unavailable
 from . import past
 from .names import Names
 from .patience import Anew, Patience, Stopping
+from .segment_writing import Full
 
 Group = Tuple[int, List[Event]]  # a revision, and all that it changed
 
@@ -83,7 +86,7 @@ class Reading:
 
     ``over`` is set where it does not any more, and ``lost`` says why; ``failed`` is an error that ends the engine. ``heard`` is
     told the source's revision, ``met`` the leases of events before they are in the log. ``previous``: what keys were before
-    their events is read too.
+    their events is read too. ``full`` is why nothing is read for now.
     """
 
     def __init__(
@@ -106,6 +109,7 @@ class Reading:
         self._thread: Optional[Beside[None]] = None
         self.lost = ""
         self.failed: Optional[EtcdError] = None
+        self.full: Optional[Full] = None
 
     def start(self, cluster: int) -> None:
         """Read what comes after the log's revision."""
@@ -158,12 +162,24 @@ class Reading:
                 if watched.canceled:
                     raise _why_canceled(watched)
                 self._heard(watched.header.revision)
-                self._keep(cluster, revisions.add(watched))
+                groups = revisions.add(watched)
+                try:
+                    self._keep(cluster, groups)
+                except Full as error:
+                    self._wait_for_room(watch, cluster, groups, error)
+                    return
                 if began == self._stuck_at and self._log.revision > began and self._previous:
                     return
         except Unavailable as error:
             self._stuck_at = self._log.revision if self._log.revision == began else -1
             self._patience.wait(error)
+
+    def _wait_for_room(self, watch: Watching, cluster: int, groups: Sequence[Group], error: Full) -> None:
+        """What nobody takes from a watch piles up in the member: it is opened again when there is room."""
+        self._watch, self.full = None, error
+        watch.close()
+        self._patience.until_done(lambda: self._keep(cluster, groups), (Full,), however_long=True)
+        self.full = None
 
     def _keep(self, cluster: int, groups: Sequence[Group]) -> None:
         wall, found = self._clock(), list(mirrored(groups, self._names))

@@ -24,11 +24,12 @@ from .governor import COMPARE, decide
 from .leases import Leases
 from .looking import Looking
 from .names import names_of
-from .patience import Anew, Patience, Stopping
+from .patience import LONGEST_PAUSE, Anew, Patience, Stopping
 from .ranges import Part, Side, Span, spans_without
 from .reading import Reading
 from .segment_format import Lease, Record
 from .segment_reader import Reader
+from .segment_writing import Full
 from .segments import Log
 from .settings import KEEP, MirrorSettings
 from .state import FOLLOW, HANDED, SCAN, State, begun, state_key, stored
@@ -38,6 +39,9 @@ CAUGHT_UP = "caught up"
 IDLE_PUT = 10.0  # seconds after which the state says how far an idle source was read
 FORGET_EVERY = 2.0
 QUIET = 5.0  # seconds without anything from a source that cannot tell its progress
+FULL_FOR = (
+    IDLE_PUT + FORGET_EVERY + 2 * LONGEST_PAUSE
+)  # seconds in which what is applied has made room, if that is what does
 _TICK = 0.25
 
 
@@ -144,8 +148,13 @@ class Session:
         known = self._log.revision if seen.log_goes_on and not decision.restored else revision
         # What is applied may not have been on the disk of the log yet when the power failed: that is read once more.
         after = known if compares or known < self._state.revision else max(seen.kept.revision, self._state.revision)
-        self._log.begin(cluster, after, self._clock(), anew=decision.why if decision.restored else "")
+        self._begin_log(cluster, after, decision.why if decision.restored else "")
         return revision
+
+    def _begin_log(self, cluster: int, after: int, anew: str) -> None:
+        self._log.forget_up_to(self._state.revision)  # which may be what fills the disk
+        self._patience.until_done(lambda: self._log.begin(cluster, after, self._clock(), anew), (Full,))
+        self._log.forget_up_to(self._state.revision)
 
     def _advance(self, operations: Sequence[Operation], state: State, wall: float, events: int = 0) -> None:
         self._applying.advance(operations, state)
@@ -216,7 +225,7 @@ class Session:
                 record = reader.take(0.0 if filling.is_begun else _TICK)
                 if record is None:
                     self._flush(filling)
-                    if self._once and not tells and time.monotonic() - heard_at > QUIET:
+                    if self._once and self._has_all(time.monotonic() - heard_at, tells):
                         return
                     continue
                 heard_at = time.monotonic()
@@ -239,9 +248,13 @@ class Session:
             filling.position[0] > self._state.revision and (whole or now - self._put_at > IDLE_PUT)
         ):
             self._apply(filling.rest())
-        if now - self._forgot_at > FORGET_EVERY:
-            self._forgot_at = now
-            self._log.forget_up_to(self._state.revision)
+
+    def _has_all(self, silent: float, tells: bool) -> bool:
+        """Whether a source that cannot tell that there is no more has none. Full where nothing that this run does makes room."""
+        full = self._reading.full
+        if full and silent > FULL_FOR:
+            raise full
+        return not full and not tells and silent > QUIET
 
     def _apply(self, batch: Batch) -> None:
         operations = self._with_leases(batch.operations) if self._keeps else batch.operations
@@ -265,5 +278,10 @@ class Session:
         return bool(found) and all(tells_progress(parse_version(one.version)) for one in found)
 
     def _check(self) -> None:
+        """Stopping where it is over; and what is applied is forgotten, from time to time."""
         if self._over.is_set():
             raise Stopping
+        now = time.monotonic()
+        if now - self._forgot_at > FORGET_EVERY:
+            self._forgot_at = now
+            self._log.forget_up_to(self._state.revision)

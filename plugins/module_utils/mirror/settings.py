@@ -46,7 +46,7 @@ class MirrorSettings:
     written may be taken, and they are replaced or deleted.
 
     ``delay`` is how many seconds what was read is held back, ``interval`` how often a timer runs it, 0 for a service. The log is
-    kept for ``log_max_age`` seconds and up to ``log_max_bytes``, 0 for no bound.
+    kept for ``log_max_age`` seconds and up to ``log_max_bytes``, 0 for no bound; what is read and not applied is bounded so too.
 
     For monitors: ``max_lag`` is how many seconds it may be behind besides, ``verified_age`` how many may pass until it is
     compared with its source again, 0 for any; ``metrics_dir`` is where node_exporter looks for files, empty for no metrics.

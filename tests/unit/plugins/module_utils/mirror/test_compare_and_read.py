@@ -20,11 +20,13 @@ from ansible_collections.quorum.etcd.plugins.module_utils.etcd.messages import (
     Watched,
 )
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.refusals import Compacted, OtherCluster, Unavailable
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror import patience as patience_module
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.compare import Pinned, changes, differences, slices
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.names import Names
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.patience import Patience
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.ranges import Entry, Part, Side, Span
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.reading import Reading, Revisions, mirrored
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.segment_writing import Full
 from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.mirror.fake_etcd import FakeEtcd
 
 HEADER = Header(1, 1, 50, 1)
@@ -174,10 +176,15 @@ def test_of_revisions_without_a_mirrored_key_the_last_one_tells_of_progress():
 
 
 class Kept:
-    def __init__(self, revision):
-        self.revision, self.records = revision, []
+    """``full``: so many times it takes nothing."""
+
+    def __init__(self, revision, full=0):
+        self.revision, self.full, self.records = revision, full, []
 
     def append(self, cluster, revision, wall, events):
+        if self.full:
+            self.full -= 1
+            raise Full("the log is full.")
         self.records.append((cluster, revision, events))
         self.revision = revision
 
@@ -187,7 +194,7 @@ class Kept:
 
 class Watch:
     def __init__(self, answers):
-        self.answers = answers
+        self.answers, self.closed = answers, False
 
     def __enter__(self):
         return self
@@ -202,12 +209,12 @@ class Watch:
             yield one
 
     def close(self):
-        pass
+        self.closed = True
 
 
-def read(*watches):
+def read(*watches, full=0, most=None):
     """Read until the last of the watches; the log, the revisions at which they began, and the reading."""
-    log, began, over, met = Kept(10), [], threading.Event(), []
+    log, began, over, met = Kept(10, full), [], threading.Event(), []
     left = list(watches)
 
     class Source:
@@ -218,7 +225,7 @@ def read(*watches):
                 raise one
             return Watch(one)
 
-    patience = Patience(over, lambda _line: None, lambda _line: None)
+    patience = Patience(over, lambda _line: None, lambda _line: None, most)
     reading = Reading(
         Source(), log, Names(b"", b"", ()), (b"\0", b"\0"), patience, over, lambda _revision: None, met.extend
     )
@@ -253,3 +260,18 @@ def test_what_ends_it_is_told(error, lost, failed):
     _log, _began, reading, _met = read(error)
     assert lost in reading.lost
     assert (str(reading.failed) if reading.failed else None) == failed
+
+
+def test_what_the_log_has_no_room_for_is_waited_with_and_read_no_further(monkeypatch):
+    """Whatever time it takes: what makes room is the applying, which has a patience of its own."""
+    monkeypatch.setattr(patience_module, "FIRST_PAUSE", 0.0)
+    log, began, reading, _met = read(
+        [watched(event(b"a", 12)), watched(event(b"b", 13))],
+        [watched(event(b"b", 13))],
+        [watched(canceled=True, compacted=30)],
+        full=3,
+        most=0.0,
+    )
+    assert [revision for _cluster, revision, _events in log.records] == [12, 13]
+    assert began[:2] == [11, 13]  # what came behind it was not taken from the first watch
+    assert reading.full is None and reading.failed is None

@@ -11,7 +11,9 @@ import time
 
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.messages import Committed, Event, KeyValue
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror import session as session_module
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.patience import Patience
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.segment_writing import Full
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.segments import Log
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.session import Session
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.settings import MirrorSettings, Side
@@ -35,13 +37,13 @@ def source_at(revision):
     return source
 
 
-def session_of(log, source, settings=SETTINGS, state=None):
+def session_of(log, source, settings=SETTINGS, state=None, once=False):
     target, over, said = Destination(2), threading.Event(), []
     if state:
         target.put(state_key(settings), state.encode())
     board = Board("m", log.folder)
     patience = Patience(over, said.append, board.error)
-    return Session(settings, False, said.append, source, target, log, board, patience, over, time.time)
+    return Session(settings, once, said.append, source, target, log, board, patience, over, time.time)
 
 
 def filled(log, first, last):
@@ -67,3 +69,29 @@ def test_a_log_that_lacks_what_is_applied_goes_on_at_its_own_end_where_the_sourc
             log.append(1, revision, 2000.0, [])
         with log.read(203) as reader:  # and what is applied is passed over
             assert reader.take().revision == 204
+
+
+def test_what_is_applied_is_forgotten_while_both_sides_are_compared(tmp_path):
+    with Log(str(tmp_path), segment_bytes=1) as log:
+        filled(log, 10, 20)
+        session = session_of(log, source_at(20))
+        session._state = begun(SETTINGS, "e1", 1, 18, None)
+        session._compared(1)
+        assert not log.covers(17) and log.covers(18)
+
+
+def test_a_run_that_is_to_end_does_so_with_an_error_where_the_log_takes_no_more(tmp_path, monkeypatch):
+    source = source_at(20)
+    source.status = dict  # a source that cannot tell how far it is
+    monkeypatch.setattr(session_module, "QUIET", 0.0)
+    with Log(str(tmp_path)) as log:
+        filled(log, 10, 15)
+        session = session_of(log, source, once=True)
+        session._state = begun(SETTINGS, "e1", 1, 10, None).at(10)
+        session._reading.full = Full("the disk is full.")
+        monkeypatch.setattr(session_module, "FULL_FOR", 0.5)
+        with pytest.raises(Full):
+            session._follow(20)
+        assert session._state.revision == 15  # what was read is applied
+        session._reading.full = None
+        session._follow(20)
