@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Callable, Collection, List, Optional, Sequence, Set, cast
 
 from ..core.errors import EtcdError
+from ..core.threads import side_by_side
 from ..etcd.client import Client
 from ..etcd.messages import KeyValue, Put, prefix_range
 from ..etcd.refusals import NoLease
@@ -39,6 +40,7 @@ CAUGHT_UP = "caught up"
 IDLE_PUT = 10.0  # seconds after which the state says how far an idle source was read
 FORGET_EVERY = 2.0
 QUIET = 5.0  # seconds without anything from a source that cannot tell its progress
+MOST_MET = 100_000  # leases that are remembered to be in the log
 FULL_FOR = (
     IDLE_PUT + FORGET_EVERY + 2 * LONGEST_PAUSE
 )  # seconds in which what is applied has made room, if that is what does
@@ -167,12 +169,16 @@ class Session:
 
     def _met(self, leases: Collection[int]) -> None:
         """Leases of events: their times to live go into a log that is kept."""
-        new = set(leases) - self._met_before if self._settings.keep_log else ()
-        for lease in new:
-            granted = self._patience.until_done(lambda lease=lease: self._source.time_to_live(lease)).granted  # type: ignore[misc]
+        new = sorted(set(leases) - self._met_before) if self._settings.keep_log else []
+        if len(self._met_before) + len(new) > MOST_MET:
+            self._met_before.clear()  # one that is met again is in the log twice
+        for lease, granted in zip(new, side_by_side(self._time_to_live, new)):
             if granted > 0:
                 self._log.lease(Lease(lease, granted, self._clock()))
             self._met_before.add(lease)
+
+    def _time_to_live(self, lease: int) -> int:
+        return self._patience.until_done(lambda: self._source.time_to_live(lease)).granted
 
     # ---- the comparison ----------------------------------------------------------------------------------------------
 
@@ -186,7 +192,10 @@ class Session:
         self._board.set(keys_total=total, keys_done=0, keys_changed=0)
 
         def read_source(span: Span) -> Part:
-            return self._patience.until_done(lambda: pinned.part(span))
+            part = self._patience.until_done(lambda: pinned.part(span))
+            if self._keeps:  # all that it has at once, and not key by key
+                self._leases.without({kv.lease for _name, kv in part.entries if kv.lease})
+            return part
 
         def read_target(span: Span) -> Part:
             return self._patience.until_done(lambda: target.part(span, 0))

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import threading
+
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.messages import Header, KeyValue, Page
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.refusals import Compacted, Stale, TooLarge
 
@@ -64,3 +66,14 @@ class FakeEtcd:
         if sum(len(kv.key) + len(kv.value) for kv in page) > self.largest:
             raise TooLarge("the answer is too large")
         return Page(Header(self.cluster, 1, self.revision, 1), page, len(page) < len(found), len(found))
+
+
+def together(work):
+    """The same, of which sixteen must be under way at once: else none of them ever returns."""
+    barrier = threading.Barrier(16)
+
+    def one_of_many(*args):
+        barrier.wait(10)
+        return work(*args)
+
+    return one_of_many

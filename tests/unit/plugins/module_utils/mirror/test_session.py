@@ -8,26 +8,35 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.messages import Committed, Event, KeyValue
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror import session as session_module
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.patience import Patience
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.segment_format import Lease
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.segment_reader import entries
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.segment_writing import Full
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.segments import Log
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.session import Session
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.settings import MirrorSettings, Side
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.state import begun, state_key
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.status import Board
-from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.mirror.fake_etcd import FakeEtcd
+from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.mirror.fake_etcd import FakeEtcd, together
 
 SETTINGS = MirrorSettings("m", Side(("a",)), Side(("b",)), keep_log=True)
 
 
 class Destination(FakeEtcd):
     def commit(self, _compares, operations):
-        self.txn([(one.key, one.value) for one in operations])
+        for one in operations:
+            self.put(one.key, one.value, one.lease)
         return Committed(self.page(b"k").header, True)
+
+    def commit_soon(self, compares, operations):
+        done = self.commit(compares, operations)
+        return SimpleNamespace(size=1, result=lambda: done)
 
 
 def source_at(revision):
@@ -95,3 +104,61 @@ def test_a_run_that_is_to_end_does_so_with_an_error_where_the_log_takes_no_more(
         assert session._state.revision == 15  # what was read is applied
         session._reading.full = None
         session._follow(20)
+
+
+def test_the_times_to_live_of_leases_are_asked_for_side_by_side_and_logged_once(tmp_path):
+    source, asked = source_at(10), []
+    source.time_to_live = together(lambda lease: asked.append(lease) or SimpleNamespace(granted=60 if lease % 2 else 0))
+    with Log(str(tmp_path), kept=True) as log:
+        log.begin(1, 10, 1000.0)
+        session = session_of(log, source)
+        session._met(range(1, 17))
+        session._met(range(1, 17))
+        assert sorted(asked) == list(range(1, 17))
+        assert sorted(one.id for one in entries(str(tmp_path)) if isinstance(one, Lease)) == list(range(1, 17, 2))
+
+
+def test_leases_that_were_met_are_not_remembered_for_ever(tmp_path, monkeypatch):
+    monkeypatch.setattr(session_module, "MOST_MET", 10)
+    source, asked = source_at(10), []
+    source.time_to_live = lambda lease: asked.append(lease) or SimpleNamespace(granted=60)
+    with Log(str(tmp_path), kept=True) as log:
+        log.begin(1, 10, 1000.0)
+        session = session_of(log, source)
+        for first in range(0, 100, 5):
+            session._met(range(first, first + 5))
+            session._met(range(first, first + 5))
+            assert len(session._met_before) <= 10
+        assert len(asked) == 100
+
+
+def test_what_could_not_be_logged_of_a_lease_is_asked_for_again(tmp_path, monkeypatch):
+    source = source_at(10)
+    source.time_to_live = lambda _lease: SimpleNamespace(granted=60)
+    with Log(str(tmp_path), kept=True) as log:
+        log.begin(1, 10, 1000.0)
+        session = session_of(log, source)
+        with monkeypatch.context() as patched:
+            patched.setattr(log, "lease", refuse)
+            with pytest.raises(Full):
+                session._met({5})
+        session._met({5})
+        assert [one.id for one in entries(str(tmp_path)) if isinstance(one, Lease)] == [5]
+
+
+def refuse(_lease):
+    raise Full("the disk is full.")
+
+
+def test_leases_of_what_is_compared_are_granted_a_page_at_a_time(tmp_path):
+    settings = replace(SETTINGS, leases="keep")
+    source = FakeEtcd()
+    for number in range(16):
+        source.put(b"k%02d" % number, b"v", lease=number + 1)
+    source.time_to_live = together(lambda _lease: SimpleNamespace(granted=60))
+    with Log(str(tmp_path)) as log:
+        session = session_of(log, source, settings)
+        session._target.grant = lambda _ttl, lease: lease
+        session._state = begun(settings, "e1", 1, source.revision, None)
+        session._compare()
+        assert {kv.lease for kv in session._target.page(b"k", b"l").kvs} == set(range(1, 17))
