@@ -334,13 +334,13 @@ def test_what_is_read_and_not_applied_is_bounded_and_goes_on_when_some_of_it_is(
     with mirror.running():
         mirror.until(lambda: len(mirror.said) > 2, "it has begun")
         for number in range(120):
-            mirror.source.commit([], [Put(mirror.settings.source_prefix + b"large/%03d" % number, bytes(500_000))])
+            mirror.source.commit([], [Put(mirror.settings.source_prefix + b"large/%d" % (number % 3), bytes(500_000))])
         mirror.until(lambda: "the log is full" in mirror.status.last_error, "it reads no more")
     assert mirror.status.log_bytes < 2 * (SEGMENT + 500_100)
     assert len(mirror.sides()[1]) == 10
     mirror.settings = replace(mirror.settings, delay=0)
     mirror.once()
-    assert mirror.assert_equal() == 130
+    assert mirror.assert_equal() == 13
     assert sum("compares" in line for line in mirror.said) == 1
 
 
