@@ -25,7 +25,7 @@ from .governor import COMPARE, decide
 from .leases import Leases
 from .looking import Looking
 from .names import names_of
-from .patience import LONGEST_PAUSE, Anew, Patience, Stopping
+from .patience import Anew, Patience, Stopping
 from .ranges import Part, Side, Span, spans_without
 from .reading import Reading
 from .segment_format import Lease, Record
@@ -41,9 +41,7 @@ IDLE_PUT = 10.0  # seconds after which the state says how far an idle source was
 FORGET_EVERY = 2.0
 QUIET = 5.0  # seconds without anything from a source that cannot tell its progress
 MOST_MET = 100_000  # leases that are remembered to be in the log
-FULL_FOR = (
-    IDLE_PUT + FORGET_EVERY + 2 * LONGEST_PAUSE
-)  # seconds in which what is applied has made room, if that is what does
+FULL_FOR = 25.0  # seconds in which what is applied has made room in a log, if that is what does
 _TICK = 0.25
 
 
