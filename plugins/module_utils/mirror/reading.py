@@ -17,10 +17,12 @@ from ..core.errors import EtcdError
 from ..core.threads import Beside
 from ..etcd.messages import Event, Watched
 from ..etcd.refusals import Compacted, Unavailable
-from . import past
-from .names import Names
+from . import governor, past
+from .names import Names, probe
 from .patience import Anew, Patience, Stopping
 from .segment_writing import Full
+
+FAR_FOR = 60.0  # seconds that a watch which is open may be far behind
 
 Group = Tuple[int, List[Event]]  # a revision, and all that it changed
 
@@ -101,7 +103,9 @@ class Reading:
         met: Callable[[Collection[int]], None],
         clock: Callable[[], float] = time.time,
         previous: bool = False,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._now = now
         self._client, self._log, self._names, self._span, self._previous = client, log, names, span, previous
         self._patience, self._over, self._heard, self._met, self._clock = patience, over, heard, met, clock
         self._stuck_at = -1  # the revision behind which a watch has given nothing
@@ -152,11 +156,19 @@ class Reading:
     def _opened(self) -> Watching:
         """A revision that changed very many keys keeps the member busy with their past, until the watch seems to be dead."""
         revision = self._log.revision
+        self._refuse_far(self._client.page(probe(self._names.source)).header.revision)
         return self._client.watch(*self._span, revision + 1, previous=self._previous and revision != self._stuck_at)
+
+    def _refuse_far(self, newest: int) -> None:
+        """Anew: the governor decides, since a watcher that catches up blocks the source's writes."""
+        behind = newest - self._log.revision
+        if behind > governor.NEAR:
+            raise Anew(f"{behind:,} revisions were not read yet: that many would slow the source down.")
 
     def _take_all(self, watch: Watching, cluster: int) -> None:
         """Until the watch ends, which is then opened again: where it stands is in the log."""
         revisions, began = Revisions(), self._log.revision
+        near_at = self._now()
         try:
             for watched in watch:
                 if watched.canceled:
@@ -168,6 +180,10 @@ class Reading:
                 except Full as error:
                     self._wait_for_room(watch, cluster, groups, error)
                     return
+                if watched.header.revision - self._log.revision <= governor.NEAR:
+                    near_at = self._now()
+                elif self._now() - near_at > FAR_FOR:
+                    self._refuse_far(watched.header.revision)
                 if began == self._stuck_at and self._log.revision > began and self._previous:
                     return
         except Unavailable as error:

@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import threading
+import time
 
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
@@ -16,12 +18,14 @@ from ansible_collections.quorum.etcd.plugins.module_utils.etcd.messages import (
     Event,
     Header,
     KeyValue,
+    Page,
     Put,
     Watched,
 )
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.refusals import Compacted, OtherCluster, Unavailable
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror import patience as patience_module
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.compare import Pinned, changes, differences, slices
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.governor import NEAR
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.names import Names
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.patience import Patience
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.ranges import Entry, Part, Side, Span
@@ -212,12 +216,15 @@ class Watch:
         self.closed = True
 
 
-def read(*watches, full=0, most=None):
+def read(*watches, full=0, most=None, newest=(), now=time.monotonic):
     """Read until the last of the watches; the log, the revisions at which they began, and the reading."""
     log, began, over, met = Kept(10, full), [], threading.Event(), []
-    left = list(watches)
+    left, revisions = list(watches), list(newest)
 
     class Source:
+        def page(self, _key):
+            return Page(HEADER._replace(revision=revisions.pop(0) if revisions else 50), [], False, 0)
+
         def watch(self, _key, _end, start_revision, previous):
             began.append(start_revision)
             one = left.pop(0)
@@ -227,7 +234,7 @@ def read(*watches, full=0, most=None):
 
     patience = Patience(over, lambda _line: None, lambda _line: None, most)
     reading = Reading(
-        Source(), log, Names(b"", b"", ()), (b"\0", b"\0"), patience, over, lambda _revision: None, met.extend
+        Source(), log, Names(b"", b"", ()), (b"\0", b"\0"), patience, over, lambda _revision: None, met.extend, now=now
     )
     reading.start(1)
     over.wait(20)
@@ -275,3 +282,19 @@ def test_what_the_log_has_no_room_for_is_waited_with_and_read_no_further(monkeyp
     assert [revision for _cluster, revision, _events in log.records] == [12, 13]
     assert began[:2] == [11, 13]  # what came behind it was not taken from the first watch
     assert reading.full is None and reading.failed is None
+
+
+def test_what_is_far_behind_after_a_partition_is_not_followed():
+    log, began, reading, _met = read(
+        [watched(event(b"a", 12)), Unavailable("gone.")],
+        newest=[10 + NEAR, 13 + NEAR],
+    )
+    assert (began, log.revision) == ([11], 12)
+    assert "10,001 revisions were not read yet" in reading.lost
+
+
+def test_a_watch_that_does_not_catch_up_is_left():
+    answers = (watched(event(b"a", 11 + n), revision=20_000 + n) for n in itertools.count())
+    log, began, reading, _met = read(answers, now=itertools.count(0, 10).__next__)
+    assert began == [11] and log.revision < 30
+    assert "revisions were not read yet" in reading.lost
