@@ -102,11 +102,13 @@ options:
     choices: [refuse, resync]
     default: refuse
   delay:
-    description: How long what was read is held back, in seconds or as V(30m).
+    description: How long what was read is held back, in seconds or as V(30m). It cannot go with O(leases=keep).
     type: str
     default: "0"
   interval:
-    description: Run it this long after the end of its last run, until it has caught up; V(0) lets it run all the time.
+    description:
+      - Run it this long after the end of its last run, until it has caught up; V(0) lets it run all the time.
+      - It cannot go with O(leases=keep).
     type: str
     default: "0"
   keep_log:

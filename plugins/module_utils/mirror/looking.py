@@ -6,13 +6,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Optional
+from typing import NamedTuple, Optional, Protocol
 
 from ..core.errors import EtcdError
 from ..core.text import printable
 from ..etcd.messages import Header, prefix_range
-from ..etcd.refusals import Compacted
-from .governor import NEAR, Kept, Source, Target
+from ..etcd.refusals import Compacted, Denied
+from . import governor
+from .governor import Kept, Source, Target
 from .names import STATE_STEM, probe
 from .patience import Patience
 from .ranges import Reads, Side, spans_without
@@ -31,10 +32,14 @@ class Seen(NamedTuple):
     log_goes_on: bool
 
 
+class Looks(Reads, Protocol):
+    def raft_index(self, key: bytes) -> int: ...
+
+
 class Looking:
     """``source`` and ``target`` are clients that have seen nothing yet."""
 
-    def __init__(self, settings: MirrorSettings, source: Reads, target: Reads, log: Log, patience: Patience) -> None:
+    def __init__(self, settings: MirrorSettings, source: Looks, target: Reads, log: Log, patience: Patience) -> None:
         self._settings, self._source, self._target = settings, source, target
         self._log, self._patience = log, patience
         self._probe = probe(settings.source_prefix)
@@ -46,6 +51,7 @@ class Looking:
     def look(self, value: Optional[bytes]) -> Seen:
         """``value`` is that of the state's key. EtcdError for a state that is none, or a source that has another's keys."""
         state = stored(self._settings, value)
+        raft_index = self._patience.until_done(self._raft_index)  # before the revision: it was reached when that was
         header: Header = self._patience.until_done(lambda: self._source.page(self._probe)).header
         self._refuse_others()
         kept = self._kept(state, header)
@@ -54,12 +60,18 @@ class Looking:
         compacted = follows and known <= header.revision and self._is_compacted(known)
         target = self._patience.until_done(lambda: self._target.page(state_key(self._settings))).header
         has_keys = state is None and self._has_keys()
-        source = Source(header.cluster_id, header.revision, compacted)
+        source = Source(header.cluster_id, header.revision, compacted, header.raft_term, raft_index)
         return Seen(state, source, kept, Target(target.cluster_id, has_keys), self._log_goes_on(header))
+
+    def _raft_index(self) -> int:
+        try:
+            return self._source.raft_index(self._probe)
+        except Denied:
+            return 0
 
     def _log_goes_on(self, header: Header) -> bool:
         revision = self._log.revision
-        near = self._log.cluster == header.cluster_id and 0 <= header.revision - revision <= NEAR
+        near = self._log.cluster == header.cluster_id and 0 <= header.revision - revision <= governor.NEAR
         return near and bool(revision) and not self._is_compacted(revision)
 
     def _kept(self, state: Optional[State], header: Header) -> Kept:

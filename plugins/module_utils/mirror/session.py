@@ -9,36 +9,39 @@ from __future__ import annotations
 import os
 import threading
 import time
+from contextlib import suppress
 from dataclasses import replace
-from typing import Callable, Collection, List, Optional, Sequence, Set, cast
+from typing import Callable, Collection, Iterator, List, Optional, Sequence, Set, cast
 
 from ..core.errors import EtcdError
+from ..core.text import rfc3339
 from ..core.threads import side_by_side
 from ..etcd.client import Client
-from ..etcd.messages import KeyValue, Put, prefix_range
+from ..etcd.messages import Delete, KeyValue, Put, prefix_range
 from ..etcd.refusals import NoLease
 from ..etcd.versions import parse_version, tells_progress
 from .applying import Applying
 from .batches import Batch, Filling, Operation, of_a_comparison
 from .compare import PART_KEYS, Pinned, differences
-from .governor import COMPARE, decide
+from .governor import COMPARE, Decision, decide
 from .leases import Leases
-from .looking import Looking
+from .looking import Looking, Seen
 from .names import names_of
 from .patience import Anew, Patience, Stopping
 from .ranges import Part, Side, Span, spans_without
 from .reading import Reading
 from .segment_format import Lease, Record
-from .segment_reader import Reader
+from .segment_reader import NotCovered, Reader
 from .segment_writing import Full
 from .segments import Log
 from .settings import KEEP, MirrorSettings
 from .state import FOLLOW, HANDED, SCAN, State, begun, state_key, stored
-from .status import Board
+from .status import HELD, Board
 
 CAUGHT_UP = "caught up"
 IDLE_PUT = 10.0  # seconds after which the state says how far an idle source was read
 FORGET_EVERY = 2.0
+SEED_FROM = 1_000_000  # keys
 QUIET = 5.0  # seconds without anything from a source that cannot tell its progress
 MOST_MET = 100_000  # leases that are remembered to be in the log
 FULL_FOR = 25.0  # seconds in which what is applied has made room in a log, if that is what does
@@ -78,15 +81,20 @@ class Session:
         )
         self._met_before: Set[int] = set()
         self._state = cast(State, None)
+        self._seen = cast(Seen, None)
+        self._held: Optional[Decision] = None
+        self._before: Optional[Reader] = None  # what the log has from before a comparison that is held back
         self._put_at = self._forgot_at = 0.0
 
     def run(self) -> bool:
         """Until it has caught up (True), or is over: Stopping. Anew and NotCovered where all is to be looked at again."""
         target_revision = self._take_over()
-        self._reading.start(int(self._state.cluster, 16))
+        self._reading.start(self._seen.source.cluster)
         if self._keeps:
             self._leases.start()
         try:
+            if self._held:
+                self._hold(self._held)
             if self._state.phase != FOLLOW:
                 self._compare()
             self._follow(max(target_revision, self._state.until))  # nothing of a later state alone
@@ -98,6 +106,8 @@ class Session:
         self._applying.give_up()
         self._reading.close()
         self._leases.close()
+        if self._before:
+            self._before.shut()
 
     @property
     def lost(self) -> str:
@@ -123,7 +133,7 @@ class Session:
 
     def _take_over(self) -> int:
         """Decide what to do, and make the mirror this engine's own. Returns the source's revision."""
-        seen = self._looking.look(self._applying.read())
+        seen = self._seen = self._looking.look(self._applying.read())
         decision = decide(self._settings, seen.state, seen.source, seen.kept, seen.target)
         cluster, revision = seen.source.cluster, seen.source.revision
         compares = decision.action == COMPARE or seen.state is None
@@ -138,11 +148,16 @@ class Session:
             now = stored(self._settings, value)
             if now is not None and now.phase == HANDED:
                 raise Anew("the destination was handed over meanwhile.")
-            if compares:
-                return begun(self._settings, epoch, cluster, revision, now)
+            if compares and not decision.held:
+                return self._scanning(epoch, now)
             if now is None or (now.phase, now.round) != (FOLLOW, seen.state and seen.state.round):
                 raise Anew("another engine has compared both sides meanwhile.")
-            return replace(now, epoch=epoch)
+            return replace(now, epoch=epoch).knowing(seen.source.term, seen.source.raft_index)
+
+        if decision.held:
+            self._held = decision
+            if decision.log_to and seen.state:
+                self._before = self._log.read(seen.state.revision)  # before the log begins anew
 
         self._moved(self._applying.take_over(mine), self._clock())
         known = self._log.revision if seen.log_goes_on and not decision.restored else revision
@@ -154,9 +169,22 @@ class Session:
     def _begin_log(self, cluster: int, after: int, anew: str) -> None:
         self._log.forget_up_to(self._state.revision)  # which may be what fills the disk
         self._patience.until_done(lambda: self._log.begin(cluster, after, self._clock(), anew), (Full,))
-        self._log.forget_up_to(self._state.revision)
+        self._forget()
+
+    def _forget(self) -> None:
+        if not self._before:  # else what is before a gap is needed yet
+            self._log.forget_up_to(self._state.revision)
+
+    def _scanning(self, epoch: str, before: Optional[State]) -> State:
+        source = self._seen.source
+        state = begun(self._settings, epoch, source.cluster, source.revision, before)
+        return state.knowing(source.term, source.raft_index)
 
     def _advance(self, operations: Sequence[Operation], state: State, wall: float, events: int = 0) -> None:
+        source = self._seen.source
+        # Each revision is an entry of the raft log at least.
+        raft_index = source.raft_index and source.raft_index + state.revision - source.revision
+        state = state.knowing(self._source.term, raft_index)
         self._applying.advance(operations, state)
         self._moved(state, wall, events)
 
@@ -180,6 +208,41 @@ class Session:
 
     # ---- the comparison ----------------------------------------------------------------------------------------------
 
+    def _hold(self, decision: Decision) -> None:
+        """Let the destination be an earlier source until what it is compared with is as old as the delay says. Till then only
+        what the log has from before is applied, as it is due.
+        """
+        until = self._clock() + self._settings.delay
+        words = (
+            f"{decision.why}; the comparison is held back until {rfc3339(until)}, and what is not in the log with it:"
+            " until then the destination stays an earlier source"
+        )
+        self._board.begin(HELD, words)
+        self._say(f"Held back: {words}.")
+        if self._before:
+            self._apply_what_was_before(self._before, decision.log_to)
+        while self._clock() < until:
+            self._check()
+            self._over.wait(min(_TICK, max(0.01, until - self._clock())))
+        self._board.begin(SCAN, decision.why)
+        self._advance([], self._scanning(self._state.epoch, self._state), self._clock())
+
+    def _apply_what_was_before(self, reader: Reader, log_to: int) -> None:
+        filling = Filling(self._names, self._state.revision, self._state.index, self._keeps)
+        with suppress(NotCovered):  # the log's end, where nobody was reading for a while
+            while filling.position[0] < log_to:
+                self._check()
+                record = reader.take(_TICK)
+                if record is None:
+                    continue
+                if not self._is_due(record) and filling.is_begun:
+                    self._apply(filling.rest())
+                self._wait_for(record)
+                for batch in filling.add(record.revision, record.wall, record.events):
+                    self._apply(batch)
+        if filling.position[0] > self._state.revision:
+            self._apply(filling.rest())
+
     def _compare(self) -> None:
         began = time.monotonic()
         state, left_out = self._state, self._names.left_out_names()
@@ -188,6 +251,10 @@ class Session:
         pinned = Pinned(source, state.revision, lambda: self._patience.until_done(self._looking.newest))
         total = self._patience.until_done(lambda: source.count(spans_without(left_out), 0))
         self._board.set(keys_total=total, keys_done=0, keys_changed=0)
+        if state.round == 1 and total > SEED_FROM:
+            self._say(
+                f"It has {total:,} keys: with mirror_seed.yml a mirror of so many begins sooner, from a snapshot."
+            )
 
         def read_source(span: Span) -> Part:
             part = self._patience.until_done(lambda: pinned.part(span))
@@ -199,7 +266,12 @@ class Session:
             return self._patience.until_done(lambda: target.part(span, 0))
 
         changed = 0
-        changes = differences(read_source, read_target, self._names.target, left_out, self._lease_of, self._compared)
+        before = state.revision if self._held else None
+        changes = differences(
+            read_source, read_target, self._names.target, left_out, self._lease_of, self._compared, before
+        )
+        if before is not None:
+            changes = self._without_later(changes, pinned, before)
         for operations in of_a_comparison(changes):
             changed += len(operations)
             self._board.set(keys_changed=changed)
@@ -210,6 +282,25 @@ class Session:
         self._say(f"Compared {done:,} keys in {time.monotonic() - began:.1f} s: {changed:,} were changed or deleted.")
         self._advance([], replace(state.at(state.revision), until=pinned.revision), self._clock())
         self._board.begin(FOLLOW, "both sides were compared by keys")
+
+    def _without_later(self, changes: Iterator[Operation], pinned: Pinned, after: int) -> Iterator[Operation]:
+        """Without what was deleted after the revision, where the source does not have that any more: the log has it, and it is
+        not due yet.
+        """
+        later: Set[Optional[bytes]] = set()
+        reached, tells, heard_at = after, self._tells_progress(), time.monotonic()
+        with self._log.read(after) as reader:
+            for change in changes:
+                while isinstance(change, Delete) and reached < pinned.revision:
+                    self._check()
+                    record = reader.take(_TICK)
+                    if record:
+                        reached, heard_at = record.revision, time.monotonic()
+                        later.update(self._names.in_target(one.kv.key) for one in record.events if one.deleted)
+                    elif not tells and time.monotonic() - heard_at > QUIET:
+                        break
+                if not (isinstance(change, Delete) and change.key in later):
+                    yield change
 
     def _compared(self, done: int) -> None:
         self._check()
@@ -291,4 +382,4 @@ class Session:
         now = time.monotonic()
         if now - self._forgot_at > FORGET_EVERY:
             self._forgot_at = now
-            self._log.forget_up_to(self._state.revision)
+            self._forget()

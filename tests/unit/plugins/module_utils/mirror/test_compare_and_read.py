@@ -128,6 +128,14 @@ def test_value_and_lease_are_compared(source, target, change):
     assert list(changes(*sides, b"", lambda kv: kv.lease)) == ([change] if change else [])
 
 
+def test_what_was_put_later_stays_as_it_is():
+    sides = [[Entry(b"k", KeyValue(b"in/k", 1, revision, 1, value, 0))] for revision, value in ((7, b"v"), (90, b"w"))]
+    assert list(changes(*sides, b"", lambda kv: kv.lease, 7)) == [Put(b"k", b"v")]
+    assert list(changes(*sides, b"", lambda kv: kv.lease, 6)) == []
+    assert list(changes(sides[0], [], b"", lambda kv: kv.lease, 6)) == []
+    assert list(changes([], sides[1], b"", lambda kv: kv.lease, 6)) == [Delete(b"k")]
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_slices_are_between_the_same_names_whatever_parts_each_side_comes_in(seed):
     dice = random.Random(seed)
