@@ -302,7 +302,9 @@ def test_what_is_far_behind_after_a_partition_is_not_followed():
 
 
 def test_a_watch_that_does_not_catch_up_is_left():
-    answers = (watched(event(b"a", 11 + n), revision=20_000 + n) for n in itertools.count())
-    log, began, reading, _met = read(answers, now=itertools.count(0, 10).__next__)
+    answers = [watched(event(b"a", 11 + n), revision=20_000 + n) for n in range(100)]
+    log, began, reading, _met = read(
+        [*answers, Compacted("the end of this test.")], now=itertools.count(0, 10).__next__
+    )
     assert began == [11] and log.revision < 30
     assert "revisions were not read yet" in reading.lost
