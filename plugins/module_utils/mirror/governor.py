@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import NamedTuple, Optional
 
 from ..core.errors import EtcdError
+from ..core.text import rfc3339
 from .names import overlap
 from .settings import KEEP, REFUSE, MirrorSettings
 from .state import FOLLOW, HANDED, State, mirrors_the_same
@@ -70,6 +71,14 @@ def decide(settings: MirrorSettings, state: Optional[State], source: Source, kep
     if state.phase == FOLLOW:
         return decision._replace(held=True)
     return decision._replace(why=f"{decision.why}, and so nothing is held back now")
+
+
+def held_in_words(decision: Decision, until: float) -> str:
+    what = ", and what is not in the log with it" if decision.log_to else ""
+    return (
+        f"{decision.why}; the comparison is held back until {rfc3339(until)}{what}: until then the destination stays an earlier"
+        " source"
+    )
 
 
 def _decided(settings: MirrorSettings, state: Optional[State], source: Source, kept: Kept, target: Target) -> Decision:

@@ -9,40 +9,34 @@ from __future__ import annotations
 import os
 import threading
 import time
-from contextlib import suppress
 from dataclasses import replace
-from typing import Callable, Collection, Iterator, List, Optional, Sequence, Set, cast
+from typing import Callable, Collection, List, Optional, Sequence, Set, cast
 
 from ..core.errors import EtcdError
-from ..core.text import rfc3339
 from ..core.threads import side_by_side
 from ..etcd.client import Client
-from ..etcd.messages import Delete, KeyValue, Put, prefix_range
+from ..etcd.messages import Put, prefix_range
 from ..etcd.refusals import NoLease
-from ..etcd.versions import parse_version, tells_progress
 from .applying import Applying
-from .batches import Batch, Filling, Operation, of_a_comparison
-from .compare import PART_KEYS, Pinned, differences
-from .governor import COMPARE, Decision, decide
+from .batches import Batch, Filling, Operation
+from .comparing import QUIET, Comparing, what_was_before
+from .governor import COMPARE, Decision, decide, held_in_words
 from .leases import Leases
 from .looking import Looking, Seen
 from .names import names_of
 from .patience import Anew, Patience, Stopping
-from .ranges import Part, Side, Span, spans_without
 from .reading import Reading
 from .segment_format import Lease, Record
-from .segment_reader import NotCovered, Reader
+from .segment_reader import Reader
 from .segment_writing import Full
 from .segments import Log
 from .settings import KEEP, MirrorSettings
-from .state import FOLLOW, HANDED, SCAN, State, begun, state_key, stored
+from .state import FOLLOW, SCAN, State, state_key
 from .status import HELD, Board
 
 CAUGHT_UP = "caught up"
 IDLE_PUT = 10.0  # seconds after which the state says how far an idle source was read
 FORGET_EVERY = 2.0
-SEED_FROM = 1_000_000  # keys
-QUIET = 5.0  # seconds without anything from a source that cannot tell its progress
 MOST_MET = 100_000  # leases that are remembered to be in the log
 FULL_FOR = 25.0  # seconds in which what is applied has made room in a log, if that is what does
 _TICK = 0.25
@@ -74,6 +68,19 @@ class Session:
         self._leases = Leases(
             source, target, patience, over, lambda: board.status.applied_revision, self._looking.newest
         )
+        self._comparing = Comparing(
+            settings,
+            source,
+            target,
+            log,
+            self._looking,
+            self._applying,
+            self._leases,
+            board,
+            patience,
+            say,
+            self._check,
+        )
         span = prefix_range(settings.source_prefix)
         # A log that is kept is to say what was before, so that it can be taken back.
         self._reading = Reading(
@@ -81,23 +88,23 @@ class Session:
         )
         self._met_before: Set[int] = set()
         self._state = cast(State, None)
-        self._seen = cast(Seen, None)
+        self._seen: Optional[Seen] = None
         self._held: Optional[Decision] = None
         self._before: Optional[Reader] = None  # what the log has from before a comparison that is held back
         self._put_at = self._forgot_at = 0.0
 
     def run(self) -> bool:
         """Until it has caught up (True), or is over: Stopping. Anew and NotCovered where all is to be looked at again."""
-        target_revision = self._take_over()
-        self._reading.start(self._seen.source.cluster)
+        seen = self._take_over()
+        self._reading.start(seen.source.cluster)
         if self._keeps:
             self._leases.start()
         try:
             if self._held:
-                self._hold(self._held)
+                self._hold(seen, self._held)
             if self._state.phase != FOLLOW:
                 self._compare()
-            self._follow(max(target_revision, self._state.until))  # nothing of a later state alone
+            self._follow(max(seen.source.revision, self._state.until))  # nothing of a later state alone
             return True
         except NoLease as error:
             raise Anew(f"a lease has run out in the destination: {error}") from error
@@ -131,40 +138,29 @@ class Session:
 
     # ---- the beginning -----------------------------------------------------------------------------------------------
 
-    def _take_over(self) -> int:
-        """Decide what to do, and make the mirror this engine's own. Returns the source's revision."""
+    def _take_over(self) -> Seen:
+        """Decide what to do, and make the mirror this engine's own."""
         seen = self._seen = self._looking.look(self._applying.read())
         decision = decide(self._settings, seen.state, seen.source, seen.kept, seen.target)
         cluster, revision = seen.source.cluster, seen.source.revision
-        compares = decision.action == COMPARE or seen.state is None
+        compares = decision.action == COMPARE
         self._board.set(source_cluster=f"{cluster:x}", applied_revision=seen.state.revision if seen.state else 0)
         self._board.heard(revision)
         self._board.begin(SCAN if compares else FOLLOW, decision.why)
         verb = "compares both sides by keys" if compares else "follows"
         self._say(f"The mirror {self._settings.name} {verb}: {decision.why}.")
-        epoch = os.urandom(8).hex()
-
-        def mine(value: Optional[bytes]) -> State:
-            now = stored(self._settings, value)
-            if now is not None and now.phase == HANDED:
-                raise Anew("the destination was handed over meanwhile.")
-            if compares and not decision.held:
-                return self._scanning(epoch, now)
-            if now is None or (now.phase, now.round) != (FOLLOW, seen.state and seen.state.round):
-                raise Anew("another engine has compared both sides meanwhile.")
-            return replace(now, epoch=epoch).knowing(seen.source.term, seen.source.raft_index)
-
         if decision.held:
             self._held = decision
             if decision.log_to and seen.state:
                 self._before = self._log.read(seen.state.revision)  # before the log begins anew
-
-        self._moved(self._applying.take_over(mine), self._clock())
+        epoch = os.urandom(8).hex()
+        mine = self._applying.take_over(lambda value: seen.taken_over(self._settings, decision, epoch, value))
+        self._moved(mine, self._clock())
         known = self._log.revision if seen.log_goes_on and not decision.restored else revision
         # What is applied may not have been on the disk of the log yet when the power failed: that is read once more.
         after = known if compares or known < self._state.revision else max(seen.kept.revision, self._state.revision)
         self._begin_log(cluster, after, decision.why if decision.restored else "")
-        return revision
+        return seen
 
     def _begin_log(self, cluster: int, after: int, anew: str) -> None:
         self._log.forget_up_to(self._state.revision)  # which may be what fills the disk
@@ -175,16 +171,9 @@ class Session:
         if not self._before:  # else what is before a gap is needed yet
             self._log.forget_up_to(self._state.revision)
 
-    def _scanning(self, epoch: str, before: Optional[State]) -> State:
-        source = self._seen.source
-        state = begun(self._settings, epoch, source.cluster, source.revision, before)
-        return state.knowing(source.term, source.raft_index)
-
     def _advance(self, operations: Sequence[Operation], state: State, wall: float, events: int = 0) -> None:
-        source = self._seen.source
-        # Each revision is an entry of the raft log at least.
-        raft_index = source.raft_index and source.raft_index + state.revision - source.revision
-        state = state.knowing(self._source.term, raft_index)
+        if self._seen:
+            state = self._seen.reached(state, self._source.term)
         self._applying.advance(operations, state)
         self._moved(state, wall, events)
 
@@ -208,113 +197,37 @@ class Session:
 
     # ---- the comparison ----------------------------------------------------------------------------------------------
 
-    def _hold(self, decision: Decision) -> None:
-        """Let the destination be an earlier source until what it is compared with is as old as the delay says. Till then only
-        what the log has from before is applied, as it is due.
-        """
+    def _hold(self, seen: Seen, decision: Decision) -> None:
+        """Let the destination be an earlier source until what it is compared with is as old as the delay says."""
         until = self._clock() + self._settings.delay
-        words = (
-            f"{decision.why}; the comparison is held back until {rfc3339(until)}, and what is not in the log with it:"
-            " until then the destination stays an earlier source"
-        )
-        self._board.begin(HELD, words)
-        self._say(f"Held back: {words}.")
+        self._board.begin(HELD, held_in_words(decision, until))
+        self._say(f"Held back: {held_in_words(decision, until)}.")
         if self._before:
-            self._apply_what_was_before(self._before, decision.log_to)
-        while self._clock() < until:
-            self._check()
-            self._over.wait(min(_TICK, max(0.01, until - self._clock())))
-        self._board.begin(SCAN, decision.why)
-        self._advance([], self._scanning(self._state.epoch, self._state), self._clock())
-
-    def _apply_what_was_before(self, reader: Reader, log_to: int) -> None:
-        filling = Filling(self._names, self._state.revision, self._state.index, self._keeps)
-        with suppress(NotCovered):  # the log's end, where nobody was reading for a while
-            while filling.position[0] < log_to:
-                self._check()
-                record = reader.take(_TICK)
-                if record is None:
-                    continue
-                if not self._is_due(record) and filling.is_begun:
+            filling = Filling(self._names, self._state.revision, self._state.index, self._keeps)
+            for record in what_was_before(self._before, self._state.revision, decision.log_to, self._check):
+                if self._due(record) > self._clock() and filling.is_begun:
                     self._apply(filling.rest())
-                self._wait_for(record)
+                self._wait_until(self._due(record))
                 for batch in filling.add(record.revision, record.wall, record.events):
                     self._apply(batch)
-        if filling.position[0] > self._state.revision:
             self._apply(filling.rest())
+            self._before.shut()
+            self._before = None
+        self._wait_until(until)
+        self._board.begin(SCAN, decision.why)
+        self._advance([], seen.begun(self._settings, self._state.epoch, self._state), self._clock())
 
     def _compare(self) -> None:
-        began = time.monotonic()
-        state, left_out = self._state, self._names.left_out_names()
-        source = Side(self._source, self._names.source, most=PART_KEYS)
-        target = Side(self._target, self._names.target, beside=False, most=PART_KEYS)
-        pinned = Pinned(source, state.revision, lambda: self._patience.until_done(self._looking.newest))
-        total = self._patience.until_done(lambda: source.count(spans_without(left_out), 0))
-        self._board.set(keys_total=total, keys_done=0, keys_changed=0)
-        if state.round == 1 and total > SEED_FROM:
-            self._say(
-                f"It has {total:,} keys: with mirror_seed.yml a mirror of so many begins sooner, from a snapshot."
-            )
-
-        def read_source(span: Span) -> Part:
-            part = self._patience.until_done(lambda: pinned.part(span))
-            if self._keeps:  # all that it has at once, and not key by key
-                self._leases.without({kv.lease for _name, kv in part.entries if kv.lease})
-            return part
-
-        def read_target(span: Span) -> Part:
-            return self._patience.until_done(lambda: target.part(span, 0))
-
-        changed = 0
-        before = state.revision if self._held else None
-        changes = differences(
-            read_source, read_target, self._names.target, left_out, self._lease_of, self._compared, before
-        )
-        if before is not None:
-            changes = self._without_later(changes, pinned, before)
-        for operations in of_a_comparison(changes):
-            changed += len(operations)
-            self._board.set(keys_changed=changed)
-            self._check()
-            self._applying.write_soon(operations)
-        self._applying.finish()
-        done = self._board.status.keys_done
-        self._say(f"Compared {done:,} keys in {time.monotonic() - began:.1f} s: {changed:,} were changed or deleted.")
-        self._advance([], replace(state.at(state.revision), until=pinned.revision), self._clock())
+        until = self._comparing.compare(self._state, self._held is not None)
+        self._advance([], replace(self._state.at(self._state.revision), until=until), self._clock())
         self._board.begin(FOLLOW, "both sides were compared by keys")
-
-    def _without_later(self, changes: Iterator[Operation], pinned: Pinned, after: int) -> Iterator[Operation]:
-        """Without what was deleted after the revision, where the source does not have that any more: the log has it, and it is
-        not due yet.
-        """
-        later: Set[Optional[bytes]] = set()
-        reached, tells, heard_at = after, self._tells_progress(), time.monotonic()
-        with self._log.read(after) as reader:
-            for change in changes:
-                while isinstance(change, Delete) and reached < pinned.revision:
-                    self._check()
-                    record = reader.take(_TICK)
-                    if record:
-                        reached, heard_at = record.revision, time.monotonic()
-                        later.update(self._names.in_target(one.kv.key) for one in record.events if one.deleted)
-                    elif not tells and time.monotonic() - heard_at > QUIET:
-                        break
-                if not (isinstance(change, Delete) and change.key in later):
-                    yield change
-
-    def _compared(self, done: int) -> None:
-        self._check()
-        self._board.set(keys_done=done)
-
-    def _lease_of(self, kv: KeyValue) -> int:
-        return self._leases.of(kv) if self._keeps else 0
 
     # ---- following ---------------------------------------------------------------------------------------------------
 
     def _follow(self, target_revision: int) -> None:
         """Apply what is in the log; with ``once``, until all up to the revision is, or is not due yet."""
         filling = Filling(self._names, self._state.revision, self._state.index, self._keeps)
-        tells = not self._once or self._tells_progress()
+        tells = not self._once or self._looking.tells_progress()
         heard_at = time.monotonic()
         reader: Reader = self._log.read(self._state.revision)
         try:
@@ -327,11 +240,11 @@ class Session:
                         return
                     continue
                 heard_at = time.monotonic()
-                if not self._is_due(record):
+                if self._due(record) > self._clock():
                     self._flush(filling, whole=True)
                     if self._once:
                         return
-                    self._wait_for(record)
+                    self._wait_until(self._due(record))
                 for batch in filling.add(record.revision, record.wall, record.events):
                     self._apply(batch)
                 if self._once and record.revision >= target_revision:
@@ -362,18 +275,13 @@ class Session:
         over = self._leases.without({one.lease for one in operations if isinstance(one, Put) and one.lease})
         return [one._replace(lease=0) if isinstance(one, Put) and one.lease in over else one for one in operations]
 
-    def _is_due(self, record: Record) -> bool:
-        return record.wall + self._settings.delay <= self._clock()
+    def _due(self, record: Record) -> float:
+        return record.wall + self._settings.delay
 
-    def _wait_for(self, record: Record) -> None:
-        while not self._is_due(record):
+    def _wait_until(self, wall: float) -> None:
+        while self._clock() < wall:
             self._check()
-            self._over.wait(min(_TICK, max(0.01, record.wall + self._settings.delay - self._clock())))
-
-    def _tells_progress(self) -> bool:
-        """Whether each member can be believed when it is asked how far its watches are."""
-        found = [one for one in self._source.status().values() if not isinstance(one, EtcdError)]
-        return bool(found) and all(tells_progress(parse_version(one.version)) for one in found)
+            self._over.wait(min(_TICK, max(0.01, wall - self._clock())))
 
     def _check(self) -> None:
         """Stopping where it is over; and what is applied is forgotten, from time to time."""

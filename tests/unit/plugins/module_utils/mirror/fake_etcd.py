@@ -51,6 +51,11 @@ class FakeEtcd:
     def compact(self, revision=0):
         self.compacted = revision or self.revision
 
+    term = 1
+
+    def raft_index(self, _key):
+        return self.revision + 3
+
     def page(self, key, end=b"", *, limit=0, revision=0, count_only=False, serializable=False):
         self.before()
         self.asked.append((key, end, limit, revision, count_only, serializable))

@@ -71,7 +71,7 @@ def test_a_log_that_lacks_what_is_applied_goes_on_at_its_own_end_where_the_sourc
     with Log(str(tmp_path), kept=True) as log:
         filled(log, 150, 200)
         session = session_of(log, source, state=state)
-        assert session._take_over() == 210
+        assert session._take_over().source.revision == 210
         assert log.revision == ends
         assert log.covers(150) == (ends == 200)
         for revision in range(ends + 1, 206):  # it is read once more
@@ -85,7 +85,7 @@ def test_what_is_applied_is_forgotten_while_both_sides_are_compared(tmp_path):
         filled(log, 10, 20)
         session = session_of(log, source_at(20))
         session._state = begun(SETTINGS, "e1", 1, 18, None)
-        session._compared(1)
+        session._check()
         assert not log.covers(17) and log.covers(18)
 
 
