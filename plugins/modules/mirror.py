@@ -102,11 +102,13 @@ options:
     choices: [refuse, resync]
     default: refuse
   delay:
-    description: How long what was read is held back, in seconds or as V(30m).
+    description: How long what was read is held back, in seconds or as V(30m). It cannot go with O(leases=keep).
     type: str
     default: "0"
   interval:
-    description: Run it this long after the end of its last run, until it has caught up; V(0) lets it run all the time.
+    description:
+      - Run it this long after the end of its last run, until it has caught up; V(0) lets it run all the time.
+      - It cannot go with O(leases=keep).
     type: str
     default: "0"
   keep_log:
@@ -118,7 +120,9 @@ options:
     type: str
     default: "7d"
   log_max_bytes:
-    description: How large the log may be, V(0) for no bound.
+    description:
+      - How large the log may be, V(0) for no bound.
+      - Also without O(keep_log), what is read and not yet written to the destination is no more than that.
     type: int
     default: 10737418240
   revision:

@@ -115,14 +115,30 @@ def test_the_disk_of_the_log_is_full(mirrored: Mirrored) -> None:
     with engine.running():
         engine.wait_until_it_follows()
         resource.prlimit(engine.process.pid, resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
-        mirrored.load.wait_for(100)
-        if engine.process.poll() is None:
-            resource.prlimit(engine.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
-        else:
-            engine.begin()  # as its service does
+        engine.wait_for(lambda status: "full" in status.get("last_error", ""), "it says that the log's disk is full")
+        mirrored.load.wait_for(20)
+        resource.prlimit(engine.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
         mirrored.load.wait_for(20)
         mirrored.assert_equal_in_the_end(engine)
         assert_verified(mirrored, engine)
+        assert engine.process.poll() is None, engine.log
+
+
+def test_the_destination_is_away_for_more_than_the_log_may_hold(source: Lab, destination: Lab, tmp_path: Path) -> None:
+    """It ends by itself: nobody makes room."""
+    with Mirrored(tmp_path, "away", source.endpoints, destination.endpoints, log_max_bytes=1 << 20) as mirrored:
+        engine = mirrored.engine()
+        with engine.running():
+            engine.wait_until_it_follows()
+            for proxy in mirrored.destination:
+                proxy.cut()
+            for number in range(120):
+                mirrored.source_client.put(mirrored.prefix + b"large-%d" % (number % 3), bytes(500_000))
+            engine.wait_for(lambda _status: "the log is full" in engine.log, "it reads no more")
+            for proxy in mirrored.destination:
+                proxy.heal()
+            mirrored.assert_equal_in_the_end(engine)
+            assert_verified(mirrored, engine)
 
 
 def test_the_destination_is_full(source: Lab, tmp_path: Path) -> None:

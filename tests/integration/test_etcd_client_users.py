@@ -76,6 +76,19 @@ def test_a_user_does_what_it_may(app: Client) -> None:
             refused()
 
 
+def test_term_and_raft_index_are_told_to_who_may_read_a_key(guarded: Guarded, app: Client) -> None:
+    before = app.raft_index(b"app/a")
+    time.sleep(OLD)
+    for number in range(10):
+        app.commit([], [Put(b"app/%d" % number, b"")])
+    with Client(guarded.connection("reader")) as reader:
+        assert reader.raft_index(b"app/") >= before + 10
+        reader.page(b"app/")
+        assert reader.term == app.term > 0
+        with pytest.raises(Denied, match="permission denied"):
+            reader.raft_index(b"other/")
+
+
 def test_a_token_that_has_ended_is_renewed(app: Client) -> None:
     app.commit([], [Put(b"app/a", b"1")])
     time.sleep(OLD)

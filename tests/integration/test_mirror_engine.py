@@ -3,20 +3,30 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
+import subprocess
 import threading
+import time
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
+import yaml
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
 from ansible_collections.quorum.etcd.plugins.module_utils.core.threads import Beside
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.messages import Delete, Put
-from ansible_collections.quorum.etcd.plugins.module_utils.mirror import governor
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror import governor, segments, session
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.applying import Overtaken
-from ansible_collections.quorum.etcd.plugins.module_utils.mirror.segment_reader import segments_of
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.engine import run
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.segment_files import name_of
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.segment_format import Record
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.segment_reader import entries, segments_of
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.segments import SEGMENT
 from lab import Lab
 from mirrored import Mirror, dump, put_many
+from proxy import Proxy
 
 LINES = ["3.4", "3.5", "3.6", "3.7"]
 
@@ -251,6 +261,72 @@ def test_a_source_whose_revision_went_back_is_refused(one, tmp_path, tmp_path_fa
             assert now.assert_equal() == 100
 
 
+def put_each(mirror, numbers, value=b"v"):
+    """Each at a revision of its own."""
+    for number in numbers:
+        mirror.source.commit([], [Put(mirror.settings.source_prefix + b"each/%06d" % number, value)])
+
+
+def restored_by_hand(lab, snapshot, *more):
+    """With the token and the URLs that it had: the cluster's ID stays."""
+    (member,) = lab.members
+    lab.kill(member)
+    shutil.rmtree(member.data_dir)
+    token = yaml.safe_load(member.config_file.read_text())["initial-cluster-token"]
+    argv = [lab.bin_dir / "etcdutl", "snapshot", "restore", snapshot, f"--data-dir={member.data_dir}", *more]
+    argv += [f"--name={member.name}", f"--initial-cluster={member.name}={member.peer_url}"]
+    argv += [f"--initial-advertise-peer-urls={member.peer_url}", f"--initial-cluster-token={token}"]
+    subprocess.run(argv, check=True, capture_output=True, timeout=60)
+    lab.start(member)
+    lab.wait_ready()
+
+
+@pytest.mark.parametrize("how", ["bumped", "written on"])
+def test_a_source_that_was_restored_with_the_same_token_is_refused(one, tmp_path, how):
+    """Scenarios of a restore by hand: a bumped revision looks like a compaction, and one that was written on looks near."""
+    settings = {"prefix": f"{how}/", "state_dir": str(tmp_path / "state")}
+    with Lab(tmp_path / "lab", members=1) as lab:
+        with Mirror(tmp_path, lab.endpoints, one.endpoints, **settings) as mirror:
+            put_each(mirror, range(100))
+            saving = [lab.bin_dir / "etcdctl", "--endpoints", lab.endpoints[0], "snapshot", "save", tmp_path / "old.db"]
+            subprocess.run(saving, check=True, capture_output=True, timeout=60)
+            put_each(mirror, range(100, 300))
+            mirror.once()
+            known = mirror.state
+        flags = ["--bump-revision=1000000", "--mark-compacted"] if how == "bumped" else []
+        restored_by_hand(lab, tmp_path / "old.db", *flags)
+        with Mirror(tmp_path, lab.endpoints, one.endpoints, **settings) as mirror:
+            put_each(mirror, range(1000, 1250 if how == "written on" else 1010))
+            header = mirror.source.page(b"a").header
+            assert f"{header.cluster_id:x}" == known.cluster and header.revision > known.revision
+            with pytest.raises(EtcdError, match="at raft index .*: the source was restored"):
+                mirror.once()
+            assert len(mirror.sides()[1]) == 300
+            mirror.settings = replace(mirror.settings, on_restore="resync")
+            mirror.once()
+            assert mirror.assert_equal() == (350 if how == "written on" else 110)
+            mirror.once()
+            assert "follows" in mirror.said[-1] or any("follows" in line for line in mirror.said)
+
+
+def test_a_term_and_an_index_are_kept_while_it_follows(mirror, three):
+    with mirror.running():
+        mirror.until_it_follows()
+        before = mirror.state
+        assert before.term and before.raft_index
+        leader = three.member(three.leader())
+        three.kill(leader)
+        three.start(leader)
+        three.wait_ready()
+        put_each(mirror, range(100))
+        mirror.until_equal()
+        mirror.until(lambda: mirror.state.term > before.term, "it knows of the election")
+    assert mirror.state.raft_index >= before.raft_index + 100
+    assert mirror.source.raft_index(b"a") >= mirror.state.raft_index, "never more than there was"
+    mirror.once()
+    assert mirror.assert_equal() == 100
+
+
 def test_what_others_have_written_is_not_overwritten_unasked(mirror):
     mirror.put(range(10))
     put_many(mirror.destination, mirror.settings.target_prefix, range(5, 15), b"theirs")
@@ -286,6 +362,22 @@ def test_what_is_far_behind_is_compared_and_not_followed(mirror, monkeypatch):
     assert mirror.assert_equal() == 101
 
 
+def test_what_is_far_behind_after_a_partition_is_compared_and_not_followed(one, three, tmp_path, monkeypatch):
+    monkeypatch.setattr(governor, "NEAR", 50)
+    with Proxy(three.endpoints[0].partition("://")[2]) as way:
+        settings = {"prefix": "far/", "destination_prefix": "copy of far/"}
+        with Mirror(tmp_path, [way.url], one.endpoints, **settings) as mirror, Mirror(
+            tmp_path, three.endpoints, one.endpoints, **settings
+        ) as beside, mirror.running():
+            mirror.until_it_follows()
+            way.cut()
+            put_each(beside, range(60))
+            way.heal()
+            beside.until(lambda: beside.sides()[0] == beside.sides()[1], "both sides are equal")
+        compared = [line for line in mirror.said if "compares both sides by keys" in line]
+        assert "not read yet" in compared[-1] and len(compared) == 2
+
+
 def test_what_is_held_back_is_applied_when_its_time_has_come(mirror):
     mirror.put(range(10))
     mirror.once()
@@ -299,6 +391,177 @@ def test_what_is_held_back_is_applied_when_its_time_has_come(mirror):
     mirror.settings = replace(mirror.settings, delay=0)
     assert mirror.once().events == 10
     assert mirror.assert_equal() == 20
+
+
+def test_a_log_that_has_lost_its_end_has_no_gap_where_the_source_still_has_what_is_missing(mirror):
+    """The power failed before the disk of the log had what the destination had already."""
+    mirror.settings = replace(mirror.settings, keep_log=True)
+    prefix, folder = mirror.settings.source_prefix, f"{mirror.settings.folder}/log"
+    mirror.put(range(10))
+    mirror.once()
+    for number in range(50):
+        mirror.source.commit([], [Put(prefix + b"key/%06d" % (number % 10), b"changed to %d" % number)])
+    mirror.once()
+    newest = segments_of(folder)[-1]
+    os.truncate(os.path.join(folder, name_of(newest.sequence)), newest.size * 2 // 3)
+    mirror.put(range(10, 20))
+    mirror.once()
+    assert mirror.assert_equal() == 20
+    assert sum("compares" in line for line in mirror.said) == 1
+    assert [one.head.goes_on for one in segments_of(folder)].count(False) == 1
+    changed = [one for one in entries(folder) if isinstance(one, Record)]
+    assert sum(len(one.events) for one in changed) == 50 + 10
+    assert [one.revision for one in changed] == sorted({one.revision for one in changed})
+
+
+@pytest.mark.parametrize("keep_log", [False, True])
+def test_what_is_read_and_not_applied_is_bounded_and_goes_on_when_some_of_it_is(mirror, keep_log):
+    mirror.put(range(10))
+    mirror.once()
+    mirror.settings = replace(mirror.settings, delay=3600, keep_log=keep_log, log_max_bytes=1 << 20)
+    with mirror.running():
+        mirror.until(lambda: len(mirror.said) > 2, "it has begun")
+        for number in range(120):
+            mirror.source.commit([], [Put(mirror.settings.source_prefix + b"large/%d" % (number % 3), bytes(500_000))])
+        mirror.until(lambda: "the log is full" in mirror.status.last_error, "it reads no more")
+    assert mirror.status.log_bytes < 2 * (SEGMENT + 500_100)
+    assert len(mirror.sides()[1]) == 10
+    mirror.settings = replace(mirror.settings, delay=0)
+    mirror.once()
+    assert mirror.assert_equal() == 13
+    assert sum("compares" in line for line in mirror.said) == 1
+
+
+def test_a_disk_that_is_full_is_waited_for_and_ends_a_run_that_is_to_end(mirror, monkeypatch):
+    mirror.settings = replace(mirror.settings, keep_log=True)
+    mirror.put(range(10))
+    mirror.once()
+    with mirror.running(), monkeypatch.context() as full:
+        full.setattr(segments, "SPARE_PART", 1)
+        full.setattr(segments, "SPARE", 1 << 62)
+        mirror.put(range(10, 20))
+        mirror.until(lambda: "is to stay free" in mirror.status.last_error, "it reads no more")
+        full.undo()
+        assert mirror.until_equal() == 20
+        mirror.until(lambda: not mirror.status.last_error, "all is well again")
+    mirror.put(range(20, 30))
+    monkeypatch.setattr(segments, "SPARE_PART", 1)
+    monkeypatch.setattr(segments, "SPARE", 1 << 62)
+    monkeypatch.setattr(session, "FULL_FOR", 0.0)
+    with pytest.raises(EtcdError, match="is to stay free"):
+        mirror.once()
+    monkeypatch.undo()
+    mirror.once()
+    assert mirror.assert_equal() == 30
+    assert sum("compares" in line for line in mirror.said) == 1
+    assert [one.head.goes_on for one in segments_of(f"{mirror.settings.folder}/log")].count(False) == 1
+
+
+class Held:
+    """A mirror that holds back for an hour, by a clock that goes on where the test says so."""
+
+    def __init__(self, mirror):
+        mirror.settings = replace(mirror.settings, delay=3600)
+        self.mirror, self.ahead = mirror, 0.0
+
+    @contextmanager
+    def running(self):
+        stop, mirror = threading.Event(), self.mirror
+        engine = Beside(lambda: run(mirror.settings, False, mirror.said.append, stop, lambda: time.time() + self.ahead))
+        try:
+            yield
+        finally:
+            stop.set()
+            engine.result()
+
+    def until_it_is_held_back(self):
+        self.mirror.until(lambda: self.mirror.status.phase == "held back", "it is held back")
+
+    def delete(self, number):
+        self.mirror.source.commit([], [Delete(self.mirror.settings.source_prefix + b"each/%06d" % number)])
+
+    def compact(self):
+        self.mirror.source.compact(self.mirror.source.page(b"a").header.revision)
+
+
+@pytest.fixture
+def held(mirror):
+    put_each(mirror, range(10))
+    mirror.once()
+    return Held(mirror)
+
+
+def test_a_comparison_of_a_delayed_mirror_is_held_back(held, mirror):
+    held.delete(3)  # a mistake, while no engine looks
+    put_each(mirror, [100])
+    held.compact()
+    with held.running():
+        held.until_it_is_held_back()
+        assert "is compacted away; the comparison is held back until" in mirror.status.why
+        assert b"each/000003" in mirror.sides()[1] and mirror.state.is_exact
+        held.ahead = 1800
+        held.delete(4)
+        mirror.until(lambda: mirror.status.lag_revisions == 3, "it was read")
+        assert len(mirror.sides()[1]) == 10
+        held.ahead = 3700
+        mirror.until(lambda: mirror.status.phase == "follow", "it was compared")
+        mirror.until(
+            lambda: set(mirror.sides()[1]) == {b"each/%06d" % n for n in (0, 1, 2, 4, 5, 6, 7, 8, 9, 100)}, "as it was"
+        )
+        held.ahead = 5500
+        mirror.until_equal()
+    assert mirror.state.is_exact
+
+
+def test_what_the_log_has_is_applied_while_a_comparison_is_held_back(held, mirror):
+    with held.running():
+        mirror.until(lambda: mirror.status.phase == "follow", "it follows")
+        held.delete(3)
+        mirror.until(lambda: mirror.status.lag_revisions > 0, "it was read")
+    held.ahead = 1800
+    held.delete(4)
+    put_each(mirror, [100])
+    held.compact()
+    with held.running():
+        held.until_it_is_held_back()
+        assert len(mirror.sides()[1]) == 10
+        held.ahead = 3700
+        mirror.until(
+            lambda: set(mirror.sides()[1]) == {b"each/%06d" % n for n in (0, 1, 2, 4, 5, 6, 7, 8, 9)}, "the log's"
+        )
+        assert mirror.status.phase == "held back"
+        put_each(mirror, [101])
+        put_each(mirror, [5], b"changed by mistake")
+        held.delete(6)
+        held.compact()  # what it is to be compared with is gone when it is due
+        held.ahead = 5500
+        mirror.until(lambda: mirror.status.phase == "follow", "it was compared")
+        expected = {b"each/%06d" % n: b"v" for n in (0, 1, 2, 5, 6, 7, 8, 9, 100)}
+        assert mirror.sides()[1] == expected, "all that was so when the waiting began, and nothing later"
+        assert not mirror.state.is_exact
+        held.ahead = 7400
+        mirror.until_equal()
+        mirror.until(lambda: mirror.state.is_exact, "nothing is missing any more")
+
+
+def test_what_is_resynced_with_another_cluster_is_held_back_too(held, mirror, every_line, tmp_path):
+    """What the restored source has lost is in the destination for that long, whatever happens to the engine."""
+    other = every_line["3.6"]
+    with Mirror(tmp_path, other.endpoints, mirror.settings.destination.endpoints) as now:
+        now.settings = replace(mirror.settings, source=now.settings.source, on_restore="resync")
+        put_each(now, range(5))
+        held.mirror = now
+        for _time in range(2):
+            with held.running():
+                held.until_it_is_held_back()
+                assert len(now.sides()[1]) == 10 and now.state.cluster == mirror.state.cluster
+        with held.running():
+            held.until_it_is_held_back()
+            held.ahead = 3700
+            now.until_equal()
+            put_each(now, [7])
+            now.until(lambda: now.status.lag_revisions > 0, "it reads on")
+        assert now.state.cluster == f"{now.source.page(b'a').header.cluster_id:x}"
 
 
 @pytest.mark.parametrize("leases", ["drop", "keep"])
@@ -321,10 +584,8 @@ def test_leases_are_dropped_or_kept(mirror, leases):
     mirror.once()
     assert mirror.assert_equal() == 1
     assert sum("compares" in line for line in mirror.said) == (2 if leases == "keep" else 1)
-    segments = segments_of(f"{mirror.settings.folder}/log")
-    assert [one.head.goes_on for one in segments].count(
-        False
-    ) == 1  # the history has no gap, though it was compared again
+    begun = [one.head.goes_on for one in segments_of(f"{mirror.settings.folder}/log")].count(False)
+    assert begun == 1  # the history has no gap, though it was compared again
 
 
 @pytest.mark.parametrize("number", range(4), ids=[f"{LINES[n - 1]}-to-{LINES[n]}" for n in range(4)])

@@ -12,12 +12,12 @@ from typing import List, Optional
 from ..core.text import epoch
 from ..mirror.settings import MirrorSettings
 from ..mirror.state import FOLLOW, SCAN
-from ..mirror.status import FAILED, STARTING, STOPPED, MirrorStatus
+from ..mirror.status import FAILED, HELD, STARTING, STOPPED, MirrorStatus
 from ..mirror.verified import Verified
 from .metrics import Metric, expose, exposition
 from .mirror_health import patience_of
 
-PHASES = (STARTING, SCAN, FOLLOW, STOPPED, FAILED)
+PHASES = (STARTING, SCAN, HELD, FOLLOW, STOPPED, FAILED)
 
 
 def mirror_metrics_path(folder: str, name: str) -> str:

@@ -229,6 +229,22 @@ class Client:
         door.version = status.version
         return status
 
+    @property
+    def term(self) -> int:
+        """The highest raft term that any answer has had; 0 before the first."""
+        return self._caller.seen.view.raft_term
+
+    def raft_index(self, key: bytes) -> int:
+        """How many entries the cluster's raft log has had, at least: less than before only in another history. ``key``: one
+        that may be read, since a member that answers a read knows all that was agreed on before.
+        """
+
+        def ask(door: Door) -> int:
+            door.ask("KV/Range", wire.range_request(key, keys_only=True), LONG, self._caller.metadata(door, True))
+            return self._status(door).raft_index
+
+        return self._caller.try_each(ask)
+
     def members(self, linearizable: bool = True) -> List[Member]:
         return self._caller.ask(
             "Cluster/MemberList", wire.member_list_request(linearizable), wire.members, leader=linearizable

@@ -78,12 +78,20 @@ def _cut(part: Part, end: Optional[bytes]) -> Part:
 
 
 def changes(
-    source: Sequence[Entry], target: Sequence[Entry], prefix: bytes, lease: Callable[[KeyValue], int]
+    source: Sequence[Entry],
+    target: Sequence[Entry],
+    prefix: bytes,
+    lease: Callable[[KeyValue], int],
+    before: Optional[int] = None,
 ) -> Iterator[Operation]:
-    """What makes a slice of the destination what the source's is. ``lease``: which one a key is to have there."""
+    """What makes a slice of the destination what the source's is. ``lease``: which one a key is to have there. ``before``:
+    what was put after this revision stays as it is.
+    """
     there = dict(target)
     for name, kv in source:
         wanted, now = lease(kv), there.pop(name, None)
+        if before is not None and kv.mod_revision > before:
+            continue
         if now is None or now.value != kv.value or now.lease != wanted:
             yield Put(prefix + name, kv.value, wanted)
     for name in there:
@@ -97,11 +105,12 @@ def differences(
     left_out: Sequence[bytes],
     lease: Callable[[KeyValue], int],
     told: Callable[[int], None],
+    before: Optional[int] = None,
 ) -> Iterator[Operation]:
     """What makes the destination what the source is. ``told``: how many of the source's keys were looked at."""
     done = 0
     for span in spans_without(left_out):
         for mine, theirs in slices(source, target, span):
-            yield from changes(mine, theirs, prefix, lease)
+            yield from changes(mine, theirs, prefix, lease, before)
             done += len(mine)
             told(done)

@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import NamedTuple, Optional
 
 from ..core.errors import EtcdError
+from ..core.text import rfc3339
 from .names import overlap
 from .settings import KEEP, REFUSE, MirrorSettings
 from .state import FOLLOW, HANDED, State, mirrors_the_same
@@ -23,11 +24,15 @@ COMPARE = "compare"
 
 
 class Source(NamedTuple):
-    """What all members of the source together have said. ``compacted``: what came after the log, or else the state, is gone."""
+    """What all members of the source together have said. ``compacted``: what came after the log, or else the state, is gone.
+    ``term`` and ``raft_index`` are 0 where nobody could tell.
+    """
 
     cluster: int
     revision: int
     compacted: bool = False
+    term: int = 0
+    raft_index: int = 0
 
 
 class Kept(NamedTuple):
@@ -45,15 +50,38 @@ class Target(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """``action`` is follow or compare; ``restored``: what the log has is of a history that is no more."""
+    """``action`` is follow or compare; ``restored``: what the log has is of a history that is no more.
+
+    ``held``: the comparison waits for the delay, as everything does that was read, and the destination stays an earlier source
+    until then; ``log_to`` is the revision up to which the log has what comes before it, 0 for nothing.
+    """
 
     action: str
     why: str
     restored: bool = False
+    held: bool = False
+    log_to: int = 0
 
 
 def decide(settings: MirrorSettings, state: Optional[State], source: Source, kept: Kept, target: Target) -> Decision:
     """EtcdError, with the next step, where nothing may be written."""
+    decision = _decided(settings, state, source, kept, target)
+    if not settings.delay or state is None or decision.action != COMPARE:
+        return decision
+    if state.phase == FOLLOW:
+        return decision._replace(held=True)
+    return decision._replace(why=f"{decision.why}, and so nothing is held back now")
+
+
+def held_in_words(decision: Decision, until: float) -> str:
+    what = ", and what is not in the log with it" if decision.log_to else ""
+    return (
+        f"{decision.why}; the comparison is held back until {rfc3339(until)}{what}: until then the destination stays an earlier"
+        " source"
+    )
+
+
+def _decided(settings: MirrorSettings, state: Optional[State], source: Source, kept: Kept, target: Target) -> Decision:
     _refuse_itself(settings, source, target)
     if state is None:
         if target.has_keys and not settings.overwrite:
@@ -86,12 +114,15 @@ def decide(settings: MirrorSettings, state: Optional[State], source: Source, kep
 
 
 def _near_or_far(state: State, source: Source, kept: Kept) -> Decision:
+    log_to = kept.revision if kept.covers else 0
     if source.compacted:
-        return Decision(COMPARE, f"what came after revision {max(kept.revision, state.revision):,} is compacted away")
+        why = f"what came after revision {max(kept.revision, state.revision):,} is compacted away"
+        return Decision(COMPARE, why, log_to=log_to)
     if kept.covers:
         behind = source.revision - max(kept.revision, state.revision)
         if behind > NEAR:
-            return Decision(COMPARE, f"{behind:,} revisions were not read yet: that many would slow the source down")
+            why = f"{behind:,} revisions were not read yet: that many would slow the source down"
+            return Decision(COMPARE, why, log_to=log_to)
         return Decision(FOLLOW, f"the log has what came after revision {state.revision:,}")
     behind = source.revision - state.revision
     if behind > NEAR:
@@ -108,6 +139,14 @@ def _restored(state: State, source: Source, kept: Kept) -> str:
     known = max(state.revision, kept.revision)
     if known > source.revision:
         return f"The source is at revision {source.revision:,}, and the mirror has it up to {known:,}: the source was restored."
+    for what, now, before in (
+        ("in raft term", source.term, state.term),
+        ("at raft index", source.raft_index, state.raft_index),
+    ):
+        if 0 < now < before:
+            return (
+                f"The source is {what} {now:,}, and the mirror has seen it {what} {before:,}: the source was restored."
+            )
     return ""
 
 

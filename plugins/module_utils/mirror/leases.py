@@ -17,7 +17,7 @@ from contextlib import suppress
 from typing import Callable, Collection, Dict, NamedTuple, Optional, Protocol, Set
 
 from ..core.errors import EtcdError
-from ..core.threads import Beside
+from ..core.threads import Beside, side_by_side
 from ..etcd.messages import KeyValue
 from ..etcd.refusals import NoLease
 from .patience import Patience, Stopping
@@ -85,17 +85,18 @@ class Leases:
 
     def without(self, leases: Collection[int]) -> Set[int]:
         """Grant those that are new; which of all are over in the source: their keys will be deleted there in a moment."""
-        over = set()
-        for lease in leases:
-            if lease not in self._held:
-                ttl = self._patience.until_done(lambda lease=lease: self._source.time_to_live(lease)).granted  # type: ignore[misc]
-                if ttl <= 0:
-                    over.add(lease)
-                    continue
-                self._patience.until_done(lambda lease=lease, ttl=ttl: self._grant(lease, ttl))  # type: ignore[misc]
-                with self._lock:
-                    self._held[lease] = _Held(ttl, self._clock())
-        return over
+        new = [lease for lease in leases if lease not in self._held]
+        return {lease for lease, lives in zip(new, side_by_side(self._take, new)) if not lives}
+
+    def _take(self, lease: int) -> bool:
+        """Whether the source has the lease; the destination then has it too."""
+        ttl = self._patience.until_done(lambda: self._source.time_to_live(lease)).granted
+        if ttl <= 0:
+            return False
+        self._patience.until_done(lambda: self._grant(lease, ttl))
+        with self._lock:
+            self._held[lease] = _Held(ttl, self._clock())
+        return True
 
     def _grant(self, lease: int, ttl: int) -> None:
         with suppress(NoLease):  # it is there already
@@ -107,8 +108,7 @@ class Leases:
                 now = self._clock()
                 with self._lock:
                     due = [(lease, held) for lease, held in self._held.items() if held.due <= now]
-                for lease, held in due:
-                    self._renew(lease, held)
+                side_by_side(lambda one: self._renew(*one), due)
         except Stopping:
             pass
         except EtcdError as error:

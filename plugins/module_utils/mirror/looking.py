@@ -6,19 +6,23 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Optional
+from dataclasses import replace
+from typing import Dict, NamedTuple, Optional, Protocol, Union
 
 from ..core.errors import EtcdError
 from ..core.text import printable
 from ..etcd.messages import Header, prefix_range
-from ..etcd.refusals import Compacted
-from .governor import NEAR, Kept, Source, Target
+from ..etcd.refusals import Compacted, Denied
+from ..etcd.versions import parse_version, tells_progress
+from ..etcd.wire import Status
+from . import governor
+from .governor import COMPARE, Decision, Kept, Source, Target
 from .names import STATE_STEM, probe
-from .patience import Patience
+from .patience import Anew, Patience
 from .ranges import Reads, Side, spans_without
 from .segments import Log
 from .settings import MirrorSettings
-from .state import FOLLOW, State, decoded, state_key, stored
+from .state import FOLLOW, HANDED, State, begun, decoded, state_key, stored
 
 
 class Seen(NamedTuple):
@@ -30,11 +34,38 @@ class Seen(NamedTuple):
     target: Target
     log_goes_on: bool
 
+    def taken_over(self, settings: MirrorSettings, decision: Decision, epoch: str, value: Optional[bytes]) -> State:
+        """The state with which an engine takes the mirror over, made of what is there now. Anew where that is another one."""
+        now = stored(settings, value)
+        if now is not None and now.phase == HANDED:
+            raise Anew("the destination was handed over meanwhile.")
+        if decision.action == COMPARE and not decision.held:
+            return self.begun(settings, epoch, now)
+        if now is None or (now.phase, now.round) != (FOLLOW, self.state and self.state.round):
+            raise Anew("another engine has compared both sides meanwhile.")
+        return self.reached(replace(now, epoch=epoch))
+
+    def begun(self, settings: MirrorSettings, epoch: str, before: Optional[State]) -> State:
+        """The state with which a comparison begins with the source as it was seen."""
+        return self.reached(begun(settings, epoch, self.source.cluster, self.source.revision, before))
+
+    def reached(self, state: State, term: int = 0) -> State:
+        """The same with the term and the raft index that the source has reached: each revision is an entry at least."""
+        source = self.source
+        raft_index = source.raft_index and source.raft_index + max(0, state.revision - source.revision)
+        return state.knowing(max(term, source.term), raft_index)
+
+
+class Looks(Reads, Protocol):
+    def raft_index(self, key: bytes) -> int: ...
+
+    def status(self) -> Dict[str, Union[Status, EtcdError]]: ...
+
 
 class Looking:
     """``source`` and ``target`` are clients that have seen nothing yet."""
 
-    def __init__(self, settings: MirrorSettings, source: Reads, target: Reads, log: Log, patience: Patience) -> None:
+    def __init__(self, settings: MirrorSettings, source: Looks, target: Reads, log: Log, patience: Patience) -> None:
         self._settings, self._source, self._target = settings, source, target
         self._log, self._patience = log, patience
         self._probe = probe(settings.source_prefix)
@@ -43,9 +74,15 @@ class Looking:
         """The source's revision, as all its members together have it."""
         return self._source.page(self._probe).header.revision
 
+    def tells_progress(self) -> bool:
+        """Whether each member of the source can be believed when it is asked how far its watches are."""
+        found = [one for one in self._source.status().values() if not isinstance(one, EtcdError)]
+        return bool(found) and all(tells_progress(parse_version(one.version)) for one in found)
+
     def look(self, value: Optional[bytes]) -> Seen:
         """``value`` is that of the state's key. EtcdError for a state that is none, or a source that has another's keys."""
         state = stored(self._settings, value)
+        raft_index = self._patience.until_done(self._raft_index)  # before the revision: it was reached when that was
         header: Header = self._patience.until_done(lambda: self._source.page(self._probe)).header
         self._refuse_others()
         kept = self._kept(state, header)
@@ -54,12 +91,18 @@ class Looking:
         compacted = follows and known <= header.revision and self._is_compacted(known)
         target = self._patience.until_done(lambda: self._target.page(state_key(self._settings))).header
         has_keys = state is None and self._has_keys()
-        source = Source(header.cluster_id, header.revision, compacted)
+        source = Source(header.cluster_id, header.revision, compacted, header.raft_term, raft_index)
         return Seen(state, source, kept, Target(target.cluster_id, has_keys), self._log_goes_on(header))
+
+    def _raft_index(self) -> int:
+        try:
+            return self._source.raft_index(self._probe)
+        except Denied:
+            return 0
 
     def _log_goes_on(self, header: Header) -> bool:
         revision = self._log.revision
-        near = self._log.cluster == header.cluster_id and 0 <= header.revision - revision <= NEAR
+        near = self._log.cluster == header.cluster_id and 0 <= header.revision - revision <= governor.NEAR
         return near and bool(revision) and not self._is_compacted(revision)
 
     def _kept(self, state: Optional[State], header: Header) -> Kept:

@@ -45,7 +45,12 @@ class Patience:
     ) -> None:
         self._stop, self._say, self._noted, self._most, self._clock = stop, say, noted, most, clock
 
-    def until_done(self, work: Callable[[], T], passing: Tuple[Type[EtcdError], ...] = (Unavailable, NoSpace)) -> T:
+    def until_done(
+        self,
+        work: Callable[[], T],
+        passing: Tuple[Type[EtcdError], ...] = (Unavailable, NoSpace),
+        however_long: bool = False,
+    ) -> T:
         """What ``work`` returns. Of the ``passing`` errors the last one where they lasted too long; Anew; Stopping."""
         began, pause, told = self._clock(), FIRST_PAUSE, 0.0
         failed = False
@@ -60,7 +65,7 @@ class Patience:
                 if isinstance(error, OtherCluster) or (isinstance(error, Stale) and now - began > STALE_PATIENCE):
                     raise Anew(str(error)) from error
                 self._noted(str(error))
-                if self._most is not None and now - began > self._most:
+                if self._most is not None and not however_long and now - began > self._most:
                     raise
                 if not told or now - told >= TELL_EVERY:
                     self._say(f"{error} It is tried again.")

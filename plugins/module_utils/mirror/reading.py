@@ -2,7 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The source is read into the log, in a thread of its own, however long the writing takes: memory never grows by it."""
+"""The source is read into the log, in a thread of its own, however long the writing takes: memory never grows by it. Where the
+log takes no more, nothing is read until it does.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +17,12 @@ from ..core.errors import EtcdError
 from ..core.threads import Beside
 from ..etcd.messages import Event, Watched
 from ..etcd.refusals import Compacted, Unavailable
-from . import past
-from .names import Names
+from . import governor, past
+from .names import Names, probe
 from .patience import Anew, Patience, Stopping
+from .segment_writing import Full
+
+FAR_FOR = 60.0  # seconds that a watch which is open may be far behind
 
 Group = Tuple[int, List[Event]]  # a revision, and all that it changed
 
@@ -83,7 +88,7 @@ class Reading:
 
     ``over`` is set where it does not any more, and ``lost`` says why; ``failed`` is an error that ends the engine. ``heard`` is
     told the source's revision, ``met`` the leases of events before they are in the log. ``previous``: what keys were before
-    their events is read too.
+    their events is read too. ``full`` is why nothing is read for now.
     """
 
     def __init__(
@@ -98,7 +103,9 @@ class Reading:
         met: Callable[[Collection[int]], None],
         clock: Callable[[], float] = time.time,
         previous: bool = False,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._now = now
         self._client, self._log, self._names, self._span, self._previous = client, log, names, span, previous
         self._patience, self._over, self._heard, self._met, self._clock = patience, over, heard, met, clock
         self._stuck_at = -1  # the revision behind which a watch has given nothing
@@ -106,6 +113,7 @@ class Reading:
         self._thread: Optional[Beside[None]] = None
         self.lost = ""
         self.failed: Optional[EtcdError] = None
+        self.full: Optional[Full] = None
 
     def start(self, cluster: int) -> None:
         """Read what comes after the log's revision."""
@@ -148,22 +156,46 @@ class Reading:
     def _opened(self) -> Watching:
         """A revision that changed very many keys keeps the member busy with their past, until the watch seems to be dead."""
         revision = self._log.revision
+        self._refuse_far(self._client.page(probe(self._names.source)).header.revision)
         return self._client.watch(*self._span, revision + 1, previous=self._previous and revision != self._stuck_at)
+
+    def _refuse_far(self, newest: int) -> None:
+        """Anew: the governor decides, since a watcher that catches up blocks the source's writes."""
+        behind = newest - self._log.revision
+        if behind > governor.NEAR:
+            raise Anew(f"{behind:,} revisions were not read yet: that many would slow the source down.")
 
     def _take_all(self, watch: Watching, cluster: int) -> None:
         """Until the watch ends, which is then opened again: where it stands is in the log."""
         revisions, began = Revisions(), self._log.revision
+        near_at = self._now()
         try:
             for watched in watch:
                 if watched.canceled:
                     raise _why_canceled(watched)
                 self._heard(watched.header.revision)
-                self._keep(cluster, revisions.add(watched))
+                groups = revisions.add(watched)
+                try:
+                    self._keep(cluster, groups)
+                except Full as error:
+                    self._wait_for_room(watch, cluster, groups, error)
+                    return
+                if watched.header.revision - self._log.revision <= governor.NEAR:
+                    near_at = self._now()
+                elif self._now() - near_at > FAR_FOR:
+                    self._refuse_far(watched.header.revision)
                 if began == self._stuck_at and self._log.revision > began and self._previous:
                     return
         except Unavailable as error:
             self._stuck_at = self._log.revision if self._log.revision == began else -1
             self._patience.wait(error)
+
+    def _wait_for_room(self, watch: Watching, cluster: int, groups: Sequence[Group], error: Full) -> None:
+        """What nobody takes from a watch piles up in the member: it is opened again when there is room."""
+        self._watch, self.full = None, error
+        watch.close()
+        self._patience.until_done(lambda: self._keep(cluster, groups), (Full,), however_long=True)
+        self.full = None
 
     def _keep(self, cluster: int, groups: Sequence[Group]) -> None:
         wall, found = self._clock(), list(mirrored(groups, self._names))

@@ -12,7 +12,7 @@ from typing import Callable, Optional, Protocol
 
 from ..core.threads import Beside
 from .state import FOLLOW, SCAN
-from .status import Board, MirrorStatus
+from .status import HELD, Board, MirrorStatus
 
 WRITE_EVERY, ASK_EVERY, SAY_EVERY = 3.0, 2.0, 30.0  # seconds
 END_WITHIN = 5.0  # seconds in which what is under way may come to its end
@@ -105,6 +105,8 @@ def in_words(status: MirrorStatus) -> str:
     """The line that says how far it is; empty where there is nothing to say."""
     if status.phase == SCAN:
         return f"Compared: {status.keys_done:,} of {status.keys_total:,} keys, {status.keys_changed:,} changed."
+    if status.phase == HELD:
+        return f"Held back: {status.why}."
     if status.phase == FOLLOW:
         behind = (
             f"{status.lag_revisions:,} revisions and {status.lag_seconds:.1f} s behind"

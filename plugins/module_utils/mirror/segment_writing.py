@@ -150,7 +150,7 @@ def resumed(folder: str, sequence: int) -> Written:
 
 
 def _told(path: str, error: OSError) -> EtcdError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return Full(
             f"the disk of the log is full: {printable(path)} cannot be longer. What was logged before is there.",
             "make room on that disk; the mirror goes on by itself.",

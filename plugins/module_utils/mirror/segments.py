@@ -6,7 +6,8 @@
 time. ``docs/log-format.md`` describes the files.
 
 With ``kept`` it is what the undo and the history come from, and is on the disk where ``sync`` returns. Else it is only a spool
-between who reads and who writes: never synced, and forgotten as soon as it is applied.
+between who reads and who writes: never synced, and forgotten as soon as it is applied. What is not applied never goes: beyond
+the bounds nothing more is appended.
 """
 
 from __future__ import annotations
@@ -18,15 +19,17 @@ import time
 from typing import Callable, List, Optional, Sequence, Tuple, cast
 
 from ..core.errors import EtcdError
-from ..core.text import printable
+from ..core.text import in_mib, printable
 from ..etcd.messages import Event
 from .segment_files import Damaged, SegmentFile, cannot, name_of, sequences
 from .segment_format import Head, Lease, Record
 from .segment_reader import NotCovered, Reader, Segment, segments_of, start_of
-from .segment_writing import Written, begun, resumed
+from .segment_writing import Full, Written, begun, resumed
 
 SEGMENT = 16 << 20  # bytes, after which a new one begins
 AGES = 10  # segments at least, in the time that a log is kept
+SPARE_PART = 20  # a twentieth of the disk stays free: a member may live on it
+SPARE = 2 << 30  # bytes, of which no more need to stay free
 LOCK = "lock"
 AWAY = "nobody was reading for a while"
 FIRST = "the log begins here"
@@ -46,6 +49,7 @@ class Log:
 
     ``key`` and ``end`` are the range that is watched, of which keys that begin with one of ``left_out`` are not appended.
     ``max_age`` is in seconds and ``max_bytes`` of all segments; 0 is no bound.
+    Full where it may not be longer: then the same can be appended again when there is room.
     """
 
     def __init__(
@@ -65,7 +69,7 @@ class Log:
         self._max_age, self._max_bytes, self._segment_bytes, self._clock = max_age, max_bytes, segment_bytes, clock
         self._changed = threading.Condition(threading.RLock())
         self._closed = self._going_on = False
-        self._changes = 0
+        self._changes = self._applied = 0
         self.cut = ""  # what of the last writer's was cut off, in words
         self._lock = _locked(folder)
         try:
@@ -164,9 +168,10 @@ class Log:
         beyond the bounds. How many segments went.
         """
         with self._changed:
-            first = self._first_of_span()
+            self._applied = revision
+            first = self._first_of_history()
             gone = 0
-            while self._older and self._may_go(self._older[0], first, revision):
+            while self._older and self._may_go(self._older[0], first):
                 path = os.path.join(self.folder, name_of(self._older[0].sequence))
                 try:
                     os.unlink(path)
@@ -196,7 +201,9 @@ class Log:
         """The segment that is written; the next one where that is long enough, or there is none."""
         if self._closed:
             raise EtcdError("this log is closed.")
+        self._refuse_to_fill_the_disk()
         if self._current and self._is_long(self._current, wall):
+            self._refuse_more_than_may_wait()
             self._end_segment()
         if self._current is None:
             last = self._last_head()
@@ -210,6 +217,27 @@ class Log:
         """Only whole segments are forgotten, so that none lasts longer than a tenth of the time that the log is kept."""
         too_old = bool(self._max_age) and self._kept and wall - current.head.wall > self._max_age / AGES
         return not current.is_empty and (too_old or current.size >= self._segment_bytes)
+
+    def _refuse_to_fill_the_disk(self) -> None:
+        try:
+            disk = os.statvfs(self.folder)
+        except OSError as error:
+            raise cannot("written", self.folder, error) from error
+        spare = min(SPARE, disk.f_blocks * disk.f_frsize // SPARE_PART)
+        if disk.f_bavail * disk.f_frsize < spare:
+            raise Full(
+                f"the disk of the log is full but for what is to stay free, {in_mib(spare)}: {printable(self.folder)}.",
+                "make room on that disk; the mirror goes on by itself.",
+            )
+
+    def _refuse_more_than_may_wait(self) -> None:
+        self.forget_up_to(self._applied)
+        waiting = sum(one.size for one in self._older)
+        if self._max_bytes and waiting > self._max_bytes:
+            raise Full(
+                f"the log is full: {in_mib(waiting)} are not applied yet, and {in_mib(self._max_bytes)} may wait in it.",
+                "see why the destination does not take them; the mirror goes on by itself.",
+            )
 
     def _end_segment(self) -> None:
         current = self._current
@@ -260,15 +288,19 @@ class Log:
         numbers = sequences(self.folder)
         return (numbers[-1] if numbers else 0) + 1
 
-    def _first_of_span(self) -> int:
-        """The number of the oldest segment behind the newest gap."""
-        found = [one.sequence for one in self._segments() if not one.head.goes_on]
-        return found[-1] if found else 0
+    def _first_of_history(self) -> int:
+        """The number of the segment since which revisions have only grown: what was before is of a history that is no more."""
+        first, before = 0, (0, 0)
+        for one in self._segments():
+            if one.head.cluster != before[0] or one.head.after < before[1]:
+                first = one.sequence
+            before = one.head.cluster, one.close.revision if one.close else 0
+        return first
 
-    def _may_go(self, oldest: Segment, first_of_span: int, applied: int) -> bool:
+    def _may_go(self, oldest: Segment, first: int) -> bool:
         close = oldest.close
         is_last = len(self._older) == 1 and self._current is None  # it alone says how far the log is
-        if close is None or is_last or (oldest.sequence >= first_of_span and close.revision > applied):
+        if close is None or is_last or (oldest.sequence >= first and close.revision > self._applied):
             return False
         too_old = bool(self._max_age) and close.wall < self._clock() - self._max_age
         return not self._kept or too_old or (bool(self._max_bytes) and self.size > self._max_bytes)

@@ -13,31 +13,32 @@ from dataclasses import replace
 from typing import Callable, Collection, List, Optional, Sequence, Set, cast
 
 from ..core.errors import EtcdError
+from ..core.threads import side_by_side
 from ..etcd.client import Client
-from ..etcd.messages import KeyValue, Put, prefix_range
+from ..etcd.messages import Put, prefix_range
 from ..etcd.refusals import NoLease
-from ..etcd.versions import parse_version, tells_progress
 from .applying import Applying
-from .batches import Batch, Filling, Operation, of_a_comparison
-from .compare import PART_KEYS, Pinned, differences
-from .governor import COMPARE, decide
+from .batches import Batch, Filling, Operation
+from .comparing import QUIET, Comparing, what_was_before
+from .governor import COMPARE, Decision, decide, held_in_words
 from .leases import Leases
-from .looking import Looking
+from .looking import Looking, Seen
 from .names import names_of
 from .patience import Anew, Patience, Stopping
-from .ranges import Part, Side, Span, spans_without
 from .reading import Reading
 from .segment_format import Lease, Record
 from .segment_reader import Reader
+from .segment_writing import Full
 from .segments import Log
 from .settings import KEEP, MirrorSettings
-from .state import FOLLOW, HANDED, SCAN, State, begun, state_key, stored
-from .status import Board
+from .state import FOLLOW, SCAN, State, state_key
+from .status import HELD, Board
 
 CAUGHT_UP = "caught up"
 IDLE_PUT = 10.0  # seconds after which the state says how far an idle source was read
 FORGET_EVERY = 2.0
-QUIET = 5.0  # seconds without anything from a source that cannot tell its progress
+MOST_MET = 100_000  # leases that are remembered to be in the log
+FULL_FOR = 25.0  # seconds in which what is applied has made room in a log, if that is what does
 _TICK = 0.25
 
 
@@ -67,6 +68,19 @@ class Session:
         self._leases = Leases(
             source, target, patience, over, lambda: board.status.applied_revision, self._looking.newest
         )
+        self._comparing = Comparing(
+            settings,
+            source,
+            target,
+            log,
+            self._looking,
+            self._applying,
+            self._leases,
+            board,
+            patience,
+            say,
+            self._check,
+        )
         span = prefix_range(settings.source_prefix)
         # A log that is kept is to say what was before, so that it can be taken back.
         self._reading = Reading(
@@ -74,18 +88,23 @@ class Session:
         )
         self._met_before: Set[int] = set()
         self._state = cast(State, None)
+        self._seen: Optional[Seen] = None
+        self._held: Optional[Decision] = None
+        self._before: Optional[Reader] = None  # what the log has from before a comparison that is held back
         self._put_at = self._forgot_at = 0.0
 
     def run(self) -> bool:
         """Until it has caught up (True), or is over: Stopping. Anew and NotCovered where all is to be looked at again."""
-        target_revision = self._take_over()
-        self._reading.start(int(self._state.cluster, 16))
+        seen = self._take_over()
+        self._reading.start(seen.source.cluster)
         if self._keeps:
             self._leases.start()
         try:
+            if self._held:
+                self._hold(seen, self._held)
             if self._state.phase != FOLLOW:
                 self._compare()
-            self._follow(max(target_revision, self._state.until))  # nothing of a later state alone
+            self._follow(max(seen.source.revision, self._state.until))  # nothing of a later state alone
             return True
         except NoLease as error:
             raise Anew(f"a lease has run out in the destination: {error}") from error
@@ -94,6 +113,8 @@ class Session:
         self._applying.give_up()
         self._reading.close()
         self._leases.close()
+        if self._before:
+            self._before.shut()
 
     @property
     def lost(self) -> str:
@@ -117,36 +138,42 @@ class Session:
 
     # ---- the beginning -----------------------------------------------------------------------------------------------
 
-    def _take_over(self) -> int:
-        """Decide what to do, and make the mirror this engine's own. Returns the source's revision."""
-        seen = self._looking.look(self._applying.read())
+    def _take_over(self) -> Seen:
+        """Decide what to do, and make the mirror this engine's own."""
+        seen = self._seen = self._looking.look(self._applying.read())
         decision = decide(self._settings, seen.state, seen.source, seen.kept, seen.target)
         cluster, revision = seen.source.cluster, seen.source.revision
-        compares = decision.action == COMPARE or seen.state is None
+        compares = decision.action == COMPARE
         self._board.set(source_cluster=f"{cluster:x}", applied_revision=seen.state.revision if seen.state else 0)
         self._board.heard(revision)
         self._board.begin(SCAN if compares else FOLLOW, decision.why)
         verb = "compares both sides by keys" if compares else "follows"
         self._say(f"The mirror {self._settings.name} {verb}: {decision.why}.")
+        if decision.held:
+            self._held = decision
+            if decision.log_to and seen.state:
+                self._before = self._log.read(seen.state.revision)  # before the log begins anew
         epoch = os.urandom(8).hex()
-
-        def mine(value: Optional[bytes]) -> State:
-            now = stored(self._settings, value)
-            if now is not None and now.phase == HANDED:
-                raise Anew("the destination was handed over meanwhile.")
-            if compares:
-                return begun(self._settings, epoch, cluster, revision, now)
-            if now is None or (now.phase, now.round) != (FOLLOW, seen.state and seen.state.round):
-                raise Anew("another engine has compared both sides meanwhile.")
-            return replace(now, epoch=epoch)
-
-        self._moved(self._applying.take_over(mine), self._clock())
+        mine = self._applying.take_over(lambda value: seen.taken_over(self._settings, decision, epoch, value))
+        self._moved(mine, self._clock())
         known = self._log.revision if seen.log_goes_on and not decision.restored else revision
-        after = known if compares else max(seen.kept.revision, self._state.revision)
-        self._log.begin(cluster, after, self._clock(), anew=decision.why if decision.restored else "")
-        return revision
+        # What is applied may not have been on the disk of the log yet when the power failed: that is read once more.
+        after = known if compares or known < self._state.revision else max(seen.kept.revision, self._state.revision)
+        self._begin_log(cluster, after, decision.why if decision.restored else "")
+        return seen
+
+    def _begin_log(self, cluster: int, after: int, anew: str) -> None:
+        self._log.forget_up_to(self._state.revision)  # which may be what fills the disk
+        self._patience.until_done(lambda: self._log.begin(cluster, after, self._clock(), anew), (Full,))
+        self._forget()
+
+    def _forget(self) -> None:
+        if not self._before:  # else what is before a gap is needed yet
+            self._log.forget_up_to(self._state.revision)
 
     def _advance(self, operations: Sequence[Operation], state: State, wall: float, events: int = 0) -> None:
+        if self._seen:
+            state = self._seen.reached(state, self._source.term)
         self._applying.advance(operations, state)
         self._moved(state, wall, events)
 
@@ -157,56 +184,50 @@ class Session:
 
     def _met(self, leases: Collection[int]) -> None:
         """Leases of events: their times to live go into a log that is kept."""
-        new = set(leases) - self._met_before if self._settings.keep_log else ()
-        for lease in new:
-            granted = self._patience.until_done(lambda lease=lease: self._source.time_to_live(lease)).granted  # type: ignore[misc]
+        new = sorted(set(leases) - self._met_before) if self._settings.keep_log else []
+        if len(self._met_before) + len(new) > MOST_MET:
+            self._met_before.clear()  # one that is met again is in the log twice
+        for lease, granted in zip(new, side_by_side(self._time_to_live, new)):
             if granted > 0:
                 self._log.lease(Lease(lease, granted, self._clock()))
             self._met_before.add(lease)
 
+    def _time_to_live(self, lease: int) -> int:
+        return self._patience.until_done(lambda: self._source.time_to_live(lease)).granted
+
     # ---- the comparison ----------------------------------------------------------------------------------------------
 
+    def _hold(self, seen: Seen, decision: Decision) -> None:
+        """Let the destination be an earlier source until what it is compared with is as old as the delay says."""
+        until = self._clock() + self._settings.delay
+        self._board.begin(HELD, held_in_words(decision, until))
+        self._say(f"Held back: {held_in_words(decision, until)}.")
+        if self._before:
+            filling = Filling(self._names, self._state.revision, self._state.index, self._keeps)
+            for record in what_was_before(self._before, self._state.revision, decision.log_to, self._check):
+                if self._due(record) > self._clock() and filling.is_begun:
+                    self._apply(filling.rest())
+                self._wait_until(self._due(record))
+                for batch in filling.add(record.revision, record.wall, record.events):
+                    self._apply(batch)
+            self._apply(filling.rest())
+            self._before.shut()
+            self._before = None
+        self._wait_until(until)
+        self._board.begin(SCAN, decision.why)
+        self._advance([], seen.begun(self._settings, self._state.epoch, self._state), self._clock())
+
     def _compare(self) -> None:
-        began = time.monotonic()
-        state, left_out = self._state, self._names.left_out_names()
-        source = Side(self._source, self._names.source, most=PART_KEYS)
-        target = Side(self._target, self._names.target, beside=False, most=PART_KEYS)
-        pinned = Pinned(source, state.revision, lambda: self._patience.until_done(self._looking.newest))
-        total = self._patience.until_done(lambda: source.count(spans_without(left_out), 0))
-        self._board.set(keys_total=total, keys_done=0, keys_changed=0)
-
-        def read_source(span: Span) -> Part:
-            return self._patience.until_done(lambda: pinned.part(span))
-
-        def read_target(span: Span) -> Part:
-            return self._patience.until_done(lambda: target.part(span, 0))
-
-        changed = 0
-        changes = differences(read_source, read_target, self._names.target, left_out, self._lease_of, self._compared)
-        for operations in of_a_comparison(changes):
-            changed += len(operations)
-            self._board.set(keys_changed=changed)
-            self._check()
-            self._applying.write_soon(operations)
-        self._applying.finish()
-        done = self._board.status.keys_done
-        self._say(f"Compared {done:,} keys in {time.monotonic() - began:.1f} s: {changed:,} were changed or deleted.")
-        self._advance([], replace(state.at(state.revision), until=pinned.revision), self._clock())
+        until = self._comparing.compare(self._state, self._held is not None)
+        self._advance([], replace(self._state.at(self._state.revision), until=until), self._clock())
         self._board.begin(FOLLOW, "both sides were compared by keys")
-
-    def _compared(self, done: int) -> None:
-        self._check()
-        self._board.set(keys_done=done)
-
-    def _lease_of(self, kv: KeyValue) -> int:
-        return self._leases.of(kv) if self._keeps else 0
 
     # ---- following ---------------------------------------------------------------------------------------------------
 
     def _follow(self, target_revision: int) -> None:
         """Apply what is in the log; with ``once``, until all up to the revision is, or is not due yet."""
         filling = Filling(self._names, self._state.revision, self._state.index, self._keeps)
-        tells = not self._once or self._tells_progress()
+        tells = not self._once or self._looking.tells_progress()
         heard_at = time.monotonic()
         reader: Reader = self._log.read(self._state.revision)
         try:
@@ -215,15 +236,15 @@ class Session:
                 record = reader.take(0.0 if filling.is_begun else _TICK)
                 if record is None:
                     self._flush(filling)
-                    if self._once and not tells and time.monotonic() - heard_at > QUIET:
+                    if self._once and self._has_all(time.monotonic() - heard_at, tells):
                         return
                     continue
                 heard_at = time.monotonic()
-                if not self._is_due(record):
+                if self._due(record) > self._clock():
                     self._flush(filling, whole=True)
                     if self._once:
                         return
-                    self._wait_for(record)
+                    self._wait_until(self._due(record))
                 for batch in filling.add(record.revision, record.wall, record.events):
                     self._apply(batch)
                 if self._once and record.revision >= target_revision:
@@ -238,9 +259,13 @@ class Session:
             filling.position[0] > self._state.revision and (whole or now - self._put_at > IDLE_PUT)
         ):
             self._apply(filling.rest())
-        if now - self._forgot_at > FORGET_EVERY:
-            self._forgot_at = now
-            self._log.forget_up_to(self._state.revision)
+
+    def _has_all(self, silent: float, tells: bool) -> bool:
+        """Whether a source that cannot tell that there is no more has none. Full where nothing that this run does makes room."""
+        full = self._reading.full
+        if full and silent > FULL_FOR:
+            raise full
+        return not full and not tells and silent > QUIET
 
     def _apply(self, batch: Batch) -> None:
         operations = self._with_leases(batch.operations) if self._keeps else batch.operations
@@ -250,19 +275,19 @@ class Session:
         over = self._leases.without({one.lease for one in operations if isinstance(one, Put) and one.lease})
         return [one._replace(lease=0) if isinstance(one, Put) and one.lease in over else one for one in operations]
 
-    def _is_due(self, record: Record) -> bool:
-        return record.wall + self._settings.delay <= self._clock()
+    def _due(self, record: Record) -> float:
+        return record.wall + self._settings.delay
 
-    def _wait_for(self, record: Record) -> None:
-        while not self._is_due(record):
+    def _wait_until(self, wall: float) -> None:
+        while self._clock() < wall:
             self._check()
-            self._over.wait(min(_TICK, max(0.01, record.wall + self._settings.delay - self._clock())))
-
-    def _tells_progress(self) -> bool:
-        """Whether each member can be believed when it is asked how far its watches are."""
-        found = [one for one in self._source.status().values() if not isinstance(one, EtcdError)]
-        return bool(found) and all(tells_progress(parse_version(one.version)) for one in found)
+            self._over.wait(min(_TICK, max(0.01, wall - self._clock())))
 
     def _check(self) -> None:
+        """Stopping where it is over; and what is applied is forgotten, from time to time."""
         if self._over.is_set():
             raise Stopping
+        now = time.monotonic()
+        if now - self._forgot_at > FORGET_EVERY:
+            self._forgot_at = now
+            self._forget()

@@ -46,7 +46,7 @@ class MirrorSettings:
     written may be taken, and they are replaced or deleted.
 
     ``delay`` is how many seconds what was read is held back, ``interval`` how often a timer runs it, 0 for a service. The log is
-    kept for ``log_max_age`` seconds and up to ``log_max_bytes``, 0 for no bound.
+    kept for ``log_max_age`` seconds and up to ``log_max_bytes``, 0 for no bound; what is read and not applied is bounded so too.
 
     For monitors: ``max_lag`` is how many seconds it may be behind besides, ``verified_age`` how many may pass until it is
     compared with its source again, 0 for any; ``metrics_dir`` is where node_exporter looks for files, empty for no metrics.
@@ -130,7 +130,7 @@ def wrong_in(settings: MirrorSettings) -> str:
         path = getattr(settings, name)
         if path and not os.path.isabs(path):
             return f"{name} is {path}, and no absolute path"
-    return _wrong_with_exclusions(settings)
+    return _wrong_with_leases(settings) or _wrong_with_exclusions(settings)
 
 
 def connection_of(side: Side) -> Connection:
@@ -155,6 +155,15 @@ def _wrong_with(side: Side) -> str:
         return "has a password and no user"
     if side.command_timeout < 1:
         return "has a command_timeout below a second"
+    return ""
+
+
+def _wrong_with_leases(settings: MirrorSettings) -> str:
+    """Kept leases are renewed by an engine that runs all the time and has what the source has."""
+    if settings.leases == KEEP and settings.delay:
+        return f"leases is {KEEP}, and delay is set: they would run out before; set one of both"
+    if settings.leases == KEEP and settings.interval:
+        return f"leases is {KEEP}, and interval is set: nobody would renew them meanwhile; set one of both"
     return ""
 
 

@@ -37,6 +37,9 @@ class State:
     ``revision`` when it was given to clients, and no engine writes it any more; in the phase ``taken back`` no engine has begun
     to compare it since.
 
+    ``term`` and ``raft_index`` are the source's, at least, when it had that revision: both only rise in one history, and begin
+    anew, near zero, where a cluster is restored. 0 where nobody could tell, and where an older engine wrote it.
+
     ``prefix``, ``exclude`` and ``leases`` are what is mirrored: where the settings say something else, its content is unknown.
     """
 
@@ -51,6 +54,8 @@ class State:
     prefix: str = field(default="", metadata=TEXT)
     exclude: Tuple[str, ...] = field(default=(), metadata=TEXT)
     leases: str = ""
+    term: int = 0
+    raft_index: int = 0
 
     def encode(self) -> bytes:
         return json.dumps(to_plain(self), sort_keys=True, separators=(",", ":")).encode()
@@ -59,6 +64,10 @@ class State:
     def is_exact(self) -> bool:
         """Whether the destination is the source as it was at ``revision``, and nothing else."""
         return self.phase == FOLLOW and not self.index and self.revision >= self.until
+
+    def knowing(self, term: int, raft_index: int) -> State:
+        """The same, with what else the source is known to have reached."""
+        return replace(self, term=max(self.term, term), raft_index=max(self.raft_index, raft_index))
 
     def at(self, revision: int, index: int = 0) -> State:
         return replace(self, phase=FOLLOW, revision=revision, index=index)
@@ -80,7 +89,7 @@ def decoded(value: bytes) -> State:
         raise Misfit(f"its phase is {state.phase}")
     if not re.fullmatch("[0-9a-f]{1,16}", state.cluster):
         raise Misfit("its cluster is no ID in hexadecimal")
-    if state.revision < 0 or state.index < 0:
+    if min(state.revision, state.index, state.term, state.raft_index) < 0:
         raise Misfit("it has a negative number")
     return state
 

@@ -22,6 +22,7 @@ from .state import FOLLOW
 
 FILE = "status.json"
 STARTING, STOPPED, FAILED = "starting", "stopped", "failed"  # and those of a state
+HELD = "held back"  # a comparison waits for the delay
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class Board:
         """As of now, with the lag."""
         with self._lock:
             status, now = self._status, self._clock()
-            behind = max(0, status.source_revision - status.applied_revision) if status.phase == FOLLOW else 0
+            behind = max(0, status.source_revision - status.applied_revision) if status.phase in (FOLLOW, HELD) else 0
             seconds = max(0.0, now - self._applied_wall) if behind else 0.0
             return replace(status, time=rfc3339(now), lag_revisions=behind, lag_seconds=round(seconds, 3))
 

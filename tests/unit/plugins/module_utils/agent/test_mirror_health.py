@@ -67,6 +67,7 @@ CASES = [
     (health.BEHIND, replace(WELL, lag_revisions=7, lag_seconds=61), None, SETTINGS),
     (health.OK, replace(WELL, lag_revisions=7, lag_seconds=59), None, SETTINGS),
     (health.OK, replace(WELL, lag_revisions=7, lag_seconds=1800), None, replace(SETTINGS, delay=1800)),
+    (health.COPYING, replace(WELL, phase="held back", why="until noon"), None, replace(SETTINGS, delay=1800)),
     (health.BEHIND, replace(WELL, lag_revisions=7, lag_seconds=1861), None, replace(SETTINGS, delay=1800)),
     (health.NOT_VERIFIED, WELL, None, replace(SETTINGS, verified_age=90)),
     (health.OK, WELL, None, replace(SETTINGS, verified_age=3600)),

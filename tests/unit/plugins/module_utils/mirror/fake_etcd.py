@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import threading
+
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.messages import Header, KeyValue, Page
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.refusals import Compacted, Stale, TooLarge
 
@@ -49,6 +51,11 @@ class FakeEtcd:
     def compact(self, revision=0):
         self.compacted = revision or self.revision
 
+    term = 1
+
+    def raft_index(self, _key):
+        return self.revision + 3
+
     def page(self, key, end=b"", *, limit=0, revision=0, count_only=False, serializable=False):
         self.before()
         self.asked.append((key, end, limit, revision, count_only, serializable))
@@ -64,3 +71,14 @@ class FakeEtcd:
         if sum(len(kv.key) + len(kv.value) for kv in page) > self.largest:
             raise TooLarge("the answer is too large")
         return Page(Header(self.cluster, 1, self.revision, 1), page, len(page) < len(found), len(found))
+
+
+def together(work):
+    """The same, of which sixteen must be under way at once: else none of them ever returns."""
+    barrier = threading.Barrier(16)
+
+    def one_of_many(*args):
+        barrier.wait(10)
+        return work(*args)
+
+    return one_of_many

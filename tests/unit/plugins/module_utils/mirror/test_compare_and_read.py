@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import threading
+import time
 
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
@@ -16,15 +18,19 @@ from ansible_collections.quorum.etcd.plugins.module_utils.etcd.messages import (
     Event,
     Header,
     KeyValue,
+    Page,
     Put,
     Watched,
 )
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.refusals import Compacted, OtherCluster, Unavailable
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror import patience as patience_module
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.compare import Pinned, changes, differences, slices
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.governor import NEAR
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.names import Names
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.patience import Patience
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.ranges import Entry, Part, Side, Span
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.reading import Reading, Revisions, mirrored
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.segment_writing import Full
 from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.mirror.fake_etcd import FakeEtcd
 
 HEADER = Header(1, 1, 50, 1)
@@ -122,6 +128,14 @@ def test_value_and_lease_are_compared(source, target, change):
     assert list(changes(*sides, b"", lambda kv: kv.lease)) == ([change] if change else [])
 
 
+def test_what_was_put_later_stays_as_it_is():
+    sides = [[Entry(b"k", KeyValue(b"in/k", 1, revision, 1, value, 0))] for revision, value in ((7, b"v"), (90, b"w"))]
+    assert list(changes(*sides, b"", lambda kv: kv.lease, 7)) == [Put(b"k", b"v")]
+    assert list(changes(*sides, b"", lambda kv: kv.lease, 6)) == []
+    assert list(changes(sides[0], [], b"", lambda kv: kv.lease, 6)) == []
+    assert list(changes([], sides[1], b"", lambda kv: kv.lease, 6)) == [Delete(b"k")]
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_slices_are_between_the_same_names_whatever_parts_each_side_comes_in(seed):
     dice = random.Random(seed)
@@ -174,10 +188,15 @@ def test_of_revisions_without_a_mirrored_key_the_last_one_tells_of_progress():
 
 
 class Kept:
-    def __init__(self, revision):
-        self.revision, self.records = revision, []
+    """``full``: so many times it takes nothing."""
+
+    def __init__(self, revision, full=0):
+        self.revision, self.full, self.records = revision, full, []
 
     def append(self, cluster, revision, wall, events):
+        if self.full:
+            self.full -= 1
+            raise Full("the log is full.")
         self.records.append((cluster, revision, events))
         self.revision = revision
 
@@ -187,7 +206,7 @@ class Kept:
 
 class Watch:
     def __init__(self, answers):
-        self.answers = answers
+        self.answers, self.closed = answers, False
 
     def __enter__(self):
         return self
@@ -202,15 +221,18 @@ class Watch:
             yield one
 
     def close(self):
-        pass
+        self.closed = True
 
 
-def read(*watches):
+def read(*watches, full=0, most=None, newest=(), now=time.monotonic):
     """Read until the last of the watches; the log, the revisions at which they began, and the reading."""
-    log, began, over, met = Kept(10), [], threading.Event(), []
-    left = list(watches)
+    log, began, over, met = Kept(10, full), [], threading.Event(), []
+    left, revisions = list(watches), list(newest)
 
     class Source:
+        def page(self, _key):
+            return Page(HEADER._replace(revision=revisions.pop(0) if revisions else 50), [], False, 0)
+
         def watch(self, _key, _end, start_revision, previous):
             began.append(start_revision)
             one = left.pop(0)
@@ -218,9 +240,9 @@ def read(*watches):
                 raise one
             return Watch(one)
 
-    patience = Patience(over, lambda _line: None, lambda _line: None)
+    patience = Patience(over, lambda _line: None, lambda _line: None, most)
     reading = Reading(
-        Source(), log, Names(b"", b"", ()), (b"\0", b"\0"), patience, over, lambda _revision: None, met.extend
+        Source(), log, Names(b"", b"", ()), (b"\0", b"\0"), patience, over, lambda _revision: None, met.extend, now=now
     )
     reading.start(1)
     over.wait(20)
@@ -253,3 +275,36 @@ def test_what_ends_it_is_told(error, lost, failed):
     _log, _began, reading, _met = read(error)
     assert lost in reading.lost
     assert (str(reading.failed) if reading.failed else None) == failed
+
+
+def test_what_the_log_has_no_room_for_is_waited_with_and_read_no_further(monkeypatch):
+    """Whatever time it takes: what makes room is the applying, which has a patience of its own."""
+    monkeypatch.setattr(patience_module, "FIRST_PAUSE", 0.0)
+    log, began, reading, _met = read(
+        [watched(event(b"a", 12)), watched(event(b"b", 13))],
+        [watched(event(b"b", 13))],
+        [watched(canceled=True, compacted=30)],
+        full=3,
+        most=0.0,
+    )
+    assert [revision for _cluster, revision, _events in log.records] == [12, 13]
+    assert began[:2] == [11, 13]  # what came behind it was not taken from the first watch
+    assert reading.full is None and reading.failed is None
+
+
+def test_what_is_far_behind_after_a_partition_is_not_followed():
+    log, began, reading, _met = read(
+        [watched(event(b"a", 12)), Unavailable("gone.")],
+        newest=[10 + NEAR, 13 + NEAR],
+    )
+    assert (began, log.revision) == ([11], 12)
+    assert "10,001 revisions were not read yet" in reading.lost
+
+
+def test_a_watch_that_does_not_catch_up_is_left():
+    answers = [watched(event(b"a", 11 + n), revision=20_000 + n) for n in range(100)]
+    log, began, reading, _met = read(
+        [*answers, Compacted("the end of this test.")], now=itertools.count(0, 10).__next__
+    )
+    assert began == [11] and log.revision < 30
+    assert "revisions were not read yet" in reading.lost

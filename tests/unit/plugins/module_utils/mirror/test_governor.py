@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
@@ -23,7 +24,10 @@ from ansible_collections.quorum.etcd.plugins.module_utils.mirror.state import FO
 
 SETTINGS = MirrorSettings("west", Side(("a",)), Side(("b",)), "/a/", "/b/", ("/a/x/", "/a/e/"))
 SCANNING = begun(SETTINGS, "e1", 0xABC, 100, None)
-FOLLOWING = SCANNING.at(100, 7)
+FOLLOWING = SCANNING.at(100, 7).knowing(7, 5000)
+RESTORED = Source(
+    0xABC, 1_000_000_200, True, 2, 12
+)  # by hand: the same token, a bumped revision, what was before compacted
 NOTHING, THERE = Kept(), Target(0xDEF)
 
 
@@ -46,6 +50,7 @@ def test_a_state_is_what_was_written():
         ((b'"version":1', b'"version":2'), "this engine knows 1"),
         ((b'"phase":"scan"', b'"phase":"?"'), "its phase is"),
         ((b'"revision":100', b'"revision":-1'), "negative"),
+        ((b'"raft_index":0', b'"raft_index":-1'), "negative"),
         ((b'"cluster":"abc"', b'"cluster":"xyz"'), "no ID in hexadecimal"),
         ((b'"epoch"', b'"none"'), "epoch is missing"),
         ((b"{", b""), "Extra data"),
@@ -74,6 +79,7 @@ def test_what_is_near_is_followed():
         ({"exclude": ()}, "settings"),
         ({"on_restore": "resync", "source": Source(0x123, 200)}, "restored"),
         ({"on_restore": "resync", "source": Source(0xABC, 99)}, "restored"),
+        ({"on_restore": "resync", "source": RESTORED}, "restored"),
         ({"kept": Kept(True, 150), "source": Source(0xABC, 151 + NEAR)}, "not read yet"),
         ({"state": None, "target": Target(0xDEF, True), "overwrite": True}, "new"),
     ],
@@ -95,6 +101,12 @@ def test_what_the_log_has_is_followed_however_old():
         ({"source": Source(0x123, 200)}, "the source was restored, or these are other endpoints"),
         ({"source": Source(0xABC, 99)}, "the mirror has it up to 100"),
         ({"source": Source(0xABC, 149), "kept": Kept(True, 150)}, "the mirror has it up to 150"),
+        ({"source": RESTORED}, "in raft term 2, and the mirror has seen it in raft term 7: the source was restored"),
+        ({"source": RESTORED._replace(compacted=False, revision=150)}, "in raft term 2"),
+        (
+            {"source": RESTORED._replace(term=7)},
+            "at raft index 12, and the mirror has seen it at raft index 5,000",
+        ),
         ({"state": None, "target": Target(0xDEF, True)}, "keys that no mirror has written"),
         ({"target": Target(0xABC), "destination_prefix": "/a/b/"}, "the same cluster"),
     ],
@@ -107,3 +119,45 @@ def test_what_may_not_go_on_is_refused(given, words):
 
 def test_a_mirror_within_one_cluster_is_none_of_itself():
     assert decided(target=Target(0xABC)).action == FOLLOW
+
+
+@pytest.mark.parametrize("term, raft_index", [(7, 5000), (8, 5001), (0, 0)])
+def test_terms_and_indexes_that_rise_or_are_unknown_are_of_the_same_history(term, raft_index):
+    source = Source(0xABC, 200, False, term, raft_index)
+    assert decided(source=source).action == FOLLOW
+    assert decided(state=SCANNING.at(100), source=source).action == FOLLOW, "an older engine knew neither"
+
+
+def test_what_a_state_of_an_older_engine_does_not_say_is_unknown():
+    said = json.loads(FOLLOWING.encode())
+    del said["term"], said["raft_index"]
+    old = decoded(json.dumps(said).encode())
+    assert (old.term, old.raft_index) == (0, 0)
+    assert old.knowing(7, 5000) == FOLLOWING
+    assert FOLLOWING.knowing(0, -3) == FOLLOWING, "what was known stays so"
+
+
+def test_only_a_log_that_covers_what_is_missing_is_applied_before_a_comparison_that_is_held_back():
+    far = Source(0xABC, 151 + NEAR)
+    for source in (far, Source(0xABC, 200, True)):
+        assert decided(source=source, kept=Kept(True, 150), delay=1800).log_to == 150
+        assert decided(source=source, kept=NOTHING, delay=1800).log_to == 0
+    assert decided(source=RESTORED, kept=Kept(True, 150), delay=1800, on_restore="resync").log_to == 0
+
+
+@pytest.mark.parametrize(
+    "given, held",
+    [
+        ({"source": Source(0xABC, 200, True)}, True),
+        ({"source": RESTORED, "on_restore": "resync"}, True),
+        ({"exclude": ()}, True),
+        ({}, False),  # it follows
+        ({"source": Source(0xABC, 200, True), "delay": 0}, False),
+        ({"state": None}, False),
+        ({"state": SCANNING}, False),
+    ],
+)
+def test_a_comparison_is_held_back_where_the_destination_is_an_earlier_source(given, held):
+    decision = decided(**{"delay": 1800, **given})
+    assert decision.held is held
+    assert ("nothing is held back" in decision.why) is (given.get("state") is SCANNING)

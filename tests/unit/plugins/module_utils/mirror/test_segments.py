@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
@@ -339,8 +340,9 @@ def no_space(*_all):
     raise OSError(28, "No space left on device")
 
 
-def test_a_disk_that_is_full_when_a_gap_begins_does_not_hide_the_gap(tmp_path, monkeypatch):
-    with Log(str(tmp_path)) as log:
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_disk_that_is_full_when_a_gap_begins_does_not_hide_the_gap(tmp_path, monkeypatch, kept):
+    with Log(str(tmp_path), kept=kept) as log:
         log.begin(CLUSTER, 10, 1.0)
         written(log, range(11, 13))
         with monkeypatch.context() as patched:
@@ -349,6 +351,59 @@ def test_a_disk_that_is_full_when_a_gap_begins_does_not_hide_the_gap(tmp_path, m
                 log.begin(CLUSTER, 20, 2.0)
         written(log, range(21, 23))
         assert not log.covers(12) and log.covers(20)
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_what_is_not_applied_is_bounded_too_and_nothing_of_it_goes(tmp_path, kept):
+    with Log(str(tmp_path), kept=kept, max_bytes=3000, segment_bytes=300) as log:
+        log.begin(CLUSTER, 10, 1.0)
+        records = []
+        with pytest.raises(Full, match="not applied yet"):
+            for revision in range(11, 400):
+                records += written(log, [revision])
+        assert 3000 < log.size < 4000
+        assert log.forget_up_to(10) == 0
+        with pytest.raises(Full):
+            written(log, range(records[-1].revision + 1, 400))
+        with log.read(10) as reader:
+            assert [reader.take(0) for _record in records] == records
+            log.forget_up_to(records[-1].revision)
+            records = written(log, range(records[-1].revision + 1, records[-1].revision + 9))
+            assert [reader.take(0) for _record in records] == records
+        assert log.size < 4000  # what is kept of before has gone for it
+
+
+@pytest.mark.parametrize("cluster, after", [(CLUSTER, 1000), (CLUSTER, 5), (OTHER, 5)])
+def test_what_was_before_a_gap_goes_when_it_is_applied_or_of_a_history_that_is_no_more(tmp_path, cluster, after):
+    with Log(str(tmp_path), max_bytes=1000, segment_bytes=300) as log:
+        log.begin(CLUSTER, 10, 1.0)
+        with pytest.raises(Full):
+            written(log, range(11, 400))
+        log.begin(cluster, after, 2.0)
+        if after == 1000:
+            assert log.forget_up_to(10) == 0
+        log.forget_up_to(after)
+        assert len(list(tmp_path.glob("*.log"))) == 1
+        written(log, range(after + 1, after + 5), cluster)
+        assert log.covers(after)
+
+
+@pytest.mark.parametrize(
+    "total, free, fits", [(1000, 51, True), (1000, 49, False), (1 << 40, 3, True), (1 << 40, 1, False)]
+)
+def test_a_disk_is_never_filled_by_the_log(tmp_path, monkeypatch, total, free, fits):
+    """A member of the destination may live on it. A twentieth of a small disk stays free, 2 GiB of a large one."""
+    size = 1 << 30 if total > 1000 else 1
+    with Log(str(tmp_path)) as log:
+        log.begin(CLUSTER, 10, 1.0)
+        disk = SimpleNamespace(f_frsize=size, f_blocks=total // size, f_bavail=free)
+        monkeypatch.setattr(os, "statvfs", lambda _folder: disk)
+        if fits:
+            written(log, [11])
+        else:
+            with pytest.raises(Full, match="stay free"):
+                written(log, [11])
+        assert log.revision == (11 if fits else 10)
 
 
 def test_a_disk_that_loses_what_it_took_is_not_written_any_more(tmp_path, monkeypatch):

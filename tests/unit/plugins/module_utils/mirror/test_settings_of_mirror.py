@@ -71,6 +71,8 @@ def test_it_is_what_was_written(file):
         ({**GIVEN, "delay": "1"}, "cannot be understood: delay"),
         ({**GIVEN, "state_dir": "a"}, "state_dir is a, and no absolute path"),
         ({**GIVEN, "modules": "a"}, "modules is a, and no absolute path"),
+        ({**GIVEN, "leases": "keep", "delay": 1800}, "leases is keep, and delay is set"),
+        ({**GIVEN, "leases": "keep", "interval": 900}, "leases is keep, and interval is set"),
         ({**GIVEN, "exclude": [""]}, "nothing would be mirrored"),
         ({**GIVEN, "prefix": "/a/b", "exclude": ["/a/"]}, "nothing would be mirrored"),
         ({**GIVEN, "prefix": "/a/", "exclude": ["/b/"]}, "is not below the prefix"),

@@ -20,6 +20,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils.mirror.patience import
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.reporter import Reporter, in_words
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.state import FOLLOW, SCAN
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.status import Board, last
+from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.mirror.fake_etcd import together
 
 
 def test_the_lag_is_told_while_it_follows(tmp_path):
@@ -116,6 +117,18 @@ def test_a_lease_that_the_destination_has_lost_ends_it(kept):
     kept.leases.start()
     assert kept.over.wait(20)
     assert kept.leases.lost == "the lease 7 has run out in the destination"
+
+
+def test_many_leases_are_asked_for_granted_and_renewed_side_by_side(kept):
+    many = set(range(100, 116))
+    kept.source.leases.update(dict.fromkeys(many, 60))
+    kept.source.time_to_live = together(kept.source.time_to_live)
+    kept.target.grant, kept.target.keep_alive = together(kept.target.grant), together(kept.target.keep_alive)
+    assert kept.leases.without(many) == set()
+    assert set(kept.target.leases) == many | {8}
+    kept.leases.start()
+    _until(lambda: set(kept.target.kept) == many)
+    assert not kept.leases.lost
 
 
 def _until(happened):

@@ -1,0 +1,164 @@
+# Copyright: (c) 2026, the quorum.etcd authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A session of an engine over clusters in memory: where its log goes on, what it keeps, and what it asks at once."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+from ansible_collections.quorum.etcd.plugins.module_utils.etcd.messages import Committed, Event, KeyValue
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror import session as session_module
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.patience import Patience
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.segment_format import Lease
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.segment_reader import entries
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.segment_writing import Full
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.segments import Log
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.session import Session
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.settings import MirrorSettings, Side
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.state import begun, state_key
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.status import Board
+from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.mirror.fake_etcd import FakeEtcd, together
+
+SETTINGS = MirrorSettings("m", Side(("a",)), Side(("b",)), keep_log=True)
+
+
+class Destination(FakeEtcd):
+    def commit(self, _compares, operations):
+        for one in operations:
+            self.put(one.key, one.value, one.lease)
+        return Committed(self.page(b"k").header, True)
+
+    def commit_soon(self, compares, operations):
+        done = self.commit(compares, operations)
+        return SimpleNamespace(size=1, result=lambda: done)
+
+
+def source_at(revision):
+    source = FakeEtcd()
+    while source.revision < revision:
+        source.put(b"k", b"v")
+    return source
+
+
+def session_of(log, source, settings=SETTINGS, state=None, once=False):
+    target, over, said = Destination(2), threading.Event(), []
+    if state:
+        target.put(state_key(settings), state.encode())
+    board = Board("m", log.folder)
+    patience = Patience(over, said.append, board.error)
+    return Session(settings, once, said.append, source, target, log, board, patience, over, time.time)
+
+
+def filled(log, first, last):
+    log.begin(1, first, 1000.0)
+    for revision in range(first + 1, last + 1):
+        log.append(1, revision, 1000.0, [Event(False, KeyValue(b"k", revision, revision, 1, b"v", 0))])
+
+
+@pytest.mark.parametrize("compacted, ends", [(0, 200), (200, 200), (202, 203)])
+def test_a_log_that_lacks_what_is_applied_goes_on_at_its_own_end_where_the_source_has_what_is_missing(
+    tmp_path, compacted, ends
+):
+    """The destination was quicker than the disk of the log when the power failed."""
+    source, state = source_at(210), begun(SETTINGS, "e1", 1, 100, None).at(203)
+    source.compacted = compacted
+    with Log(str(tmp_path), kept=True) as log:
+        filled(log, 150, 200)
+        session = session_of(log, source, state=state)
+        assert session._take_over().source.revision == 210
+        assert log.revision == ends
+        assert log.covers(150) == (ends == 200)
+        for revision in range(ends + 1, 206):  # it is read once more
+            log.append(1, revision, 2000.0, [])
+        with log.read(203) as reader:  # and what is applied is passed over
+            assert reader.take().revision == 204
+
+
+def test_what_is_applied_is_forgotten_while_both_sides_are_compared(tmp_path):
+    with Log(str(tmp_path), segment_bytes=1) as log:
+        filled(log, 10, 20)
+        session = session_of(log, source_at(20))
+        session._state = begun(SETTINGS, "e1", 1, 18, None)
+        session._check()
+        assert not log.covers(17) and log.covers(18)
+
+
+def test_a_run_that_is_to_end_does_so_with_an_error_where_the_log_takes_no_more(tmp_path, monkeypatch):
+    source = source_at(20)
+    source.status = dict  # a source that cannot tell how far it is
+    monkeypatch.setattr(session_module, "QUIET", 0.0)
+    with Log(str(tmp_path)) as log:
+        filled(log, 10, 15)
+        session = session_of(log, source, once=True)
+        session._state = begun(SETTINGS, "e1", 1, 10, None).at(10)
+        session._reading.full = Full("the disk is full.")
+        monkeypatch.setattr(session_module, "FULL_FOR", 0.5)
+        with pytest.raises(Full):
+            session._follow(20)
+        assert session._state.revision == 15  # what was read is applied
+        session._reading.full = None
+        session._follow(20)
+
+
+def test_the_times_to_live_of_leases_are_asked_for_side_by_side_and_logged_once(tmp_path):
+    source, asked = source_at(10), []
+    source.time_to_live = together(lambda lease: asked.append(lease) or SimpleNamespace(granted=60 if lease % 2 else 0))
+    with Log(str(tmp_path), kept=True) as log:
+        log.begin(1, 10, 1000.0)
+        session = session_of(log, source)
+        session._met(range(1, 17))
+        session._met(range(1, 17))
+        assert sorted(asked) == list(range(1, 17))
+        assert sorted(one.id for one in entries(str(tmp_path)) if isinstance(one, Lease)) == list(range(1, 17, 2))
+
+
+def test_leases_that_were_met_are_not_remembered_for_ever(tmp_path, monkeypatch):
+    monkeypatch.setattr(session_module, "MOST_MET", 10)
+    source, asked = source_at(10), []
+    source.time_to_live = lambda lease: asked.append(lease) or SimpleNamespace(granted=60)
+    with Log(str(tmp_path), kept=True) as log:
+        log.begin(1, 10, 1000.0)
+        session = session_of(log, source)
+        for first in range(0, 100, 5):
+            session._met(range(first, first + 5))
+            session._met(range(first, first + 5))
+            assert len(session._met_before) <= 10
+        assert len(asked) == 100
+
+
+def test_what_could_not_be_logged_of_a_lease_is_asked_for_again(tmp_path, monkeypatch):
+    source = source_at(10)
+    source.time_to_live = lambda _lease: SimpleNamespace(granted=60)
+    with Log(str(tmp_path), kept=True) as log:
+        log.begin(1, 10, 1000.0)
+        session = session_of(log, source)
+        with monkeypatch.context() as patched:
+            patched.setattr(log, "lease", refuse)
+            with pytest.raises(Full):
+                session._met({5})
+        session._met({5})
+        assert [one.id for one in entries(str(tmp_path)) if isinstance(one, Lease)] == [5]
+
+
+def refuse(_lease):
+    raise Full("the disk is full.")
+
+
+def test_leases_of_what_is_compared_are_granted_a_page_at_a_time(tmp_path):
+    settings = replace(SETTINGS, leases="keep")
+    source = FakeEtcd()
+    for number in range(16):
+        source.put(b"k%02d" % number, b"v", lease=number + 1)
+    source.time_to_live = together(lambda _lease: SimpleNamespace(granted=60))
+    with Log(str(tmp_path)) as log:
+        session = session_of(log, source, settings)
+        session._target.grant = lambda _ttl, lease: lease
+        session._state = begun(settings, "e1", 1, source.revision, None)
+        session._compare()
+        assert {kv.lease for kv in session._target.page(b"k", b"l").kvs} == set(range(1, 17))
