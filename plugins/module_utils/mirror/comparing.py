@@ -18,7 +18,7 @@ from .compare import PART_KEYS, Pinned, differences
 from .leases import Leases
 from .looking import Looking
 from .names import names_of
-from .patience import Patience
+from .patience import Anew, Patience
 from .ranges import Part, Side, Span, spans_without
 from .segment_format import Record
 from .segment_reader import NotCovered, Reader
@@ -33,7 +33,7 @@ _TICK = 0.25
 
 
 class Comparing:
-    """``check`` is asked from time to time, and ends it."""
+    """``check`` is asked from time to time, and ends it; ``full`` says whether the log waits for room."""
 
     def __init__(
         self,
@@ -48,11 +48,12 @@ class Comparing:
         patience: Patience,
         say: Callable[[str], None],
         check: Callable[[], None],
+        full: Callable[[], object],
     ) -> None:
         self._names, self._keeps = names_of(settings), settings.leases == KEEP
         self._source, self._target, self._log, self._looking = source, target, log, looking
         self._applying, self._leases, self._board = applying, leases, board
-        self._patience, self._say, self._check = patience, say, check
+        self._patience, self._say, self._check, self._full = patience, say, check, full
 
     def compare(self, state: State, held: bool) -> int:
         """Write what differs from the source at the state's revision, or a newer one that this returns, where it is compacted.
@@ -106,6 +107,8 @@ class Comparing:
                     if record:
                         reached, heard_at = record.revision, time.monotonic()
                         later.update(self._names.in_target(one.kv.key) for one in record.events if one.deleted)
+                    elif self._full():  # it waits for what is applied, and nothing is while this is compared
+                        raise Anew("the log is full, and what it lacks is needed for the comparison.")
                     elif not tells and time.monotonic() - heard_at > QUIET:
                         break
                 if not (isinstance(change, Delete) and change.key in later):

@@ -169,7 +169,7 @@ class Log:
         """
         with self._changed:
             self._applied = revision
-            first = self._first_of_history()
+            first = _first_of_history(self._segments())
             gone = 0
             while self._older and self._may_go(self._older[0], first):
                 path = os.path.join(self.folder, name_of(self._older[0].sequence))
@@ -201,7 +201,7 @@ class Log:
         """The segment that is written; the next one where that is long enough, or there is none."""
         if self._closed:
             raise EtcdError("this log is closed.")
-        self._refuse_to_fill_the_disk()
+        _refuse_to_fill_the_disk(self.folder)
         if self._current and self._is_long(self._current, wall):
             self._refuse_more_than_may_wait()
             self._end_segment()
@@ -217,18 +217,6 @@ class Log:
         """Only whole segments are forgotten, so that none lasts longer than a tenth of the time that the log is kept."""
         too_old = bool(self._max_age) and self._kept and wall - current.head.wall > self._max_age / AGES
         return not current.is_empty and (too_old or current.size >= self._segment_bytes)
-
-    def _refuse_to_fill_the_disk(self) -> None:
-        try:
-            disk = os.statvfs(self.folder)
-        except OSError as error:
-            raise cannot("written", self.folder, error) from error
-        spare = min(SPARE, disk.f_blocks * disk.f_frsize // SPARE_PART)
-        if disk.f_bavail * disk.f_frsize < spare:
-            raise Full(
-                f"the disk of the log is full but for what is to stay free, {in_mib(spare)}: {printable(self.folder)}.",
-                "make room on that disk; the mirror goes on by itself.",
-            )
 
     def _refuse_more_than_may_wait(self) -> None:
         self.forget_up_to(self._applied)
@@ -254,7 +242,7 @@ class Log:
     def _take_over(self) -> None:
         """Go on with what the last writer left: without a record that it could not end."""
         try:
-            self._drop_unbegun()
+            _drop_unbegun(self.folder)
             self._older = segments_of(self.folder)
             if self._older and self._older[-1].close is None:
                 self._current = resumed(self.folder, self._older.pop().sequence)
@@ -268,13 +256,6 @@ class Log:
                 os.unlink(os.path.join(self.folder, name_of(number)))
             self.cut = "the spool was not whole and was emptied"
 
-    def _drop_unbegun(self) -> None:
-        """The newest file may lack its head: its writer was killed when it made it."""
-        for number in sequences(self.folder)[-1:]:
-            with SegmentFile(self.folder, number) as file:
-                if file.head is None:
-                    os.unlink(file.path)
-
     def _segments(self) -> List[Segment]:
         current = self._current
         return self._older + ([Segment(current.head.sequence, current.head, None, current.size)] if current else [])
@@ -287,15 +268,6 @@ class Log:
     def _next_sequence(self) -> int:
         numbers = sequences(self.folder)
         return (numbers[-1] if numbers else 0) + 1
-
-    def _first_of_history(self) -> int:
-        """The number of the segment since which revisions have only grown: what was before is of a history that is no more."""
-        first, before = 0, (0, 0)
-        for one in self._segments():
-            if one.head.cluster != before[0] or one.head.after < before[1]:
-                first = one.sequence
-            before = one.head.cluster, one.close.revision if one.close else 0
-        return first
 
     def _may_go(self, oldest: Segment, first: int) -> bool:
         close = oldest.close
@@ -320,6 +292,37 @@ class Log:
     def _tell(self) -> None:
         self._changes += 1
         self._changed.notify_all()
+
+
+def _first_of_history(segments: Sequence[Segment]) -> int:
+    """The number of the segment since which revisions have only grown: what was before is of a history that is no more."""
+    first, before = 0, (0, 0)
+    for one in segments:
+        if one.head.cluster != before[0] or one.head.after < before[1]:
+            first = one.sequence
+        before = one.head.cluster, one.close.revision if one.close else 0
+    return first
+
+
+def _refuse_to_fill_the_disk(folder: str) -> None:
+    try:
+        disk = os.statvfs(folder)
+    except OSError as error:
+        raise cannot("written", folder, error) from error
+    spare = min(SPARE, disk.f_blocks * disk.f_frsize // SPARE_PART)
+    if disk.f_bavail * disk.f_frsize < spare:
+        raise Full(
+            f"the disk of the log is full but for what is to stay free, {in_mib(spare)}: {printable(folder)}.",
+            "make room on that disk; the mirror goes on by itself.",
+        )
+
+
+def _drop_unbegun(folder: str) -> None:
+    """The newest file may lack its head: its writer was killed when it made it."""
+    for number in sequences(folder)[-1:]:
+        with SegmentFile(folder, number) as file:
+            if file.head is None:
+                os.unlink(file.path)
 
 
 def _why_a_gap(last: Optional[Head], cluster: int, went_back: bool, same: bool) -> str:

@@ -80,6 +80,7 @@ class Session:
             patience,
             say,
             self._check,
+            lambda: self._reading.full,
         )
         span = prefix_range(settings.source_prefix)
         # A log that is kept is to say what was before, so that it can be taken back.
