@@ -92,7 +92,7 @@ def with_api_servers(clients: Sequence[Client], manifest: str, root: str = "/") 
 
 
 def of_this_host(urls: Iterable[str]) -> List[str]:
-    """Those of client URLs whose IP address is one of this host: for these a loopback address of the same port stands here."""
+    """Those of client URLs whose IP address is one of this host alone: a loopback address of the same port stands for them."""
     return [url for url in urls if _is_here(urlsplit(url).hostname or "")]
 
 
@@ -100,6 +100,8 @@ def _is_here(host: str) -> bool:
     """Nothing is sent: it is the kernel that chooses the address to speak from, and to itself it speaks from the very same."""
     try:
         address = ipaddress.ip_address(host)
+        if address.is_loopback or address.is_unspecified:
+            return False
         with socket.socket(socket.AF_INET6 if address.version == 6 else socket.AF_INET, socket.SOCK_DGRAM) as asking:
             asking.connect((host, 1))
             return ipaddress.ip_address(asking.getsockname()[0]) == address

@@ -100,9 +100,7 @@ def rewrite(text: str, members: Membership, joint: str = ",") -> Rewritten:
         _refuse_strangers(others, members)
         if others == listed.items != before:
             raise EtcdError(*_NO_MEMBER)
-    return Rewritten(
-        text=_proven(listed, before), before=before, after=listed.items, others=others, unusable=unusable
-    )
+    return Rewritten(text=_proven(listed, before), before=before, after=listed.items, others=others, unusable=unusable)
 
 
 def _refuse_strangers(others: Sequence[str], members: Membership) -> None:

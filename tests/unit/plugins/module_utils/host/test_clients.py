@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
@@ -317,7 +318,6 @@ class TestReload:
         assert "Read-only file system" in first.problem and not first.changed and not first.reloads
         assert second.changed and second.problem == "" and on.ran == [["reload", "b"]]
 
-
     def test_one_that_does_not_run_while_its_file_changes_reads_it_later(self, on):
         (client,) = self.two(on, ["reload", "a"])
         (state,) = on.settle(client, reloads=False)
@@ -339,9 +339,21 @@ def test_a_file_that_would_go_on_with_another_cluster_is_left_as_it_is(on):
     assert (on.folder / "env1").read_text() == "HOSTS=etcd1.example.org:2379\n"
 
 
-def test_which_client_urls_lead_to_this_host():
-    here = "http://127.0.0.1:2379"
-    assert of_this_host(["https://192.0.2.1:2379", "https://etcd1.example.org:2379", "nonsense", here]) == [here]
+def test_which_client_urls_lead_to_this_host_and_to_no_other():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        try:
+            asking.connect(("203.0.113.7", 1))  # nothing is sent
+        except OSError:
+            pytest.skip("this machine has no address but its loopback")
+        here = f"https://{asking.getsockname()[0]}:2379"
+    others = [
+        "https://203.0.113.7:2379",
+        "https://etcd1.example.org:2379",
+        "nonsense",
+        "http://127.0.0.1:2379",
+        "http://0.0.0.0:1",
+    ]
+    assert of_this_host([*others, here]) == [here]
 
 
 class TestApiServers:

@@ -161,7 +161,11 @@ class TestNothingButMembers:
     @pytest.mark.parametrize(
         ("text", "left", "words"),
         [
-            ("https://etcd1.example.org:2379,etcd2:2379", LEFT, '["https://etcd1.example.org:2379", "https://etcd2:2379"]'),
+            (
+                "https://etcd1.example.org:2379,etcd2:2379",
+                LEFT,
+                '["https://etcd1.example.org:2379", "https://etcd2:2379"]',
+            ),
             ("https://127.0.0.1:2379", LEFT, '["https://127.0.0.1:2379"]'),
             ("localhost:2379", LEFT, '["https://localhost:2379"]'),
             # The mirror knows one member of three.
@@ -181,7 +185,9 @@ class TestNothingButMembers:
     def test_what_is_told_to_stay_does_but_not_alone_where_a_member_was(self):
         stay = ["https://lb.example.org:2379"]
         assert self.moved("lb.example.org:2379", stay=stay) == "lb.example.org:2379"
-        assert self.moved("lb.example.org:2379,10.0.0.1:2379", stay=stay).startswith("lb.example.org:2379,10.0.1.1:2379")
+        assert self.moved("lb.example.org:2379,10.0.0.1:2379", stay=stay).startswith(
+            "lb.example.org:2379,10.0.1.1:2379"
+        )
         members = Membership({"t": ["https://localhost:2379"]}, self.LEFT, only=True, stay=stay)
         with pytest.raises(EtcdError, match="would name no member"):
             rewrite("lb.example.org:2379,10.0.0.1:2379", members)
