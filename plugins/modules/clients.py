@@ -13,7 +13,8 @@ description:
   - Brings the list of endpoints in the files of clients to the members that the cluster has now, and lets the clients read them
     again. Addresses of members that are gone are replaced or removed, those of new members are added.
   - Order, form and all else in a file stay, byte for byte. An address that is no member's stays too, such as a load
-    balancer's or a loopback address. Where a file names none of the members, nothing is changed.
+    balancer's or a loopback address. Where a file names none of the members, nothing is changed. With O(only_members) either is a
+    problem.
   - A list that names one of several members is taken for what was meant, and stays a list of one until that member is gone.
   - A copy of a file is kept before it is changed, in the folder C(config) of O(state_dir). A change whose reload did not happen
     is remembered there, and the next run does it.
@@ -85,9 +86,27 @@ options:
   own:
     description:
       - The client URLs of the member on this host, if there is or was one. A loopback address of the same port stands for it.
+        With O(only_members) those whose IP address is one of this host are known by themselves.
     type: list
     elements: str
     default: []
+  only_members:
+    description:
+      - A list that would afterwards name others than O(members), besides those in O(stay), is a problem, and its file stays as it
+        is. For clients that leave a cluster, of which nothing may be left behind.
+    type: bool
+    default: false
+  stay:
+    description: With O(only_members), the addresses of others that are right as they are, such as those of another cluster.
+    type: list
+    elements: str
+    default: []
+  reloads:
+    description:
+      - Whether clients are told to read their files again. What is left out is remembered, and the next run does it. For clients
+        that do not run while their files change.
+    type: bool
+    default: true
   manifest:
     description: The manifest of etcd's static pod; those beside it are searched for an API server.
     type: path
@@ -144,7 +163,7 @@ clients:
       type: bool
       sample: true
     reloads:
-      description: Whether the client has been told to read it again, or has been restarted.
+      description: Whether the client has been told to read it again, or has been restarted; without O(reloads), is yet to be.
       type: bool
       sample: true
     backup:
@@ -199,6 +218,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils.host.clients import (
     Settling,
     in_words,
     look,
+    of_this_host,
     refusal,
     with_api_servers,
 )
@@ -220,12 +240,12 @@ def work(module: AnsibleModule) -> Dict[str, Any]:
     if not params["members"]:
         found = [look(client) for client in clients]
         return {"changed": False, "refusal": refusal(found), **told(found)}
-    before = {**params["before"], **({url: [url] for url in params["gone"]})}
-    members = Membership(urls(params["members"]), urls(before), params["own"])
-    settling = Settling(clients, members, params["state_dir"], glue.runner(module))
+    settling = Settling(
+        clients, membership(params), params["state_dir"], glue.runner(module), reloads=params["reloads"]
+    )
     stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
     states = settling.plan() if module.check_mode else settling.settle(stamp)
-    changed = any(state.changed or state.reloads for state in states)
+    changed = any(state.changed or (state.reloads and params["reloads"]) for state in states)
     diff = [of_list(state) for state in states if state.changed] if module._diff else []
     problems = [state for state in states if state.problem]
     if problems:
@@ -237,6 +257,14 @@ def work(module: AnsibleModule) -> Dict[str, Any]:
             **told(states),
         )
     return {"changed": changed, "diff": diff, **told(states)}
+
+
+def membership(params: Dict[str, Any]) -> Membership:
+    now, before = urls(params["members"]), urls({**params["before"], **({url: [url] for url in params["gone"]})})
+    own = params["own"]
+    if params["only_members"]:
+        own = [*own, *of_this_host(url for those in (now, before) for one in those.values() for url in one)]
+    return Membership(now, before, own, params["only_members"], params["stay"])
 
 
 def urls(given: Dict[str, Any]) -> Dict[str, List[str]]:
@@ -266,6 +294,9 @@ def main() -> None:
             "before": {"type": "dict", "default": {}},
             "gone": {"type": "list", "elements": "str", "default": []},
             "own": {"type": "list", "elements": "str", "default": []},
+            "only_members": {"type": "bool", "default": False},
+            "stay": {"type": "list", "elements": "str", "default": []},
+            "reloads": {"type": "bool", "default": True},
             "manifest": {"type": "path", "default": "/etc/kubernetes/manifests/etcd.yaml"},
             "state_dir": {"type": "path", "default": "/var/lib/quorum-etcd"},
         },

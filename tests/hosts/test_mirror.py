@@ -173,7 +173,10 @@ def test_clients_move_to_the_mirror_and_back(hosts: MirrorHosts, engine: Member)
         "etcd_mirror_writers": shop.host,
         "etcd_mirror_writers_stop": [["systemctl", "stop", "shop"]],
         "etcd_mirror_writers_start": [["systemctl", "start", "shop"]],
-        "etcd_clients": [{"path": "/etc/app.env", "setting": "ETCD_ENDPOINTS"}],
+        # Right only where it runs: a service that is stopped cannot be told to read its file again.
+        "etcd_clients": [
+            {"path": "/etc/app.env", "setting": "ETCD_ENDPOINTS", "reload": ["systemctl", "is-active", "shop"]}
+        ],
         "etcd_mirror_cutover_accept": ["leases"],
     }
     confirmed = ("-e", json.dumps(given), "-e", "etcd_mirror_cutover_confirm=mirror")

@@ -355,6 +355,7 @@ class App:
 
     def __init__(self, folder: Path, lab: Lab, prefix: str) -> None:
         self.folder, self.prefix = folder, prefix
+        self.clients: list[dict[str, str]] = []
         folder.mkdir()
         (folder / "app.py").write_text(APP.format(lab=CHECKOUT / "lab"))
         self.aims_at(lab)
@@ -381,18 +382,25 @@ class App:
         wait_for("a new write", lambda: len(self.acknowledged) > before + 2)
         assert lab.members[0].client.get(self.acknowledged[-1].encode()).value == endpoint
 
-    def inventory(self, config: Path, *more: str) -> Path:
+    @property
+    def pid(self) -> str:
+        """Empty where it was stopped."""
+        path = self.folder / "pid"
+        return path.read_text().strip() if path.exists() else ""
+
+    def inventory(self, config: Path, *more: str, **of_engine: str) -> Path:
         path = self.folder / "hosts.yml"
         local = {"ansible_connection": "local", "ansible_become": False, "ansible_python_interpreter": sys.executable}
         writer = {
             "etcd_mirror_writers_stop": [["sh", str(self.folder / "stop")], *map(list, filter(None, [more]))],
             "etcd_mirror_writers_start": [["sh", str(self.folder / "start")]],
+            "etcd_clients": self.clients,
             "etcd_manifest": str(self.folder / "none.yaml"),
             "etcd_state_dir": str(self.folder / "state"),
         }
         hosts = {
             "etcd_mirror": {
-                "hosts": {"engine": {**local, "etcd_mirror_name": "dr", "etcd_mirror_config": str(config)}}
+                "hosts": {"engine": {**local, **of_engine, "etcd_mirror_name": "dr", "etcd_mirror_config": str(config)}}
             },
             "etcd_mirror_writers": {"hosts": {"app": {**local, **writer}}},
         }
@@ -434,6 +442,107 @@ def test_the_playbook_moves_who_writes_there_and_back(mirror: Mirror, labs: tupl
         assert back.rc == 0 and "taken back" in back.text, back.output
         app.writes_to(old)
         assert lost(app, mirror, old) == [] and len(below(mirror, old)) > len(frozen)
+    finally:
+        app.do("stop")
+
+
+def test_clients_that_name_the_old_cluster_in_other_words_are_refused_before_anybody_is_stopped(
+    mirror: Mirror, labs: tuple[Lab, Lab], tmp_path: Path
+) -> None:
+    old, _new = labs
+    app = App(tmp_path / "app", old, prefix_of(mirror).decode())
+    stranger = old.endpoints[0].replace("http://127.0.0.1", "localhost")
+    env = app.folder / "app.env"
+    env.write_text(f"ENDPOINTS={stranger}\n")
+    app.clients = [{"path": str(env), "setting": "ENDPOINTS"}]
+    try:
+        app.writes_to(old)
+        running = app.pid
+        wanted = ("-i", app.inventory(mirror.config), "-e", "etcd_mirror_cutover_settle=1")
+        for look in (True, False):
+            refused = play(PLAYBOOK, *wanted, *(() if look else ("-e", "etcd_mirror_cutover_confirm=dr")))
+            assert refused.rc != 0 and f"app: {env}: it would still name {stranger}" in refused.text, refused.output
+            assert f'"etcd_clients_gone": ["https://{stranger}"]' in refused.text
+            assert "The clients of app cannot be moved as they are, so nobody was stopped" in refused.text
+            assert env.read_text() == f"ENDPOINTS={stranger}\n" and app.pid == running
+        app.writes_to(old)
+        assert mirror.run("run", "dr", "--once")[0] == 0, "it was handed over"
+    finally:
+        app.do("stop")
+
+
+LOST = """
+DOCUMENTATION = "{{name: lost, short_description: x, description: x, extends_documentation_fragment: [connection_pipelining]}}"
+import os
+import subprocess
+from ansible.errors import AnsibleConnectionFailure
+from ansible.plugins.connection.local import Connection as Local
+
+FOLDER = "{folder}/"
+UNKNOWN = b'{{"result": "unknown", "problem": "Nobody knows.", "text": ["Nobody knows."], "late": -1, "changed": true}}'
+
+
+class Connection(Local):
+    transport = "lost"
+
+    def exec_command(self, cmd, in_data=None, sudoable=True):
+        self.alive()
+        if b"mirror_cutover" not in (in_data or b"") or not self.is_the_second():
+            return super().exec_command(cmd, in_data, sudoable)
+        if "{what}" == "alone":
+            open(FOLDER + "module", "wb").write(in_data)
+            nothing = subprocess.DEVNULL
+            subprocess.Popen(cmd, shell=True, stdin=open(FOLDER + "module"), stdout=nothing, stderr=nothing)
+        else:
+            super().exec_command(cmd, in_data, sudoable)
+        if "{what}" == "unknown":
+            return 0, UNKNOWN, b""
+        open(FOLDER + "down", "w").write("3")
+        self.alive()
+
+    def put_file(self, in_path, out_path):
+        self.alive()
+        super().put_file(in_path, out_path)
+
+    def is_the_second(self):
+        with open(FOLDER + "calls", "a+") as calls:
+            calls.write("1")
+            return calls.tell() == 2
+
+    def alive(self):
+        if os.path.exists(FOLDER + "down"):
+            left = int(open(FOLDER + "down").read()) - 1
+            open(FOLDER + "down", "w").write(str(left)) if left else os.unlink(FOLDER + "down")
+            raise AnsibleConnectionFailure("the network is down")
+"""
+
+
+@pytest.mark.parametrize("what", ["answer", "alone", "unknown"])
+def test_the_engines_host_is_lost_while_it_hands_over(
+    mirror: Mirror, labs: tuple[Lab, Lab], tmp_path: Path, what: str
+) -> None:
+    """Its answer gets lost, or it goes on alone. Who writes waits for what comes of it; where nobody knows, for the next run."""
+    old, new = labs
+    app = App(tmp_path / "app", old, prefix_of(mirror).decode())
+    plugins = tmp_path / "plugins"
+    plugins.mkdir()
+    (plugins / "lost.py").write_text(LOST.format(folder=tmp_path, what=what))
+    try:
+        app.writes_to(old)
+        app.aims_at(new)  # when it is started
+        settle = "etcd_mirror_cutover_settle=8" if what == "alone" else "etcd_mirror_cutover_settle=1"
+        wanted = ("-i", app.inventory(mirror.config, ansible_connection="lost"), "-e", settle)
+        confirmed = (*wanted, "-e", "etcd_mirror_cutover_confirm=dr")
+        done = play(PLAYBOOK, *confirmed, ANSIBLE_CONNECTION_PLUGINS=str(plugins))
+        if what == "unknown":
+            assert done.rc != 0 and app.pid == "", done.output
+            assert "Nobody knows. Those who write were left stopped on app, since nobody knows which" in done.text
+            done = play(PLAYBOOK, *confirmed, ANSIBLE_CONNECTION_PLUGINS=str(plugins))
+        else:
+            assert "lost while it handed over: the network is down" in done.text, done.output
+        assert done.rc == 0 and "nothing to do, the destination was handed over" in done.text, done.output
+        app.writes_to(new)
+        assert lost(app, mirror, new) == []
     finally:
         app.do("stop")
 

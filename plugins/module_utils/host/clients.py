@@ -12,9 +12,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import ipaddress
 import os
+import socket
 from dataclasses import dataclass, field, replace
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, Iterable, List, Optional, Sequence, Tuple
+from urllib.parse import urlsplit
 
 from ..core.durable import put
 from ..core.errors import EtcdError
@@ -88,6 +91,24 @@ def with_api_servers(clients: Sequence[Client], manifest: str, root: str = "/") 
     return [*clients, *(one for one in found if os.path.realpath(one.path) not in named and not look(one).problem)]
 
 
+def of_this_host(urls: Iterable[str]) -> List[str]:
+    """Those of client URLs whose IP address is one of this host alone: a loopback address of the same port stands for them."""
+    return [url for url in urls if _is_here(urlsplit(url).hostname or "")]
+
+
+def _is_here(host: str) -> bool:
+    """Nothing is sent: it is the kernel that chooses the address to speak from, and to itself it speaks from the very same."""
+    try:
+        address = ipaddress.ip_address(host)
+        if address.is_loopback or address.is_unspecified:
+            return False
+        with socket.socket(socket.AF_INET6 if address.version == 6 else socket.AF_INET, socket.SOCK_DGRAM) as asking:
+            asking.connect((host, 1))
+            return ipaddress.ip_address(asking.getsockname()[0]) == address
+    except (OSError, ValueError):
+        return False
+
+
 def look(client: Client) -> ClientState:
     """Which endpoints the file names; with a problem where that cannot be said: then nothing could be changed in it later."""
     state = ClientState(client.path, api_server=client.api_server)
@@ -105,7 +126,10 @@ def look(client: Client) -> ClientState:
 
 
 class Settling:
-    """The clients of a host, and the members of now. ``state_dir`` keeps copies of the files, and the notes."""
+    """The clients of a host, and the members of now. ``state_dir`` keeps copies of the files, and the notes.
+
+    Without ``reloads`` no client is told to read its file again; the notes stay for whoever does it later.
+    """
 
     def __init__(
         self,
@@ -114,12 +138,14 @@ class Settling:
         state_dir: str,
         run: Run,
         api_server: Optional[ApiServer] = None,
+        reloads: bool = True,
     ) -> None:
         self.clients = clients
         self.members = members
         self.state_dir = state_dir
         self.run = run
         self.api_server = api_server or ApiServer()
+        self.reloads = reloads
 
     def plan(self) -> List[ClientState]:
         """What ``settle`` would do."""
@@ -196,7 +222,7 @@ class Settling:
         done: Dict[Tuple[str, ...], str] = {}
         told = []
         for client, state in zip(clients, states):
-            if state.reloads and not state.problem:
+            if self.reloads and state.reloads and not state.problem:
                 words = tuple(client.reload)
                 if words not in done:
                     done[words] = self._command(client.reload)
@@ -226,7 +252,7 @@ class Settling:
     def _restart(self, client: Client, stamp: str) -> ClientState:
         """The manifest of an API server is written, and the pod that the kubelet makes of it is ready."""
         state = self._write(client, stamp)
-        if not state.reloads or state.problem:
+        if not self.reloads or not state.reloads or state.problem:
             return state
         try:
             self.api_server.wait(read_file(client.path))

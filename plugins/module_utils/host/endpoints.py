@@ -24,6 +24,10 @@ _ADDRESS = re.compile(
     r"(?::(?P<port>\d{1,5}))?(?P<rest>/[^\s,;\"'\[\]{}#]*)?(?=[\s,;|\"'\]]|\Z)"
 )
 _BETWEEN = re.compile(r"[\s,;|\"'\[\]]|-(?=\s)")
+_NO_MEMBER = (
+    "the list would name no member: those that it has are gone, and no other has a client URL that it could name.",
+    "give the members client URLs (advertise-client-urls) that lead every host to them.",
+)
 _LOOPBACK_NAMES = ("localhost", "localhost.localdomain", "ip6-localhost")
 
 
@@ -31,12 +35,15 @@ _LOOPBACK_NAMES = ("localhost", "localhost.localdomain", "ip6-localhost")
 class Membership:
     """The members by name, with their client URLs, ``now`` and ``before`` the change (of which a later run knows less).
 
-    ``own``: the client URLs of the member on the client's own host, for which a loopback address there stands.
+    ``own``: the client URLs of the member on the client's own host, for which a loopback address there stands. ``only``: a list
+    is to name members alone, besides the addresses in ``stay``; one that would not is refused.
     """
 
     now: Dict[str, List[str]]
     before: Dict[str, List[str]] = field(default_factory=dict)
     own: List[str] = field(default_factory=list)
+    only: bool = False
+    stay: List[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -88,13 +95,25 @@ def rewrite(text: str, members: Membership, joint: str = ",") -> Rewritten:
         listed.insert(last + 1, address, joint)
     for at in reversed(stale[len(added) :]):
         listed.remove(at)
-    return Rewritten(
-        text=_proven(listed, before),
-        before=before,
-        after=listed.items,
-        others=[item for item, name in zip(before, whose) if not name],
-        unusable=unusable,
-    )
+    others = [item for item, name in zip(before, whose) if not name]
+    if members.only:
+        _refuse_strangers(others, members)
+        if others == listed.items != before:
+            raise EtcdError(*_NO_MEMBER)
+    return Rewritten(text=_proven(listed, before), before=before, after=listed.items, others=others, unusable=unusable)
+
+
+def _refuse_strangers(others: Sequence[str], members: Membership) -> None:
+    stay = {_parsed(one).key for one in members.stay}
+    strangers = [one for one in others if _parsed(one).key not in stay]
+    if strangers:
+        urls = ", ".join(f'"https://{one.rpartition("//")[2]}"' for one in strangers)
+        raise EtcdError(
+            f"it would still name {', '.join(strangers)}, of which nobody knows whose it is: its client could go on with the"
+            " cluster that is left.",
+            f"if that is an address of the cluster that is left, run this with -e '{{\"etcd_clients_gone\": [{urls}]}}'; if it"
+            " is another's and right as it is, with etcd_clients_stay in the same way.",
+        )
 
 
 def _is_whole(whose: Sequence[str], staying: Iterable[str], members: Membership) -> bool:
@@ -106,10 +125,7 @@ def _is_whole(whose: Sequence[str], staying: Iterable[str], members: Membership)
 def _proven(listed: _List, was: Sequence[str]) -> str:
     text = listed.text()
     if was and not listed.items:
-        raise EtcdError(
-            "the list would be empty: its members are gone, and no other has a client URL that it could name.",
-            "give the members client URLs (advertise-client-urls) that lead every host to them.",
-        )
+        raise EtcdError(*_NO_MEMBER)
     if addresses(text) != listed.items:
         raise EtcdError("the list cannot be rewritten without changing what stands around it.", "change it by hand.")
     return text

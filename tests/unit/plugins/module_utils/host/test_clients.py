@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
@@ -16,6 +17,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils.host.clients import (
     ClientState,
     Settling,
     look,
+    of_this_host,
     with_api_servers,
 )
 from ansible_collections.quorum.etcd.plugins.module_utils.host.endpoints import Membership
@@ -315,6 +317,43 @@ class TestReload:
         first, second = on.settle(one, other)
         assert "Read-only file system" in first.problem and not first.changed and not first.reloads
         assert second.changed and second.problem == "" and on.ran == [["reload", "b"]]
+
+    def test_one_that_does_not_run_while_its_file_changes_reads_it_later(self, on):
+        (client,) = self.two(on, ["reload", "a"])
+        (state,) = on.settle(client, reloads=False)
+        assert state.changed and state.reloads and "10.0.0.4" in (on.folder / "env0").read_text() and on.ran == []
+        (state,) = on.settle(client, reloads=False)
+        assert not state.changed and state.reloads and on.ran == []
+        on.settle(client)
+        on.settle(client)
+        assert on.ran == [["reload", "a"]]
+
+
+def test_a_file_that_would_go_on_with_another_cluster_is_left_as_it_is(on):
+    members = Membership({"t": ["https://10.0.1.1:2379"]}, BEFORE, only=True)
+    right = on.client("env0", "HOSTS=10.0.0.1:2379,10.0.0.2:2379\n", setting="HOSTS")
+    wrong = on.client("env1", "HOSTS=etcd1.example.org:2379\n", setting="HOSTS")
+    one, other = on.settle(right, wrong, members=members)
+    assert one.after == ["10.0.1.1:2379"] and one.problem == ""
+    assert other.problem.startswith(f"{wrong.path}: it would still name etcd1.example.org:2379") and not other.changed
+    assert (on.folder / "env1").read_text() == "HOSTS=etcd1.example.org:2379\n"
+
+
+def test_which_client_urls_lead_to_this_host_and_to_no_other():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        try:
+            asking.connect(("203.0.113.7", 1))  # nothing is sent
+        except OSError:
+            pytest.skip("this machine has no address but its loopback")
+        here = f"https://{asking.getsockname()[0]}:2379"
+    others = [
+        "https://203.0.113.7:2379",
+        "https://etcd1.example.org:2379",
+        "nonsense",
+        "http://127.0.0.1:2379",
+        "http://0.0.0.0:1",
+    ]
+    assert of_this_host([*others, here]) == [here]
 
 
 class TestApiServers:

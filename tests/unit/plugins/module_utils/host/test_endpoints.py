@@ -126,7 +126,7 @@ def test_the_url_that_a_client_can_use_is_chosen():
     bad = {"m1": ["http://10.0.0.1:2379"], "m2": ["http://0.0.0.0:2379"], "m3": ["http://localhost:2379"]}
     done = after("http://10.0.0.1:2379", bad, urls(1, scheme="http"))
     assert done.text == "http://10.0.0.1:2379" and done.unusable == ["m2", "m3"]
-    with pytest.raises(EtcdError, match="would be empty"):
+    with pytest.raises(EtcdError, match="would name no member"):
         rewrite("http://10.0.0.1:2379", Membership({"m2": ["http://localhost:2379"]}, urls(1, scheme="http")))
 
 
@@ -138,6 +138,59 @@ def test_who_is_gone_by_two_names_is_gone_and_what_all_members_advertise_is_nobo
     )
     same = {name: [*urls_of, "https://localhost:2379"] for name, urls_of in THREE.items()}
     assert after("https://localhost:2379", {**same, "m4": same["m1"]}, same).text == "https://localhost:2379"
+
+
+class TestNothingButMembers:
+    """A client that leaves one cluster for another: nobody knows where it would write with members of both in its list."""
+
+    LEFT = {url: [url] for url in (f"https://10.0.0.{number}:2379" for number in (1, 2, 3))}
+    TAKEN = {url: [url] for url in ("https://10.0.1.1:2379", "https://10.0.1.2:2379")}
+
+    def moved(self, text, left=LEFT, **more):
+        members = Membership(self.TAKEN, left, only=True, **more)
+        assert from_plain(Membership, to_plain(members)) == members
+        done = rewrite(text, members)
+        assert rewrite(done.text, members).text == done.text
+        return done.text
+
+    def test_it_moves_and_stays_where_it_has_moved(self):
+        both = ",".join(self.TAKEN)
+        assert self.moved(",".join(self.LEFT)) == self.moved("https://10.0.0.2:2379") == self.moved(both) == both
+        assert self.moved("https://127.0.0.1:2379", own=["https://10.0.0.1:2379"]) == both
+
+    @pytest.mark.parametrize(
+        ("text", "left", "words"),
+        [
+            (
+                "https://etcd1.example.org:2379,etcd2:2379",
+                LEFT,
+                '["https://etcd1.example.org:2379", "https://etcd2:2379"]',
+            ),
+            ("https://127.0.0.1:2379", LEFT, '["https://127.0.0.1:2379"]'),
+            ("localhost:2379", LEFT, '["https://localhost:2379"]'),
+            # The mirror knows one member of three.
+            (
+                "10.0.0.1:2379,10.0.0.2:2379,10.0.0.3:2379",
+                {"m1": ["https://10.0.0.1:2379"]},
+                '["https://10.0.0.2:2379", "https://10.0.0.3:2379"]',
+            ),
+            ("10.0.1.1:2379,10.0.1.2:2379,etcd:2379", LEFT, '["https://etcd:2379"]'),
+        ],
+    )
+    def test_what_nobody_knows_is_refused_and_named(self, text, left, words):
+        with pytest.raises(EtcdError, match="of which nobody knows whose it is") as caught:
+            self.moved(text, left)
+        assert words in caught.value.next_step and "etcd_clients_stay" in caught.value.next_step
+
+    def test_what_is_told_to_stay_does_but_not_alone_where_a_member_was(self):
+        stay = ["https://lb.example.org:2379"]
+        assert self.moved("lb.example.org:2379", stay=stay) == "lb.example.org:2379"
+        assert self.moved("lb.example.org:2379,10.0.0.1:2379", stay=stay).startswith(
+            "lb.example.org:2379,10.0.1.1:2379"
+        )
+        members = Membership({"t": ["https://localhost:2379"]}, self.LEFT, only=True, stay=stay)
+        with pytest.raises(EtcdError, match="would name no member"):
+            rewrite("lb.example.org:2379,10.0.0.1:2379", members)
 
 
 def test_ipv6_in_any_spelling():
