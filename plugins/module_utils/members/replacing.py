@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Set, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 from ..core.check import Check
 from ..core.errors import EtcdError
@@ -29,6 +29,7 @@ from ..etcd.membership import Membership
 from ..etcd.view import ClusterView
 from ..host import service
 from ..host.aside import Owner, make_room
+from ..host.facts import Service
 from ..host.holders import demand_vacant
 from ..host.naming import settle
 from ..host.settings.edits import apply_edits
@@ -56,6 +57,30 @@ class _Nearest(NamedTuple):
     received: int
 
 
+class _Approach:
+    """How near each newcomer has been to the leader, and since when: by its lag, of which ``gate`` entries are near enough."""
+
+    def __init__(self, gate: int, data_dir: str) -> None:
+        self._gate, self._data_dir = gate, data_dir
+        self._nearest: Dict[Tuple[str, str], _Nearest] = {}
+
+    def waited(self, kind: str, seat: Seat) -> float:
+        """Seconds since the newcomer was nearer than ever: by a part of the gate, since a lag goes up and down.
+
+        As long as the leader sends it a whole snapshot it has no entry at all, and only that grows. What else it writes tells
+        nothing: one that never catches up writes as well.
+        """
+        now, received = time.monotonic(), _received(self._data_dir)
+        known = self._nearest.setdefault((kind, seat.id), _Nearest(now, seat.lag, received))
+        if known.lag is None:
+            is_nearer = seat.lag is not None or received > known.received
+        else:
+            is_nearer = seat.lag is not None and seat.lag <= known.lag - max(1, self._gate // 10)
+        if is_nearer:
+            known = self._nearest[kind, seat.id] = _Nearest(now, seat.lag, received)
+        return now - known.at
+
+
 class MemberReplace(Stepwise):
     PHASES = ("claim", "change", "retire", "settle", "prove")
     EACH = ("claim", "retire", "settle")
@@ -66,7 +91,8 @@ class MemberReplace(Stepwise):
         self.of = from_plain(OfReplace, self.part.of, "of")
         member = self.part.member
         self.service = service.manager(member.service, member.data_dir, member.state_dir, run)
-        self.nearest: Dict[Tuple[str, str], _Nearest] = {}
+        self.approach = _Approach(self.of.gate, member.data_dir)
+        self.its_log = _log_of(member.service)  # where to look, in words
 
     def claim(self) -> bool:
         """The member is this run's from now on."""
@@ -92,7 +118,7 @@ class MemberReplace(Stepwise):
             return None
         began = time.monotonic()
         while True:
-            change, action = self._next(self._seats())
+            change, action = next_change(self._seats(), self.of.changes, self.of.gate)
             if change is None or change.host == self.part.host:
                 return change
             # A newcomer of before that is a voter, and does not serve for a moment, is no reason to miss the own turn; nor is
@@ -101,14 +127,6 @@ class MemberReplace(Stepwise):
             if time.monotonic() - began > patience:
                 return None
             time.sleep(LOOK)
-
-    def _next(self, seats: List[Seat]) -> Tuple[Optional[Change], Action]:
-        """The first change that is not done, and what is next for it."""
-        for change in self.of.changes:
-            action = next_action(seats, change, self.of.gate)
-            if action.kind != sequence.DONE:
-                return change, action
-        return None, Action(sequence.DONE)
 
     def _seats(self) -> List[Seat]:
         return seats_of(self._view())
@@ -167,7 +185,7 @@ class MemberReplace(Stepwise):
         if tried >= self.of.tries:
             raise EtcdError(
                 f"{change.comes} was added {tried} times, and is no member any more: it removed itself, or somebody did.",
-                f"see etcd's log on this host ({self._log()}) and whether anything else changes the members, and run again.",
+                f"see etcd's log on this host ({self.its_log}) and whether anything else changes the members, and run again.",
             )
         added = self._membership().add(change.comes, change.peer_urls, learner=True)
         self.journal.record(ADDED, member=added.id, name=change.comes)
@@ -216,10 +234,10 @@ class MemberReplace(Stepwise):
     def _await(self, change: Change, action: Action, _seats: List[Seat]) -> None:
         """Give a newcomer time; one that does not run any more, or comes no nearer, is evicted, and tried again."""
         seat = _of(action)
-        waited = self._waited(action, seat)
+        waited = self.approach.waited(action.kind, seat)
         if action.kind == sequence.CATCH_UP and seat.lag is not None:
             self.progress.say(f"{change.comes} is {seat.lag:,} entries behind; {self.of.gate:,} or less are wanted")
-        why = self._why_not(action, waited)
+        why = _why_not(self.service, action, waited, self.of.patience)
         if why and action.kind != sequence.RECOVER:
             self._evict(change, seat, EtcdError(f"{why}.", ""))
         elif why:
@@ -227,37 +245,12 @@ class MemberReplace(Stepwise):
         else:
             time.sleep(LOOK)
 
-    def _waited(self, action: Action, seat: Seat) -> float:
-        """Seconds since the newcomer was nearer than ever: by a part of the gate, since a lag goes up and down.
-
-        As long as the leader sends it a whole snapshot it has no entry at all, and only that grows. What else it writes tells
-        nothing: one that never catches up writes as well.
-        """
-        now, received = time.monotonic(), _received(self.part.member.data_dir)
-        known = self.nearest.setdefault((action.kind, seat.id), _Nearest(now, seat.lag, received))
-        if known.lag is None:
-            is_nearer = seat.lag is not None or received > known.received
-        else:
-            is_nearer = seat.lag is not None and seat.lag <= known.lag - max(1, self.of.gate // 10)
-        if is_nearer:
-            known = self.nearest[action.kind, seat.id] = _Nearest(now, seat.lag, received)
-        return now - known.at
-
-    def _why_not(self, action: Action, waited: float) -> str:
-        state = self.service.state()
-        if state not in ("running", "unknown") and waited > FAILING:
-            return f"its etcd does not run ({state})"
-        if self.service.ascent() == "failing" and waited > FAILING:
-            return "its etcd ends again and again"
-        what = "start" if action.kind == sequence.START else "come nearer"
-        return f"it did not {what} for {self.of.patience} seconds" if waited > self.of.patience else ""
-
     def _evict(self, change: Change, seat: Seat, why: EtcdError) -> None:
         """A newcomer that fails is none any more, and takes no seat from the next one: it is added anew, or the run ends.
 
         It loses its seat although it cannot be stopped, as one that is held still by a signal. Then it is not tried again.
         """
-        stuck = self._cannot_stop()
+        stuck = _cannot_stop(self.service)
         self._membership().remove(seat.id)
         self.journal.record(EVICTED, member=seat.id, why=why.message)
         tried = sum(entry.step == EVICTED for entry in self.journal.entries())
@@ -271,19 +264,8 @@ class MemberReplace(Stepwise):
             raise EtcdError(
                 f"{change.comes} was added {tried} times and did not become a voter: {why.message} It is no member now, and"
                 " its data was kept beside the data directory.",
-                why.next_step or f"see etcd's log on this host, mend what it says, and run again ({self._log()}).",
+                why.next_step or f"see etcd's log on this host, mend what it says, and run again ({self.its_log}).",
             )
-
-    def _cannot_stop(self) -> Optional[EtcdError]:
-        try:
-            self.service.stop(STOP_TIMEOUT)
-        except EtcdError as error:
-            return _held_still(self.service, error)
-        return None
-
-    def _log(self) -> str:
-        unit = self.part.member.service
-        return f"journalctl -u {unit.name}" if unit.manager == "systemd" else "its log is where its manager writes it"
 
     def _done(self, seat: Seat) -> Set[str]:
         """What this run and earlier ones have done here for this very member; an ID is never given twice."""
@@ -325,7 +307,7 @@ class MemberReplace(Stepwise):
     def _left(self) -> str:
         """What is not done yet, in words."""
         seats = self._seats()
-        change, action = self._next(seats)
+        change, action = next_change(seats, self.of.changes, self.of.gate)
         if change:
             return f"not all changes are made: {change.why}; the next step would be: {sequence.words(action, change)}"
         seat = next((one for one in seats if set(self.own.leaves) & set(one.peer_urls)), None)
@@ -358,6 +340,37 @@ def _received(data_dir: str) -> int:
                 with contextlib.suppress(OSError):
                     found += os.lstat(os.path.join(folder, name)).st_size
     return found
+
+
+def next_change(seats: List[Seat], changes: Sequence[Change], gate: int) -> Tuple[Optional[Change], Action]:
+    """The first change that is not done, and what is next for it."""
+    for change in changes:
+        action = next_action(seats, change, gate)
+        if action.kind != sequence.DONE:
+            return change, action
+    return None, Action(sequence.DONE)
+
+
+def _why_not(member: service.Manager, action: Action, waited: float, patience: float) -> str:
+    state = member.state()
+    if state not in ("running", "unknown") and waited > FAILING:
+        return f"its etcd does not run ({state})"
+    if member.ascent() == "failing" and waited > FAILING:
+        return "its etcd ends again and again"
+    what = "start" if action.kind == sequence.START else "come nearer"
+    return f"it did not {what} for {patience} seconds" if waited > patience else ""
+
+
+def _cannot_stop(member: service.Manager) -> Optional[EtcdError]:
+    try:
+        member.stop(STOP_TIMEOUT)
+    except EtcdError as error:
+        return _held_still(member, error)
+    return None
+
+
+def _log_of(unit: Service) -> str:
+    return f"journalctl -u {unit.name}" if unit.manager == "systemd" else "its log is where its manager writes it"
 
 
 def _held_still(member: service.Manager, error: EtcdError) -> EtcdError:
