@@ -40,7 +40,8 @@ options:
     type: str
     default: etcd
   endpoint:
-    description: The endpoint to save from. When empty, it is a healthy follower that is not behind, else the leader.
+    description:
+      - The endpoint to save from. When empty, it is the healthy follower with the lowest ID, as agents agree on, else the best.
     type: str
     default: ""
   accept_divergence:
@@ -189,6 +190,11 @@ shipped:
   type: list
   elements: str
   sample: ["off-site nfs: 1 snapshot shipped, 20,512 bytes, in 0.3 s; 1 there, the newest prod-20261124T034557Z-rev2.db"]
+unshipped:
+  description: Why a store lacks something, and what to do; empty where none does.
+  returned: always
+  type: str
+  sample: ""
 manifest:
   description: What the manifest beside the snapshot says; empty where it would be saved in check mode.
   returned: always
@@ -331,7 +337,16 @@ def _answer(attempt: Attempt, uploads: Sequence[Upload] = (), words: Sequence[st
         "damaged": list(attempt.damaged),
         "uploads": to_plain(uploads),
         "shipped": list(words),
+        "unshipped": _unshipped([one for one in uploads if not one.is_good]),
     }
+
+
+def _unshipped(failed: Sequence[Upload]) -> str:
+    if not failed:
+        return ""
+    causes = "; ".join(f"{one.store}: {one.cause.rstrip('.')}" for one in failed)
+    steps = " ".join(dict.fromkeys(one.next_step for one in failed))
+    return str(EtcdError(f"There is a backup, and it could not be shipped to {causes}.", steps))
 
 
 def _kit(given: dict[str, Any]) -> Asked | None:

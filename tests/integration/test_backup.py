@@ -62,7 +62,7 @@ def recorded(lab: Lab, name: str) -> list[dict]:
 
 def test_one_backup_is_recorded_and_shipped_and_nothing_is_saved_again(tmp_path: Path) -> None:
     with Lab(tmp_path / "lab") as lab:
-        seed(lab.members[0].client, 50)
+        seed(lab.members[0].client, 1000)
         near, far = tmp_path / "near", tmp_path / "far"
         near.mkdir()
         stores = [{"name": path.name, "folder": str(path), "mounted": False} for path in (near, far)]

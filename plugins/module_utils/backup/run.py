@@ -31,7 +31,7 @@ from .lock import Busy, Holder, locked
 from .prune import Counted, damaged, names, prune_recorded
 from .records import BACKUPS, FAILED, NOT_ITS_TURN, SAVED, UNCHANGED, Attempt
 from .retention import REMOVE, Policy, newest_first
-from .turn import Turn, own_id, turn
+from .turn import Turn, in_turn, own_id, turn
 
 # Users, roles and leases have no revision. Where something besides keys may have changed, a snapshot this old is made anew.
 LONGEST = 86400  # seconds
@@ -265,7 +265,7 @@ def _saved(run: Run, tools: Tools, to: Connection, job: Job, view: ClusterView, 
 
 
 def _source(view: ClusterView, job: Job) -> str:
-    return source_endpoint(view, job.endpoint or _own_endpoint(view, job.here), job.accept_divergence)
+    return source_endpoint(view, job.endpoint or _usual_endpoint(view, job), job.accept_divergence)
 
 
 def _newest_if_current(run: Run, job: Job, view: ClusterView, now: float) -> Optional[Snapshot]:
@@ -295,11 +295,16 @@ def is_current(newest: Snapshot, view: ClusterView, now: float) -> bool:
     return newest.consistent_index == index or now - LONGEST < epoch(newest.taken_at) <= now
 
 
-def _own_endpoint(view: ClusterView, here: Tuple[str, ...]) -> str:
-    """This host's own member, whose bytes need no network, where it is in good health; empty where the best is to be found."""
-    own = own_id(view, here)
-    healthy = [member.endpoint for member in view.members if member.id == own and member.healthy]
-    return healthy[0] if healthy and own and view.hashes_equal is not False else ""
+def _usual_endpoint(view: ClusterView, job: Job) -> str:
+    """This host's own member, whose bytes need no network, where it is in good health; empty where the best is to be found.
+
+    For a host that was chosen it is the member whose turn the agents would say it is: the same one each time, since the pages of
+    two members differ, and each change of the source would ship a full snapshot.
+    """
+    first = in_turn(view)[:1] if job.chosen else []
+    usual = first[0].id if first else own_id(view, job.here)
+    healthy = [member.endpoint for member in view.members if member.id == usual and member.healthy]
+    return healthy[0] if healthy and usual and view.hashes_equal is not False else ""
 
 
 def _pruned(run: Run, job: Job, made: Attempt, now: float) -> Attempt:

@@ -24,6 +24,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils.backup.retention impor
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.run import Job, back_up, foreseen, refused
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd import cluster
+from ansible_collections.quorum.etcd.plugins.module_utils.etcd.cluster import observe
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.commands import Connection, Result, Tool, Tools
 from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.etcd.test_cluster import V36, Etcd, three, url
 from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.snapshot.builder import NOW, content
@@ -151,10 +152,12 @@ def test_a_save_that_fails_fails_before_the_hashes_are_there(attempted, monkeypa
     assert attempt.result == FAILED and "no space left" in attempt.cause and there(attempt) == []
 
 
-def test_a_host_that_is_chosen_saves_from_the_best_member_and_asks_nobody_whose_turn_it_is(attempted, tmp_path):
+def test_a_host_that_is_chosen_saves_from_the_same_follower_each_time_though_it_is_not_its_turn(attempted, tmp_path):
     etcd = Cluster()
     attempt = attempted(etcd, every_member=False, chosen=True)
     assert (attempt.result, attempt.mine, etcd.saved) == (SAVED, True, [attempt.endpoint])
+    follower = min((one for one in observe(etcd, TOOLS, TO).members if not one.is_leader), key=lambda one: one.id)
+    assert attempt.endpoint == follower.endpoint, "the same one each time, since the pages of two members differ"
     assert BACKUPS.last(str(tmp_path / "state"), "etcd") == [attempt]
     named = attempted(Cluster(), every_member=False, chosen=True, endpoint=url(1), name="mine.db")
     assert (named.endpoint, Path(named.path).name) == (url(1), "mine.db")
