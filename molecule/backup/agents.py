@@ -3,6 +3,7 @@
 
 seed         write keys
 fires        write one, and wait until the timer of one host has saved it; that of the others has fired, and saved nothing
+shipped      its newest snapshot, put together from its store without this software, is the local one; drills prove both
 takes_over   stop that member, write, and wait until another host has saved it; start it again
 """
 
@@ -20,6 +21,9 @@ from mirror_hosts import Member
 from mirror_hosts import MirrorHosts as Hosts
 
 FOLDER = CHECKOUT / ".cache" / "molecule"
+STORE = "/srv/offsite"
+SCRIPT = CHECKOUT / "docs" / "put_together.py"
+UNPACKED = 'case $1 in *.gz) gzip -dc "$1" ;; *.zst) zstd -dc "$1" ;; *) cat "$1" ;; esac | sha256sum'
 PATIENCE = 90.0  # seconds
 
 
@@ -39,6 +43,28 @@ def fires(hosts: Hosts) -> None:
         listed = json.loads(hosts.run(member, ["quorum-etcd", "list", "--verify", "--json"]))["snapshots"]
         assert bool(listed) == (member == saver) and all(one["ok"] and one["verified"] for one in listed), listed
     print(saver.host)
+
+
+def shipped(hosts: Hosts) -> None:
+    (saver,) = [member for member in hosts.members if _said(hosts, member, "list")["snapshots"]]
+    newest = _said(hosts, saver, "list")["snapshots"][0]["path"]
+    name = Path(newest).name.partition(".db")[0] + ".db"
+    until = time.monotonic() + PATIENCE
+    while not hosts.run(saver, ["find", f"{STORE}/etcd", "-name", f"{name}.json"]):  # the last object of a snapshot
+        if time.monotonic() > until:
+            sys.exit(f"{name} was not shipped: {hosts.run(saver, ['ls', '-lR', STORE])}")
+        time.sleep(1)
+    result = "/root/put-together.db"
+    hosts.run(saver, ["rm", "-f", result])
+    hosts.run(saver, ["python3", "-c", SCRIPT.read_text(), f"{STORE}/etcd/{name}.json", result])
+    local = hosts.run(saver, ["sh", "-c", UNPACKED, "sh", newest]).split()[0]
+    together = hosts.run(saver, ["sha256sum", result]).split()[0]
+    assert local == together, f"{newest} of {saver.host} has {local}, and that of its store {together}"
+    hosts.run(saver, ["rm", result])
+    for options in ([], ["--offsite"]):
+        done = _said(hosts, saver, "drill", *options)
+        assert done["result"] == "proven", done
+    print(f"{name} of {saver.host}")
 
 
 def takes_over(hosts: Hosts) -> None:
@@ -69,6 +95,11 @@ def _saver(hosts: Hosts, members: list[Member]) -> Member:
         time.sleep(1)
 
 
+def _said(hosts: Hosts, member: Member, *words: str) -> dict:
+    """What the agent of a host says, which must be content."""
+    return json.loads(hosts.run(member, ["quorum-etcd", *words, "--json"]))
+
+
 def _last(hosts: Hosts, member: Member, since: float) -> dict:
     """The last run of a host that began since then; empty for none."""
     lines = hosts.run(member, ["tail", "-n", "3", "/var/lib/quorum-etcd/backups.jsonl"]).splitlines()
@@ -78,4 +109,4 @@ def _last(hosts: Hosts, member: Member, since: float) -> dict:
 
 
 if __name__ == "__main__":
-    {action.__name__: action for action in (seed, fires, takes_over)}[sys.argv[1]](Hosts(FOLDER))
+    {action.__name__: action for action in (seed, fires, shipped, takes_over)}[sys.argv[1]](Hosts(FOLDER))

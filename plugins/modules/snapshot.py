@@ -7,10 +7,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: snapshot
-short_description: Save a verified snapshot of an etcd cluster
+short_description: Back an etcd cluster up once
 version_added: 0.1.0
 description:
   - Saves a snapshot of one member into a folder of this host, verifies it from end to end, and only then gives it its name.
+  - Where nothing was written since the newest snapshot there, that is read to its end instead, and nothing is saved again.
+  - What became of it is recorded on the host, also where it failed, and it is shipped to the stores of O(offsite). It is what
+    C(quorum-etcd backup) does, and needs no agent.
   - Beside it, C(<snapshot>.json) is its manifest - hash, size, revision, keys, cluster and member IDs, the members, versions.
   - A run that fails or is killed leaves nothing that looks like a snapshot. Nothing is ever overwritten.
   - It waits up to ten minutes for another run in the same folder, a scheduled one or another play's.
@@ -19,9 +22,10 @@ author:
 extends_documentation_fragment:
   - quorum.etcd.connection
   - quorum.etcd.kit
+  - quorum.etcd.offsite
 attributes:
   check_mode:
-    description: Says from which endpoint it would save how much, and saves nothing.
+    description: Says from which endpoint it would save how much, or that nothing was written, and saves nothing.
     support: full
   diff_mode:
     description: It makes a new file each time, so there is no state before to compare with.
@@ -36,7 +40,8 @@ options:
     type: str
     default: etcd
   endpoint:
-    description: The endpoint to save from. When empty, it is a healthy follower that is not behind, else the leader.
+    description:
+      - The endpoint to save from. When empty, it is the healthy follower with the lowest ID, as agents agree on, else the best.
     type: str
     default: ""
   accept_divergence:
@@ -69,8 +74,24 @@ options:
         so many of them), and what any of them keeps is kept.
       - Only what this collection has saved and named by itself is removed, only of this very etcd cluster, and never the
         newest verified one. What is damaged is left.
-      - Without it nothing is removed.
     type: raw
+    default: all
+  state_dir:
+    description: Folder for the records of what became of it (C(backups.jsonl)), and for what waits for a store.
+    type: path
+    default: /var/lib/quorum-etcd
+  force:
+    description: Save one although nothing was written since the newest. With O(name) one is saved in any case.
+    type: bool
+    default: false
+  refusal:
+    description: Why no backup can be made, as whoever calls has seen. It is recorded and told, and nothing else is done.
+    type: str
+    default: ""
+  offsite_keep:
+    description: How much is kept off-site, as O(keep). Chains go as a whole, and never the newest that is whole.
+    type: raw
+    default: {days: 31}
   signing_key:
     description:
       - Path of a private key on the host, its owner's alone and without a passphrase, with which C(ssh-keygen) signs the
@@ -117,18 +138,23 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+result:
+  description: V(saved), or V(unchanged) where nothing was written since the newest snapshot, which was read and is whole.
+  returned: always
+  type: str
+  sample: saved
 path:
-  description: The snapshot; in check mode the folder, since the name is known only afterwards.
+  description: The snapshot; where it would be saved in check mode the folder, since the name is known only afterwards.
   returned: always
   type: str
   sample: /var/backups/etcd/prod-20261124T034557Z-rev2.db
 endpoint:
-  description: The endpoint it was, or would be, saved from.
+  description: The endpoint it was, or would be, saved from; empty where nothing was written.
   returned: always
   type: str
   sample: https://10.0.0.2:2379
 size:
-  description: Bytes of the snapshot; in check mode of the database.
+  description: Bytes of the snapshot; where it would be saved in check mode those of the database.
   returned: always
   type: int
   sample: 20512
@@ -145,13 +171,32 @@ removed:
   elements: str
   sample: [prod-20261123T034557Z-rev1.db]
 damaged:
-  description: What is wrong with snapshots in O(dest) that are damaged; only with O(keep).
+  description: What is wrong with snapshots in O(dest) that are damaged.
   returned: always
   type: list
   elements: str
   sample: []
+uploads:
+  description:
+    - What became of each store, as C(quorum-etcd backup --json) prints it. One whose RV(uploads[].result) is V(failed) does not
+      fail the module, since there is a backup; what it lacks waits for the next run.
+  returned: always
+  type: list
+  elements: dict
+  sample: []
+shipped:
+  description: The same in words.
+  returned: always
+  type: list
+  elements: str
+  sample: ["off-site nfs: 1 snapshot shipped, 20,512 bytes, in 0.3 s; 1 there, the newest prod-20261124T034557Z-rev2.db"]
+unshipped:
+  description: Why a store lacks something, and what to do; empty where none does.
+  returned: always
+  type: str
+  sample: ""
 manifest:
-  description: What the manifest beside the snapshot says; empty in check mode.
+  description: What the manifest beside the snapshot says; empty where it would be saved in check mode.
   returned: always
   type: dict
   sample:
@@ -189,60 +234,119 @@ import contextlib
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.quorum.etcd.plugins.module_utils.agent.given_stores import given_stores
+from ansible_collections.quorum.etcd.plugins.module_utils.agent.offsite import ship_after
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.kit import Asked
-from ansible_collections.quorum.etcd.plugins.module_utils.backup.lock import locked
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.pki import check_pki
-from ansible_collections.quorum.etcd.plugins.module_utils.backup.prune import Counted, damaged, names, prune
-from ansible_collections.quorum.etcd.plugins.module_utils.backup.retention import REMOVE, policy_of
-from ansible_collections.quorum.etcd.plugins.module_utils.backup.run import take
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.records import SAVED, Attempt, Upload
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.retention import policy_of
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.run import Job, back_up, foreseen, refused
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.shipping import Shipping
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.stores import Store
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
 from ansible_collections.quorum.etcd.plugins.module_utils.core.values import Misfit, from_plain, to_plain
-from ansible_collections.quorum.etcd.plugins.module_utils.etcd.cluster import observe
-from ansible_collections.quorum.etcd.plugins.module_utils.etcd.source import source_endpoint
+from ansible_collections.quorum.etcd.plugins.module_utils.etcd.commands import Run
 from ansible_collections.quorum.etcd.plugins.module_utils.glue import (
     CONNECTION_OPTIONS,
     KIT_OPTIONS,
+    OFFSITE_OPTION,
     answer,
     connection,
+    offsite_stores,
     runner,
 )
 from ansible_collections.quorum.etcd.plugins.module_utils.host.facts import MemberFacts
 from ansible_collections.quorum.etcd.plugins.module_utils.host.tools import find_tools
-from ansible_collections.quorum.etcd.plugins.module_utils.snapshot import scratch
+from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.manifest import read_manifest
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.packed import AUTO, CHOICES
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.save import Form
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.signature import Signing
-from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.usable import concerns
 
 PATIENCE = 600.0  # seconds that another run in the same folder may take until this one gives up
 
 
 def work(module: AnsibleModule) -> dict[str, Any]:
     given, run = module.params, runner(module)
-    keep = policy_of(given["keep"]) if given["keep"] not in (None, "") else None
-    tools, to = find_tools(run, given["bin_dir"]), connection(given)
-    view = observe(run, tools, to)
-    endpoint = source_endpoint(view, given["endpoint"], given["accept_divergence"])
-    if module.check_mode:
-        size = next((member.db_size for member in view.members if member.endpoint == endpoint), 0)
-        told = {"path": given["dest"], "endpoint": endpoint, "size": size, "concerns": [], "manifest": {}}
-        return {"changed": True, **told, "removed": [], "damaged": []}
-    kit = _kit(given)
-    scratch.make_folder(given["dest"])
-    with locked(given["dest"], PATIENCE), _signing(given) as signing:
-        now, form = time.time(), Form(given["compress"], signing)
-        saved = take(run, tools, to, view, endpoint, given["dest"], given["cluster"], now, given["name"], form, kit)
-        counted = Counted(given["cluster"], saved.cluster_id, keep, given["signers"]) if keep else None
-        decisions = prune(given["dest"], counted, now, saved.path, run=run) if counted else []
-    found = [found.in_words for found in concerns(saved.alarms, saved.size, _values(given["settings"]))]
-    found += saved.concerns
-    told = {"path": saved.path, "endpoint": endpoint, "size": saved.size, "concerns": found}
-    told["manifest"] = to_plain(saved.manifest)
-    return {"changed": True, **told, "removed": list(names(decisions, REMOVE)), "damaged": list(damaged(decisions))}
+    with _signing(given) as signing, _stores(given, run) as stores:
+        job, force = _job(given, signing), given["force"] or bool(given["name"])
+        if given["refusal"]:
+            raise _refusal(job, given["refusal"], module.check_mode)
+        tools, to = find_tools(run, given["bin_dir"]), connection(given)
+        if module.check_mode:
+            return _answer(foreseen(run, tools, to, job, force, time.time()))
+        attempt = back_up(run, tools, to, job, force)
+        keep = policy_of(given["offsite_keep"])
+        uploads, words = ship_after(
+            Shipping(job.cluster, job.folder, job.state_dir, stores, keep, signing), attempt, run
+        )
+    if not attempt.is_good:
+        raise EtcdError(attempt.cause, attempt.next_step, uploads=to_plain(uploads))
+    return _answer(attempt, uploads, words)
+
+
+def _job(given: dict[str, Any], signing: Signing) -> Job:
+    return Job(
+        cluster=given["cluster"],
+        folder=given["dest"],
+        state_dir=given["state_dir"],
+        keep=policy_of(given["keep"]),
+        accept_divergence=given["accept_divergence"],
+        patience=PATIENCE,
+        form=Form(given["compress"], signing),
+        kit=_kit(given),
+        chosen=True,
+        endpoint=given["endpoint"],
+        name=given["name"],
+        settings=_values(given["settings"]),
+    )
+
+
+def _stores(given: dict[str, Any], run: Run) -> AbstractContextManager[tuple[Store, ...]]:
+    """Those that are given; what the host's own agent ships is for the agent."""
+    if not given["offsite"]:
+        return contextlib.nullcontext(())
+    return given_stores(run, offsite_stores(given), given["cluster"], given["dest"], given["state_dir"], needed=True)
+
+
+def _refusal(job: Job, words: str, pretended: bool) -> EtcdError:
+    cause, _next, next_step = words.partition(" Next: ")
+    error = EtcdError(cause, next_step)
+    if not pretended:
+        refused(job, error, time.time())
+    return error
+
+
+def _answer(attempt: Attempt, uploads: Sequence[Upload] = (), words: Sequence[str] = ()) -> dict[str, Any]:
+    """In check mode the attempt is the one that would be made, and what would be saved has no path yet."""
+    manifest = read_manifest(attempt.path) if attempt.path else None
+    shipped = any(one.sent or one.removed for one in uploads)
+    return {
+        "changed": attempt.result == SAVED or bool(attempt.removed) or shipped,
+        "result": attempt.result,
+        "path": attempt.path or attempt.folder,
+        "endpoint": attempt.endpoint,
+        "size": attempt.size,
+        "concerns": list(attempt.concerns),
+        "manifest": to_plain(manifest) if manifest else {},
+        "removed": list(attempt.removed),
+        "damaged": list(attempt.damaged),
+        "uploads": to_plain(uploads),
+        "shipped": list(words),
+        "unshipped": _unshipped([one for one in uploads if not one.is_good]),
+    }
+
+
+def _unshipped(failed: Sequence[Upload]) -> str:
+    if not failed:
+        return ""
+    causes = "; ".join(f"{one.store}: {one.cause.rstrip('.')}" for one in failed)
+    steps = " ".join(dict.fromkeys(one.next_step for one in failed))
+    return str(EtcdError(f"There is a backup, and it could not be shipped to {causes}.", steps))
 
 
 def _kit(given: dict[str, Any]) -> Asked | None:
@@ -284,18 +388,23 @@ def main() -> None:
     options = {
         **CONNECTION_OPTIONS,
         **KIT_OPTIONS,
+        **OFFSITE_OPTION,
         "dest": {"type": "path", "required": True},
         "cluster": {"type": "str", "default": "etcd"},
         "endpoint": {"type": "str", "default": ""},
         "accept_divergence": {"type": "bool", "default": False},
         "name": {"type": "str", "default": ""},
-        "keep": {"type": "raw"},
+        "state_dir": {"type": "path", "default": "/var/lib/quorum-etcd"},
+        "keep": {"type": "raw", "default": "all"},
+        "force": {"type": "bool", "default": False},
+        "refusal": {"type": "str", "default": ""},
         "members": {"type": "dict", "default": {}},
         "compress": {"type": "str", "choices": list(CHOICES), "default": AUTO},
         "signing_key": {"type": "path", "default": "", "no_log": False},
         "signing_key_text": {"type": "str", "default": "", "no_log": True},
         "signers": {"type": "str", "default": ""},
         "settings": {"type": "dict", "default": {}},
+        "offsite_keep": {"type": "raw", "default": {"days": 31}},
     }
     answer(AnsibleModule(argument_spec=options, supports_check_mode=True), work)
 

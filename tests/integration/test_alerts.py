@@ -38,6 +38,7 @@ def names(text: str) -> set[str]:
     return {name.partition("{")[0] for name in values(text)}
 
 
+@pytest.mark.essential  # in every sample of CI: it takes a second, and nobody sees a rule that is silent
 def test_the_rules_fire_where_they_must_and_nowhere_else() -> None:
     told("check", "rules", RULES)
     told("test", "rules", SERIES)

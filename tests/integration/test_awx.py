@@ -40,7 +40,12 @@ class Controller:
         self.folder, self.lab, self._jobs = folder, lab, 0
         shutil.copytree(AWX / "project", folder / "project")
 
-    def job(self, playbook: str, **extra: str) -> ansible_runner.Runner:
+    def put(self, key: str) -> None:
+        argv = [self.lab.bin_dir / "etcdctl", f"--endpoints={self.lab.endpoints[0]}", f"--user=root:{PASSWORD}", "put"]
+        environment = {**os.environ, "ETCDCTL_API": "3"}
+        subprocess.run([*argv, key, "1"], env=environment, check=True, capture_output=True, timeout=60)
+
+    def job(self, playbook: str, **extra: Any) -> ansible_runner.Runner:
         """As AWX does it: what the survey gave lies in a file."""
         self._jobs += 1
         (self.folder / "env").mkdir(exist_ok=True)
@@ -86,7 +91,8 @@ def test_a_scheduled_job_makes_one_verified_snapshot(controller: Controller) -> 
     survey = answers("etcd backup", etcd_backup_dir=str(controller.lab.backup_dir), etcd_backup_keep="1")
     login = {"etcd_auth_user": "root", "etcd_auth_password": PASSWORD}
     taken = []
-    for _number in range(2):
+    for number in range(2):
+        controller.put(f"job/{number}")
         done = controller.job("backup.yml", **survey, **login)
         assert (done.rc, done.status) == (0, "successful"), failures(done)
         assert (done.stats["failures"], done.stats["dark"]) == ({}, {})
@@ -105,6 +111,19 @@ def test_a_scheduled_job_makes_one_verified_snapshot(controller: Controller) -> 
         if not path.name.endswith((".json", ".lock", ".kit.tar.gz"))
     )
     assert there == taken[-1:], "the survey's words are a number"
+    before = sorted(controller.lab.backup_dir.glob("*.db*"))
+
+    # With a store in the inventory AWX still has the schedule. Where nothing was written nothing is saved again: the job tells of
+    # the snapshot that is there, which is shipped.
+    store = controller.folder / "store"
+    store.mkdir(exist_ok=True)
+    stores = [{"name": "nas", "folder": str(store), "mounted": False}]
+    done = controller.job("backup.yml", **survey, **login, etcd_backup_offsite=stores)
+    assert (done.rc, done.status) == (0, "successful"), failures(done)
+    assert artifact(done)["etcd_backup"]["etcd"] == kept and sorted(controller.lab.backup_dir.glob("*.db*")) == before
+    told = "".join(event.get("stdout", "") for event in done.events)
+    assert "Nothing was written since it was taken" in told and "off-site nas: 1 snapshot shipped" in told
+    assert [path.name.split(".")[0] for path in (store / "etcd").glob("*.db.json")] == [taken[-1].name.split(".")[0]]
 
     # Rules as a survey can give them, and a word that is none.
     survey["etcd_backup_keep"] = '{"last": 1, "daily": 2}'
@@ -119,6 +138,10 @@ def test_a_scheduled_job_makes_one_verified_snapshot(controller: Controller) -> 
     done = controller.job("backup.yml", **survey, etcd_auth_user="root", etcd_auth_password=f"{PASSWORD}!")
     assert done.rc != 0 and "invalid user ID or password" in failures(done), failures(done)
     assert controller.secrets_told(done) == []
+    (records,) = controller.lab.dir.glob("*/state/backups.jsonl")
+    found = [json.loads(line) for line in records.read_text().splitlines() if line]
+    assert [one["result"] for one in found] == ["saved", "saved", "unchanged", "unchanged", "failed"]
+    assert "invalid user ID or password" in found[-1]["cause"]
 
 
 def test_a_scheduled_look_says_how_it_is(controller: Controller) -> None:

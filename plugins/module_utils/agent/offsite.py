@@ -33,13 +33,12 @@ def shipping_of(settings: Settings, run: Run) -> Shipping:
     )
 
 
-def ship_after(settings: Settings, attempt: Attempt, run: Run) -> Tuple[List[Upload], List[str]]:
+def ship_after(job: Shipping, attempt: Attempt, run: Run) -> Tuple[List[Upload], List[str]]:
     """What became of each store after a backup, and the same in words.
 
     Also where nothing was saved: a store may have been down before. A host whose turn it is not has nothing to ship, but for
     what still waits since it was.
     """
-    job = shipping_of(settings, run)
     if not job.stores or not (attempt.mine or waiting(job.spool)):
         return [], []
     try:

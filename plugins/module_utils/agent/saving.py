@@ -65,9 +65,9 @@ def _shipped(settings: Settings, attempt: Attempt, run: Run) -> Tuple[List[Uploa
     """What became of each store, and the same in words."""
     if not settings.offsite:
         return [], []
-    from .offsite import ship_after  # what has no store does not load what knows them
+    from .offsite import ship_after, shipping_of  # what has no store does not load what knows them
 
-    return ship_after(settings, attempt, run)
+    return ship_after(shipping_of(settings, run), attempt, run)
 
 
 BACKUP = Command(

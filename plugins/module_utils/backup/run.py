@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import socket
 import time
-from dataclasses import dataclass, replace
-from typing import Callable, Dict, Optional, Tuple
+from dataclasses import dataclass, field, replace
+from typing import Callable, Dict, Mapping, Optional, Tuple
 
 from ..core.errors import EtcdError
 from ..core.text import epoch, rfc3339
@@ -31,7 +31,7 @@ from .lock import Busy, Holder, locked
 from .prune import Counted, damaged, names, prune_recorded
 from .records import BACKUPS, FAILED, NOT_ITS_TURN, SAVED, UNCHANGED, Attempt
 from .retention import REMOVE, Policy, newest_first
-from .turn import own_id, turn
+from .turn import Turn, in_turn, own_id, turn
 
 # Users, roles and leases have no revision. Where something besides keys may have changed, a snapshot this old is made anew.
 LONGEST = 86400  # seconds
@@ -40,7 +40,12 @@ ELECTION = 5.0  # seconds, in which a new leader is found
 
 @dataclass(frozen=True)
 class Job:
-    """What an agent does. ``here`` are the endpoints of this host's own member; ``patience`` is in seconds."""
+    """What an agent does. ``here`` are the endpoints of this host's own member; ``patience`` is in seconds.
+
+    What a play does once has more: this host is ``chosen``, whatever the agents agree on; ``endpoint`` is the member that it is
+    saved from, and ``name`` that of the file, where they are given; ``settings`` are the members' by host and name, for what
+    would keep a restore from being used.
+    """
 
     cluster: str
     folder: str
@@ -52,6 +57,10 @@ class Job:
     patience: float = 0.0
     form: Form = PLAIN
     kit: Optional[Asked] = None
+    chosen: bool = False
+    endpoint: str = ""
+    name: str = ""
+    settings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 def take(
@@ -129,6 +138,26 @@ def back_up(
         return _recorded(job, _failed(blank, error))
 
 
+def foreseen(run: Run, tools: Tools, to: Connection, job: Job, force: bool, now: float) -> Attempt:
+    """What ``back_up`` would do, by a host that is chosen: nothing is saved or recorded. ``size`` is that of the database.
+
+    EtcdError for what would keep it from that.
+    """
+    blank = Attempt(rfc3339(now), socket.gethostname(), job.cluster, job.folder, SAVED)
+    view = _observed(run, tools, to)
+    newest = _newest_if_current(run, job, view, now) if os.path.isdir(job.folder) and not force else None
+    if newest:
+        return _unchanged(blank, newest)
+    endpoint = _source(with_hashes(run, tools, to, view), job)
+    size = next((member.db_size for member in view.members if member.endpoint == endpoint), 0)
+    return replace(blank, endpoint=endpoint, size=size)
+
+
+def refused(job: Job, error: EtcdError, now: float) -> Attempt:
+    """The record of a backup that was not begun, since whoever asked for it has seen that it cannot be made."""
+    return _recorded(job, _failed(Attempt(rfc3339(now), socket.gethostname(), job.cluster, job.folder, FAILED), error))
+
+
 def _attempt(
     run: Run, tools: Tools, to: Connection, job: Job, force: bool, clock: Callable[[], float], blank: Attempt
 ) -> Attempt:
@@ -163,26 +192,15 @@ def _made(
     run: Run, tools: Tools, to: Connection, job: Job, force: bool, clock: Callable[[], float], blank: Attempt
 ) -> Attempt:
     """The attempt but for what is old."""
-    view = observe(run, tools, to, hash_check=False)
-    if len(view.cluster_ids) > 1:
-        raise EtcdError(view.summary, "set the endpoints of one cluster.")
-    whose = turn(view, job.here)
+    view = _observed(run, tools, to)
+    whose = Turn(True, "", "") if job.chosen else turn(view, job.here)
     seen = replace(blank, cluster_id=view.cluster_id, revision=view.revision, cause=whose.why, mine=whose.mine)
     if not (whose.mine or job.every_member):
         return replace(seen, result=NOT_ITS_TURN)
     now = clock()
     newest = None if force else _newest_if_current(run, job, view, now)
     if newest:
-        cause = f"nothing was written since {newest.name}"
-        return replace(
-            seen,
-            result=UNCHANGED,
-            cause=cause,
-            path=newest.path,
-            size=newest.size,
-            sha256=newest.sha256,
-            packed_size=newest.packed_size,
-        )
+        return _unchanged(seen, newest)
     saved, endpoint = _saved(run, tools, to, job, view, now)
     return replace(
         seen,
@@ -195,7 +213,26 @@ def _made(
         packed_size=saved.manifest.packed.size if saved.manifest.packed else 0,
         sha256=saved.sha256,
         endpoint=endpoint,
-        concerns=(*(found.in_words for found in concerns(saved.alarms, saved.size, {})), *saved.concerns),
+        concerns=(*(found.in_words for found in concerns(saved.alarms, saved.size, job.settings)), *saved.concerns),
+    )
+
+
+def _observed(run: Run, tools: Tools, to: Connection) -> ClusterView:
+    view = observe(run, tools, to, hash_check=False)
+    if len(view.cluster_ids) > 1:
+        raise EtcdError(view.summary, "set the endpoints of one cluster.")
+    return view
+
+
+def _unchanged(attempt: Attempt, newest: Snapshot) -> Attempt:
+    return replace(
+        attempt,
+        result=UNCHANGED,
+        cause=f"nothing was written since {newest.name}",
+        path=newest.path,
+        size=newest.size,
+        sha256=newest.sha256,
+        packed_size=newest.packed_size,
     )
 
 
@@ -218,7 +255,7 @@ def _saved(run: Run, tools: Tools, to: Connection, job: Job, view: ClusterView, 
             raise _Elsewhere("the snapshot would be of a member whose data differs from that of the majority.")
         return found
 
-    where = (job.folder, job.cluster, now)
+    where = (job.folder, job.cluster, now, job.name)
     try:
         return take(run, tools, to, view, endpoint, *where, form=job.form, kit=job.kit, hashed=agreed), endpoint
     except _Elsewhere:
@@ -228,7 +265,7 @@ def _saved(run: Run, tools: Tools, to: Connection, job: Job, view: ClusterView, 
 
 
 def _source(view: ClusterView, job: Job) -> str:
-    return source_endpoint(view, _own_endpoint(view, job.here), job.accept_divergence)
+    return source_endpoint(view, job.endpoint or _usual_endpoint(view, job), job.accept_divergence)
 
 
 def _newest_if_current(run: Run, job: Job, view: ClusterView, now: float) -> Optional[Snapshot]:
@@ -258,11 +295,16 @@ def is_current(newest: Snapshot, view: ClusterView, now: float) -> bool:
     return newest.consistent_index == index or now - LONGEST < epoch(newest.taken_at) <= now
 
 
-def _own_endpoint(view: ClusterView, here: Tuple[str, ...]) -> str:
-    """This host's own member, whose bytes need no network, where it is in good health; empty where the best is to be found."""
-    own = own_id(view, here)
-    healthy = [member.endpoint for member in view.members if member.id == own and member.healthy]
-    return healthy[0] if healthy and own and view.hashes_equal is not False else ""
+def _usual_endpoint(view: ClusterView, job: Job) -> str:
+    """This host's own member, whose bytes need no network, where it is in good health; empty where the best is to be found.
+
+    For a host that was chosen it is the member whose turn the agents would say it is: the same one each time, since the pages of
+    two members differ, and each change of the source would ship a full snapshot.
+    """
+    first = in_turn(view)[:1] if job.chosen else []
+    usual = first[0].id if first else own_id(view, job.here)
+    healthy = [member.endpoint for member in view.members if member.id == usual and member.healthy]
+    return healthy[0] if healthy and usual and view.hashes_equal is not False else ""
 
 
 def _pruned(run: Run, job: Job, made: Attempt, now: float) -> Attempt:

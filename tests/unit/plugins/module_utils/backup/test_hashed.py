@@ -12,16 +12,27 @@ import threading
 from pathlib import Path
 
 import pytest
-from ansible_collections.quorum.etcd.plugins.module_utils.backup.records import FAILED, SAVED
+from ansible_collections.quorum.etcd.plugins.module_utils.backup import run as run_room
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.records import (
+    BACKUPS,
+    FAILED,
+    NOT_ITS_TURN,
+    SAVED,
+    UNCHANGED,
+)
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.retention import DEFAULT
-from ansible_collections.quorum.etcd.plugins.module_utils.backup.run import Job, back_up
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.run import Job, back_up, foreseen, refused
+from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd import cluster
+from ansible_collections.quorum.etcd.plugins.module_utils.etcd.cluster import observe
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.commands import Connection, Result, Tool, Tools
 from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.etcd.test_cluster import V36, Etcd, three, url
 from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.snapshot.builder import NOW, content
 
 REVISION = 44  # of the snapshot
 ODD = {url(2): {"hash": 8}}
+TOOLS = Tools(etcdctl=Tool("/bin/etcdctl", V36), etcdutl=Tool("/bin/etcdutl", V36))
+TO = Connection(endpoints=[url(number) for number in (1, 2, 3)])
 
 
 class Cluster(Etcd):
@@ -51,13 +62,19 @@ class Cluster(Etcd):
 
 @pytest.fixture
 def attempted(tmp_path, monkeypatch):
+    def job(**more):
+        places = (str(tmp_path / "backups"), str(tmp_path / "state"))
+        return Job("etcd", *places, DEFAULT, **{"every_member": True, **more})
+
     def attempted(etcd, **more):
         monkeypatch.setattr(cluster, "reach", etcd.knock)
-        tools = Tools(etcdctl=Tool("/bin/etcdctl", V36), etcdutl=Tool("/bin/etcdutl", V36))
-        job = Job("etcd", str(tmp_path / "backups"), str(tmp_path / "state"), DEFAULT, every_member=True, **more)
-        to = Connection(endpoints=[url(number) for number in (1, 2, 3)])
-        return back_up(etcd, tools, to, job, clock=lambda: NOW)
+        return back_up(etcd, TOOLS, TO, job(**more), clock=lambda: NOW)
 
+    def foretold(etcd, force=False):
+        monkeypatch.setattr(cluster, "reach", etcd.knock)
+        return foreseen(etcd, TOOLS, TO, job(chosen=True), force, NOW)
+
+    attempted.job, attempted.foretold = job, foretold
     return attempted
 
 
@@ -133,3 +150,39 @@ def test_a_save_that_fails_fails_before_the_hashes_are_there(attempted, monkeypa
     attempt = attempted(etcd)
     etcd.go.set()
     assert attempt.result == FAILED and "no space left" in attempt.cause and there(attempt) == []
+
+
+def test_a_host_that_is_chosen_saves_from_the_same_follower_each_time_though_it_is_not_its_turn(attempted, tmp_path):
+    etcd = Cluster()
+    attempt = attempted(etcd, every_member=False, chosen=True)
+    assert (attempt.result, attempt.mine, etcd.saved) == (SAVED, True, [attempt.endpoint])
+    follower = min((one for one in observe(etcd, TOOLS, TO).members if not one.is_leader), key=lambda one: one.id)
+    assert attempt.endpoint == follower.endpoint, "the same one each time, since the pages of two members differ"
+    assert BACKUPS.last(str(tmp_path / "state"), "etcd") == [attempt]
+    named = attempted(Cluster(), every_member=False, chosen=True, endpoint=url(1), name="mine.db")
+    assert (named.endpoint, Path(named.path).name) == (url(1), "mine.db")
+    assert attempted(Cluster(), every_member=False).result == NOT_ITS_TURN
+
+
+def test_what_would_be_done_is_told_and_neither_done_nor_recorded(attempted, tmp_path, monkeypatch):
+    etcd = Cluster()
+    foretold = attempted.foretold(etcd)
+    assert (foretold.result, foretold.path, etcd.saved) == (SAVED, "", []) and foretold.endpoint and foretold.size
+    assert etcd.asked("endpoint hashkv") == 1, "what speaks against it is seen"
+    with pytest.raises(EtcdError, match="m2 differs from m1, m3"):
+        attempted.foretold(Cluster(ODD))
+    assert list(tmp_path.iterdir()) == []
+
+    made = attempted(Cluster(), chosen=True)
+    kept = there(made), BACKUPS.last(str(tmp_path / "state"), "etcd")
+    monkeypatch.setattr(run_room, "is_current", lambda *_seen: True)
+    again = attempted.foretold(Cluster())
+    assert (again.result, again.path) == (UNCHANGED, made.path)
+    assert attempted.foretold(Cluster(), force=True).result == SAVED, "it is asked for all the same"
+    assert (there(made), BACKUPS.last(str(tmp_path / "state"), "etcd")) == kept
+
+
+def test_what_was_seen_before_it_was_begun_is_recorded_as_a_failure(attempted, tmp_path):
+    attempt = refused(attempted.job(), EtcdError("no member runs.", "start one."), NOW)
+    assert (attempt.result, attempt.cause, attempt.next_step) == (FAILED, "no member runs.", "start one.")
+    assert BACKUPS.last(str(tmp_path / "state"), "etcd") == [attempt]
