@@ -14,7 +14,7 @@ description:
   - Lets the mirror catch up, refuses while somebody still writes to its source, compares both clusters key by key, and then marks
     the destination as handed over. No engine writes there any more, and the mirror's service is disabled.
   - With O(back) the clients return. What was written since is mirrored to the cluster that was left, in the same way; where
-    nothing was, the mirror only follows again.
+    nothing was, the mirror is one again at once.
   - It begins with what it finds. One that was ended at any moment is run again.
 author:
   - The quorum.etcd authors (@quorum-etcd)
