@@ -178,8 +178,8 @@ damaged:
   sample: []
 uploads:
   description:
-    - What became of each store, as C(quorum-etcd backup --json) prints it. One whose C(result) in RV(uploads) is V(failed) does not
-      fail the module, since there is a backup; what it lacks waits for the next run.
+    - What became of each store, as C(quorum-etcd backup --json) prints it. One whose C(result) in RV(uploads) is V(failed) does
+      not fail the module, since there is a backup; what it lacks waits for the next run.
   returned: always
   type: list
   elements: dict

@@ -9,9 +9,11 @@ Which endpoint is asked is decided here and not by gRPC, which knows neither lea
 
 from __future__ import annotations
 
+import atexit
 import ssl
 import sys
 import threading
+import time
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 from urllib.parse import urlsplit
 
@@ -22,6 +24,7 @@ from .records import Malformed
 from .refusals import Stopped, Unavailable, error_of
 
 Metadata = Sequence[Tuple[str, str]]
+THREADS_END = 5.0  # seconds
 
 # etcd allows a ping each 5 s where a call is under way, and none otherwise. Older gRPC would send none for five minutes to
 # somebody who says nothing, and newer gRPC has a second limit for the answer, which is a minute.
@@ -178,7 +181,19 @@ def _grpcio() -> Any:
             f"this Python ({sys.executable}) cannot load grpcio, and speaks to no etcd by gRPC without it: {error}.",
             "run mirror.yml, which sees to it: by the package python3-grpcio, or by wheels (etcd_mirror_grpcio_wheels).",
         ) from error
+    atexit.unregister(_let_threads_end)
+    atexit.register(_let_threads_end)
     return grpc
+
+
+def _let_threads_end() -> None:
+    """gRPC's threads end a moment after their channels. One that is stopped by the end of Python, in the middle of gRPC's code,
+    can keep the process from its end for ever.
+    """
+    until = time.monotonic() + THREADS_END
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread():
+            thread.join(max(0.0, until - time.monotonic()))
 
 
 def _files(connection: Connection) -> Tuple[bytes, bytes, bytes]:

@@ -126,6 +126,24 @@ def test_whoever_reads_them_finds_the_modules_that_were_unpacked_for_this_host(f
     assert speaking(file({**GIVEN, "modules": str(modules)})) == f"by {modules}/grpc/__init__.py"
 
 
+THREAD = """
+import threading, time
+
+def work():
+    time.sleep(0.5)
+    print("its thread has ended", flush=True)
+
+def insecure_channel(*_given, **_options):
+    threading.Thread(target=work, daemon=True).start()
+"""
+
+
+def test_a_thread_of_grpcs_comes_to_its_end_before_python_does(file, modules):
+    """One that is cut off in the middle of gRPC's code can keep the process from its end."""
+    (modules / "grpc" / "__init__.py").write_text(THREAD)
+    assert speaking(file({**GIVEN, "modules": str(modules)})) == "its thread has ended"
+
+
 @pytest.mark.parametrize("weak", ["lib", "lib/modules"])
 def test_modules_that_others_could_have_put_there_are_not_run(tmp_path, file, modules, weak):
     (tmp_path / weak).chmod(0o757)
