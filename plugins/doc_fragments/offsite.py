@@ -57,3 +57,12 @@ options:
     type: str
     default: ""
 """
+
+    # Of those that save, and remove what is old.
+    KEEP = r"""
+options:
+  offsite_keep:
+    description: How much is kept off-site, as O(keep). Chains go as a whole, and never the newest that is whole.
+    type: raw
+    default: {days: 31}
+"""

@@ -77,6 +77,9 @@ OFFSITE_OPTION: Dict[str, Any] = {
     "offsite_secrets": {"type": "str", "default": "", "no_log": True},
 }
 
+# Option of its part quorum.etcd.offsite.keep.
+OFFSITE_KEEP_OPTION: Dict[str, Any] = {"offsite_keep": {"type": "raw", "default": {"days": 31}}}
+
 # Options of the doc fragment quorum.etcd.phase; the choices of ``phase`` are the job's.
 PHASE_OPTIONS: Dict[str, Any] = {
     "phase": {"type": "str", "required": True},

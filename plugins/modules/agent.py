@@ -21,6 +21,7 @@ extends_documentation_fragment:
   - quorum.etcd.connection
   - quorum.etcd.kit
   - quorum.etcd.offsite
+  - quorum.etcd.offsite.keep
 attributes:
   check_mode:
     description: Says what it would change.
@@ -106,10 +107,6 @@ options:
         none of them has signed is neither counted nor listed as usable.
     type: str
     default: ""
-  offsite_keep:
-    description: How much is kept off-site, as O(keep). Chains go as a whole, and never the newest that is whole.
-    type: raw
-    default: {days: 31}
   drill_schedule:
     description:
       - When backups are drilled, as O(schedule); the newest one of this host, and an older one at random. V(never) drills none.
@@ -210,6 +207,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils.core.values import fro
 from ansible_collections.quorum.etcd.plugins.module_utils.glue import (
     CONNECTION_OPTIONS,
     KIT_OPTIONS,
+    OFFSITE_KEEP_OPTION,
     OFFSITE_OPTION,
     answer,
     offsite_stores,
@@ -299,6 +297,7 @@ def main() -> None:
         **CONNECTION_OPTIONS,
         **KIT_OPTIONS,
         **OFFSITE_OPTION,
+        **OFFSITE_KEEP_OPTION,
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         "cluster": {"type": "str", "default": "etcd"},
         "here": {"type": "list", "elements": "str", "default": []},
@@ -315,7 +314,6 @@ def main() -> None:
         "signing_key": {"type": "path", "default": "", "no_log": False},
         "signing_key_text": {"type": "str", "default": "", "no_log": True},
         "signers": {"type": "str", "default": ""},
-        "offsite_keep": {"type": "raw", "default": {"days": 31}},
         "drill_schedule": {"type": "str", "default": "daily"},
         "drill_check": {"type": "list", "elements": "str", "default": []},
         "drill_dir": {"type": "path", "default": ""},

@@ -23,6 +23,7 @@ extends_documentation_fragment:
   - quorum.etcd.connection
   - quorum.etcd.kit
   - quorum.etcd.offsite
+  - quorum.etcd.offsite.keep
 attributes:
   check_mode:
     description: Says from which endpoint it would save how much, or that nothing was written, and saves nothing.
@@ -88,10 +89,6 @@ options:
     description: Why no backup can be made, as whoever calls has seen. It is recorded and told, and nothing else is done.
     type: str
     default: ""
-  offsite_keep:
-    description: How much is kept off-site, as O(keep). Chains go as a whole, and never the newest that is whole.
-    type: raw
-    default: {days: 31}
   signing_key:
     description:
       - Path of a private key on the host, its owner's alone and without a passphrase, with which C(ssh-keygen) signs the
@@ -254,6 +251,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils.etcd.commands import R
 from ansible_collections.quorum.etcd.plugins.module_utils.glue import (
     CONNECTION_OPTIONS,
     KIT_OPTIONS,
+    OFFSITE_KEEP_OPTION,
     OFFSITE_OPTION,
     answer,
     connection,
@@ -389,6 +387,7 @@ def main() -> None:
         **CONNECTION_OPTIONS,
         **KIT_OPTIONS,
         **OFFSITE_OPTION,
+        **OFFSITE_KEEP_OPTION,
         "dest": {"type": "path", "required": True},
         "cluster": {"type": "str", "default": "etcd"},
         "endpoint": {"type": "str", "default": ""},
@@ -404,7 +403,6 @@ def main() -> None:
         "signing_key_text": {"type": "str", "default": "", "no_log": True},
         "signers": {"type": "str", "default": ""},
         "settings": {"type": "dict", "default": {}},
-        "offsite_keep": {"type": "raw", "default": {"days": 31}},
     }
     answer(AnsibleModule(argument_spec=options, supports_check_mode=True), work)
 

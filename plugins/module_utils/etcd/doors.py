@@ -14,6 +14,7 @@ import ssl
 import sys
 import threading
 import time
+from functools import lru_cache
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 from urllib.parse import urlsplit
 
@@ -172,6 +173,7 @@ class Doors:
             door.close()
 
 
+@lru_cache(maxsize=None)
 def _grpcio() -> Any:
     """The module: loaded for the first channel, since only what was read of a mirror says where it is unpacked."""
     try:
@@ -181,7 +183,6 @@ def _grpcio() -> Any:
             f"this Python ({sys.executable}) cannot load grpcio, and speaks to no etcd by gRPC without it: {error}.",
             "run mirror.yml, which sees to it: by the package python3-grpcio, or by wheels (etcd_mirror_grpcio_wheels).",
         ) from error
-    atexit.unregister(_let_threads_end)
     atexit.register(_let_threads_end)
     return grpc
 

@@ -198,10 +198,9 @@ def _handed_over(settings: MirrorSettings, sight: Sight, terms: Terms, say: Call
     if sight.silent:
         return _handed_over_alone(settings, sight, say)
 
-    def hand_over(source: Client, target: Client, state: State) -> None:
-        other = reversed_settings(settings)
-        _forget(other, source)  # of a way back that was killed at its end
-        _commit(settings, target, state, replace(state, phase=HANDED))
+    def hand_over(source: Client, applying: Applying, state: State) -> None:
+        _forget(reversed_settings(settings), source)  # of a way back that was killed at its end
+        _commit(settings, applying, state, replace(state, phase=HANDED))
         say(f"Handed over at revision {state.revision:,} of the source.")
 
     left = _left(settings, terms, say, hand_over)
@@ -211,10 +210,11 @@ def _handed_over(settings: MirrorSettings, sight: Sight, terms: Terms, say: Call
 def _handed_over_alone(settings: MirrorSettings, sight: Sight, say: Callable[[str], None]) -> Cutover:
     """Its source is lost. From here on no engine undoes what clients write, should the source come back."""
     with Client(connection_of(settings.destination)) as target:
-        state = stored(settings, _applying(settings, target).read())
+        applying = _applying(settings, target)
+        state = stored(settings, applying.read())
         if state is None or state.phase != FOLLOW:
             raise EtcdError("Another engine writes this mirror.", "stop it, and run this again.")
-        _commit(settings, target, state, replace(state, phase=HANDED))
+        _commit(settings, applying, state, replace(state, phase=HANDED))
     say(f"Handed over at revision {state.revision:,} of the source, which does not answer.")
     return Cutover(HANDED_OVER, False, sight, state.revision)
 
@@ -223,16 +223,17 @@ def _left(
     settings: MirrorSettings,
     terms: Terms,
     say: Callable[[str], None],
-    hand_over: Callable[[Client, Client, State], None],
+    hand_over: Callable[[Client, Applying, State], None],
 ) -> _Left:
     """Leave the source of a mirror: when both sides are equal and nobody writes, ``hand_over``. EtcdError where it cannot be."""
     verified = _equal(settings, terms, say)
     with Client(connection_of(settings.source)) as source, Client(connection_of(settings.destination)) as target:
-        state = stored(settings, _applying(settings, target).read())
+        applying = _applying(settings, target)
+        state = stored(settings, applying.read())
         if state is None or not state.is_exact:
             raise EtcdError("Another engine writes this mirror.", "stop it, and run this again.")
         _refuse_writers(_since(source, names_of(settings), state.revision), "both were equal")
-        hand_over(source, target, state)
+        hand_over(source, applying, state)
         return _Left(state.revision, verified, *_after(source, names_of(settings), state.revision))
 
 
@@ -331,10 +332,11 @@ def _taken_back(settings: MirrorSettings, sight: Sight, terms: Terms, say: Calla
 
 def _take_back(settings: MirrorSettings, target: Client, say: Callable[[str], None]) -> None:
     """The destination is a mirror again, which its engine is to compare with the source first."""
-    state = stored(settings, _applying(settings, target).read())
+    applying = _applying(settings, target)
+    state = stored(settings, applying.read())
     if state is None or state.phase not in (HANDED, TAKEN):
         raise EtcdError("Somebody else has taken the mirror back meanwhile.", "run this again.")
-    _commit(settings, target, state, replace(state, phase=TAKEN, epoch=_epoch()))
+    _commit(settings, applying, state, replace(state, phase=TAKEN, epoch=_epoch()))
     say("Taken back: the mirror is one again, and is compared with its source.")
 
 
@@ -376,10 +378,10 @@ def _forget(settings: MirrorSettings, client: Client) -> None:
 # ---- the one value ----------------------------------------------------------------------------------------------------
 
 
-def _commit(settings: MirrorSettings, target: Client, now: State, then: State) -> None:
-    """Put a state for another. EtcdError where it is surely not put, Unknown where nobody knows."""
+def _commit(settings: MirrorSettings, applying: Applying, now: State, then: State) -> None:
+    """Put a state for the one that was read. EtcdError where it is surely not put, Unknown where nobody knows."""
     try:
-        _advance(settings, target, now, then)
+        applying.advance([], then)
     except Overtaken:
         raise
     except (EtcdError, Anew, Stopping) as error:
@@ -391,19 +393,16 @@ def _has_landed(settings: MirrorSettings, now: State, then: State, why: str) -> 
     """Where it has not, it cannot any more: the state is put anew. Unknown where the destination does not answer."""
     try:
         with Client(connection_of(settings.destination)) as target:
-            if stored(settings, _applying(settings, target).read()) == then:
+            applying = _applying(settings, target)
+            found = stored(settings, applying.read())
+            if found == then:
                 return True
-            _advance(settings, target, now, replace(now, epoch=_epoch()))
+            if found != now:
+                raise Overtaken
+            applying.advance([], replace(now, epoch=_epoch()))
             return False
     except (EtcdError, Anew, Stopping) as error:
         raise Unknown(f"the destination was told, and has not answered since ({why})") from error
-
-
-def _advance(settings: MirrorSettings, target: Client, now: State, then: State) -> None:
-    applying = _applying(settings, target)
-    if stored(settings, applying.read()) != now:
-        raise Overtaken
-    applying.advance([], then)
 
 
 def _epoch() -> str:
