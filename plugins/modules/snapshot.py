@@ -156,7 +156,7 @@ size:
   type: int
   sample: 20512
 concerns:
-  description: What would keep a cluster restored from it from being used, each with what to do; empty in check mode.
+  description: What would keep a cluster restored from it from being used, and members that have strayed, each with what to do.
   returned: always
   type: list
   elements: str

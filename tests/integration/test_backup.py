@@ -117,6 +117,32 @@ def test_one_backup_is_recorded_and_shipped_and_nothing_is_saved_again(tmp_path:
         assert last["cause"] == "No member of cluster etcd runs, so there is nothing to take a snapshot from."
 
 
+def test_a_member_that_founded_a_cluster_of_its_own_keeps_nobody_from_a_backup(tmp_path: Path) -> None:
+    """Its data lost, and its file says ``new``, of itself alone, as kubeadm writes it for the first: it serves, at an endpoint
+    of this cluster. Without the backup no member can be replaced, and it is how one is when it is to be replaced.
+    """
+    with Lab(tmp_path / "lab") as lab:
+        seed(lab.members[0].client, 100)
+        stray = lab.members[1]
+        lab.kill(stray)
+        shutil.rmtree(stray.data_dir)
+        stray.config_file.write_text(lab.config_text(stray, "new", f"{stray.name}={stray.peer_url}"))
+        lab.start(stray)
+        lab.wait_ready()
+        done = once(lab)
+        assert done.rc == 0, done.output
+        assert f"at {stray.client_url} another cluster answers (" in done.text, done.output
+        (made,) = recorded(lab, "backups.jsonl")
+        assert made["result"] == "saved" and int(made["cluster_id"], 16) == lab.members[0].client.status().cluster_id
+
+        # With another member down there is one of each, and nothing tells which is meant.
+        lab.kill(lab.members[2])
+        refused = once(lab)
+        assert refused.rc != 0 and "The endpoints belong to 2 clusters (" in refused.text, refused.output
+        assert "stop what is none of this cluster" in refused.text
+        assert len(list(lab.backup_dir.glob("*.db.zst"))) == 1
+
+
 def test_a_store_alone_sets_the_agent_up_with_its_defaults(tmp_path: Path) -> None:
     """Only shown here: the lab's hosts are this machine."""
     with Lab(tmp_path / "lab", members=1) as lab:

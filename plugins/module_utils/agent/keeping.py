@@ -15,6 +15,7 @@ from ..backup.proofs import DRILLS, LEVELS, NOT_VERIFIED, VERIFIED, Proof, proof
 from ..backup.prune import Counted, look, prune, prune_recorded
 from ..backup.records import BACKUPS
 from ..backup.retention import decide, policy_of
+from ..backup.turn import strays
 from ..core.errors import EtcdError
 from ..core.text import epoch, rfc3339
 from ..core.values import to_plain
@@ -107,7 +108,8 @@ def _prune(settings: Settings, given: argparse.Namespace, run: Run) -> Answer:
 
 def _cluster_id(settings: Settings, run: Run) -> str:
     view = observe(run, tools_of(settings, run), connection_of(settings), hash_check=False)
-    if len(view.cluster_ids) != 1:
+    strays(view)
+    if not view.cluster_id:
         raise EtcdError(
             f"which etcd cluster this is, cannot be told: {view.summary}",
             "start it, or give its ID with --cluster-id.",

@@ -25,7 +25,7 @@ class Attempt:
     """One run. ``result`` is ``saved``, ``unchanged`` (nothing was written since ``path``, which was read and found whole),
     ``not its turn`` or ``failed``; ``cause`` says why, and ``next_step`` what to do. ``size`` is in bytes, ``packed_size``
     that of a compressed one, ``revision`` the cluster's. ``mine``: it was this host's turn. ``removed`` and ``damaged`` are
-    names of snapshots, ``concerns`` what would keep a restore of it from being used.
+    names of snapshots, ``concerns`` what would keep a restore of it from being used, and members that have strayed.
     """
 
     at: str = field(metadata=MOMENT)

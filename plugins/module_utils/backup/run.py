@@ -31,7 +31,7 @@ from .lock import Busy, Holder, locked
 from .prune import Counted, damaged, names, prune_recorded
 from .records import BACKUPS, FAILED, NOT_ITS_TURN, SAVED, UNCHANGED, Attempt
 from .retention import REMOVE, Policy, newest_first
-from .turn import Turn, in_turn, own_id, turn
+from .turn import Turn, in_turn, own_id, strays, turn
 
 # Users, roles and leases have no revision. Where something besides keys may have changed, a snapshot this old is made anew.
 LONGEST = 86400  # seconds
@@ -144,7 +144,8 @@ def foreseen(run: Run, tools: Tools, to: Connection, job: Job, force: bool, now:
     EtcdError for what would keep it from that.
     """
     blank = Attempt(rfc3339(now), socket.gethostname(), job.cluster, job.folder, SAVED)
-    view = _observed(run, tools, to)
+    view = observe(run, tools, to, hash_check=False)
+    blank = replace(blank, concerns=strays(view))
     newest = _newest_if_current(run, job, view, now) if os.path.isdir(job.folder) and not force else None
     if newest:
         return _unchanged(blank, newest)
@@ -192,9 +193,12 @@ def _made(
     run: Run, tools: Tools, to: Connection, job: Job, force: bool, clock: Callable[[], float], blank: Attempt
 ) -> Attempt:
     """The attempt but for what is old."""
-    view = _observed(run, tools, to)
+    view = observe(run, tools, to, hash_check=False)
+    told = strays(view)
     whose = Turn(True, "", "") if job.chosen else turn(view, job.here)
-    seen = replace(blank, cluster_id=view.cluster_id, revision=view.revision, cause=whose.why, mine=whose.mine)
+    seen = replace(
+        blank, cluster_id=view.cluster_id, revision=view.revision, cause=whose.why, mine=whose.mine, concerns=told
+    )
     if not (whose.mine or job.every_member):
         return replace(seen, result=NOT_ITS_TURN)
     now = clock()
@@ -213,15 +217,12 @@ def _made(
         packed_size=saved.manifest.packed.size if saved.manifest.packed else 0,
         sha256=saved.sha256,
         endpoint=endpoint,
-        concerns=(*(found.in_words for found in concerns(saved.alarms, saved.size, job.settings)), *saved.concerns),
+        concerns=(
+            *told,
+            *(found.in_words for found in concerns(saved.alarms, saved.size, job.settings)),
+            *saved.concerns,
+        ),
     )
-
-
-def _observed(run: Run, tools: Tools, to: Connection) -> ClusterView:
-    view = observe(run, tools, to, hash_check=False)
-    if len(view.cluster_ids) > 1:
-        raise EtcdError(view.summary, "set the endpoints of one cluster.")
-    return view
 
 
 def _unchanged(attempt: Attempt, newest: Snapshot) -> Attempt:

@@ -13,7 +13,7 @@ wanted, every member makes its own backups.
 
 from __future__ import annotations
 
-from typing import Iterable, List, NamedTuple
+from typing import Iterable, List, NamedTuple, Tuple
 
 from ..core.errors import EtcdError
 from ..etcd.view import ClusterView, MemberView
@@ -48,6 +48,23 @@ def in_turn(view: ClusterView) -> List[MemberView]:
     voters = [member for member in view.members if member.version and not member.is_learner]
     able = [member for member in voters if member.healthy] or voters
     return sorted(able, key=lambda member: (member.is_leader, member.id))
+
+
+def strays(view: ClusterView) -> Tuple[str, ...]:
+    """What is told of the endpoints where another cluster answers, as a member does that has lost its data and founded one anew.
+
+    EtcdError where it is not plain which of them is backed up: it is the one that has a quorum and the more members that answer.
+    """
+    if not view.strangers:
+        return ()
+    own = {one.member_id for one in view.endpoints if one.cluster_id == view.cluster_id}
+    if not view.has_quorum or len(own) <= len({(one.cluster_id, one.member_id) for one in view.strangers}):
+        raise EtcdError(view.summary, "stop what is none of this cluster, or set the endpoints of one cluster.")
+    return tuple(
+        f"at {one.endpoint} another cluster answers ({one.cluster_id}), which is not in this backup: a member that has lost its"
+        " data may have founded one of its own, and member_replace.yml brings it back."
+        for one in view.strangers
+    )
 
 
 def own_id(view: ClusterView, here: Iterable[str]) -> str:

@@ -104,3 +104,8 @@ class ClusterView:
     hashes_equal: Optional[bool] = None
     best_endpoint: str = ""
     opens: Optional[Sequence[str]] = field(default=None, metadata=SPARSE)
+
+    @property
+    def strangers(self) -> Sequence[EndpointView]:
+        """The endpoints where a member of another cluster answers."""
+        return [one for one in self.endpoints if one.cluster_id not in ("", self.cluster_id)]

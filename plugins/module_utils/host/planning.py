@@ -113,14 +113,13 @@ def _refuse_what_is_half_way(hosts: Mapping[str, Told], findings: Findings) -> N
 
 
 def _refuse_unsettled(view: ClusterView, given_up: Container[str], findings: Findings) -> None:
-    strangers = [one for one in view.endpoints if one.cluster_id not in ("", view.cluster_id)]
-    for one in strangers:
+    for one in view.strangers:
         if one.endpoint in given_up:
             findings.warn(
                 f"at {one.endpoint} another cluster answers ({one.cluster_id}): with its data lost, the member has founded one of"
                 " its own. It is given up, and its data is kept beside the new."
             )
-    if len(view.cluster_ids) > 1 and not (strangers and all(one.endpoint in given_up for one in strangers)):
+    if any(one.endpoint not in given_up for one in view.strangers):
         findings.refuse(
             f"several clusters answer: {', '.join(view.cluster_ids)}.", "run status.yml, and stop what is none of it."
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from ansible_collections.quorum.etcd.plugins.module_utils.backup.turn import in_turn, own_id, turn
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.turn import in_turn, own_id, strays, turn
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
 from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.etcd.seen import view_of
 
@@ -76,3 +76,33 @@ def test_a_host_whose_member_does_not_answer_has_no_turn():
     assert own_id(cluster(down=["m1"]), [URLS["m1"]]) == ""
     assert own_id(cluster(), ["http://elsewhere:2379", URLS["m1"]]) == "c1"
     assert not turn(cluster(), []).mine
+
+
+def split(answering, has_quorum=True):
+    """Endpoints of members that answer, by name: the ID of the cluster that each is of; ``cc`` is seen as the cluster."""
+    endpoints = [{"endpoint": URLS[name], "member_id": IDS[name], "cluster_id": of} for name, of in answering.items()]
+    return view_of(
+        {"cluster_id": "cc", "endpoints": endpoints, "has_quorum": has_quorum, "summary": "Of 2.", "next_steps": []}
+    )
+
+
+def test_a_member_that_has_founded_a_cluster_of_its_own_is_told_and_keeps_nobody_from_a_backup():
+    (told,) = strays(split({"m1": "cc", "m2": "dd", "m3": "cc"}))
+    assert told.startswith("at http://b:2379 another cluster answers (dd), which is not in this backup: ")
+    assert "member_replace.yml brings it back" in told
+    assert strays(split({"m1": "cc", "m2": "cc", "m3": "cc"})) == strays(split({"m1": "cc", "m2": ""})) == ()
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        split({"m1": "cc", "m2": "dd"}),
+        split({"m1": "cc", "m2": "dd", "m3": "ee"}),
+        split({"m1": "cc", "m2": "dd", "m3": "cc"}, has_quorum=False),
+    ],
+    ids=["as many of each", "each of its own", "without a quorum"],
+)
+def test_it_is_refused_where_it_is_not_plain_which_of_several_clusters_is_meant(view):
+    with pytest.raises(EtcdError, match="Of 2") as refused:
+        strays(view)
+    assert "stop what is none of this cluster" in refused.value.next_step

@@ -23,6 +23,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils.members.switch_leader 
 from ansible_collections.quorum.etcd.plugins.module_utils.members.switching import SwitchLeader
 from ansible_collections.quorum.etcd.plugins.module_utils.report.data import Given, build, gather
 from ansible_collections.quorum.etcd.plugins.module_utils.report.page import render
+from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.etcd.seen import ENDPOINT
 from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.restore.builder import member as member_told
 
 NAMES = ("m1", "m2", "m3")
@@ -103,7 +104,14 @@ def test_who_leads_already_needs_nothing_and_no_confirmation():
         ("m2", {"has_quorum": False}, "the cluster has no quorum"),
         ("m2", {"has_quorum": False, "quorum_unknown": True}, "its members cannot be asked"),
         ("m2", {"members_complete": False, "m2": {"name": ""}}, "the cluster did not tell its members"),
-        ("m2", {"cluster_ids": ["c0ffee", "dead"]}, "several clusters answer: c0ffee, dead"),
+        (
+            "m2",
+            {
+                "cluster_ids": ["c0ffee", "dead"],
+                "endpoints": [{**ENDPOINT, "endpoint": "http://10.0.0.3:2379", "cluster_id": "dead", "ok": True}],
+            },
+            "several clusters answer: c0ffee, dead",
+        ),
         ("m2", {"leader": 7}, "what it answered cannot be understood"),
     ],
 )
