@@ -8,6 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 LINE ?=
 CORE ?=
+SANITY ?=
 LAB = $(BIN)/python lab/lab.py
 LAB_OPTIONS = $(if $(LINE),--line $(LINE))
 UTILS := plugins/module_utils
@@ -71,9 +72,9 @@ test-py38: ## unit tests of module_utils under the oldest Python found, without 
 	  echo "no Python 3.8, 3.9 or 3.10 here: module_utils cannot be tested on an old one" >&2; exit 1; \
 	fi
 
-sanity: venv ## ansible-test: sanity with every Python found, and the unit tests as it runs them
-	.ci/ansible-test sanity
-	.ci/ansible-test units --num-workers 2
+sanity: venv ## ansible-test: sanity with every Python found, and the unit tests as it runs them (SANITY="--sample 17": some)
+	.ci/ansible-test sanity $(SANITY)
+	.ci/ansible-test units $(SANITY) --num-workers 2
 
 go: venv
 	@command -v go >/dev/null || .ci/venv "$$(.ci/find-python 3.11 3.12 3.13)" .cache/venv-go requirements-go.txt

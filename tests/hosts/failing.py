@@ -39,8 +39,10 @@ def controller_killed(hosts: Hosts, is_away: Callable[[], bool], **asked: object
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     ) as running:
-        until(is_away, "it was never taken away")
-        os.killpg(running.pid, signal.SIGKILL)
+        try:
+            until(is_away, "it was never taken away")
+        finally:  # nobody would read what it says, and it would wait for that for ever
+            os.killpg(running.pid, signal.SIGKILL)
         yield
 
 
