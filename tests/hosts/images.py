@@ -2,7 +2,7 @@
 """The images of the test hosts, made on this machine from Debian's packages: no image registry is asked.
 
 debian12, debian13     systemd, sshd, python3, sudo, and etcd as Debian installs it (3.4 and 3.5)
-filtering              debian13 with nftables and iptables
+filtering              debian13 with nftables and iptables, and with cron
 grpcio                 debian13 with what a mirror's engine needs, and upon it the newest etcd of a line
 etcd-3.5, -3.6, -3.7   the same without Debian's etcd, with the newest of the line in /usr/local/bin
 
@@ -39,7 +39,7 @@ PACKAGES = "systemd,systemd-sysv,dbus,openssh-server,python3,sudo,iproute2,etcd-
 BASES = {  # name -> suite, packages
     "debian12": ("bookworm", PACKAGES),
     "debian13": ("trixie", PACKAGES),
-    "filtering": ("trixie", f"{PACKAGES},nftables,iptables"),
+    "filtering": ("trixie", f"{PACKAGES},nftables,iptables,cron"),
     "grpcio": ("trixie", PACKAGES),
     "containerd": ("trixie", f"{PACKAGES},containerd"),
 }

@@ -4,13 +4,16 @@
 from __future__ import annotations
 
 import json
+import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 from client import seed
 from conftest import BACKUP, Play, play
 from hosts import Hosts, HostsError, Member
+from images import base_image
 from test_matrix import secrets_of
 
 SCHEDULE = "etcd_backup_schedule=*:0/30"
@@ -24,6 +27,7 @@ FILES = (
     "/etc/systemd/system/quorum-etcd-drill.timer",
 )
 SERVICE = "quorum-etcd-backup.service"
+CRON = "/etc/cron.d/quorum-etcd-backup"
 
 
 @pytest.fixture(scope="module")
@@ -137,3 +141,37 @@ def test_it_is_set_up_runs_by_itself_and_goes_away_again(hosts: Hosts) -> None:
     assert "quorum-etcd" not in hosts.run(owner, ["systemctl", "list-timers", "--all", "--no-pager"])
     again = backup(hosts, "-e", "etcd_backup_schedule=absent")
     assert again.rc == 0 and all(again.recap(member.host)["changed"] == 0 for member in hosts.members), again.output
+
+
+class CronHosts(Hosts):
+    """With Debian's cron."""
+
+    def _image(self) -> str:
+        return base_image("filtering")
+
+
+def test_cron_runs_it_where_there_is_no_systemd(tmp_path: Path) -> None:
+    """A systemd that nobody finds any more is none to whoever asks, as on a host of another init; its cron goes on."""
+    with CronHosts(tmp_path / "cron", line="3.5", distribution="debian13", members=1, tls=True, auth=True) as hosts:
+        (member,) = hosts.members
+        seed(hosts.client(member), 50)
+        hosts.run(member, ["mount", "-t", "tmpfs", "tmpfs", "/run/systemd"])
+        refused = backup(hosts, "-e", "etcd_backup_schedule=02:30")
+        assert refused.rc != 0 and "'02:30' is no schedule of cron, and this host has no systemd" in refused.text
+        done, again = (backup(hosts, "-e", "etcd_backup_schedule='* * * * *'") for _run in range(2))
+        assert done.rc == 0, done.output
+        assert again.rc == 0 and again.recap(member.host)["changed"] == 0, again.output
+        assert "quorum-etcd drill" in hosts.run(member, ["cat", CRON])
+        assert present(hosts, member) == list(FILES[:3]) and len(snapshots(hosts, member)) == 1
+
+        hosts.run(member, ["sed", "-i", "s/ --delay [0-9]*//", CRON])
+        hosts.client(member).put(b"app/more", b"1")
+        until = time.monotonic() + 150
+        while len(snapshots(hosts, member)) < 2:
+            assert time.monotonic() < until, hosts.run(member, ["quorum-etcd", "status"])
+            time.sleep(1)
+        newest = said(hosts, member, "list", "--verify")["snapshots"]
+        assert all(one["ok"] and one["verified"] for one in newest), newest
+        gone = backup(hosts, "-e", "etcd_backup_schedule=absent")
+        assert gone.rc == 0 and present(hosts, member) == [], gone.output
+        assert hosts.run(member, ["sh", "-c", f"test -e {CRON} || echo gone"]) == "gone"

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Dict, Iterator, List, Mapping, Optional, Tuple
 
 from ..core.errors import EtcdError
+from ..core.threads import side_by_side
 from ..etcd.commands import Run, Tool, Tools, etcd_version, tool_version
 from ..etcd.versions import Version, parse_version
 from .facts import ToolFact, ToolFacts
@@ -43,14 +44,14 @@ def look_for_tools(
     path = [folder for folder in os.environ.get("PATH", "").split(":") if folder] if root == "/" else []
     own = os.path.dirname(running_exe)
     folders = [bin_dir, own, *path, *FOLDERS, *more]
-    found: Dict[str, Optional[Tool]] = {}
-    missing: Dict[str, str] = {}
-    for name in NAMES:
+
+    def look(name: str) -> Tuple[Optional[Tool], str]:
         candidates = [f"{folder.rstrip('/')}/{name}" for folder in dict.fromkeys(folders) if folder]
-        found[name], reason = _first_that_runs(run, host, name, candidates, bin_dir)
-        if found[name] is None:
-            missing[name] = reason
-    return Tools(**found), missing
+        return _first_that_runs(run, host, name, candidates, bin_dir)
+
+    found = dict(zip(NAMES, side_by_side(look, NAMES)))
+    missing = {name: reason for name, (tool, reason) in found.items() if not tool}
+    return Tools(**{name: tool for name, (tool, _reason) in found.items()}), missing
 
 
 def _first_that_runs(
