@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.commands import Connection, Result, Tool, Tools
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.versions import Version
@@ -139,3 +140,14 @@ class Living:
         if self.leader not in asked:
             return Result(1, "", "Error: etcdserver: permission denied")
         return self.change(asked, lambda: self.members[int(words[0], 16)].pop("isLearner"))
+
+
+def time_jumps(monkeypatch):
+    """The clock jumps where somebody sleeps, and stands still else: no test depends on how busy the machine is."""
+    clock = [0.0]
+
+    def sleep(seconds):
+        clock[0] += seconds
+
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(time, "sleep", sleep)

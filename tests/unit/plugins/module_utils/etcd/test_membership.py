@@ -16,10 +16,15 @@ from ansible_collections.quorum.etcd.plugins.module_utils.etcd.proving import an
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.versions import Version
 
 sys.path.insert(0, str(Path(__file__).parent))
-from living import LOST, Living, peer, url  # noqa: E402
+from living import LOST, Living, peer, time_jumps, url  # noqa: E402
 
 LINES = [Version(3, 4, 23), Version(3, 5, 35), Version(3, 6, 16), Version(3, 7, 3)]
 NOW = Patience(settled=0.05, refused=0.2, list=0.05, healthy=0.05, pause=0.001)
+
+
+@pytest.fixture(autouse=True)
+def jumping(monkeypatch):
+    time_jumps(monkeypatch)
 
 
 def membership(etcd, **more):

@@ -33,7 +33,7 @@ from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.members.tes
 )
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "etcd"))
-from living import Living, peer  # noqa: E402
+from living import Living, peer, time_jumps  # noqa: E402
 
 NEW = Seat("a9", "", ("http://10.0.0.3:2380",), learner=True, started=False, healthy=False)
 CHANGE = Wanted("h3", "a3", "m3", True, "m3", ["http://10.0.0.3:2380"], "m3 is dead")
@@ -150,13 +150,7 @@ NOW = Patience(settled=0.05, refused=0.2, list=0.05, healthy=0.05, pause=0.001)
 
 def asking(made, etcd, monkeypatch):
     """The membership of ``etcd``; the clock jumps where somebody sleeps."""
-    clock = [0.0]
-
-    def sleep(seconds):
-        clock[0] += seconds
-
-    monkeypatch.setattr(replacing.time, "monotonic", lambda: clock[0])
-    monkeypatch.setattr(replacing.time, "sleep", sleep)
+    time_jumps(monkeypatch)
     to = etcd.connection(1, 2, 3)
     monkeypatch.setattr(
         made,

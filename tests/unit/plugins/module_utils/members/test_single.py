@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -27,9 +28,14 @@ from ansible_collections.quorum.etcd.plugins.module_utils.members.single import 
 )
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "etcd"))
-from living import Living, peer  # noqa: E402
+from living import Living, peer, time_jumps  # noqa: E402
 
 NOW = Patience(settled=0.05, refused=0.2, list=0.05, healthy=0.05, pause=0.001)
+
+
+@pytest.fixture(autouse=True)
+def jumping(monkeypatch):
+    time_jumps(monkeypatch)
 
 
 def seen(etcd):
@@ -300,12 +306,12 @@ def test_the_diff_is_the_member_list():
     assert in_lines(promoted).splitlines()[3] == "m4 4 http://10.0.0.4:2380 voter"
 
 
-def carried_out(etcd, state, seconds=0.2, pause=lambda _seconds: None, **given):
+def carried_out(etcd, state, seconds=0.2, pause=None, **given):
     asked = Asked(state, **given)
     made = Membership(
         etcd, etcd.tools, etcd.connection(1, 2, 3), patience=NOW, knock=etcd.knock, handshake=lambda *_: ""
     )
-    return carry_out(made, asked, decide(made.look(), asked), seconds, pause)
+    return carry_out(made, asked, decide(made.look(), asked), seconds, pause or time.sleep)
 
 
 def test_a_removal_is_judged_anew_when_the_leadership_has_moved():
