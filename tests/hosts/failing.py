@@ -46,7 +46,7 @@ def controller_killed(hosts: Hosts, is_away: Callable[[], bool], **asked: object
         yield
 
 
-def until(happened: Callable[[], bool], what: str, seconds: float = 90) -> None:
+def until(happened: Callable[[], bool], what: str, seconds: float = 300) -> None:
     deadline = time.monotonic() + seconds
     while not happened():
         assert time.monotonic() < deadline, what
