@@ -77,12 +77,13 @@ def unplanned(clusters: Mapping[str, str]) -> Dict[str, Any]:
 def gather(answers: Mapping[str, Sequence[Mapping[str, Any]]]) -> Dict[str, Any]:
     """``journals``, ``summary`` and ``reasons`` of Given, from what the module restore answered on each host, oldest first.
 
-    A host that could not be reached, or that failed without telling its journal, leaves open what it has done since.
+    A host that could not be reached, or that failed without telling its journal, leaves open what it has done since. One that
+    only stood back has done nothing.
     """
     journals: Dict[str, Any] = {}
     summary: List[str] = []
     for host, results in answers.items():
-        told = [result for result in results if "journal" in result or has_failed(result)]
+        told = [result for result in results if "journal" in result or _has_failed_itself(result)]
         if told and "journal" in told[-1]:
             journals[host] = told[-1]["journal"]
         for result in results:
@@ -96,8 +97,12 @@ def failed_answers(answers: Mapping[str, Sequence[Mapping[str, Any]]]) -> List[D
         {"host": host, "text": str(result.get("msg") or "it could not be reached any more.")}
         for host, results in answers.items()
         for result in results
-        if has_failed(result) and "because_of" not in result
+        if _has_failed_itself(result)
     ]
+
+
+def _has_failed_itself(result: Mapping[str, Any]) -> bool:
+    return has_failed(result) and "because_of" not in result
 
 
 def build(cluster: str, given: Given, now: str, job: ReportOf) -> Dict[str, Any]:

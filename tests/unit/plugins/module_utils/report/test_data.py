@@ -497,9 +497,10 @@ def test_what_the_hosts_answered_last_counts():
             "gone since": [{"journal": proven}, {"unreachable": True, "msg": "no route"}],
             "done": [{"journal": []}, {"journal": proven, "summary": ["a", "b"]}],
             "copied": [{"changed": True}],
+            "stood back": [{"journal": proven}, {**stands_back}],
         }
     )
-    assert found["journals"] == {"rolled back": back, "failed": back, "done": proven}
+    assert found["journals"] == {"rolled back": back, "failed": back, "done": proven, "stood back": proven}
     assert found["summary"] == ["a", "b"]
     assert {item["host"]: item["text"] for item in found["reasons"]} == {
         "failed": "no room",
