@@ -10,6 +10,7 @@ from beds import LabBed
 from client import differences, dump, seed
 from conftest import CHECKOUT
 from killing import Point, UnderFire, killed_at, points, run
+from lab import Lab
 
 # The first member is taken away, and the client is on the second one's host.
 AWAY, CLIENT = 0, 1
@@ -67,8 +68,7 @@ class Drill(UnderFire):
 
 
 @pytest.mark.parametrize("point", points(POINTS, SAMPLE, "lab-0"))
-def test_killed_comes_back_and_is_run_again(labs, point: Point) -> None:
-    lab = labs.get().bed.of
+def test_killed_comes_back_and_is_run_again(lab: Lab, point: Point) -> None:
     seed(lab.members[0].client, 20)
     fire = Drill(LabBed(lab)).begin("stop" if POINTS.index(point) % 2 else "kill")
     try:
@@ -82,9 +82,8 @@ def test_killed_comes_back_and_is_run_again(labs, point: Point) -> None:
 
 
 @pytest.mark.xdist_group("lab-0")
-def test_run_again_at_once_it_puts_back_first(labs) -> None:
+def test_run_again_at_once_it_puts_back_first(lab: Lab) -> None:
     """Before the timer does."""
-    lab = labs.get().bed.of
     seed(lab.members[0].client, 20)
     fire = Drill(LabBed(lab)).begin("kill")
     try:

@@ -8,6 +8,7 @@ from beds import LabBed
 from client import differences, dump, seed
 from conftest import CHECKOUT
 from killing import Point, UnderFire, killed_at, points, run
+from lab import Lab
 
 POINTS = [Point("planned", 1), Point("move_begun", 0), Point("move_done", 2), Point("proven", 0), Point("finished", 1)]
 SAMPLE = ["move_begun-m1", "proven-m1"]  # in `make test` too
@@ -50,8 +51,7 @@ class Switch(UnderFire):
 
 
 @pytest.mark.parametrize("point", points(POINTS, SAMPLE, "lab-0"))
-def test_killed_and_run_again(labs, point: Point) -> None:
-    lab = labs.get().bed.of
+def test_killed_and_run_again(lab: Lab, point: Point) -> None:
     seed(lab.members[0].client, 20)
     fire = Switch(LabBed(lab)).begin()
     try:
