@@ -131,12 +131,12 @@ def _end_late(process: Any) -> None:
     It waits a second for output, and where none came asks whether the process has ended. On a busy host that has spoken and
     ended just between the two: then the command has succeeded and said nothing. (ansible-core 2.16 to 2.21, basic.py.)
     """
-    ended, seen = process.poll, []
+    ended, unseen = process.poll, 2  # after the silence, and where all was read
 
     def poll() -> Any:
-        # Twice: the first look is after the silence, the second where all was read.
-        if len(seen) < 2 and ended() is not None:
-            seen.append(True)
+        nonlocal unseen
+        if unseen and ended() is not None:
+            unseen -= 1
             return None
         return ended()
 
