@@ -88,9 +88,7 @@ def labs(tmp_path_factory: pytest.TempPathFactory):
 @pytest.fixture
 def lab(labs: Pool, request: pytest.FixtureRequest) -> Iterator[Lab]:
     """The lab that they share, for a test that begins its own round; a new one after a test that failed."""
-    yield labs.get().bed.of
-    if request.node.stash.get(FAILED, False):
-        labs.discard()
+    yield from labs.round(request, lambda ground: ground.bed.of)
 
 
 @pytest.fixture

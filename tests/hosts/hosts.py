@@ -115,7 +115,7 @@ class Hosts:
     Hosts that live already and whose folder is given are taken as they are: their settings go before the arguments.
 
     line            3.4: Debian 12's package; 3.5, 3.6, 3.7: upstream binaries in /usr/local/bin, unit written by hand
-    distribution    debian13 with line 3.5: Debian's own package
+    distribution    debian13 with line 3.5: Debian's own package; filtering: that, with nftables, iptables and cron
     config          env (/etc/default/etcd or /etc/etcd.env), yaml (/etc/etcd/etcd.conf.yml) or flags (in the unit);
                     None: env for 3.4 and 3.5, yaml for 3.6, flags for 3.7
     tls             mutual TLS for clients and peers         auth    root and app, with passwords and roles

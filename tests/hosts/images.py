@@ -88,7 +88,7 @@ class ImageError(Exception):
 def image(line: str, distribution: str | None = None) -> str:
     """The name of the image with this line of etcd, made first where it does not exist.
 
-    3.4 is Debian 12's; `distribution` debian13 with line 3.5 is Debian 13's, without it the newest 3.5.
+    3.4 is Debian 12's; `distribution` debian13 or filtering with line 3.5 is Debian 13's, without it the newest 3.5.
     """
     if line not in UPSTREAM or distribution:
         return base_image(distribution or "debian12")

@@ -19,7 +19,6 @@ from failing import (
     until,
 )
 from hosts import Hosts, Member
-from images import base_image
 
 DROP_IN = "/run/systemd/system/etcd.service.d/zzz-quorum-etcd-drill.conf"
 RULES = "nft list ruleset; iptables-save; ip6tables-save"
@@ -30,17 +29,10 @@ KILL_MODULES = (
 pytestmark = pytest.mark.xdist_group("failover-drill")
 
 
-class FilteringHosts(Hosts):
-    """With Debian's nftables and iptables."""
-
-    def _image(self) -> str:
-        return base_image("filtering")
-
-
 @pytest.fixture(scope="module")
 def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
     folder = tmp_path_factory.mktemp("failover") / "hosts"
-    with FilteringHosts(folder, line="3.5", distribution="debian13", tls=True) as made:
+    with Hosts(folder, line="3.5", distribution="filtering", tls=True) as made:
         seed(made.client(made.members[0]), 200)
         yield made
 

@@ -15,7 +15,6 @@ from ..backup.proofs import DRILLS, LEVELS, NOT_VERIFIED, VERIFIED, Proof, proof
 from ..backup.prune import Counted, look, prune, prune_recorded
 from ..backup.records import BACKUPS
 from ..backup.retention import decide, policy_of
-from ..backup.turn import strays
 from ..core.errors import EtcdError
 from ..core.text import epoch, rfc3339
 from ..core.values import to_plain
@@ -108,8 +107,7 @@ def _prune(settings: Settings, given: argparse.Namespace, run: Run) -> Answer:
 
 def _cluster_id(settings: Settings, run: Run) -> str:
     view = observe(run, tools_of(settings, run), connection_of(settings), hash_check=False)
-    strays(view)
-    if not view.cluster_id:
+    if not (view.cluster_id and view.is_plain):
         raise EtcdError(
             f"which etcd cluster this is, cannot be told: {view.summary}",
             "start it, or give its ID with --cluster-id.",

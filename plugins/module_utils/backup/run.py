@@ -143,9 +143,8 @@ def foreseen(run: Run, tools: Tools, to: Connection, job: Job, force: bool, now:
 
     EtcdError for what would keep it from that.
     """
-    blank = Attempt(rfc3339(now), socket.gethostname(), job.cluster, job.folder, SAVED)
     view = observe(run, tools, to, hash_check=False)
-    blank = replace(blank, concerns=strays(view))
+    blank = Attempt(rfc3339(now), socket.gethostname(), job.cluster, job.folder, SAVED, concerns=strays(view))
     newest = _newest_if_current(run, job, view, now) if os.path.isdir(job.folder) and not force else None
     if newest:
         return _unchanged(blank, newest)
@@ -218,7 +217,7 @@ def _made(
         sha256=saved.sha256,
         endpoint=endpoint,
         concerns=(
-            *told,
+            *seen.concerns,
             *(found.in_words for found in concerns(saved.alarms, saved.size, job.settings)),
             *saved.concerns,
         ),

@@ -53,12 +53,9 @@ def in_turn(view: ClusterView) -> List[MemberView]:
 def strays(view: ClusterView) -> Tuple[str, ...]:
     """What is told of the endpoints where another cluster answers, as a member does that has lost its data and founded one anew.
 
-    EtcdError where it is not plain which of them is backed up: it is the one that has a quorum and the more members that answer.
+    EtcdError where it is not plain which of them is backed up.
     """
-    if not view.strangers:
-        return ()
-    own = {one.member_id for one in view.endpoints if one.cluster_id == view.cluster_id}
-    if not view.has_quorum or len(own) <= len({(one.cluster_id, one.member_id) for one in view.strangers}):
+    if not view.is_plain:
         raise EtcdError(view.summary, "stop what is none of this cluster, or set the endpoints of one cluster.")
     return tuple(
         f"at {one.endpoint} another cluster answers ({one.cluster_id}), which is not in this backup: a member that has lost its"

@@ -109,3 +109,10 @@ class ClusterView:
     def strangers(self) -> Sequence[EndpointView]:
         """The endpoints where a member of another cluster answers."""
         return [one for one in self.endpoints if one.cluster_id not in ("", self.cluster_id)]
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is plain which cluster is meant: where others answer, the one with a quorum and the more members that do."""
+        others = {(one.cluster_id, one.member_id) for one in self.strangers}
+        own = {one.member_id for one in self.endpoints if one.cluster_id == self.cluster_id}
+        return not others or (self.has_quorum and len(own) > len(others))

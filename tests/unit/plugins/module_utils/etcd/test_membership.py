@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
-from ansible_collections.quorum.etcd.plugins.module_utils.etcd.membership import Membership, Patience
+from ansible_collections.quorum.etcd.plugins.module_utils.etcd.membership import Membership
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.proving import answering, lag, look
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.versions import Version
 
@@ -19,7 +19,6 @@ sys.path.insert(0, str(Path(__file__).parent))
 from living import LOST, Living, peer, time_jumps, url  # noqa: E402
 
 LINES = [Version(3, 4, 23), Version(3, 5, 35), Version(3, 6, 16), Version(3, 7, 3)]
-NOW = Patience(settled=0.05, refused=0.2, list=0.05, healthy=0.05, pause=0.001)
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +27,7 @@ def jumping(monkeypatch):
 
 
 def membership(etcd, **more):
-    given = {"patience": NOW, "knock": etcd.knock, "handshake": lambda *_: "", **more}
+    given = {"knock": etcd.knock, "handshake": lambda *_: "", **more}
     return Membership(etcd, etcd.tools, etcd.connection(), **given)
 
 

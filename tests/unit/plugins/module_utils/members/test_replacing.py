@@ -11,7 +11,7 @@ import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
 from ansible_collections.quorum.etcd.plugins.module_utils.core.journal import Journal
 from ansible_collections.quorum.etcd.plugins.module_utils.core.journals import newest
-from ansible_collections.quorum.etcd.plugins.module_utils.etcd.membership import Changed, Membership, Patience
+from ansible_collections.quorum.etcd.plugins.module_utils.etcd.membership import Changed, Membership
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.versions import Version
 from ansible_collections.quorum.etcd.plugins.module_utils.members import replacing
 from ansible_collections.quorum.etcd.plugins.module_utils.members.sequence import (
@@ -145,8 +145,6 @@ def test_the_own_turn_is_not_missed_because_the_newcomer_before_does_not_serve_f
 
 # ---- what is judged before it is done: the list of now, and all of it ---------------------------------------------------
 
-NOW = Patience(settled=0.05, refused=0.2, list=0.05, healthy=0.05, pause=0.001)
-
 
 def asking(made, etcd, monkeypatch):
     """The membership of ``etcd``; the clock jumps where somebody sleeps."""
@@ -155,7 +153,7 @@ def asking(made, etcd, monkeypatch):
     monkeypatch.setattr(
         made,
         "_membership",
-        lambda: Membership(etcd, etcd.tools, to, patience=NOW, knock=etcd.knock, handshake=lambda *_: ""),
+        lambda: Membership(etcd, etcd.tools, to, knock=etcd.knock, handshake=lambda *_: ""),
     )
 
 

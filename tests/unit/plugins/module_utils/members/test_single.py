@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
-from ansible_collections.quorum.etcd.plugins.module_utils.etcd.membership import Membership, Patience
+from ansible_collections.quorum.etcd.plugins.module_utils.etcd.membership import Membership
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.proving import look
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.versions import Version
 from ansible_collections.quorum.etcd.plugins.module_utils.members.single import (
@@ -29,8 +29,6 @@ from ansible_collections.quorum.etcd.plugins.module_utils.members.single import 
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "etcd"))
 from living import Living, peer, time_jumps  # noqa: E402
-
-NOW = Patience(settled=0.05, refused=0.2, list=0.05, healthy=0.05, pause=0.001)
 
 
 @pytest.fixture(autouse=True)
@@ -308,9 +306,7 @@ def test_the_diff_is_the_member_list():
 
 def carried_out(etcd, state, seconds=0.2, pause=None, **given):
     asked = Asked(state, **given)
-    made = Membership(
-        etcd, etcd.tools, etcd.connection(1, 2, 3), patience=NOW, knock=etcd.knock, handshake=lambda *_: ""
-    )
+    made = Membership(etcd, etcd.tools, etcd.connection(1, 2, 3), knock=etcd.knock, handshake=lambda *_: "")
     return carry_out(made, asked, decide(made.look(), asked), seconds, pause or time.sleep)
 
 
