@@ -7,10 +7,11 @@ four ways: as it is, by restic, and by the spool with and without zstd. A month 
 one full snapshot and one half hour take then, with a full one each day. Every increment is put together again and compared.
 
 The times are those of a save by the agent, verified, with its manifest and its kit, plain and compressed, and of `etcdctl
-snapshot save` alone, in turns. Beside the seconds, which depend on whatever else the machine does, stand those of the
-processors: of all processes that were started, and of the member. A key is written after each compaction, as it is anywhere:
-of what was just compacted a member knows the hash by heart. The memory is the highest that the agent's own process ever had
-(VmHWM), also where it ships what it saved, at two sizes. Nothing here judges: it reports.
+snapshot save` alone, in turns: neither removes an old one, and each begins when nothing of the one before is still to be brought
+to the disk. Beside the seconds, which depend on whatever else the machine does, stand those of the processors: of all processes
+that were started, and of the member. A key is written after each compaction, as it is anywhere: of what was just compacted a
+member knows the hash by heart. The memory is the highest that the agent's own process ever had (VmHWM), also where it ships what
+it saved, at two sizes. Nothing here judges: it reports.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ import time
 import uuid
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Iterator, NamedTuple
+from typing import Any, Callable, Iterator, NamedTuple
 
 # The test bed, and the collection, as pyproject.toml makes them known to pytest.
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -47,6 +48,8 @@ SHARE = 0.76  # of the values in the database, as seen
 SECRET = 350  # bytes of an object that nothing compresses, so that zstd leaves a seventh of the whole, as of real ones
 REQUEST = 100  # keys in a transaction
 BARE = "bare"
+SILENT = subprocess.DEVNULL
+KEEP = 2  # backups, where it is not said otherwise
 SETTLED = 4  # half hours until as many pages are given free as are taken
 
 
@@ -167,7 +170,7 @@ def measure(size: float, rounds: int, turns: int) -> dict[str, Any]:
         say(f"{size:g} GB: writing {keys:,} objects of {len(pod(1, chance)):,} bytes")
         cluster.fill()
         agent = Agent(
-            lab, lab.members[0], made_program(folder), folder / "agent", every_member=True, keep=2, compress="none"
+            lab, lab.members[0], made_program(folder), folder / "agent", every_member=True, keep=KEEP, compress="none"
         )
         for _half_hour in range(SETTLED):
             cluster.half_hour()
@@ -191,13 +194,13 @@ def times(lab: Lab, agent: Agent, folder: Path, turns: int) -> dict[str, Any]:
     bare = [str(lab.bin_dir / "etcdctl"), "--endpoints", lab.members[0].client_url, "snapshot", "save", str(target)]
     for turn in range(turns + 1):
         target.unlink(missing_ok=True)
-        costs = {
-            BARE: _cost(lab.members[0], subprocess.Popen(bare, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))[0]
-        }
+        costs = {BARE: _cost(lab.members[0], lambda: subprocess.Popen(bare, stdout=SILENT, stderr=SILENT))[0]}
         for how, compress in (("plain", "none"), ("compressed", "auto")):
-            agent.set(compress=compress)
-            costs[how], highest = _cost(lab.members[0], agent.begin("backup", "--force"))
+            agent.set(compress=compress, keep=KEEP + 1)
+            costs[how], highest = _cost(lab.members[0], lambda: agent.begin("backup", "--force"))
             memory = max(memory, highest)
+            agent.set(keep=KEEP)
+            agent.run("prune")
         told = ", ".join(f"{how} {cost.seconds:.2f} s ({cost.processors:.2f})" for how, cost in costs.items())
         say(f"  {told}{'' if turn else ' (not counted)'}")
         for how, cost in costs.items() if turn else ():
@@ -207,9 +210,11 @@ def times(lab: Lab, agent: Agent, folder: Path, turns: int) -> dict[str, Any]:
     return {"costs": found, "load": os.getloadavg()[0], "memory": memory}
 
 
-def _cost(member: Member, process: subprocess.Popen[Any]) -> tuple[Cost, int]:
-    """What a process that has begun costs to its end, and its highest memory in KiB."""
+def _cost(member: Member, begin: Callable[[], subprocess.Popen[Any]]) -> tuple[Cost, int]:
+    """What a process costs from its beginning to its end, and its highest memory in KiB."""
+    os.sync()
     began, own = time.monotonic(), _processors_of(member)
+    process = begin()
     memory = _highest(process.pid)
     _pid, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)

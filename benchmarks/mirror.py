@@ -203,11 +203,13 @@ def lag(bed: Bed, per_second: float, seconds: float) -> None:
         with Client(Connection(bed.destination.endpoints)) as client:
             header = client.page(b"x").header
             with client.watch(*prefix_range(copy.encode()), header.revision + 1) as watch:
-                watcher = threading.Thread(target=_note, args=(watch, copy.encode(), b"lag/", seen))
+                watcher = threading.Thread(
+                    target=_note, args=(watch, copy.encode(), b"lag/", seen)
+                )  # the state's key too
                 watcher.start()
                 load.run()
                 until = time.monotonic() + 30
-                while len(seen) < len(load.sent) and time.monotonic() < until:
+                while not seen.keys() >= load.sent.keys() and time.monotonic() < until:
                     time.sleep(LOOK)
             watcher.join()
     late = [seen[key] - sent for key, sent in load.sent.items() if key in seen]

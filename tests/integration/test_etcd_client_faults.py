@@ -232,13 +232,14 @@ def test_a_watch_that_is_behind_is_not_believed(
         assert (told.value.revision, told.value.raft_term) == (header.revision, header.raft_term)
 
 
-def test_a_quiet_watch_lives(single: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Longer than silence is borne: it answers when it is asked, on each line."""
+@pytest.mark.parametrize("behind", [0, 1])
+def test_a_quiet_watch_lives(single: Lab, monkeypatch: pytest.MonkeyPatch, behind: int) -> None:
+    """Longer than silence is borne: it answers when it is asked, on each line, also where all of it is still to come."""
     monkeypatch.setattr(watching, "ASK_AFTER", 0.5)
     monkeypatch.setattr(watching, "END_AFTER", 2.0)
     with Client(connection(single)) as client:
         start = client.commit([], [Put(b"elsewhere", b"1")]).header.revision
-        with client.watch(*prefix_range(b"quiet/"), start) as watch:
+        with client.watch(*prefix_range(b"quiet/"), start + behind) as watch:
             timer = threading.Timer(5, lambda: client.commit([], [Put(b"quiet/a", b"1")]))
             timer.start()
             found = next(watched for watched in watch if watched.events)

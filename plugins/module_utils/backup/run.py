@@ -23,7 +23,7 @@ from ..snapshot.catalogue import NONE, catalogue, entry
 from ..snapshot.entry import Snapshot
 from ..snapshot.names import manifest_path, signature_path
 from ..snapshot.publish import clear_saves
-from ..snapshot.save import PLAIN, Form, Saved, save
+from ..snapshot.save import PLAIN, Form, Saved, Source, save, source_behind
 from ..snapshot.scratch import make_folder
 from ..snapshot.usable import concerns
 from .kit import Asked, Made, make_kit
@@ -85,13 +85,20 @@ def take(
     """
     clear_saves(folder)
     extra: Dict[str, object] = {"cluster": cluster, "source_host": socket.gethostname()}
-    made = _kit_or_none(run, tools, view, cluster, kit) if kit else Made(b"")
+    making = Beside(lambda: _kit_or_none(run, tools, view, cluster, kit) if kit else Made(b""))
 
     def vouch(revision: int) -> Dict[str, object]:
         return _hash_of(hashed() if hashed else view, endpoint, revision)
 
-    saved = save(run, tools, to, endpoint, folder, name, now, extra, form._replace(kit=made.content), vouch)
-    return saved._replace(concerns=made.concerns)
+    source = _seen(view, endpoint) or source_behind(run, tools, to, endpoint)
+    saved = save(run, tools, to, source, folder, name, now, extra, form, vouch, lambda: making.result().content)
+    return saved._replace(concerns=making.result().concerns)
+
+
+def _seen(view: ClusterView, endpoint: str) -> Optional[Source]:
+    """Who is behind an endpoint, as it was seen: while the members hash their data they answer late."""
+    found = (one for one in view.members if endpoint and one.endpoint == endpoint and one.version)
+    return next((Source(endpoint, view.cluster_id, one.id, one.version, one.db_size) for one in found), None)
 
 
 def _hash_of(view: ClusterView, endpoint: str, revision: int) -> Dict[str, object]:

@@ -5,7 +5,12 @@
 """A watch over gRPC, of which silence is not taken for peace: it is asked for progress, and ended where nothing comes.
 
 A second thread looks at the clock while the reader waits. What the reader does between two answers is not counted, however
-long it takes: meanwhile gRPC holds the answers back, and etcd holds its events.
+long it takes: meanwhile gRPC holds the answers back, and etcd holds its events. Nor is what passes while this process itself
+does not run, on a host that is busy or was paused: nobody would have heard an answer.
+
+etcd tells no progress of a watch that begins behind its newest revision, until somebody writes (3.6.16: mvcc/watchable_store.go,
+progressIfSync), nor of one that catches up. So a watch begins one revision earlier than it is wanted, of which nothing is given
+to the reader, and is asked again while it is silent.
 """
 
 from __future__ import annotations
@@ -22,10 +27,12 @@ from .seen import Seen, View, older
 from .wire import watch_create_request, watch_progress_request
 
 ASK_AFTER = 5.0  # seconds without an answer after which it is asked for progress
+ASK_AGAIN = 2.0  # and how often from then on
 END_AFTER = 12.0  # and after which it is ended
 OPEN_AFTER = 5.0  # in which it must be created
 CATCH_UP = 10.0  # seconds in which a watch must show what other members have shown
 _TICK = 0.5
+_LATE = 2.0  # seconds between two looks of the guard that are counted at most
 
 
 class Call(Protocol):
@@ -65,8 +72,10 @@ class Watch:
         self._requests: Any = queue.SimpleQueue()  # of bytes; None ends them
         self._held: Optional[Watched] = None  # the first answer, until somebody iterates
         self._why: Optional[EtcdError] = None  # why the guard has ended it
-        self._waits_since: Optional[float] = None
-        self._asked = False
+        self._awake = 0.0  # seconds that the guard has seen pass
+        self._waits_since: Optional[float] = None  # of those
+        self._asked_at = 0.0
+        self._first = 0  # revision of which something is given to the reader
         self._reached = View()
         self._must_reach: Optional[View] = None
         self._must_reach_by = 0.0
@@ -76,7 +85,9 @@ class Watch:
     def open(self, key: bytes, end: bytes, start_revision: int, previous: bool) -> Watched:
         """Ask for the watch and wait for its first answer, which iterating gives again."""
         threading.Thread(target=self._guard, name="watch-guard", daemon=True).start()
-        self._requests.put(watch_create_request(key, end, start_revision, previous))
+        self._first = start_revision
+        begins = start_revision - 1 if start_revision > 1 else start_revision
+        self._requests.put(watch_create_request(key, end, begins, previous))
         first = next(self, None)
         if first is None:
             raise Stopped("the connection to etcd was closed.")
@@ -111,7 +122,7 @@ class Watch:
             held, self._held = self._held, None
             return held
         while not self._ended.is_set():
-            self._asked, self._waits_since = False, self._clock()
+            self._waits_since = self._awake
             try:
                 watch_id, watched = watch_answer(next(self._call))
             except StopIteration:
@@ -126,9 +137,17 @@ class Watch:
             if watched.canceled:
                 self.close()
                 return watched
-            if watch_id >= 0 or watched.events or watched.created or self._tells_right:
-                return watched
+            shown = self._shown(watched)
+            if shown and (watch_id >= 0 or shown.events or shown.created or self._tells_right):
+                return shown
         raise self._end(Unavailable(f"{self.endpoint} has ended a watch."))
+
+    def _shown(self, watched: Watched) -> Optional[Watched]:
+        """Without the revision before the first that is wanted; None where nothing is left: that is no progress."""
+        if not watched.events or watched.events[0].kv.mod_revision >= self._first:
+            return watched
+        events = [event for event in watched.events if event.kv.mod_revision >= self._first]
+        return watched._replace(events=events) if events else None
 
     def _end(self, error: EtcdError) -> BaseException:
         """What iterating raises for this error, of which the guard or ``close`` may be the cause."""
@@ -150,20 +169,24 @@ class Watch:
     # ---- the guard -----------------------------------------------------------------------------------------------------
 
     def _guard(self) -> None:
+        looked = self._clock()
         while not self._ended.wait(_TICK):
-            since, now = self._waits_since, self._clock()
+            before, looked = looked, self._clock()
+            self._awake += min(looked - before, _LATE)
+            since = self._waits_since
             if since is None:
                 continue
-            why = self._older(now) or self._silent(now - since)
+            why = self._older(self._awake) or self._silent(since)
             if why:
                 self._why = why
                 self.close()
 
-    def _silent(self, seconds: float) -> Optional[EtcdError]:
+    def _silent(self, since: float) -> Optional[EtcdError]:
+        seconds = self._awake - since
         if seconds > (END_AFTER if self._reached.cluster_id else OPEN_AFTER):
             return Unavailable(f"{self.endpoint}: a watch has given no answer for {seconds:.0f} s.")
-        if seconds > ASK_AFTER and not self._asked:
-            self._asked = True
+        if seconds > ASK_AFTER and not since < self._asked_at >= self._awake - ASK_AGAIN:
+            self._asked_at = self._awake
             self.ask_progress()
         return None
 

@@ -12,6 +12,7 @@ import os
 import shutil
 import time
 from dataclasses import replace
+from functools import partial
 from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from ..core.errors import EtcdError
@@ -52,14 +53,10 @@ _STATUS = {"revision": (int, None), "totalKey": (int, None), "hash": (int, None)
 
 
 class Form(NamedTuple):
-    """How a snapshot is kept: ``compress`` is one of ``packed.CHOICES``; where the caller gives a name, its end says it.
-
-    ``kit`` are the bytes of the recovery kit that lies beside it; empty for none.
-    """
+    """How a snapshot is kept: ``compress`` is one of ``packed.CHOICES``; where the caller gives a name, its end says it."""
 
     compress: str = NONE
     signing: Signing = UNSIGNED
-    kit: bytes = b""
 
 
 class Saved(NamedTuple):
@@ -81,9 +78,10 @@ class Saved(NamedTuple):
 PLAIN = Form()
 
 
-class _Source(NamedTuple):
+class Source(NamedTuple):
     """Who is behind an endpoint: cluster and member ID (hex), its version, and the size of its database in bytes."""
 
+    endpoint: str
     cluster_id: str
     member_id: str
     etcd_version: str
@@ -96,6 +94,13 @@ class _Status(NamedTuple):
     revision: int = 0
     keys: Optional[int] = None
     hash: Optional[int] = None
+
+
+class _Counted(NamedTuple):
+    """How many keys a client sees at a revision; None where that cannot be told."""
+
+    revision: int
+    keys: Optional[int]
 
 
 class _Draft(NamedTuple):
@@ -140,45 +145,45 @@ def save(
     run: Run,
     tools: Tools,
     connection: Connection,
-    endpoint: str,
+    source: Source,
     folder: str,
     name: str,
     now: float,
     extra: Optional[Mapping[str, object]] = None,
     form: Form = PLAIN,
     vouch: Callable[[int], Mapping[str, object]] = lambda _revision: {},
+    kit: Callable[[], bytes] = lambda: b"",
 ) -> Saved:
-    """Save a snapshot of ``endpoint`` into ``folder``, verify it, and publish it by a rename, with its manifest.
+    """Save a snapshot of ``source`` into ``folder``, verify it, and publish it by a rename, with its manifest.
 
     ``name`` is the file's name, or empty for ``default_name``. ``now`` is in seconds since the epoch. ``extra`` is what
     the caller knows on top (``cluster``, ``source_host``, ...) and stands in the manifest as it is. So does what ``vouch``
     says (``hashkv``, ``hashkv_revision``, ...): it is asked with the snapshot's revision once that is known to be whole, and
-    raises what speaks against it. The snapshot is compressed and signed as ``form`` says. It is made in a private folder
+    raises what speaks against it. ``kit`` gives the bytes of the recovery kit that lies beside it, empty for none: it is asked
+    when the snapshot has come. The snapshot is compressed and signed as ``form`` says. It is made in a private folder
     inside ``folder``: a run that is killed leaves nothing that looks like a snapshot, and the next save clears it away after a
     day. EtcdError, with nothing published, where anything is wrong.
     """
-    etcdctl = tools.etcdctl
-    if not etcdctl:
-        raise EtcdError("etcdctl is missing, so no snapshot can be saved.", "install etcdctl, or set bin_dir.")
+    etcdctl = _need(tools)
     form.signing.check()
     check_name(folder, name)
     compression = compression_by_name(name) if name else compression_for(form.compress, run)
     clear_saves(folder, now - _DAY)
-    source = _source(run, etcdctl, connection, endpoint)
     _check_space(folder, space_needed(source.db_size, bool(compression)), source.db_size)
     try:
         with private_folder(folder) as private:
             draft = os.path.join(private, "snapshot.db")
             packed_to = draft + SUFFIXES[compression] if compression else ""
-            patient = _patient(connection, endpoint, source.db_size)
+            patient = _patient(connection, source)
             pack_it = (lambda: packing(packed_to, compression, run)) if compression else None
-            with Follower(lambda path: _status(run, tools, path), f"{draft}.part", draft, pack=pack_it) as follower:
+            ask = partial(_ask, run, tools, etcdctl, patient)
+            with Follower(ask, f"{draft}.part", draft, pack=pack_it) as follower:
                 run_checked(
                     run,
                     snapshot_save(etcdctl, patient, draft),
-                    f"see the log of the etcd behind {endpoint}, and check user, password and disk.",
+                    f"see the log of the etcd behind {source.endpoint}, and check user, password and disk.",
                 )
-            told = _look(run, tools, etcdctl, patient, draft, follower, bool(compression))
+            told = _look(draft, follower.seen or ask(draft), follower.read, source.endpoint, bool(compression))
             cluster = str((extra or {}).get("cluster", ""))
             taken = now if name else _free_second(folder, cluster, now, told.revision)
             name = name or default_name(cluster, taken, told.revision) + SUFFIXES.get(compression, "")
@@ -186,11 +191,12 @@ def save(
             if compression:
                 draft, packed = _packed(run, draft, packed_to, compression, told.sha256, follower.read)
                 known.update(packed=to_plain(packed), **({"inside": to_plain(told.inside)} if told.complete else {}))
-            if form.kit:
-                digest = hashlib.sha256(form.kit).hexdigest()
-                known.update(kit={"name": kit_path(name), "sha256": digest, "size": len(form.kit)})
-            manifest = _manifest(told, source, endpoint, etcdctl, known)
-            publish(private, folder, [*_beside(run, private, name, manifest, form), (draft, name)])
+            packed_kit = kit()
+            if packed_kit:
+                digest = hashlib.sha256(packed_kit).hexdigest()
+                known.update(kit={"name": kit_path(name), "sha256": digest, "size": len(packed_kit)})
+            manifest = _manifest(told, source, etcdctl, known)
+            publish(private, folder, [*_beside(run, private, name, manifest, form, packed_kit), (draft, name)])
     except OSError as error:
         raise EtcdError(
             f"the snapshot could not be written to {folder}: {error.strerror}.", "check the disk."
@@ -218,13 +224,21 @@ def _packed(run: Run, draft: str, to: str, compression: str, sha256: str, read: 
     return to, Packed(compression, os.path.getsize(to), own.result())
 
 
-def _source(run: Run, etcdctl: Tool, connection: Connection, endpoint: str) -> _Source:
-    command = endpoint_status(etcdctl, replace(connection, endpoints=[endpoint]))
+def _need(tools: Tools) -> Tool:
+    if not tools.etcdctl:
+        raise EtcdError("etcdctl is missing, so no snapshot can be saved.", "install etcdctl, or set bin_dir.")
+    return tools.etcdctl
+
+
+def source_behind(run: Run, tools: Tools, connection: Connection, endpoint: str) -> Source:
+    """Who answers there. EtcdError where nobody does."""
+    command = endpoint_status(_need(tools), replace(connection, endpoints=[endpoint]))
     next_step = f"see that the member behind {endpoint} runs, and check user, password and TLS files."
     answers = parse_json(run_checked(run, command, next_step), command)
     try:
         status = answers[0]["Status"]  # type: ignore[index]
-        return _Source(
+        return Source(
+            endpoint=endpoint,
             cluster_id=hex_id(int(status["header"]["cluster_id"])),
             member_id=hex_id(int(status["header"]["member_id"])),
             etcd_version=str(status["version"]),
@@ -234,28 +248,25 @@ def _source(run: Run, etcdctl: Tool, connection: Connection, endpoint: str) -> _
         raise EtcdError(f"the status of {endpoint} is not what etcd prints.", next_step) from error
 
 
-def _patient(connection: Connection, endpoint: str, db_size: int) -> Connection:
+def _patient(connection: Connection, source: Source) -> Connection:
     """A connection to one endpoint that waits as long as its snapshot can take.
 
     etcdctl has no time limit for ``snapshot save`` until ``--command-timeout`` is given; then it cuts the transfer off.
     """
-    seconds = max(connection.command_timeout, 60 + db_size // _SLOWEST)
-    return replace(connection, endpoints=[endpoint], command_timeout=seconds)
+    seconds = max(connection.command_timeout, 60 + source.db_size // _SLOWEST)
+    return replace(connection, endpoints=[source.endpoint], command_timeout=seconds)
 
 
-def _look(
-    run: Run,
-    tools: Tools,
-    etcdctl: Tool,
-    connection: Connection,
-    draft: str,
-    follower: Follower[_Status],
-    thorough: bool,
-) -> _Draft:
+def _ask(run: Run, tools: Tools, etcdctl: Tool, connection: Connection, draft: str) -> Tuple[_Status, _Counted]:
+    """What etcd says of the saved file, which reads all of it, and beside that the member of its keys."""
+    counting = Beside(lambda: _counted(run, etcdctl, connection, draft))
+    return _status(run, tools, draft), counting.result()
+
+
+def _look(draft: str, asked: Tuple[_Status, _Counted], read: Optional[Read], endpoint: str, thorough: bool) -> _Draft:
     """What is to be said of the saved file, once it is known to be whole; with ``thorough`` all that a look would say."""
-    endpoint = connection.endpoints[0]
-    status = follower.seen or _status(run, tools, draft)
-    verdict = verify(draft, follower.read)  # after etcd's own look, so that these are the bytes that are published
+    status, counted = asked
+    verdict = verify(draft, read)  # after etcd's own look, so that these are the bytes that are published
     if not verdict.ok or verdict.kind != SNAPSHOT:
         reason = verdict.reason or "it has no hash at its end."
         raise EtcdError(f"the snapshot of {endpoint} is not whole: {reason}", "save it again; check disk and network.")
@@ -266,7 +277,7 @@ def _look(
         size=verdict.size,
         revision=revision,
         status=status,
-        user_keys=_user_keys(run, etcdctl, connection, revision),
+        user_keys=counted.keys if counted.revision == revision else None,
         inside=inside,
         complete=complete,
     )
@@ -280,7 +291,7 @@ def _inside(draft: str, thorough: bool) -> Tuple[Inside, bool]:
         return inside_of(draft, thorough=False), False
 
 
-def _manifest(told: _Draft, source: _Source, endpoint: str, etcdctl: Tool, more: Mapping[str, object]) -> Manifest:
+def _manifest(told: _Draft, source: Source, etcdctl: Tool, more: Mapping[str, object]) -> Manifest:
     """The manifest as it is written: what is not known is null in it. EtcdError where nobody could read it again."""
     plain = {
         "schema": SCHEMA,
@@ -297,7 +308,7 @@ def _manifest(told: _Draft, source: _Source, endpoint: str, etcdctl: Tool, more:
         "cluster_version": told.inside.cluster_version,
         "alarms": told.inside.alarms,
         "tool": {"name": "etcdctl", "version": str(etcdctl.version)},
-        "source_endpoint": endpoint,
+        "source_endpoint": source.endpoint,
         **more,
     }
     try:
@@ -325,29 +336,35 @@ def _status(run: Run, tools: Tools, draft: str) -> _Status:
     return _Status(status.get("revision") or 0, status.get("totalKey"), status.get("hash"))
 
 
-def _user_keys(run: Run, etcdctl: Tool, connection: Connection, revision: int) -> Optional[int]:
-    """How many keys a client sees at ``revision``; None where that cannot be told, which is no reason to refuse a backup.
+def _counted(run: Run, etcdctl: Tool, connection: Connection, draft: str) -> _Counted:
+    """At the file's revision. Where it cannot be told, that is no reason to refuse a backup.
 
     The member that gave the snapshot is asked. ``totalKey`` of ``snapshot status`` is another number: before 3.6 it counts
     revisions and tombstones, and since then one more in every store whose revision a restore has raised, for which etcdutl
     writes a record of a key without a name (3.6.16: snapshot/v3_snapshot.go, unsafeBumpBucketsRevision).
     """
+    try:
+        revision = inside_of(draft, thorough=False).revision
+    except EtcdError:  # which is found again, and said, by whoever reads all of it
+        return _Counted(0, None)
     command = count_keys(etcdctl, replace(connection, command_timeout=5), revision, serializable=True)
     result = run(command.argv, command.env)
     answer = parse_json(result.out, command) if result.rc == 0 else None
-    return int(answer.get("count", 0)) if isinstance(answer, dict) else None
+    return _Counted(revision, int(answer.get("count", 0)) if isinstance(answer, dict) else None)
 
 
-def _beside(run: Run, private: str, name: str, manifest: Manifest, form: Form) -> List[Tuple[str, str]]:
+def _beside(
+    run: Run, private: str, name: str, manifest: Manifest, form: Form, packed_kit: bytes
+) -> List[Tuple[str, str]]:
     """What lies beside the snapshot of this name, as drafts in the private folder, each with its name."""
     file = manifest_path(os.path.join(private, "snapshot.db"))
     with open(file, "wb") as stream:
         stream.write(in_bytes(manifest))
     drafts, signing = [(file, manifest_path(name))], form.signing
-    if form.kit:
+    if packed_kit:
         kit = kit_path(os.path.join(private, "snapshot.db"))
         with open(kit, "wb") as stream:
-            stream.write(form.kit)
+            stream.write(packed_kit)
         drafts.append((kit, kit_path(name)))
     if signing.key:
         drafts.append((sign(run, signing.key, file), signature_path(manifest_path(name))))

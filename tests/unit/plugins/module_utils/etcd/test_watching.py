@@ -55,10 +55,19 @@ class Member:
 CREATED, ASKED_FOR, CANCELED = b"\x18\x01", b"\x10" + b"\xff" * 9 + b"\x01", b"\x20\x01\x28\x07"
 
 
+def event(revision: int) -> bytes:
+    """A field of an answer: a key was put at this revision."""
+    return wire._message(11, wire._message(2, wire._message(1, b"k") + wire._number(3, revision)))
+
+
 class Bed:
     def __init__(self, tells_right: bool = True) -> None:
-        self.now, self.seen, self.left = 0.0, Seen(), []
-        self.watch = Watch(self._start, self._error, "m1", self.seen, lambda: self.now, tells_right, self.left.append)
+        self.now, self.looks, self.seen, self.left = 0.0, 0, Seen(), []
+        self.watch = Watch(self._start, self._error, "m1", self.seen, self._clock, tells_right, self.left.append)
+
+    def _clock(self) -> float:
+        self.looks += 1
+        return self.now
 
     def _start(self, requests: Iterator[bytes]) -> Member:
         self.member = Member(requests)
@@ -71,7 +80,7 @@ class Bed:
     def opened(self, revision: int = 10) -> Bed:
         self.member.say(revision, fields=CREATED)
         self.watch.open(b"a", b"b", 3, False)
-        assert self.member.asked.get(timeout=SECONDS) == wire.watch_create_request(b"a", b"b", 3)
+        assert self.member.asked.get(timeout=SECONDS) == wire.watch_create_request(b"a", b"b", 2)
         assert next(self.watch).created
         return self
 
@@ -94,6 +103,7 @@ class Bed:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watching, "_TICK", 0.005)
+    monkeypatch.setattr(watching, "_LATE", 1000.0)  # as if it had looked all the time
 
 
 def test_silence_is_asked_for_progress_and_ended_when_nothing_comes():
@@ -105,6 +115,48 @@ def test_silence_is_asked_for_progress_and_ended_when_nothing_comes():
     error = found.get(timeout=SECONDS)
     assert isinstance(error, Unavailable)
     assert bed.left == [error]
+
+
+def test_it_is_asked_again_since_one_that_catches_up_does_not_answer():
+    bed = Bed().opened()
+    found = bed.reads()
+    for bed.now in (watching.ASK_AFTER + 1, watching.ASK_AFTER + 1.1 + watching.ASK_AGAIN):
+        assert bed.member.asked.get(timeout=SECONDS) == wire.watch_progress_request()
+    bed.member.say(11, fields=ASKED_FOR)
+    assert found.get(timeout=SECONDS).header.revision == 11
+    assert bed.member.asked.empty()
+
+
+def test_the_time_in_which_this_process_did_not_run_is_not_the_members(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(watching, "_LATE", 2.0)
+    bed = Bed().opened()
+    found = bed.reads()
+    bed.now = 10 * watching.END_AFTER
+    looked = bed.looks
+    while bed.looks < looked + 3:
+        pass
+    assert found.empty()
+    assert bed.member.asked.empty()
+    while bed.now < 12 * watching.END_AFTER and found.empty():
+        bed.now += 0.5
+        looked = bed.looks
+        while bed.looks == looked and found.empty():
+            pass
+    assert isinstance(found.get(timeout=SECONDS), Unavailable)
+
+
+def test_what_stands_before_the_first_revision_is_neither_shown_nor_progress():
+    bed = Bed().opened()
+    bed.member.say(90, fields=event(2))
+    bed.member.say(90, fields=event(2) + event(3))
+    assert [one.kv.mod_revision for one in next(bed.watch).events] == [3]
+
+
+def test_a_watch_from_now_on_begins_there():
+    bed = Bed()
+    bed.member.say(10, fields=CREATED)
+    bed.watch.open(b"a", b"b", 0, False)
+    assert bed.member.asked.get(timeout=SECONDS) == wire.watch_create_request(b"a", b"b", 0)
 
 
 def test_an_answer_ends_the_silence():

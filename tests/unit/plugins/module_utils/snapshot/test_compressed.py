@@ -127,10 +127,10 @@ def test_it_is_counted_and_removed_like_any_other_beside_plain_ones(tmp_path):
 
 
 def _where(folder, now, compress):
-    from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.snapshot.test_save import ENDPOINT, tools
+    from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.snapshot.test_save import source, tools
 
     to = saving.Connection(endpoints=["http://other:2379"])
-    return tools(), to, ENDPOINT, str(folder), "", now, {"cluster": "prod"}, saving.Form(compress)
+    return tools(), to, source(), str(folder), "", now, {"cluster": "prod"}, saving.Form(compress)
 
 
 def test_what_somebody_compresses_or_unpacks_himself_is_his(tmp_path, saved, how):

@@ -67,11 +67,14 @@ def tools(version=V36, utl=True):
     return Tools(etcdctl=etcdctl, etcdutl=Tool("/bin/etcdutl", version) if utl else None)
 
 
+def source(db_size=65536):
+    return saving.Source(ENDPOINT, "ef6960c40af227a3", "b10fd4056191e530", "3.6.16", db_size)
+
+
 def save(etcd, folder, name="", given=None, extra=None, signing=UNSIGNED, compress="none"):
     to = Connection(endpoints=["http://other:2379"], user="root", password="geheim")
-    return saving.save(
-        etcd, given or tools(), to, ENDPOINT, str(folder), name, NOW, extra, saving.Form(compress, signing)
-    )
+    form = saving.Form(compress, signing)
+    return saving.save(etcd, given or tools(), to, source(etcd.db_size), str(folder), name, NOW, extra, form)
 
 
 @pytest.fixture
@@ -266,11 +269,15 @@ def test_the_keys_of_users_are_asked_of_the_member_also_without_a_quorum(tmp_pat
     assert "--consistency=s" in asked and "--rev=44" in asked and f"--endpoints={ENDPOINT}" in asked
 
 
+def test_who_is_behind_an_endpoint_is_what_its_status_says():
+    assert saving.source_behind(Etcd(), tools(), Connection(), ENDPOINT) == source()
+
+
 def test_without_etcdctl_or_with_a_foreign_status_it_says_what_to_do(tmp_path):
     with pytest.raises(EtcdError, match="etcdctl is missing"):
         save(Etcd(), tmp_path, given=Tools(etcdutl=Tool("/bin/etcdutl", Version(3, 6, 0))))
     with pytest.raises(EtcdError, match="not what etcd prints"):
-        saving.save(lambda *_: Result(0, "[]", ""), tools(), Connection(), ENDPOINT, str(tmp_path), "", NOW)
+        saving.source_behind(lambda *_: Result(0, "[]", ""), tools(), Connection(), ENDPOINT)
 
 
 def test_the_default_name_is_safe():
