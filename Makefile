@@ -99,7 +99,6 @@ core-matrix: venv go ## unit tests and restores with ansible-core 2.16 to 2.21 (
 images: venv go ## the images of the test hosts, and the Docker engine where none runs; root only
 	tests/hosts/engine.sh
 	$(BIN)/python tests/hosts/images.py
-	$(BIN)/python tests/hosts/kubeadm_image.py
 
 test-hosts: images ## the matrix on real hosts with systemd and SSH: every line of etcd, plain and with TLS and users
 	$(BIN)/python -m pytest tests/hosts -n 2 --dist loadgroup $(PYTEST_OPTIONS)

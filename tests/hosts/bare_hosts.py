@@ -10,7 +10,7 @@ from pathlib import Path
 
 from etcd_binaries import locked, unpacked
 from hosts import Hosts, Member
-from images import BASES, CACHE, base_image, image_tag, put_upon
+from images import CACHE, SUITES, base_image, image_tag, put_upon
 
 REPOSITORY = "srv/packages"
 # The last three are what Ansible wants on a host that it installs packages on.
@@ -30,7 +30,7 @@ echo 'deb [trusted=yes] file:/{REPOSITORY} ./' >/etc/apt/sources.list
 def bare_image(distribution: str) -> str:
     """The image without etcd; its packages lie in a folder that apt reads."""
     base = base_image(distribution)
-    packages = sorted(packages_of(BASES[distribution][0]).glob("*.deb"))
+    packages = sorted(packages_of(SUITES[distribution]).glob("*.deb"))
     index = "\n".join(map(_entry, packages))
     files = [(f"{REPOSITORY}/Packages", index, 0o644)]
     files += [(f"{REPOSITORY}/{path.name}", path, 0o644) for path in packages]

@@ -4,10 +4,11 @@
 debian12, debian13     systemd, sshd, python3, sudo, and etcd as Debian installs it (3.4 and 3.5)
 filtering              debian13 with nftables and iptables, and with cron
 grpcio                 debian13 with what a mirror's engine needs, and upon it the newest etcd of a line
+containerd             debian13 with it, for the hosts of kubeadm_image.py
 etcd-3.5, -3.6, -3.7   the same without Debian's etcd, with the newest of the line in /usr/local/bin
 
 An image is named by a hash of all that goes into it, so that nothing is made twice. The file systems of the first
-three stay in .cache/images: an engine that has lost its images only imports them again.
+two stay in .cache/images: an engine that has lost its images only imports them again.
 """
 
 from __future__ import annotations
@@ -36,15 +37,8 @@ CACHE = CHECKOUT / ".cache" / "images"
 REPOSITORY = "quorum-etcd-hosts"
 UPSTREAM = {"3.5": "debian12", "3.6": "debian13", "3.7": "debian13"}  # line -> what it is put upon
 PACKAGES = "systemd,systemd-sysv,dbus,openssh-server,python3,sudo,iproute2,etcd-server,etcd-client"
-BASES = {  # name -> suite, packages
-    "debian12": ("bookworm", PACKAGES),
-    "debian13": ("trixie", PACKAGES),
-    "filtering": ("trixie", f"{PACKAGES},nftables,iptables,cron"),
-    "grpcio": ("trixie", PACKAGES),
-    "containerd": ("trixie", f"{PACKAGES},containerd"),
-}
-# What debootstrap cannot put in order by itself, for want of alternatives and virtual packages.
-BY_APT = {"grpcio": ("python3-grpcio",)}
+SUITES = {"debian12": "bookworm", "debian13": "trixie"}
+UPON_DEBIAN13 = {"filtering": "nftables iptables cron", "grpcio": "python3-grpcio", "containerd": "containerd"}
 MAKE_SECONDS = 900
 SYSTEMD = ("/lib/systemd/systemd",)
 
@@ -62,11 +56,15 @@ systemctl disable etcd
 systemctl mask sshd-keygen.service systemd-logind.service getty.target console-getty.service \\
     apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer fstrim.timer e2scrub_all.timer ldconfig.service
 mkdir -p /var/log/journal
+"""
+
+CLEAN = """\
 rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin /var/cache/apt/archives/*.deb /var/log/bootstrap.log
 rm -rf /usr/share/doc/* /usr/share/man/* /usr/share/locale/* /var/lib/etcd/*
 """
 
 INSTALL = """\
+set -eu
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -q
 apt-get install -q -y --no-install-recommends @PACKAGES@
@@ -111,14 +109,16 @@ def docker(*argv: str, data: bytes | None = None, seconds: float = 120) -> str:
 
 
 def base_image(name: str) -> str:
-    suite, packages = BASES[name]
-    script = INSTALL.replace("@PACKAGES@", " ".join(BY_APT[name])) + PREPARE if name in BY_APT else PREPARE
-    tag = image_tag(name, suite, packages, script)
+    if name in UPON_DEBIAN13:
+        base, script = base_image("debian13"), INSTALL.replace("@PACKAGES@", UPON_DEBIAN13[name]) + CLEAN
+        return put_upon(base, image_tag(name, base, script), script, [], network="host")
+    suite, script = SUITES[name], PREPARE + CLEAN
+    tag = image_tag(name, suite, PACKAGES, script)
     with _once(tag) as wanted:
         if wanted:
             archive = CACHE / f"{tag.replace(':', '-').split('/')[1]}.tar"
             if not archive.exists():
-                bootstrap(name, suite, packages, script, archive)
+                bootstrap(name, suite, PACKAGES, script, archive)
             docker("import", "--change", f'CMD ["{SYSTEMD[0]}"]', str(archive), tag, seconds=MAKE_SECONDS)
     return tag
 
@@ -153,14 +153,14 @@ def _upstream(line: str, named: str = "") -> str:
     return put_upon(base, tag, REPLACE, [(f"usr/local/bin/{tool.name}", tool, 0o755) for tool in tools])
 
 
-def put_upon(base: str, tag: str, script: str, files: Sequence[tuple[str, Any, int]]) -> str:
+def put_upon(base: str, tag: str, script: str, files: Sequence[tuple[str, Any, int]], network: str = "none") -> str:
     """Make the image `tag` where it does not exist: `base`, changed by a script, with more files; see `packed`."""
     with _once(tag) as wanted:
         if wanted:
             say(f"{tag}: put upon {base}")
-            made = docker("create", base, "sh", "-c", script)
+            made = docker("create", "--network", network, base, "sh", "-c", script)
             try:
-                docker("start", "--attach", made)
+                docker("start", "--attach", made, seconds=MAKE_SECONDS)
                 docker("cp", "-", f"{made}:/", data=packed(files), seconds=MAKE_SECONDS)
                 docker("commit", "--change", f'CMD ["{SYSTEMD[0]}"]', made, tag, seconds=MAKE_SECONDS)
             finally:
@@ -207,7 +207,7 @@ def main() -> int:
     try:
         # Two cores: both file systems at once, then what is put upon them.
         with ThreadPoolExecutor(2) as pool:
-            made = [*pool.map(base_image, BASES), *pool.map(_upstream, UPSTREAM)]
+            made = [*pool.map(base_image, [*SUITES, *UPON_DEBIAN13]), *pool.map(_upstream, UPSTREAM)]
     except (ImageError, Unavailable, OSError) as error:
         say(str(error))
         return 1

@@ -2,8 +2,8 @@
 """The image of the kubeadm hosts: systemd, sshd, containerd, kubelet and kubeadm, and no tool of etcd's.
 
 etcd is there as on such hosts: as an image that containerd has yet to import. The kubelet and kubeadm are built by Go
-from pinned modules, once: they stay in .cache/images/kubernetes. So are the API server and the controller manager, for
-the one test that asks for them.
+from pinned modules when the first test asks for such a host, once: they stay in .cache/images/kubernetes. So are the API
+server and the controller manager, for the one test that asks for them.
 """
 
 from __future__ import annotations
@@ -18,12 +18,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Sequence
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "lab"))
-from etcd_binaries import Unavailable, obtain, version_of
+from etcd_binaries import obtain, version_of
 from images import CACHE, HERE, ImageError, base_image, image_tag, packed, put_upon, say, sha256_of
 
 MODULE = HERE / "go" / "kubernetes"
@@ -176,18 +175,3 @@ def _build(version: str, folder: Path, programs: Sequence[str]) -> None:
         folder.mkdir(exist_ok=True)
         for name in programs:
             Path(f"{temp}/made/{name}").rename(folder / name)
-
-
-def main() -> int:
-    began = time.monotonic()
-    try:
-        print(kubeadm_image())
-    except (ImageError, Unavailable, OSError, subprocess.SubprocessError) as error:
-        say(str(error))
-        return 1
-    say(f"the image of the kubeadm hosts, {time.monotonic() - began:.1f} s")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
