@@ -7,13 +7,13 @@ import json
 import os
 import signal
 import subprocess
-import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Callable, Iterator
 
 from conftest import CHECKOUT, playbook_argv, user_environment
 from hosts import Hosts, Member
+from waiting import until
 
 DRILL = CHECKOUT / "playbooks" / "failover_drill.yml"
 STATE = "/var/lib/quorum-etcd/restores"
@@ -40,17 +40,10 @@ def controller_killed(hosts: Hosts, is_away: Callable[[], bool], **asked: object
         stderr=subprocess.STDOUT,
     ) as running:
         try:
-            until(is_away, "it was never taken away")
+            until(is_away, "it is taken away")
         finally:  # nobody would read what it says, and it would wait for that for ever
             os.killpg(running.pid, signal.SIGKILL)
         yield
-
-
-def until(happened: Callable[[], bool], what: str, seconds: float = 300) -> None:
-    deadline = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.2)
 
 
 def shell(hosts: Hosts, member: Member, script: str) -> str:
@@ -78,4 +71,4 @@ def power_fails_while_away(hosts: Hosts, member: Member, **asked: object) -> Non
         hosts.power_off(member)
     hosts.power_on(member)
     hosts.wait_reachable(member)
-    until(lambda: not (is_armed(hosts, member) or boot_units(hosts, member)), "the boot has not put it back")
+    until(lambda: not (is_armed(hosts, member) or boot_units(hosts, member)), "the boot puts it back")

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from client import seed
 from conftest import BACKUP, Play, play
-from failing import until
 from hosts import Hosts, HostsError, Member
 from test_matrix import secrets_of
+from waiting import until
 
 SCHEDULE = "etcd_backup_schedule=*:0/30"
 FILES = (
@@ -158,7 +158,7 @@ def test_cron_runs_it_where_there_is_no_systemd(tmp_path: Path) -> None:
 
         hosts.run(member, ["sed", "-i", "s/ --delay [0-9]*//", CRON])
         hosts.client(member).put(b"app/more", b"1")
-        until(lambda: len(snapshots(hosts, member)) == 2, "cron has not run it")
+        until(lambda: len(snapshots(hosts, member)) == 2, "cron runs it")
         newest = said(hosts, member, "list", "--verify")["snapshots"]
         assert all(one["ok"] and one["verified"] for one in newest), newest
         gone = backup(hosts, "-e", "etcd_backup_schedule=absent")

@@ -16,9 +16,9 @@ from failing import (
     power_fails_while_away,
     shell,
     times_taken,
-    until,
 )
 from hosts import Hosts, Member
+from waiting import until
 
 DROP_IN = "/run/systemd/system/etcd.service.d/zzz-quorum-etcd-drill.conf"
 RULES = "nft list ruleset; iptables-save; ip6tables-save"
@@ -99,7 +99,7 @@ def test_controller_and_module_killed_while_it_is_away_systemds_timer_puts_it_ba
         assert "quorum_etcd_drill" in shell(hosts, led, "nft list ruleset")
     else:
         assert "is there" in shell(hosts, led, f"test -e {DROP_IN} && echo is there")
-    until(lambda: not is_armed(hosts, led), "the timer has not put it back")
+    until(lambda: not is_armed(hosts, led), "the timer puts it back")
     assert_nothing_is_left(hosts, keys)
     report = drilled(play(*arguments(hosts, how="stop")))
     assert report["outcome"] == "drilled"

@@ -17,7 +17,7 @@ from collections import Counter
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Callable, Iterator
+from typing import Any, Iterator
 
 import pytest
 from agents import Agent, ended, made_program
@@ -42,6 +42,7 @@ from ansible_collections.quorum.etcd.plugins.plugin_utils.local import run as ru
 from client import WRITER_KEY, Client, Writer
 from conftest import CHECKOUT
 from lab import Lab, Member
+from waiting import until
 
 sys.path.insert(0, str(CHECKOUT / "tests" / "hosts"))
 from pki import Authority  # noqa: E402
@@ -107,7 +108,7 @@ class Guarded:
         for member in self.lab.members:
             if member.pid() is None:
                 self.lab.start(member)
-        wait_for(lambda: all(self._serves(member) for member in self.lab.members))
+        until(lambda: all(self._serves(member) for member in self.lab.members), "all members serve")
 
     def _serves(self, member: Member) -> bool:
         try:
@@ -129,20 +130,13 @@ class Guarded:
 FILES = {"cacert": "ca.crt", "cert": "client.crt", "key": "client.key"}
 
 
-def wait_for(happened: Callable[[], Any], seconds: float = 60.0) -> None:
-    until = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < until
-        time.sleep(0.002)
-
-
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     made = Guarded(tmp_path_factory.mktemp("load"))
     try:
         for member in made.lab.members:
             made.lab.start(member)
-        wait_for(lambda: made.lab.members[0].pid() and answers(made))
+        until(lambda: made.lab.members[0].pid() and answers(made), "the member answers")
         for words in ("user add root:geheim", "role add root", "user grant-role root root", "auth enable"):
             made.etcdctl(*words.split(), user="")
         made.up()
@@ -222,7 +216,7 @@ def test_the_leader_or_the_source_is_killed_in_the_middle_of_a_save(bed: Guarded
     source = next(member for member in bed.lab.members if member != leader)
     agent = agents[source.name]
     process = agent.begin("backup")
-    wait_for(lambda: list(agent.folder.glob(DRAFTS)))
+    until(lambda: list(agent.folder.glob(DRAFTS)), "a draft")
     bed.lab.kill(leader)
     code, made = ended(process)
     assert (code, made["result"]) == (0, "saved"), made
@@ -231,7 +225,7 @@ def test_the_leader_or_the_source_is_killed_in_the_middle_of_a_save(bed: Guarded
 
     # The member that sends it dies: another one becomes the source.
     process = agent.begin("backup", "--force")
-    wait_for(lambda: any(path.stat().st_size for path in agent.folder.glob(DRAFTS)))
+    until(lambda: any(path.stat().st_size for path in agent.folder.glob(DRAFTS)), "a draft with something in it")
     bed.lab.kill(source)
     code, made = ended(process)
     assert (code, made["result"]) == (0, "saved") and made["endpoint"] != bed.url(source), made
@@ -287,7 +281,7 @@ def test_the_disk_fills_up_in_the_middle_of_a_save(bed: Guarded, tmp_path: Path)
         agent.set(state_dir=str(place / "state"))
         assert agent.run("backup")[1]["result"] == "saved"
         process = agent.begin("backup", "--force")
-        wait_for(lambda: list(agent.folder.glob(DRAFTS)))
+        until(lambda: list(agent.folder.glob(DRAFTS)), "a draft")
         fill(place)
         code, made = ended(process)
         assert (code, made["result"]) == (1, "failed"), made

@@ -19,6 +19,7 @@ from agents import PYTHON, Agent, ended, made_program
 from client import seed
 from lab import Lab
 from servers import S3
+from waiting import until
 
 MARK = "QUORUM_ETCD_DRILL"
 CHECK = Path(__file__).with_name("drill_check.py")
@@ -73,13 +74,6 @@ def marked(agent: Agent) -> list[int]:
         if any(one.startswith(mark) for one in environment.split(b"\0")):
             found.append(int(pid))
     return found
-
-
-def until(what, seconds: float = 60.0) -> None:
-    end = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < end, "it did not come to that"
-        time.sleep(0.02)
 
 
 def backed_up(lab: Lab, agent: Agent, count: int) -> list[Path]:
@@ -287,7 +281,7 @@ def test_two_at_once_and_in_a_place_where_it_must_not_be(lab: Lab, agent: Agent,
     backed_up(lab, agent, 1)
     agent.set(drill_check=["/bin/sh", "-c", f"touch {tmp_path}/begun; sleep 3"])
     first = agent.begin("drill")
-    until((tmp_path / "begun").exists)
+    until((tmp_path / "begun").exists, "the check began")
     code, told = agent.run("drill")
     assert (code, told["result"]) == (2, "refused") and "another run is at work in" in told["cause"], told
     assert agent.run("backup", "--force")[0] == 0, "a drill keeps no backup from being made"
@@ -309,11 +303,11 @@ def test_killed_in_the_middle_it_leaves_nothing_that_the_next_one_does_not_clear
     for moment in ("restoring", "serving", "checking"):
         process = agent.begin("drill", "--newest-only")
         sign = {"restoring": "data", "serving": "client:1", "checking": "life-*"}[moment]
-        until(lambda sign=sign: list(scratch(agent).glob(f".quorum-etcd-drill-*/{sign}")))
+        until(lambda sign=sign: list(scratch(agent).glob(f".quorum-etcd-drill-*/{sign}")), sign)
         time.sleep(dice.uniform(0, 0.1) + (0.5 if moment == "checking" else 0))
         process.send_signal(signal.SIGKILL)
         process.communicate()
-        until(lambda: not marked(agent), 20)
+        until(lambda: not marked(agent), "nothing of the drill runs", 20)
     assert left(agent), "its data is still there"
 
     # One of its processes that had got away is ended, and nobody else's.
@@ -335,11 +329,11 @@ def test_killed_in_the_middle_it_leaves_nothing_that_the_next_one_does_not_clear
     # Told to end, it clears away by itself.
     agent.set(drill_check=["/bin/sh", "-c", "sleep 300"])
     process = agent.begin("drill", "--newest-only")
-    until(lambda: list(scratch(agent).glob(".quorum-etcd-drill-*/client:1")))
+    until(lambda: list(scratch(agent).glob(".quorum-etcd-drill-*/client:1")), "a throwaway etcd")
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGTERM
-    until(lambda: not marked(agent), 20)
+    until(lambda: not marked(agent), "nothing of the drill runs", 20)
 
 
 def test_what_lies_off_site_is_fetched_wholly_and_proven(lab: Lab, agent: Agent, open_folder: Path) -> None:

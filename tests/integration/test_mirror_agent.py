@@ -8,9 +8,8 @@ import re
 import signal
 import subprocess
 import sys
-import time
 import venv
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from client import dump, seed
 from conftest import CHECKOUT, play
 from lab import Lab
 from test_alerts import RULES, SERIES, names, series_and_rules, told, values
+from waiting import until
 
 PATIENCE = 60.0  # seconds
 NAME = re.compile(r"\betcd_mirror_\w+")
@@ -76,13 +76,6 @@ def held(lab: Lab) -> dict[bytes, bytes]:
     return {key: entry.value for key, entry in found.items() if LEFT_OUT not in key}
 
 
-def wait_for(what: str, is_so: Callable[[], object]) -> None:
-    until = time.monotonic() + PATIENCE
-    while not is_so():
-        assert time.monotonic() < until, f"{what} has not come true"
-        time.sleep(0.2)
-
-
 @pytest.fixture(scope="module")
 def labs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Lab, Lab]]:
     folder = tmp_path_factory.mktemp("mirror")
@@ -120,13 +113,13 @@ def test_once_until_it_has_caught_up_and_then_compared(mirror: Mirror) -> None:
 def test_as_a_service_it_tells_a_monitor_and_ends_when_told(mirror: Mirror) -> None:
     process = mirror.begin("run", "dr")
     try:
-        wait_for("a mirror that follows", lambda: mirror.told()[1]["state"] == "ok")
+        until(lambda: mirror.told()[1]["state"] == "ok", "a mirror that follows")
         assert mirror.told()[0] == 0
         mirror.source.members[0].client.put(b"app/new", b"1")
         mirror.source.members[0].client.delete(b"app/gone")
-        wait_for("what was written", mirror.equal)
+        until(mirror.equal, "what was written")
         assert mirror.run("verify", "dr")[0] == 0
-        wait_for("the metrics", lambda: 'phase="follow"} 1' in mirror.monitored())
+        until(lambda: 'phase="follow"} 1' in mirror.monitored(), "the metrics")
         text = mirror.monitored()
         assert told("check", "metrics", given=text) == "", "promtool has nothing to say of the names, types and words"
         read = {word for file in (RULES, SERIES) for word in NAME.findall(series_and_rules(file))}
@@ -142,7 +135,7 @@ def test_of_two_engines_the_first_ends_and_says_so(mirror: Mirror, labs: tuple[L
     other = Mirror(*labs, tmp_path / "other")
     first = mirror.begin("run", "dr")
     try:
-        wait_for("a mirror that follows", lambda: mirror.told()[1]["state"] == "ok")
+        until(lambda: mirror.told()[1]["state"] == "ok", "a mirror that follows")
         assert other.run("run", "dr", "--once")[0] == 0
         mirror.source.members[0].client.put(b"app/two", b"1")
         said, _nothing = first.communicate(timeout=PATIENCE)

@@ -23,7 +23,8 @@ from ansible_collections.quorum.etcd.plugins.module_utils.mirror.settings import
 from client import dump
 from conftest import CHECKOUT, play
 from lab import Lab
-from test_mirror_agent import Mirror, held, wait_for
+from test_mirror_agent import Mirror, held
+from waiting import until
 
 PLAYBOOK = CHECKOUT / "playbooks" / "mirror_cutover.yml"
 DO = ("cutover", "dr", "--confirm", "dr", "--settle", "1")
@@ -237,7 +238,7 @@ def test_killed_at_any_moment_and_run_again(mirror: Mirror, way: str, leases: st
     assert below(mirror, mirror.source) == below(mirror, mirror.destination) == expected
     code, said = mirror.run("run", "dr", "--once")
     assert code == (1 if way == "there" else 0), said
-    wait_for("equality", lambda: below(mirror, mirror.source) == below(mirror, mirror.destination))
+    until(lambda: below(mirror, mirror.source) == below(mirror, mirror.destination), "equality")
 
 
 def said_before(process: subprocess.Popen, words: str) -> None:
@@ -379,7 +380,7 @@ class App:
     def writes_to(self, lab: Lab) -> None:
         """It goes on, and there."""
         before, endpoint = len(self.acknowledged), lab.endpoints[0].encode()
-        wait_for("a new write", lambda: len(self.acknowledged) > before + 2)
+        until(lambda: len(self.acknowledged) > before + 2, "a new write")
         assert lab.members[0].client.get(self.acknowledged[-1].encode()).value == endpoint
 
     @property

@@ -7,7 +7,6 @@ What is right stays, also without a member; what is wrong is stopped within seco
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from client import differences, dump
 from conftest import CONFIRM, RESTORE, Play, play, seeded
 from keeper import PREFIX, Keeper
 from lab import Lab
+from waiting import until
 
 BRIEF = ("-e", "etcd_restore_prove_timeout=12")
 RESTORED = 'ls "$here" | grep -q "data.before-"'  # what starts now is what a restore has put in place
@@ -43,16 +43,9 @@ def before_each(lab: Lab, name: str, action: str, line: str) -> Iterator[None]:
 @contextmanager
 def a_restore_with_a_writer(lab: Lab, *arguments: str) -> Iterator[tuple[Keeper, Play]]:
     with Keeper(lab.endpoints) as keeper:
-        wait_for(lambda: keeper.acknowledged)
+        until(lambda: keeper.acknowledged, "a write")
         done = play(RESTORE, "-i", lab.inventory, *CONFIRM, *arguments)
         yield keeper, done
-
-
-def wait_for(happened, seconds: float = 30.0) -> None:
-    until = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < until
-        time.sleep(0.1)
 
 
 def steps(lab: Lab, name: str) -> list[str]:
@@ -76,7 +69,7 @@ def assert_old_is_back(lab: Lab, keeper: Keeper, done: Play, cluster_id: int) ->
     """All that the old cluster has acknowledged is there, and that others have is announced."""
     assert done.rc != 0 and "The old data and configuration are back" in done.text, done.output
     lab.wait_ready()
-    wait_for(lambda: len({member.client.status().revision for member in lab.members[:2]}) == 1)
+    until(lambda: len({member.client.status().revision for member in lab.members[:2]}) == 1, "one revision")
     for member in lab.members:
         assert member.client.status().cluster_id == cluster_id
         assert keeper.lost(member.client) == set()
@@ -150,13 +143,13 @@ def test_a_quorum_that_is_right_stays_and_the_next_run_completes_it(shared: tupl
         restored = client.status().cluster_id
         assert restored != old and keeper.by(restored), "clients write to what stays"
         wait = len(keeper.acknowledged) + 5
-        wait_for(lambda: len(keeper.acknowledged) > wait)
+        until(lambda: len(keeper.acknowledged) > wait, "more writes")
         assert keeper.lost(client) == set()
 
     with Keeper(lab.endpoints) as since:
         again = play(RESTORE, "-i", lab.inventory, *CONFIRM)
         assert again.rc == 0, again.output + lab.logs()
-        wait_for(lambda: since.acknowledged)
+        until(lambda: since.acknowledged, "a write since")
     lab.wait_ready()
     for member in lab.members:
         assert keeper.lost(member.client) == since.lost(member.client) == set(), member.name
