@@ -19,6 +19,7 @@ from lab import Lab
 from waiting import until
 
 BRIEF = ("-e", "etcd_restore_prove_timeout=12")
+DAY = ("-e", "etcd_restore_prove_timeout=86400")  # a run that ends has not waited for it
 RESTORED = 'ls "$here" | grep -q "data.before-"'  # what starts now is what a restore has put in place
 
 
@@ -89,28 +90,20 @@ def test_without_a_leader_the_old_data_comes_back(shared: tuple[Lab, dict]) -> N
     assert "wrong" not in steps(lab, "m1"), done.output
 
 
-def test_a_member_with_other_data_stops_all_within_seconds_and_the_first_lines_say_so(shared: tuple[Lab, dict]) -> None:
+def test_a_member_with_other_data_stops_all_at_once_and_the_first_lines_say_so(shared: tuple[Lab, dict]) -> None:
     lab, _expected = shared
     before = lab.members[0].client.status().cluster_id
     forget_asides(lab)
     # The same length, so that only the values differ: revision, keys, IDs and size are as planned.
     tamper = f'{RESTORED} && LC_ALL=C sed -i "s/second life/second lies/g" "$here/data/member/snap/db"'
-    with before_each(lab, "m3", "start", tamper + " || true"), a_restore_with_a_writer(lab) as (keeper, done):
+    with before_each(lab, "m3", "start", tamper + " || true"), a_restore_with_a_writer(lab, *DAY) as (keeper, done):
         assert_old_is_back(lab, keeper, done, before)
     assert "equal hash of all members at one revision: expected True, found False" in done.text, done.output
     assert "CLIENTS MAY HAVE SEEN AND WRITTEN THE WRONG DATA" in done.text
     assert "kube-apiserver first" in done.text
-    journal = max((lab.member("m1").dir / "state" / "restores").glob("*/journal.jsonl")).read_text()
-    at = {step: seconds(when) for step, when in re.findall(r'"step": "(\w+)", "time": "([^"]+)"', journal)}
-    assert at["rolling_back"] - at["started"] < 30, "it is not waited for 120 seconds"
     page = Path(re.findall(r"Report: (\S+)", done.output)[-1]).read_text()
     headline = re.search(r"<h1[^>]*>(.*?)</h1>", page, re.S).group(1)
     assert "Clients may have seen and written wrong data" in headline, headline
-
-
-def seconds(when: str) -> float:
-    hours, minutes, rest = re.search(r"T(\d+):(\d+):([\d.]+)Z", when).groups()
-    return int(hours) * 3600 + int(minutes) * 60 + float(rest)
 
 
 def test_an_old_member_that_answers_is_wrong(shared: tuple[Lab, dict]) -> None:
