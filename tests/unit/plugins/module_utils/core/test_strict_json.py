@@ -36,10 +36,10 @@ def test_what_etcd_prints_is_read_as_it_is():
     ids=itertools.count(),
 )
 def test_what_is_beyond_the_limits_is_said_in_words_and_soon(text, why):
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(ValueError, match=why):
         parse(text)
-    assert time.monotonic() - began < 1
+    assert time.process_time() - began < 1
     assert parse("[" * 32 + "]" * 32), "the limit itself is fine"
 
 
@@ -100,10 +100,10 @@ def test_a_file_that_is_none_is_named(tmp_path):
     "text", ["1" * 1_000_000, "." * 500_000, "3.1234567890", "1234567890.5.1", "", "v", "9" * 50 + ".1"]
 )
 def test_a_version_of_a_million_digits_is_none(text):
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(EtcdError, match="no etcd version can be read") as raised:
         parse_version(text)
-    assert time.monotonic() - began < 0.5 and len(str(raised.value)) < 200
+    assert time.process_time() - began < 0.5 and len(str(raised.value)) < 200
 
 
 @pytest.mark.parametrize(

@@ -111,12 +111,12 @@ def test_the_documents_themselves(text):
     ids=range(15),
 )
 def test_a_file_made_to_be_expensive_costs_little(text):
-    began = time.monotonic()
+    began = time.process_time()
     try:
         formats.read("yaml", text)
     except EtcdError as error:
         assert error.next_step
-    assert time.monotonic() - began < 2
+    assert time.process_time() - began < 2
 
 
 def test_etcd_takes_keys_in_any_case_and_the_last_in_order():
