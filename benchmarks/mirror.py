@@ -209,7 +209,7 @@ def lag(bed: Bed, per_second: float, seconds: float) -> None:
                 watcher.start()
                 load.run()
                 until = time.monotonic() + 30
-                while not seen.keys() >= load.sent.keys() and time.monotonic() < until:
+                while load.sent.keys() - seen.keys() and time.monotonic() < until:
                     time.sleep(LOOK)
             watcher.join()
     late = [seen[key] - sent for key, sent in load.sent.items() if key in seen]
