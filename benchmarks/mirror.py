@@ -203,9 +203,7 @@ def lag(bed: Bed, per_second: float, seconds: float) -> None:
         with Client(Connection(bed.destination.endpoints)) as client:
             header = client.page(b"x").header
             with client.watch(*prefix_range(copy.encode()), header.revision + 1) as watch:
-                watcher = threading.Thread(
-                    target=_note, args=(watch, copy.encode(), b"lag/", seen)
-                )  # the state's key too
+                watcher = threading.Thread(target=_note, args=(watch, copy.encode(), b"lag/", seen))
                 watcher.start()
                 load.run()
                 until = time.monotonic() + 30
@@ -223,6 +221,7 @@ def lag(bed: Bed, per_second: float, seconds: float) -> None:
 
 
 def _note(watch: Watch, copy: bytes, prefix: bytes, seen: dict[bytes, float]) -> None:
+    """When each key below ``copy`` was seen first, the mirror's state among them."""
     for watched in watch:
         now = time.monotonic()
         for event in watched.events:

@@ -18,7 +18,7 @@ from ..core.threads import Beside
 from ..etcd.cluster import observe, with_hashes
 from ..etcd.commands import Connection, Run, Tools
 from ..etcd.source import source_endpoint
-from ..etcd.view import ClusterView
+from ..etcd.view import ClusterView, MemberView
 from ..snapshot.catalogue import NONE, catalogue, entry
 from ..snapshot.entry import Snapshot
 from ..snapshot.names import manifest_path, signature_path
@@ -97,8 +97,12 @@ def take(
 
 def _seen(view: ClusterView, endpoint: str) -> Optional[Source]:
     """Who is behind an endpoint, as it was seen: while the members hash their data they answer late."""
-    found = (one for one in view.members if endpoint and one.endpoint == endpoint and one.version)
-    return next((Source(endpoint, view.cluster_id, one.id, one.version, one.db_size) for one in found), None)
+    seen = _member_at(view, endpoint)
+    return Source(endpoint, view.cluster_id, seen.id, seen.version, seen.db_size) if seen and seen.version else None
+
+
+def _member_at(view: ClusterView, endpoint: str) -> Optional[MemberView]:
+    return next((member for member in view.members if member.endpoint == endpoint), None)
 
 
 def _hash_of(view: ClusterView, endpoint: str, revision: int) -> Dict[str, object]:
@@ -106,7 +110,7 @@ def _hash_of(view: ClusterView, endpoint: str, revision: int) -> Dict[str, objec
 
     It is worth keeping only where it is known at which revision it was made, and the snapshot has that one.
     """
-    source = next((member for member in view.members if member.endpoint == endpoint), None)
+    source = _member_at(view, endpoint)
     if not source or source.hash is None or not 0 < (view.hash_revision or 0) <= revision:
         return {}
     return {
@@ -156,8 +160,8 @@ def foreseen(run: Run, tools: Tools, to: Connection, job: Job, force: bool, now:
     if newest:
         return _unchanged(blank, newest)
     endpoint = _source(with_hashes(run, tools, to, view), job)
-    size = next((member.db_size for member in view.members if member.endpoint == endpoint), 0)
-    return replace(blank, endpoint=endpoint, size=size)
+    source = _member_at(view, endpoint)
+    return replace(blank, endpoint=endpoint, size=source.db_size if source else 0)
 
 
 def refused(job: Job, error: EtcdError, now: float) -> Attempt:

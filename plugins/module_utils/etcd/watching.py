@@ -185,7 +185,8 @@ class Watch:
         seconds = self._awake - since
         if seconds > (END_AFTER if self._reached.cluster_id else OPEN_AFTER):
             return Unavailable(f"{self.endpoint}: a watch has given no answer for {seconds:.0f} s.")
-        if seconds > ASK_AFTER and not since < self._asked_at >= self._awake - ASK_AGAIN:
+        asked_lately = self._asked_at > since and self._awake - self._asked_at <= ASK_AGAIN
+        if seconds > ASK_AFTER and not asked_lately:
             self._asked_at = self._awake
             self.ask_progress()
         return None
