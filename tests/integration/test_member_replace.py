@@ -131,6 +131,21 @@ def test_three_become_five_and_two_are_moved_in_one_run(cluster: Lab) -> None:
     check_equal(cluster, expected, "m3", "m4", "m5")
 
 
+@pytest.mark.parametrize("cluster", [{"members": 5, "spares": 0, "line": "3.4"}], indirect=True)
+def test_two_of_five_that_are_dead_are_replaced_in_one_run(cluster: Lab) -> None:
+    """This version adds nobody while any voter is down: both leave first."""
+    expected = dump(cluster.members[0].client)
+    for name in ("m4", "m5"):
+        lose(cluster, name)
+    done = change(cluster, *asking(dead=["m4"]))
+    assert done.rc != 0 and "m5 does not serve, and etcd 3.4" in done.text, done.output
+    with RetryingWriter(cluster.endpoints) as writer:
+        done = change(cluster, *asking(dead=["m4", "m5"]))
+        assert done.rc == 0, done.output
+    check_equal(cluster, expected, "m1", "m2", "m3", "m4", "m5")
+    writer.check(cluster.member("m5").client)
+
+
 def test_what_is_clear_is_proposed_and_what_is_not_is_refused(cluster: Lab) -> None:
     """A disk that is lost can be seen; a member that is only down must not be thrown away."""
     cluster.stop(cluster.member("m2"))

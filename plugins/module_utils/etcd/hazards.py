@@ -11,7 +11,7 @@ that: it refuses the job, it is a warning, or this collection keeps out of its w
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence
+from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 from ..core.errors import EtcdError
 from ..core.job import Findings
@@ -25,6 +25,9 @@ DEFRAGMENTATION, UPGRADE, MIRROR = "a defragmentation", "an upgrade", "a mirror"
 RESTORE, MIGRATION, AUTHENTICATION = "a restore", "a migration from v2", "authentication"
 
 REFUSES, WARNS, HANDLED = "refuses", "warns", "handled"
+
+# Those that a job asks for by name.
+ADDITION_NEEDS_ALL, INCONSISTENT_DATA = "addition-needs-all", "inconsistent-data"
 
 _LINES = ("3.4", "3.5", "3.6", "3.7")
 
@@ -85,7 +88,7 @@ def _all(*but: Patches) -> Sequence[Patches]:
 
 HAZARDS: Sequence[Hazard] = (
     Hazard(
-        "inconsistent-data",
+        INCONSISTENT_DATA,
         "can corrupt data under load: members come to differ, and no alarm is raised",
         "etcd #13766",
         [Patches("3.5", 0, 3)],
@@ -187,7 +190,7 @@ HAZARDS: Sequence[Hazard] = (
         HANDLED,
     ),
     Hazard(
-        "addition-needs-all",
+        ADDITION_NEEDS_ALL,
         "refuses to add a member, also a learner, while any voter is down or has been for less than 5 s",
         "etcd #21640",
         [Patches("3.4"), Patches("3.5", 0, 30), Patches("3.6", 0, 11)],
@@ -263,6 +266,7 @@ HAZARDS: Sequence[Hazard] = (
         [Patches("3.4", 0, 25), Patches("3.5", 0, 8)],
         [MIRROR],
         "Take no progress for a checkpoint, only events.",
+        HANDLED,
     ),
     Hazard(
         "no-progress-of-a-quiet-watch",
@@ -271,6 +275,7 @@ HAZARDS: Sequence[Hazard] = (
         [Patches("3.4", 0, 31), Patches("3.5", 0, 13)],
         [MIRROR],
         "Take no progress for a checkpoint, only events.",
+        HANDLED,
     ),
     Hazard(
         "catching-up-blocks-writes",
@@ -279,6 +284,7 @@ HAZARDS: Sequence[Hazard] = (
         _all(),
         [MIRROR],
         "Follow only what is near, and compare key by key beyond that.",
+        HANDLED,
     ),
     Hazard(
         "make-mirror-writes-elsewhere",
@@ -287,6 +293,7 @@ HAZARDS: Sequence[Hazard] = (
         [Patches("3.6"), Patches("3.7")],
         [MIRROR],
         "Do not use make-mirror --rev.",
+        HANDLED,
     ),
     Hazard(
         "v2-data-missing-on-later-members",
@@ -302,6 +309,16 @@ HAZARDS: Sequence[Hazard] = (
 def hazards_of(version: Version, during: Sequence[str] = ()) -> List[Hazard]:
     """The hazards of a version that matter always or during one of these; all that it has where nothing is named."""
     return [hazard for hazard in HAZARDS if hazard.has(version) and (not during or hazard.matters(during))]
+
+
+def met_by(hazard_id: str, versions: Iterable[str]) -> Optional[Tuple[str, str]]:
+    """Cause and next step of this hazard with the first of the versions that has it; None where none has.
+
+    ``versions`` are as members tell them, empty where one does not.
+    """
+    hazard = next(hazard for hazard in HAZARDS if hazard.id == hazard_id)
+    found = next((version for version in map(parse_version, filter(None, versions)) if hazard.has(version)), None)
+    return (hazard.cause(found), hazard.next_step(found)) if found else None
 
 
 def judge(version: Version, during: Sequence[str], findings: Findings, host: str = "") -> None:

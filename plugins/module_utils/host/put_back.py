@@ -126,6 +126,10 @@ class PutBack:
             self._unarm()
             raise
 
+    def again(self) -> None:
+        """Let ``now`` put back although the timer has: before all was taken away, or while it still was."""
+        put(self._armed, b"")
+
     def now(self) -> str:
         """Put it back, where the timer has not; who has: ``run`` or ``timer``."""
         result = self._run(["sh", self._script, "run"], {})

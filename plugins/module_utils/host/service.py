@@ -46,7 +46,12 @@ def manager(
 
 
 class Manager:
-    """The interface: ``state``, ``stop``, ``start``, ``ascent``, ``at_boot``, ``configuration_changed``."""
+    """The interface: ``state``, ``stop``, ``start``, ``ascent``, ``at_boot``, ``configuration_changed``.
+
+    ``starts_at_once``: a member that was started has a process from then on, and one that has none a little later has failed.
+    """
+
+    starts_at_once = True
 
     def __init__(
         self, service: Service, data_dir: str, state_dir: str, run: Run, sleep: Callable[[float], None], root: str
@@ -217,7 +222,12 @@ class Commands(Manager):
 
 
 class StaticPod(Manager):
-    """A pod that the kubelet runs for as long as its manifest lies in the manifest folder."""
+    """A pod that the kubelet runs for as long as its manifest lies in the manifest folder: when, is the kubelet's to choose.
+
+    It may first fetch the image, and looks at a pod of the same name again only after a while (``POD_SETTLE``).
+    """
+
+    starts_at_once = False
 
     def state(self) -> str:
         if self.pids():

@@ -14,7 +14,7 @@ from ..core.machinery import Asked, Job
 from ..core.reporting import ReportOf, begins, simple_phases
 from ..core.text import table
 from ..core.values import from_plain
-from ..etcd.hazards import MEMBERSHIP, PROMOTION, START, judge
+from ..etcd.hazards import ADDITION_NEEDS_ALL, MEMBERSHIP, PROMOTION, START, judge, met_by
 from ..etcd.identity import format_initial_cluster
 from ..etcd.trial import NOT_WRITTEN
 from ..etcd.versions import parse_version
@@ -30,7 +30,7 @@ from .begun import JOB, begun_on
 from .newcomers import check_newcomer
 from .parts import OfReplace, ReplacePart
 from .reported import facts, of_run
-from .sequence import Change, Seat, Step, seats_of, sequence
+from .sequence import Change, Seat, Step, newcomer, seats_of, sequence, voters
 from .wanted import Wanted, given_up, wanted_changes
 
 LIST = {"type": "list", "elements": "str", "default": []}
@@ -164,6 +164,7 @@ def _check(cluster: Cluster, changes: Sequence[Change], findings: Findings) -> N
                 "etcdctl was not found, and this host must ask for the change.", "set etcd_bin_dir.", change.host
             )
     _judge_versions(cluster, changes, findings)
+    _demand_all_up(cluster, changes, findings)
     for host in cluster.unreachable:
         findings.warn("the configuration of its member is not brought up to date, since it does not answer.", host)
 
@@ -175,6 +176,18 @@ def _judge_versions(cluster: Cluster, changes: Sequence[Change], findings: Findi
     during = [MEMBERSHIP, *([PROMOTION, START] if coming else [])]
     for version in sorted(found - {""}) if changes else ():
         judge(parse_version(version), during, findings)
+
+
+def _demand_all_up(cluster: Cluster, changes: Sequence[Change], findings: Findings) -> None:
+    """Refuse what many versions refuse half-way: to add one while a voter is down that does not leave."""
+    seats = seats_of(cluster.view)
+    is_added = any(change.comes and not newcomer(seats, change) for change in changes)
+    leaving = {change.goes for change in changes}
+    down = [seat.called for seat in voters(seats) if not seat.healthy and seat.id not in leaving]
+    hazard = met_by(ADDITION_NEEDS_ALL, (one.version for one in cluster.view.members))
+    if is_added and down and hazard:
+        cause, next_step = hazard
+        findings.refuse(f"{', '.join(down)} does not serve, and {cause}", next_step)
 
 
 def _own(cluster: Cluster, of: OfReplace, findings: Findings) -> Callable[[HostPart], HostPart]:

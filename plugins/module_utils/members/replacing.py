@@ -353,7 +353,7 @@ def next_change(seats: List[Seat], changes: Sequence[Change], gate: int) -> Tupl
 
 def _why_not(member: service.Manager, action: Action, waited: float, patience: float) -> str:
     state = member.state()
-    if state not in ("running", "unknown") and waited > FAILING:
+    if state not in ("running", "unknown") and waited > (FAILING if member.starts_at_once else patience):
         return f"its etcd does not run ({state})"
     if member.ascent() == "failing" and waited > FAILING:
         return "its etcd ends again and again"

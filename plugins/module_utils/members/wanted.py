@@ -11,7 +11,7 @@ inventory may be wrong, and a member that has never started has none.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Callable, Dict, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import Callable, Dict, List, Mapping, Optional, Sequence, Set
 
 from ..core.job import Findings
 from ..etcd.view import ClusterView
@@ -55,9 +55,9 @@ def wanted_changes(cluster: Cluster, wanted: Wanted, findings: Findings) -> List
     """The changes in their order; what cannot be is refused."""
     planner = _Planner(cluster, wanted, findings)
     changes = planner.asked() if wanted.anything else planner.clear_by_itself()
-    changes = [*planner.left_behind(changes), *changes]
-    planner.refuse_doubles(changes)
-    return in_order(changes, planner.seats, planner.zone_of)
+    left_behind = planner.left_behind(changes)
+    planner.refuse_doubles([*left_behind, *changes])
+    return [*left_behind, *planner.vacated(in_order(changes, planner.seats, planner.zone_of))]
 
 
 class _Seen:
@@ -89,6 +89,11 @@ class _Seen:
         """Seconds since a run of this job has added it; None where none has."""
         added = [member.newest_job.added for member in self.members.values() if member.newest_job]
         return next((one[seat.id] for one in added if seat.id in one), None)
+
+    def _is_ours(self, seat: Seat) -> bool:
+        """Whether a run of this job has added it, or was cut off when it was about to record that it had."""
+        begun = {url for change in self.begun.changes if change.comes for url in change.peer_urls}
+        return self._age(seat) is not None or bool(begun & set(seat.peer_urls))
 
     def _comes(
         self, host: str, goes: Optional[Seat] = None, first: bool = False, why: str = "", gives_up: bool = False
@@ -275,7 +280,8 @@ class _Planner(_Seen):
             )
         if self.homes.get(seat.id) == host:
             self.findings.refuse(f"{word} is on {host} already.", "name another host.", host)
-        return [self._comes(host, goes=seat, first=False, why=f"{seat.called} moves to {host}")]
+        # There is only one learner at a time.
+        return [self._comes(host, goes=seat, first=seat.learner, why=f"{seat.called} moves to {host}")]
 
     def _added(self, host: str) -> List[Change]:
         if not self._is_known(host, "etcd_member_replace_add") or self._is_done(host):
@@ -298,7 +304,9 @@ class _Planner(_Seen):
         for seat in self.seats:
             home = self.homes.get(seat.id)
             if home and seat.learner:
-                found.append(self._comes(home, why=f"{seat.called} has not become a voter yet"))
+                # Another's may just be on its way, as by kubeadm: it is left alone, and ``left_behind`` tells of it.
+                if self._is_ours(seat):
+                    found.append(self._comes(home, why=f"{seat.called} has not become a voter yet"))
             elif home and seat in dead and not self.members[home].data.has_member:
                 found.append(self._comes(home, goes=seat, first=True, why=f"{seat.called} has lost its data"))
         found += self._cut_off({change.host for change in found})
@@ -344,9 +352,23 @@ class _Planner(_Seen):
                 f"{seat.called} at {', '.join(seat.peer_urls)} was added and is no voter yet, and only one at a time can be.",
                 f"it may still start: run again in {MAY_STILL_BOOT - age} seconds."
                 if age is not None
-                else "wait until who has added it is done; or, if nobody is, name it in etcd_member_replace_remove.",
+                else "wait until who has added it is done; or, if nobody is, name it in etcd_member_replace_dead, which makes a"
+                " voter of it or of one anew, or in etcd_member_replace_remove.",
             )
         return found
+
+    def vacated(self, ordered: Sequence[Change]) -> List[Change]:
+        """All that leave and have no vote, or do not use it, leave before the first one comes: of learners there is one at a
+        time, and many versions add nobody while any voter is down.
+        """
+        gone = [change for change in ordered if _is_idle(change, self.seats)]
+        if not gone or ordered[0] is gone[-1]:
+            return list(ordered)
+        first: List[Change] = []
+        for change in gone:
+            why = f"{change.goes_name} leaves before anybody comes"
+            first += self._goes(self._seat(change.goes), why) if change.comes else [change]
+        return [*first, *(change for change in ordered if change.comes or change not in gone)]
 
     def refuse_doubles(self, changes: Sequence[Change]) -> None:
         for what in ("goes_name", "comes"):
@@ -365,8 +387,8 @@ def _sits(member: MemberFacts, seat: Seat) -> bool:
 
 
 def in_order(changes: Sequence[Change], seats: Sequence[Seat], zone_of: Callable[[Change], str]) -> List[Change]:
-    """What is dead first, then what is on its way, who only comes, the followers, and the leader last; and of those that
-    wait, never two of one failure domain in a row where another one's can go between.
+    """Who is dead and leaves, then who is on its way, the places of the dead, who only comes, the followers, and the leader
+    last; and of those that wait, never two of one failure domain in a row where another one's can go between.
     """
     waiting = sorted(changes, key=lambda change: _rank(change, seats))
     ordered: List[Change] = []
@@ -382,10 +404,16 @@ def in_order(changes: Sequence[Change], seats: Sequence[Seat], zone_of: Callable
 
 
 def _rank(change: Change, seats: Sequence[Seat]) -> int:
-    goes: Tuple[Seat, ...] = tuple(seat for seat in seats if change.goes and seat.id == change.goes)
-    if any(not seat.healthy for seat in goes):
-        return 0
-    if not goes:
+    goes = by_id(seats, change.goes)
+    if goes is None:
         has_seat = any(set(change.peer_urls) & set(seat.peer_urls) for seat in seats)
-        return 1 if has_seat else 2
-    return 4 if goes[0].leads else 3
+        return 1 if has_seat else 3
+    if _is_idle(change, seats):
+        return 2 if change.comes else 0
+    return 5 if goes.leads else 4
+
+
+def _is_idle(change: Change, seats: Sequence[Seat]) -> bool:
+    """Whether who leaves has no vote, or does not use it."""
+    goes = by_id(seats, change.goes)
+    return goes is not None and (goes.learner or not goes.healthy)

@@ -10,6 +10,7 @@ from typing import List, Mapping, NamedTuple, Sequence, Tuple
 
 from ..core.job import Findings
 from ..core.text import duration, listed, printable
+from ..etcd.hazards import INCONSISTENT_DATA, met_by
 from ..etcd.messages import prefix_range
 from ..etcd.versions import Version, parse_version, tells_progress
 from ..etcd.wire import Permission
@@ -19,7 +20,6 @@ from .settings import MirrorSettings
 
 OLDEST = (3, 4, 0)
 SOON = 14 * 86400  # seconds before its end in which a certificate is warned of
-_NEVER_TRUSTED = ((3, 5, 0), (3, 5, 1), (3, 5, 2))  # they lose data after a crash (etcd #13766)
 
 Range = Tuple[bytes, bytes]
 
@@ -95,10 +95,9 @@ def _versions(side: str, seen: Looked, findings: Findings) -> None:
     for version, endpoint in known:
         if version < OLDEST:
             findings.refuse(f"{endpoint} is etcd {version}, older than 3.4.", "upgrade that cluster first.", side)
-        elif tuple(version) in _NEVER_TRUSTED:
-            findings.warn(
-                f"{endpoint} is etcd {version}, which can lose data in a crash: upgrade to the last 3.5.", side
-            )
+        hazard = met_by(INCONSISTENT_DATA, [str(version)])
+        if hazard:
+            findings.warn(f"{endpoint}: {' '.join(hazard)}", side)
     if side == "source" and known and not tells_progress(known[0][0]):
         findings.warn(
             f"{known[0][1]} is etcd {known[0][0]}, which cannot say how far a quiet watch is: the lag is told late.",

@@ -81,10 +81,10 @@ ROWS = {
     "3.7-wants-a-late-3.6": ("3.6.0 3.6.10", "3.5.35 3.6.11 3.7.0", [h.UPGRADE], h.REFUSES, ""),
     "settings-lost": ("3.5.0 3.5.35 3.6.16", "3.4.45 3.7.0", [h.UPGRADE], h.WARNS, ""),
     "short-log": ("3.6.0 3.7.3", "3.5.35", [h.UPGRADE], h.WARNS, ""),
-    "progress-is-wrong": ("3.4.0 3.4.24 3.5.0 3.5.7", "3.4.25 3.5.8 3.6.0", [h.MIRROR], h.WARNS, ""),
-    "no-progress-of-a-quiet-watch": ("3.4.0 3.4.30 3.5.0 3.5.12", "3.4.31 3.5.13 3.6.0", [h.MIRROR], h.WARNS, ""),
-    "catching-up-blocks-writes": ("3.4.0 3.5.35 3.6.16 3.7.3", "3.3.27 3.8.0", [h.MIRROR], h.WARNS, "#22264"),
-    "make-mirror-writes-elsewhere": ("3.6.0 3.7.3", "3.5.35 3.4.45", [h.MIRROR], h.WARNS, "#22421"),
+    "progress-is-wrong": ("3.4.0 3.4.24 3.5.0 3.5.7", "3.4.25 3.5.8 3.6.0", [h.MIRROR], h.HANDLED, ""),
+    "no-progress-of-a-quiet-watch": ("3.4.0 3.4.30 3.5.0 3.5.12", "3.4.31 3.5.13 3.6.0", [h.MIRROR], h.HANDLED, ""),
+    "catching-up-blocks-writes": ("3.4.0 3.5.35 3.6.16 3.7.3", "3.3.27 3.8.0", [h.MIRROR], h.HANDLED, "#22264"),
+    "make-mirror-writes-elsewhere": ("3.6.0 3.7.3", "3.5.35 3.4.45", [h.MIRROR], h.HANDLED, "#22421"),
     "v2-data-missing-on-later-members": ("3.4.0 3.4.45", "3.5.0", [h.MIGRATION], h.WARNS, "#8804"),
 }
 

@@ -195,6 +195,29 @@ def test_whatever_goes_wrong_while_it_is_taken_it_is_put_back(cluster, monkeypat
     assert "put_back" in steps(own["h1"]) and os.path.exists(cluster.state / "back") and not own["h1"].back.is_armed
 
 
+def test_a_timer_that_comes_while_it_is_being_taken_does_not_leave_it_away(cluster, monkeypatch):
+    """etcd was still stopping, so that the timer has found it there, and has started nothing."""
+    own = jobs(cluster)
+
+    def take(_self):
+        assert own["h1"].back.now() == "run"  # what the timer does
+        os.unlink(cluster.state / "back")
+        cluster.refuses.add("m1")
+
+    monkeypatch.setattr(absence.Absence, "take", take)
+    at_once(own, "ready")
+    at_once(own, "drill")
+    assert os.path.exists(cluster.state / "back") and not own["h1"].back.is_armed
+
+
+def test_nothing_is_taken_once_the_timer_is_over(cluster, monkeypatch):
+    own = jobs(cluster)
+    monkeypatch.setattr(absence.Absence, "prepare", lambda _self: own["h1"].back.now())
+    at_once(own, "ready")
+    found = at_once(own, "drill")
+    assert "stood still until the timer" in str(found["h1"]) and not cluster.refuses and "taken" not in steps(own["h1"])
+
+
 def test_the_next_run_puts_back_what_one_that_was_killed_has_left(cluster):
     own = jobs(cluster)
     at_once(own, "ready")

@@ -156,7 +156,9 @@ def test_a_run_that_was_cut_off_after_the_removal_goes_on():
     assert changes_of(made) == [("h3", "", "m3")]
     learner = seat(9, name="m3", is_learner=True, peer_urls=["http://10.0.0.3:2380"])
     assert changes_of(plan([seat(1), seat(2), learner], dead=["m3"])) == [("h3", "", "m3")]
-    assert changes_of(plan([seat(1), seat(2), learner])) == [("h3", "", "m3")], "also where nothing is named"
+    for ours in (newest({"a9": 5}), cut_off(told_to("h3", comes="m3"))):
+        changed = {3: {"newest_job": ours}}
+        assert changes_of(plan([seat(1), seat(2), learner], changed=changed)) == [("h3", "", "m3")], "nothing is named"
 
 
 def at(number, cluster_id):
@@ -213,6 +215,51 @@ def test_the_order_is_by_health_and_by_zones():
     assert [goes for _host, goes, _comes in changes_of(made)] == ["m5", "m2", "m4", "m3", "m1"], made["refusals"]
 
 
+@pytest.mark.parametrize("version", ["3.4.43", "3.5.35"])
+def test_of_several_all_that_are_dead_leave_before_the_first_one_comes(version):
+    """Many versions add nobody, not even a learner, while any voter is down."""
+    seats = [seat(number, version=version) for number in (1, 2, 3)] + [seat(4, **DEAD), seat(5, **DEAD)]
+    tools = told_member(1, version)["tools"]
+    changed = {number: {"tools": tools, **(STOPPED if number > 3 else {})} for number in range(1, 6)}
+    made = plan(seats, hosts=range(1, 6), changed=changed, dead=["m4", "m5"])
+    assert changes_of(made) == [("h1", "m4", ""), ("h1", "m5", ""), ("h4", "m4", "m4"), ("h5", "m5", "m5")]
+    assert [step[0] for step in made["clusters"]["etcd"]["steps"]][:3] == [
+        "remove m4, which is dead",
+        "remove m5, which is dead",
+        "add m4 as a learner, at http://10.0.0.4:2380",
+    ]
+    # Cut off after the first removal, and after both.
+    job = cut_off(told_to("h4", "a4", "m4", "m4"), told_to("h5", "a5", "m5", "m5"))
+    changed = {number: {**one, "newest_job": job} for number, one in changed.items()}
+    made = plan([*seats[:3], seats[4]], hosts=range(1, 6), changed=changed, dead=["m4", "m5"])
+    assert changes_of(made) == [("h5", "m5", "m5"), ("h4", "", "m4")]
+    made = plan(seats[:3], hosts=range(1, 6), changed=changed, dead=["m4", "m5"])
+    assert changes_of(made) == [("h4", "", "m4"), ("h5", "", "m5")]
+
+
+def test_one_that_is_on_its_way_comes_before_the_place_of_one_that_died_since():
+    """Of learners there is only one at a time."""
+    seats = [seat(1), seat(2), seat(3), seat(5, **DEAD), LEARNER]
+    changed = {**with_open(cut_off(told_to("h4", "a4", "m4", "m4")), 4), 5: STOPPED}
+    made = plan(seats, hosts=range(1, 6), changed=changed, dead=["m4", "m5"])
+    assert changes_of(made) == [("h1", "m5", ""), ("h4", "", "m4"), ("h5", "m5", "m5")]
+
+
+def test_nobody_is_added_where_the_version_refuses_it_for_one_that_is_down_and_stays():
+    def made(version, **asked):
+        seats = [seat(number, version=version) for number in (1, 2, 3)] + [seat(4, **DEAD), seat(5, **DEAD)]
+        changed = {number: {"tools": told_member(1, version)["tools"]} for number in range(1, 7)}
+        changed.update({number: {**changed[number], **STOPPED} for number in (4, 5, 6)})
+        return plan(seats, hosts=range(1, 7), changed=changed, **asked)
+
+    refused = made("3.5.20", dead=["m4"])
+    assert "m5 does not serve, and etcd 3.5.20 refuses to add a member" in refusals(refused)
+    assert "3.5.30" in refused["refusals"][0]["next_step"]
+    assert "m4, m5 does not serve" in refusals(made("3.5.20", add=["h6"]))
+    assert changes_of(made("3.5.20", remove=["m4"])) == [("h1", "m4", "")], "nobody is added"
+    assert changes_of(made("3.5.30", dead=["m4"])) == [("h4", "m4", "m4")]
+
+
 def test_the_zone_of_a_removal_is_that_of_the_one_that_leaves():
     """And not that of the host that asks for it, which is the same for all."""
     zones = {"h2": "a", "h3": "a", "h4": "b", "h5": "b", "h1": "c"}
@@ -251,6 +298,29 @@ def test_what_was_left_behind_is_cleaned_up_only_if_it_is_ours_and_will_not_star
     old = plan(seats, add=["h3"], changed={3: {**STOPPED, "newest_job": newest({"a9": 130})}})
     assert changes_of(old) == [("h1", "a9", ""), ("h3", "", "m3")], old["refusals"]
     assert changes_of(plan(seats, hosts=(1, 2), remove=["a9"])) == [("h1", "a9", "")]
+
+
+def test_a_learner_of_ours_that_serves_and_is_not_wanted_any_more_leaves_first():
+    """Of a move that was cut off: as long as it is there nobody can be added."""
+    learner = seat(9, is_learner=True)
+    changed = {3: STOPPED, 9: {"newest_job": newest({"a9": 130})}}
+    made = plan([*LOST, learner], hosts=(1, 2, 3, 9), changed=changed, dead=["m3"])
+    assert changes_of(made) == [("h1", "m9", ""), ("h3", "m3", "m3")], made["refusals"]
+    made = plan([*WELL, learner], hosts=(1, 2, 3, 9), add=["h4"], remove=["m9"], changed={4: STOPPED})
+    assert "h4 is no host" in refusals(made)
+    made = plan([*WELL, learner], hosts=(1, 2, 3, 4, 9), add=["h4"], remove=["m9"], changed={4: STOPPED})
+    assert changes_of(made) == [("h1", "m9", ""), ("h4", "", "m4")]
+
+
+@pytest.mark.parametrize("state", [{}, DEAD_AND_STARTED_NEVER])
+def test_a_learner_that_somebody_else_has_added_is_left_alone_until_it_is_named(state):
+    """It may be on its way, as by kubeadm join."""
+    seats, asked = [*WELL, seat(4, is_learner=True, **state)], {"hosts": (1, 2, 3, 4), "changed": {4: STOPPED}}
+    made = plan(seats, **asked)
+    assert "was added and is no voter yet" in refusals(made)
+    assert "name it in etcd_member_replace_dead" in made["refusals"][0]["next_step"]
+    goes = "a4" if state else ""
+    assert changes_of(plan(seats, dead=["a4"], **asked)) == [("h4", goes, "m4")]
 
 
 @pytest.mark.parametrize(

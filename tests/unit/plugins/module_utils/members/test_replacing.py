@@ -42,6 +42,8 @@ CHANGE = Wanted("h3", "a3", "m3", True, "m3", ["http://10.0.0.3:2380"], "m3 is d
 class Service:
     """What starts and stops the newcomer; ``fails``: which of both does not work, and how."""
 
+    starts_at_once = True
+
     def __init__(self, **fails):
         self.fails, self.did = fails, []
 
@@ -250,13 +252,13 @@ class Running(Service):
         return "running"
 
 
-def watched(job, monkeypatch, tmp_path, lags, kind=CATCH_UP, files=lambda _second: {}):
+def watched(job, monkeypatch, tmp_path, lags, kind=CATCH_UP, files=lambda _second: {}, service=Running):
     """Look at a newcomer each second, and give the seconds after which it was evicted; None where it never was.
 
     ``lags``: how far it is behind, by second; ``files``: the sizes of the files in its directory, by second.
     """
     asking(job, Living((1, 2, 3)), monkeypatch)
-    job.service, evicted = Running(), []
+    job.service, evicted = service(), []
     monkeypatch.setattr(job, "_evict", lambda *_all: evicted.append(True))
     monkeypatch.setattr(replacing, "LOOK", 1.0)
     for second in range(600):
@@ -268,6 +270,21 @@ def watched(job, monkeypatch, tmp_path, lags, kind=CATCH_UP, files=lambda _secon
         if evicted:
             return second
     return None
+
+
+@pytest.mark.parametrize(("starts_at_once", "waited"), [(True, replacing.FAILING), (False, 120)])
+def test_one_that_has_no_process_is_given_the_time_that_its_manager_may_take(
+    job, monkeypatch, tmp_path, starts_at_once, waited
+):
+    """A kubelet that fetches the image first, or has just been done with a pod of that name, is no failure."""
+
+    class Missing(Service):
+        def state(self):
+            return "failed"
+
+    monkeypatch.setattr(Missing, "starts_at_once", starts_at_once)
+    evicted = watched(job, monkeypatch, tmp_path, lambda _second: None, START, service=Missing)
+    assert job.of.patience == 120 and waited <= evicted <= waited + 2
 
 
 def applies(second):

@@ -74,7 +74,12 @@ def test_what_is_refused(source, destination, host, words):
         ({"silent": {"http://c:2379": "failed to connect."}}, {}, "source", "http://c:2379 does not answer: failed"),
         ({}, {"learners": ["http://b:2379"], "versions": {"x": "3.6.4", "y": "3.6.4"}}, "destination", "of no use"),
         ({"versions": {"http://a:2379": "3.4.23"}}, {}, "source", "cannot say how far a quiet watch is"),
-        ({}, {"versions": {"http://b:2379": "3.5.1"}}, "destination", "can lose data"),
+        (
+            {},
+            {"versions": {"http://b:2379": "3.5.1"}},
+            "destination",
+            "http://b:2379: etcd 3.5.1 can corrupt data under load",
+        ),
         ({"alarms": ["NOSPACE"]}, {}, "source", "the alarm NOSPACE"),
         ({}, {"alarms": ["NOSPACE"], "begun": True}, "destination", "is full, and is waited for"),
         ({}, {"certificates": {"/pki/ca.crt": NOW + SOON - 1}}, "destination", "/pki/ca.crt ends in 13 d"),
