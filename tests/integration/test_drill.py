@@ -363,11 +363,27 @@ def test_what_lies_off_site_is_fetched_wholly_and_proven(lab: Lab, agent: Agent,
     code, told = agent.run("drill", "--offsite", "--newest-only")
     good, bad = told["drills"]
     assert (code, good["result"], bad["result"], bad["level"]) == (1, "proven", "failed", "none"), told
-    assert bad["source"] == "two" and objects[-1].name in bad["cause"], bad
+    assert bad["source"] == "two" and objects[-1].name in bad["cause"] and bad["damaged"], bad
     assert agent.run("status")[0] == 1
     code, told = agent.run("drill", "--offsite", paths[0].name, "--newest-only")
     assert (code, {one["path"] for one in told["drills"]}) == (0, {paths[0].name}), told
+    assert agent.run("drill", "--newest-only")[0] == 0
+    code, told = agent.run("status")
+    assert code == 1 and f"the drill of {paths[-1].name} of the store two failed" in told["why"], told
     objects[-1].write_bytes(whole)
+    assert agent.run("drill", "--offsite", paths[-1].name)[0] == 0 and agent.run("status")[0] == 0
+
+    # The store that comes first is proven later by nothing but itself; or it is deleted there, and that is seen.
+    (first_one,) = stores[0].rglob(objects[-1].name)
+    spoil(first_one)
+    code, told = agent.run("drill", "--offsite", "--newest-only")
+    assert (code, [one["result"] for one in told["drills"]]) == (1, ["failed", "proven"]), told
+    assert agent.run("status")[0] == 1
+    kept = Path(f"{first_one.parent / paths[-1].name}.json")
+    manifest = kept.read_bytes()
+    kept.unlink()
+    assert agent.run("list", "--offsite")[0] == 0 and agent.run("status")[0] == 0
+    kept.write_bytes(manifest)
     shutil.rmtree(stores[0])
     code, told = agent.run("drill", "--offsite")
     assert code == 1 and "one" in told["cause"], told

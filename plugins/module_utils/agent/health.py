@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import Callable, Optional, Sequence, Tuple
+from typing import Callable, Collection, NamedTuple, Optional, Sequence, Set, Tuple, Union
 
-from ..backup.proofs import LOCAL, Drill, newest_proven
+from ..backup.copies import was_there
+from ..backup.proofs import LOCAL, Drill, last_proof, newest_proven
 from ..backup.records import NOT_ITS_TURN, Attempt
 from ..core.text import duration, seconds_since
 from ..core.values import TEXT
@@ -21,6 +22,10 @@ _DAY = 86400
 LATEST = 9
 
 
+# Whether the snapshot of this path lies on this host (``LOCAL``), or the one of this name in the store, as it was last seen.
+Exists = Callable[[str, str], bool]
+
+
 @dataclass(frozen=True)
 class Status:
     """``state`` is ``ok``, ``failed``, ``too old`` or ``not proven``. ``age`` are the seconds since the last run that was good,
@@ -28,7 +33,8 @@ class Status:
 
     ``newest`` is the newest snapshot that a run of this host has saved, or has read again from end to end, and ``verified_age``
     the seconds since then. ``proven`` is the drill of the youngest snapshot that was proven by one, and ``proven_age`` the
-    seconds since then. Both are -1 for never. ``drilled`` is the last drill.
+    seconds since then; ``last_proof`` is the last drill that proved any, and ``last_proof_age`` the seconds since then, which
+    must not grow too many. All are -1 for never. ``drilled`` is the last drill.
     """
 
     state: str
@@ -41,7 +47,28 @@ class Status:
     verified_age: int = -1
     proven: Optional[Drill] = None
     proven_age: int = -1
+    last_proof: Optional[Drill] = None
+    last_proof_age: int = -1
     drilled: Optional[Drill] = None
+
+
+class Unproven(NamedTuple):
+    """Since when no drill of a host has proven a backup, the days that this may last, and whether one ever did."""
+
+    since: str
+    days: int
+    ever: bool
+
+
+def exists_by(state_dir: str, stores: Collection[str]) -> Exists:
+    """By the disk, and by this host's copies of the manifests of its ``stores``: one that is no more of these has nothing."""
+
+    def exists(source: str, path: str) -> bool:
+        if source == LOCAL:
+            return os.path.isfile(path)
+        return source in stores and was_there(state_dir, source, path)
+
+    return exists
 
 
 def judge(
@@ -50,7 +77,7 @@ def judge(
     attempts: Sequence[Attempt],
     max_age: int,
     now: float,
-    exists: Callable[[str], bool] = os.path.isfile,
+    exists: Exists,
     drills: Sequence[Drill] = (),
     proof_age: int = 0,
 ) -> Status:
@@ -61,12 +88,11 @@ def judge(
     last = attempts[0] if attempts else None
     good = next((attempt for attempt in attempts if attempt.is_good), None)
     newest = next((attempt for attempt in attempts if attempt.is_good and attempt.path), None)
-    proven = newest_proven(drills)
-    age = seconds_since(good.at, now) if good else -1
+    proven, proof = newest_proven(drills), last_proof(drills)
+    age = _age(good, now)
     state, why = _verdict(last, good, newest, age, max_age, exists)
     if state == OK:
-        first = next((attempt for attempt in reversed(attempts) if attempt.is_good and attempt.path), None)
-        state, why = _proof(drills, proven, first, proof_age, now, exists) or (state, why)
+        state, why = _proof(drills, unproven(drills, attempts, proof_age), now, exists) or (state, why)
     return Status(
         state,
         why,
@@ -75,58 +101,85 @@ def judge(
         age,
         newest,
         last,
-        seconds_since(newest.at, now) if newest else -1,
-        proven,
-        seconds_since(proven.at, now) if proven else -1,
-        drills[0] if drills else None,
+        verified_age=_age(newest, now),
+        proven=proven,
+        proven_age=_age(proven, now),
+        last_proof=proof,
+        last_proof_age=_age(proof, now),
+        drilled=drills[0] if drills else None,
     )
 
 
-def _proof(
-    drills: Sequence[Drill],
-    proven: Optional[Drill],
-    first: Optional[Attempt],
-    days: int,
-    now: float,
-    exists: Callable[[str], bool],
-) -> Optional[Tuple[str, str]]:
-    """What is to be said of the proofs of a host whose backups are well; None where that is nothing.
+def _age(of: Union[Attempt, Drill, None], now: float) -> int:
+    return seconds_since(of.at, now) if of else -1
 
-    ``first`` is the oldest backup that is known. A host that has never made one has nothing to prove.
+
+def unproven(drills: Sequence[Drill], attempts: Sequence[Attempt], days: int) -> Optional[Unproven]:
+    """Of a host that may go ``days`` without a proof; None for any number, and where it has nothing to prove.
+
+    What was never proven is so since the oldest backup that is known.
     """
+    proof = last_proof(drills)
+    first = next((attempt for attempt in reversed(attempts) if attempt.is_good and attempt.path), None)
+    if days and proof:
+        return Unproven(proof.at, days, True)
+    if days and first:
+        return Unproven(first.at, min(days, LATEST), False)
+    return None
+
+
+def _proof(
+    drills: Sequence[Drill], waited: Optional[Unproven], now: float, exists: Exists
+) -> Optional[Tuple[str, str]]:
+    """What is to be said of the proofs of a host whose backups are well; None where that is nothing."""
     failed = unsettled(drills, exists)
     if failed:
-        whose = failed.path or "a snapshot"
-        return BAD, f"the drill of {whose} failed, at {failed.at}: {failed.cause} {failed.next_step}".strip()
-    since = proven or first
-    if not (days and since):
+        return BAD, _failure(failed)
+    age = seconds_since(waited.since, now) if waited else 0
+    if not waited or age <= waited.days * _DAY:
         return None
-    age = seconds_since(since.at, now)
-    if proven and age > days * _DAY:
-        return NOT_PROVEN, (
-            f"no backup was proven by a drill for {duration(age)}, and {days} days are allowed: see whether its timer runs"
-        )
-    if not proven and age > min(days, LATEST) * _DAY:
+    if not waited.ever:
         return NOT_PROVEN, f"no backup was ever proven by a drill, for {duration(age)}: run quorum-etcd drill"
-    return None
+    return NOT_PROVEN, (
+        f"no backup was proven by a drill for {duration(age)}, and {waited.days} days are allowed: see whether its timer runs"
+    )
 
 
-def unsettled(drills: Sequence[Drill], exists: Callable[[str], bool]) -> Optional[Drill]:
-    """The last drill that failed and still counts: a later one has not proven the same snapshot, which is still there.
+def _failure(failed: Drill) -> str:
+    said = (
+        f"the drill of {failed.place or 'a snapshot'} failed, at {failed.at}: {failed.cause} {failed.next_step}".strip()
+    )
+    if not failed.damaged or failed.source == LOCAL:
+        return said
+    return (
+        f"{said} Once it is put right there, run quorum-etcd drill --offsite {failed.path}; once it is deleted there, run"
+        " quorum-etcd list --offsite."
+    )
 
-    Where it was not the snapshot's fault, any later proof settles it: the host can do drills again. So it is with what lies
-    off-site, which this host does not see.
-    """
-    proven = set()
+
+def unsettled(drills: Sequence[Drill], exists: Exists) -> Optional[Drill]:
+    """The last drill that failed and still counts; ``drills`` are the newest first."""
+    proven: Set[Tuple[str, str]] = set()
     for drill in drills:
         if drill.is_proof:
-            proven.add(drill.path)
-        elif drill.damaged and drill.source == LOCAL:
-            if drill.path not in proven and exists(drill.path):
-                return drill
-        elif not proven:
+            proven.add((drill.source, drill.path))
+        elif not _is_settled(drill, proven, exists):
             return drill
     return None
+
+
+def _is_settled(failed: Drill, proven: Collection[Tuple[str, str]], exists: Exists) -> bool:
+    """By what was ``proven`` later, each as its source and its path.
+
+    What is damaged is so until this very snapshot is proven, or is gone: another one, or the same in another store, says
+    nothing of it. Where it was not the snapshot's fault, any later proof shows that this host can do drills again, and only one
+    from the same store that this can be reached too.
+    """
+    if failed.damaged:
+        return (failed.source, failed.path) in proven or not exists(failed.source, failed.path)
+    if failed.source == LOCAL:
+        return bool(proven)
+    return failed.source in {source for source, _path in proven} or not exists(failed.source, failed.path)
 
 
 def _verdict(
@@ -135,7 +188,7 @@ def _verdict(
     newest: Optional[Attempt],
     age: int,
     max_age: int,
-    exists: Callable[[str], bool],
+    exists: Exists,
 ) -> Tuple[str, str]:
     if last is None:
         return TOO_OLD, "no run has been recorded on this host"
@@ -149,6 +202,6 @@ def _verdict(
         )
     if last.result == NOT_ITS_TURN:
         return OK, f"{last.cause}; whether the agent of that host runs, this one does not know"
-    if newest and not exists(newest.path):
+    if newest and not exists(LOCAL, newest.path):
         return BAD, f"{newest.path}, of the run at {newest.at}, is gone"
     return OK, f"{last.result}, {duration(age)} ago"

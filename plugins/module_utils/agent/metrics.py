@@ -14,7 +14,7 @@ import re
 import shutil
 from typing import Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple, Union
 
-from ..backup.proofs import DRILLS, PROVEN, Drill
+from ..backup.proofs import DRILLS, PROVEN, Drill, last_proof
 from ..backup.records import (
     BACKUPS,
     FAILED,
@@ -34,7 +34,7 @@ from ..core.durable import alone, put
 from ..core.text import epoch
 from ..snapshot.save import space_needed
 from ..snapshot.scratch import forget, leftovers
-from .health import LATEST, unsettled
+from .health import Exists, exists_by, unproven, unsettled
 from .settings import Settings
 
 FILE = "quorum-etcd.prom"
@@ -109,13 +109,15 @@ def collected(settings: Settings) -> str:
     except OSError:
         disk = None
     backups, prunes = BACKUPS.last(state_dir, cluster), PRUNES.last(state_dir, cluster, 1)
-    stores = {store.name for store in settings.offsite}
+    stores = settings.store_names
     return exposition(
         [
             *_of_backups(cluster, backups, settings.max_age),
             *_of_prunes(cluster, prunes),
             *_of_uploads(cluster, [one for one in UPLOADS.last(state_dir, cluster) if one.store in stores]),
-            *_of_drills(cluster, DRILLS.last(state_dir, cluster), backups, settings.proof_age),
+            *_of_drills(
+                cluster, DRILLS.last(state_dir, cluster), backups, settings.proof_age, exists_by(state_dir, stores)
+            ),
             *_of_disk(cluster, disk, backups),
         ]
     )
@@ -195,24 +197,23 @@ def _revision_in(name: str) -> int:
     return int(found.group(1)) if found else 0
 
 
-def _of_drills(cluster: str, drills: Sequence[Drill], attempts: Sequence[Attempt], proof_age: int) -> List[Metric]:
+def _of_drills(
+    cluster: str, drills: Sequence[Drill], attempts: Sequence[Attempt], proof_age: int, exists: Exists
+) -> List[Metric]:
     labels, prefix = {"cluster": cluster}, "etcd_backup_drill"
     found = _of_last(prefix, "drill", labels, drills[:1], DRILL_RESULTS)
-    proof = next((one for one in drills if one.is_proof), None)
-    # What was never proven is so since there is something to prove.
-    first = next((one for one in reversed(attempts) if one.is_good and one.path), None)
-    since, days = proof or first, proof_age if proof else min(proof_age, LATEST)
-    if since and proof_age:
+    proof, waited = last_proof(drills), unproven(drills, attempts, proof_age)
+    if waited:
         name = "etcd_backup_not_proven_since_timestamp_seconds"
         words = "When a drill of this host last proved a backup, or, where none ever did, when it had the first one."
-        found.append(Metric(name, words, [(labels, epoch(since.at))]))
+        found.append(Metric(name, words, [(labels, epoch(waited.since))]))
         allowed = "How long that may last (etcd_backup_proof_age)."
-        found.append(Metric("etcd_backup_proof_age_seconds", allowed, [(labels, days * 86400)]))
+        found.append(Metric("etcd_backup_proof_age_seconds", allowed, [(labels, waited.days * 86400)]))
     for last in drills[:1]:
-        failed = "1 where a drill failed, and no later one has proven the same backup."
+        failed = "1 where a drill failed, and it was not settled since: quorum-etcd status says which one."
         size, revision = "The size of the backup of the last drill.", "The revision of the backup of the last drill."
         found += [
-            Metric(f"{prefix}_failed", failed, [(labels, float(unsettled(drills, os.path.isfile) is not None))]),
+            Metric(f"{prefix}_failed", failed, [(labels, float(unsettled(drills, exists) is not None))]),
             Metric(f"{prefix}_last_size_bytes", size, [(labels, last.size)]),
             Metric(f"{prefix}_last_revision", revision, [(labels, last.revision)]),
         ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import Any, Dict, Tuple
+from typing import Any, Dict, FrozenSet, Tuple
 
 from ..backup.pki import check_pki
 from ..backup.retention import policy_of
@@ -71,6 +71,10 @@ class Settings:
     kit_pki: bool = False
     kit_recipient: str = field(default="", metadata=TEXT)
     member: Dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def store_names(self) -> FrozenSet[str]:
+        return frozenset(store.name for store in self.offsite)
 
 
 def load(path: str) -> Settings:

@@ -14,7 +14,7 @@ from ..backup.records import BACKUPS
 from ..core.values import to_plain
 from ..etcd.commands import Run
 from .command import FINE, STALE, UNSUCCESSFUL, Answer, Command
-from .health import BAD, NOT_PROVEN, TOO_OLD, judge
+from .health import BAD, NOT_PROVEN, TOO_OLD, exists_by, judge
 from .settings import Settings
 from .words import status_in_words
 
@@ -23,9 +23,8 @@ def _status(settings: Settings, given: argparse.Namespace, run: Run) -> Answer:
     attempts = BACKUPS.last(settings.state_dir, settings.cluster)
     drills = DRILLS.last(settings.state_dir, settings.cluster)
     cluster, folder = settings.cluster, settings.folder
-    status = judge(
-        cluster, folder, attempts, settings.max_age, time.time(), drills=drills, proof_age=settings.proof_age
-    )
+    exists = exists_by(settings.state_dir, settings.store_names)
+    status = judge(cluster, folder, attempts, settings.max_age, time.time(), exists, drills, settings.proof_age)
     code = {BAD: UNSUCCESSFUL, TOO_OLD: STALE, NOT_PROVEN: STALE}.get(status.state, FINE)
     return Answer(code, to_plain(status), status_in_words(status))
 

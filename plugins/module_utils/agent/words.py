@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, List, Mapping, Sequence
 
-from ..backup.proofs import IN_WORDS, LOCAL, NOT_VERIFIED, Drill
+from ..backup.proofs import IN_WORDS, NOT_VERIFIED, Drill
 from ..backup.records import FAILED, NOT_ITS_TURN, SAVED, UNCHANGED, Attempt, Upload
 from ..backup.retention import REMOVE, Decision
 from ..core.text import counted, duration, size, table
@@ -42,21 +42,17 @@ def drills_in_words(drills: Sequence[Drill], folder: str, cluster: str) -> List[
     return [line for drill in drills for line in drill_in_words(drill)]
 
 
-def _place(drill: Drill) -> str:
-    return drill.path if drill.source == LOCAL else f"{drill.path} of the store {drill.source}"
-
-
 def drill_in_words(drill: Drill) -> List[str]:
     told = f" in {drill.seconds:g} s"
     if drill.is_proof:
         lines = [
-            f"proven: {_place(drill)}, {size(drill.size)}, was restored by etcd {drill.etcd_version} and is as it"
+            f"proven: {drill.place}, {size(drill.size)}, was restored by etcd {drill.etcd_version} and is as it"
             f" should be{told} ({drill.picked})",
             f"  {', '.join(drill.compared)}",
         ]
     else:
         how_far = f", after {IN_WORDS[drill.level]}" if drill.level != NOT_VERIFIED else ""
-        lines = [f"FAILED: {_place(drill)}{how_far}{told} ({drill.picked}): {drill.cause}"] if drill.path else []
+        lines = [f"FAILED: {drill.place}{how_far}{told} ({drill.picked}): {drill.cause}"] if drill.path else []
         lines = lines or [f"FAILED: {drill.cause}"]
         lines += [f"  Next: {drill.next_step}"] if drill.next_step else []
     lines += [f"  not compared: {why}" for why in drill.not_compared]
@@ -104,21 +100,24 @@ def status_in_words(status: Status) -> List[str]:
         lines.append(
             f"  newest  {newest.path}, revision {newest.revision}, {size(newest.size)}, verified {ago} ago, at {newest.at}"
         )
-        lines.append(f"  proven  {_proven(status)}")
+        lines += [f"  proven  {line}" for line in _proven(status)]
     if status.last:
         lines.append(f"  last    {status.last.at} {status.last.result}")
     return lines
 
 
-def _proven(status: Status) -> str:
+def _proven(status: Status) -> List[str]:
     proven = status.proven
     if not proven:
-        return "none by a drill"
+        return ["none by a drill"]
     taken = f", taken at {proven.taken_at}" if proven.taken_at else ""
     restore = f"a restore takes about {proven.restore_seconds:g} s"
-    return (
-        f"{_place(proven)}{taken}, restored and compared {duration(status.proven_age)} ago, at {proven.at}; {restore}"
-    )
+    lines = [
+        f"{proven.place}{taken}, restored and compared {duration(status.proven_age)} ago, at {proven.at}; {restore}"
+    ]
+    if status.last_proof and status.last_proof != proven:
+        lines.append(f"{status.last_proof.place}, an older one, {duration(status.last_proof_age)} ago")
+    return lines
 
 
 def decisions_in_words(decisions: Sequence[Decision], pretended: bool) -> List[str]:

@@ -19,7 +19,7 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
-from ..core.errors import EtcdError
+from ..core.errors import Damaged, EtcdError
 from ..core.text import rfc3339
 from ..etcd.commands import (
     THROWAWAY,
@@ -55,10 +55,6 @@ PREFIX = ".quorum-etcd-drill-"
 _DATA, _FETCHED = "data", "fetched"  # the restored data directory, and what was fetched, in the drill's folder
 _WAL = 192 << 20  # bytes that a WAL takes at once, whatever is in it, and a second file of it
 _CHECK_LINES, _CHECK_LINE = 20, 300  # of what the site's check prints at its end, and characters of a line
-
-
-class Damaged(EtcdError):
-    """The snapshot is not what it should be."""
 
 
 @dataclass(frozen=True)

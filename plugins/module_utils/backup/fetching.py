@@ -16,7 +16,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from ..core.errors import EtcdError
+from ..core.errors import Damaged, EtcdError
 from ..core.text import rfc3339
 from ..core.values import TEXT
 from ..etcd.commands import Run
@@ -29,7 +29,8 @@ from ..snapshot.pages import sha256_of
 from ..snapshot.publish import publish
 from ..snapshot.scratch import UNPACKED, clear_stale, make_folder, private_folder
 from ..snapshot.together import put_together
-from .holding import Content, content_of, copies_folder
+from .copies import copies_folder
+from .holding import Content, content_of
 from .selecting import LATEST, Selector, in_doubt, last_of, pick, told_of
 from .spool import kit_of
 from .stores import Store
@@ -82,7 +83,7 @@ def fetch(
 ) -> Fetched:
     """Bring the snapshot into ``folder``, from the first store that has it whole. Nothing is fetched that is there already.
 
-    EtcdError where no store has it: which object is missing or damaged, and what can be had instead.
+    EtcdError where no store has it: which object is missing or damaged, Damaged then, and what can be had instead.
     """
     if not stores:
         raise EtcdError("no off-site store is known on this host.", "set etcd_backup_offsite.")
@@ -176,7 +177,10 @@ def _check_signature(run: Run, private: str, name: str, signers: str) -> None:
     """Before anything is fetched that takes time."""
     if signers:
         path = os.path.join(private, name)
-        signed_by(path, held_manifest(path), signers, run)
+        try:
+            signed_by(path, held_manifest(path), signers, run)
+        except EtcdError as error:
+            raise Damaged(error.message, error.next_step) from error
 
 
 def _make(run: Run, store: Store, held: Content, name: str, draft: str) -> None:
@@ -186,7 +190,7 @@ def _make(run: Run, store: Store, held: Content, name: str, draft: str) -> None:
     def get(one: str, path: str) -> None:
         asked.append(one)
         if held.sizes.get(one) is None:
-            raise EtcdError(
+            raise Damaged(
                 f"the store {store.name} has no {one}, which {name} needs.",
                 "take it from another store, or choose another one of quorum-etcd list --offsite.",
             )
@@ -196,7 +200,8 @@ def _make(run: Run, store: Store, held: Content, name: str, draft: str) -> None:
         put_together(name, held.manifests, get, draft, run)
     except EtcdError as error:
         damaged = asked[-1] if asked else ""
-        raise EtcdError(
+        kind = Damaged if isinstance(error, Damaged) else EtcdError
+        raise kind(
             f"{name} cannot be put together from the store {store.name}: {error.message}",
             _instead(held, name, damaged) or error.next_step,
         ) from error

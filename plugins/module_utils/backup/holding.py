@@ -10,7 +10,7 @@ import contextlib
 import os
 import re
 import time
-from typing import Dict, List, Mapping, Sequence, Set, Tuple
+from typing import Dict, List, Mapping, Sequence, Tuple
 
 from ..core.errors import EtcdError
 from ..snapshot.entry import Manifest
@@ -19,12 +19,12 @@ from ..snapshot.names import manifest_path, safe, signature_path
 from ..snapshot.offsite import FULL, Offsite, entry_of, offsite_of, with_offsite
 from ..snapshot.publish import clear_saves
 from ..snapshot.scratch import forget, make_folder, private_folder
+from .copies import MANIFEST
 from .retention import Policy, reasons_of
 from .selecting import newest_of
 from .spool import Spooled, kit_of
 from .stores import Store
 
-_MANIFEST = ".db.json"
 _MADE = re.compile(r"(.+)-(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z-rev\d+(?=\.)")  # begins the name of each object
 _DAY = 86400.0
 
@@ -86,18 +86,11 @@ class Content:
         return self.has_data(told.base_name, told.base) and one.name not in self.steps(told.base_name)
 
 
-def names_of(copies: str) -> Set[str]:
-    """The snapshots whose manifests a store had when this host last looked: ``copies`` is the folder of their copies."""
-    if not os.path.isdir(copies):
-        return set()
-    return {name[: -len(".json")] for name in os.listdir(copies) if name.endswith(_MANIFEST)}
-
-
 def content_of(store: Store, copies: str) -> Content:
     """What the store holds now. ``copies`` is the folder of this host's copies of its manifests."""
     sizes = store.names()
     make_folder(copies)
-    wanted = {name for name in sizes if name.endswith(_MANIFEST)}
+    wanted = {name for name in sizes if name.endswith(MANIFEST)}
     for name in set(os.listdir(copies)) - wanted:
         forget(os.path.join(copies, name))
     _copy_missing(store, copies, {name: sizes[name] for name in sorted(wanted)})
@@ -189,10 +182,3 @@ def newest_whole(held: Content, cluster_id: str) -> Tuple[str, int]:
     """The name of the newest whole snapshot of this etcd cluster, empty for none, and how many there are."""
     whole = {name: one for name, one in held.manifests.items() if one.cluster_id == cluster_id and held.is_whole(name)}
     return newest_of(whole), len(whole)
-
-
-def copies_folder(state_dir: str, store: str) -> str:
-    """Where the copies of a store's manifests lie; its name is the operator's, and becomes a file's."""
-    return os.path.join(
-        state_dir, "shipping", re.sub(r"[^A-Za-z0-9_-]", lambda found: f"%{ord(found.group()):x}", store)
-    )

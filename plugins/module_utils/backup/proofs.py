@@ -72,6 +72,11 @@ class Drill:
     def is_proof(self) -> bool:
         return self.result == PROVEN
 
+    @property
+    def place(self) -> str:
+        """Where the snapshot lies, in words; empty where no run has said which one it was."""
+        return self.path if self.source == LOCAL else f"{self.path} of the store {self.source}"
+
 
 DRILLS = Log("drills.jsonl", Drill, most=5000)  # two a day for years: they are also an auditor's
 
@@ -98,6 +103,11 @@ def proofs(drills: Iterable[Drill], attempts: Iterable[Attempt]) -> Dict[str, Pr
 
 def _rank(proof: Proof) -> Tuple[int, str]:
     return LEVELS.index(proof.level), proof.at
+
+
+def last_proof(drills: Sequence[Drill]) -> Optional[Drill]:
+    """The proof that was made last, of whatever snapshot; ``drills`` are the newest first."""
+    return next((one for one in drills if one.is_proof), None)
 
 
 def newest_proven(drills: Sequence[Drill]) -> Optional[Drill]:

@@ -26,13 +26,12 @@ from ..snapshot.offsite import PAGES, Offsite, offsite_of
 from ..snapshot.pages import sha256_of
 from ..snapshot.scratch import forget, make_folder
 from ..snapshot.signature import UNSIGNED, Signing, believed
+from .copies import copies_folder, names_of
 from .holding import (
     Content,
     content_of,
-    copies_folder,
     doomed,
     leftovers,
-    names_of,
     newest_whole,
     remove,
     remove_objects,

@@ -26,6 +26,10 @@ class EtcdError(Exception):
         return f"{self.message} Next: {self.next_step}" if self.next_step else self.message
 
 
+class Damaged(EtcdError):
+    """What was read is not what it should be: it is to blame itself, and neither the host nor the way to it."""
+
+
 def has_failed(result: Mapping[str, Any]) -> bool:
     """Whether a task did not do its work on a host, or the host is gone."""
     return bool(result.get("failed") or result.get("unreachable"))

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import List, Mapping
 
-from ..core.errors import EtcdError
+from ..core.errors import Damaged
 from ..core.values import Misfit, from_plain, to_plain
 from .entry import Manifest, Snapshot
 from .pages import FORMAT, Header
@@ -45,14 +45,14 @@ class Offsite:
 
 
 def offsite_of(manifest: Manifest) -> Offsite:
-    """EtcdError where the manifest has none that could be right: no path comes out of it."""
+    """Damaged where the manifest has none that could be right: no path comes out of it."""
     try:
         told = from_plain(Offsite, manifest.more.get("offsite"))
     except Misfit as why:
-        raise EtcdError(f"the manifest says not what lies off-site: {why}.", _ANOTHER) from why
+        raise Damaged(f"the manifest says not what lies off-site: {why}.", _ANOTHER) from why
     names = [told.object, told.chain] + ([told.base_name] if told.kind == PAGES else [])
     if told.kind not in (FULL, PAGES) or not all(map(is_object_name, names)) or told.size < 0:
-        raise EtcdError(f"the manifest says {told.object!r} is what lies off-site, which cannot be.", _ANOTHER)
+        raise Damaged(f"the manifest says {told.object!r} is what lies off-site, which cannot be.", _ANOTHER)
     return told
 
 
@@ -91,7 +91,7 @@ def header_of(manifest: Manifest) -> Header:
 def needed_for(name: str, manifests: Mapping[str, Manifest]) -> List[str]:
     """The names of the snapshots that ``name`` is put together from: the full one first, itself last.
 
-    ``manifests`` are those of a store, by the names of their snapshots (``x.db``). EtcdError where one is missing, or is not
+    ``manifests`` are those of a store, by the names of their snapshots (``x.db``). Damaged where one is missing, or is not
     the base that the next one was made from.
     """
     chain = [name]
@@ -99,13 +99,13 @@ def needed_for(name: str, manifests: Mapping[str, Manifest]) -> List[str]:
         manifest = manifests.get(chain[-1])
         if manifest is None:
             needed = f", which {name} needs," if chain[-1] != name else ""
-            raise EtcdError(f"the manifest of {chain[-1]}{needed} is missing.", _ANOTHER)
+            raise Damaged(f"the manifest of {chain[-1]}{needed} is missing.", _ANOTHER)
         told = offsite_of(manifest)
         if told.kind == FULL:
             return chain[::-1]
         base = manifests.get(told.base_name)
         if base is not None and base.sha256 != told.base:
-            raise EtcdError(f"{told.base_name} is not the snapshot that {chain[-1]} was made from.", _ANOTHER)
+            raise Damaged(f"{told.base_name} is not the snapshot that {chain[-1]} was made from.", _ANOTHER)
         if told.base_name in chain or len(chain) >= LONGEST:
-            raise EtcdError(f"the chain of {name} has no beginning.", _ANOTHER)
+            raise Damaged(f"the chain of {name} has no beginning.", _ANOTHER)
         chain.append(told.base_name)

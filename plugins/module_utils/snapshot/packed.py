@@ -23,7 +23,7 @@ import signal
 import zlib
 from typing import Any, BinaryIO, Callable, Iterator, Optional, Sequence, cast
 
-from ..core.errors import EtcdError
+from ..core.errors import Damaged, EtcdError
 from ..core.pipes import drawn, fed
 from ..core.trees import sync
 from ..etcd.bolt import size_by_head
@@ -40,6 +40,7 @@ _CHUNK = 1 << 20
 _XZ_MEMORY = 128 << 20  # bytes that unpacking may take, as much as zstd allows itself: an archive can ask for gigabytes
 _XZ_DICTIONARY = 4 << 20  # bytes; packing takes some twelve times as much
 _GZIP_LEVEL = 6
+_ANOTHER = "use another one, and check the disk."
 _GROWTH = 1 << 30  # bytes by which bbolt makes a file larger in advance; smaller ones to twice their size
 _ENOUGH = (
     2 << 16
@@ -248,7 +249,7 @@ def _limit_by_head(head: bytes, path: str, limit: int) -> int:
     if size is None and len(head) < _ENOUGH:
         return limit
     if size is None:
-        raise EtcdError(f"{path} holds no snapshot: what is packed in it is not a bbolt file.")
+        raise Damaged(f"{path} holds no snapshot: what is packed in it is not a bbolt file.", _ANOTHER)
     if size > limit:
         raise EtcdError(
             f"{path} unpacks to {size:,} bytes: that is more than {limit:,} bytes, half of what is free there.",
@@ -261,7 +262,7 @@ def _read(packed: BinaryIO, path: str) -> bytes:
     try:
         return packed.read(_CHUNK)
     except EOFError as error:
-        raise EtcdError(f"{path} is cut off: the archive ends too early.") from error
+        raise Damaged(f"{path} is cut off: the archive ends too early.", _ANOTHER) from error
     except (OSError, zlib.error) as error:
         if isinstance(error, OSError) and error.errno:
             raise
@@ -277,6 +278,8 @@ def _by_program(path: str, to: str, limit: int, run: Optional[Run]) -> None:
         result = _unpacked_by_zstd(path, to, run)
     if result.rc == -signal.SIGXFSZ or "File too large" in result.err:
         raise _too_large(path, limit)
+    if result.rc < 0 or "No space left" in result.err:
+        raise EtcdError(f"{path} could not be unpacked to {to}: {_last_words(result)}.", "make room, or unpack it.")
     if result.rc:
         raise _damaged(path, _last_words(result))
     os.chmod(to, 0o600)  # zstd gives it the archive's mode; until now the folder has kept it private
@@ -315,8 +318,8 @@ def _file_size_limit(limit: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def _damaged(path: str, words: str) -> EtcdError:
-    return EtcdError(f"{path} is damaged and cannot be unpacked: {words}.")
+def _damaged(path: str, words: str) -> Damaged:
+    return Damaged(f"{path} is damaged and cannot be unpacked: {words}.", _ANOTHER)
 
 
 def _too_large(path: str, limit: int) -> EtcdError:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, Iterator, NamedTuple, Sequence, Tuple
 
 from ..core import strict_json
-from ..core.errors import EtcdError
+from ..core.errors import Damaged, EtcdError
 from ..core.values import Misfit, from_plain, to_plain
 
 FORMAT = 1
@@ -146,7 +146,7 @@ def prove(path: str, sha256: str) -> None:
     """EtcdError where the file is not the one with this SHA-256."""
     digest = sha256_of(path)
     if digest != sha256:
-        raise EtcdError(
+        raise Damaged(
             f"what was put together in {path} is not the snapshot: its SHA-256 is {digest}, and should be {sha256}.",
             _ANOTHER,
         )
@@ -172,5 +172,5 @@ def digest_of(file: BinaryIO, kind: str = "sha256") -> str:
         digest.update(chunk)
 
 
-def _damaged(increment: str, why: str) -> EtcdError:
-    return EtcdError(f"the increment {os.path.basename(increment)} is damaged: {why}.", _ANOTHER)
+def _damaged(increment: str, why: str) -> Damaged:
+    return Damaged(f"the increment {os.path.basename(increment)} is damaged: {why}.", _ANOTHER)

@@ -10,7 +10,7 @@ import os
 import shutil
 from typing import Callable, Mapping, Sequence
 
-from ..core.errors import EtcdError
+from ..core.errors import Damaged, EtcdError
 from ..core.trees import sync
 from ..etcd.commands import Run
 from .entry import Manifest
@@ -28,7 +28,7 @@ def put_together(name: str, manifests: Mapping[str, Manifest], get: Get, to: str
     """Make the snapshot ``name`` the new file ``to``, for its owner alone: its bytes, proven by the SHA-256 in its manifest.
 
     ``manifests`` are those of the store by the names of their snapshots. Each object is compared with its manifest before
-    anything is made of it. EtcdError, and no file, where one is missing or not what it should be.
+    anything is made of it. EtcdError, and no file, where that fails: Damaged where one is missing or not what it should be.
     """
     chain = needed_for(name, manifests)
     folder = os.path.dirname(os.path.abspath(to))
@@ -67,7 +67,7 @@ def _add(manifest: Manifest, get: Get, private: str, draft: str, run: Run) -> No
 def _check_object(told: Offsite, path: str) -> None:
     size = os.stat(path).st_size
     if (size, sha256_of(path)) != (told.size, told.sha256):
-        raise EtcdError(
+        raise Damaged(
             f"{told.object} is damaged or another one: it has {size} bytes, and its manifest was written for {told.size}"
             f" with the SHA-256 {told.sha256}.",
             _ANOTHER,

@@ -112,7 +112,7 @@ def test_five_fields_are_refused_where_there_is_systemd():
 
 
 def judged(*attempts, max_age=7200, exists=True):
-    return judge("etcd", "/b", attempts, max_age, NOW, lambda _path: exists)
+    return judge("etcd", "/b", attempts, max_age, NOW, lambda *_which: exists)
 
 
 def test_a_run_that_saved_or_had_nothing_to_save_or_no_turn_is_well():
@@ -160,7 +160,7 @@ DAY = 86400
 
 def proof(*drills, days=7, later=0, exists=True, first=AT):
     at = replace(AT, at=rfc3339(NOW + later))
-    return judge("etcd", "/b", [at, first], 7200, NOW + later, lambda _path: exists, drills, days)
+    return judge("etcd", "/b", [at, first], 7200, NOW + later, lambda *_which: exists, drills, days)
 
 
 def test_a_proof_grows_old():
@@ -182,7 +182,7 @@ def test_one_that_was_never_made_is_waited_for_as_long():
 
 def test_a_host_that_makes_no_backups_has_nothing_to_prove():
     other = replace(AT, result=NOT_ITS_TURN, path="", cause="it is the turn of m2")
-    status = judge("etcd", "/b", [replace(other, at=rfc3339(NOW)), other], 7200, NOW + 60, lambda _path: True, (), 1)
+    status = judge("etcd", "/b", [replace(other, at=rfc3339(NOW)), other], 7200, NOW + 60, lambda *_which: True, (), 1)
     assert status.state == OK and status.verified_age == -1
 
 
@@ -197,13 +197,59 @@ def test_a_drill_that_failed_counts_until_it_is_settled():
     assert proof(other, damaged).state == BAD, "another one says nothing of it"
     assert proof(DRILL, damaged).state == OK, "it was put right"
     assert proof(damaged, exists=True).state == BAD and judged(AT, exists=False).state == BAD
-    gone = judge("etcd", "/b", [replace(AT, path="/b/x.db")], 7200, NOW, lambda path: path == "/b/x.db", [damaged], 7)
+    gone = judge(
+        "etcd", "/b", [replace(AT, path="/b/x.db")], 7200, NOW, lambda _source, path: path == "/b/x.db", [damaged], 7
+    )
     assert gone.state == OK, "it was removed"
-
-    offsite = replace(damaged, path="new.db", source="s3")
-    assert proof(offsite, DRILL).state == BAD and proof(other, offsite).state == OK
 
     unable = replace(damaged, damaged=False, cause="the disk is full.")
     assert proof(unable, other).state == BAD and proof(other, unable).state == OK, "the host can do drills again"
     killed = replace(unable, path="", cause="it was killed.")
     assert "the drill of a snapshot failed" in proof(killed).why
+
+
+def offsite(*drills, there=("new.db", "old.db")):
+    """The state where these snapshots lie in the store s3, and all that is local."""
+    saved = replace(AT, at=rfc3339(NOW))
+
+    def exists(source, path):
+        return source == "local" or (source == "s3" and path in there)
+
+    return judge("etcd", "/b", [saved], 7200, NOW, exists, drills, 7)
+
+
+FETCHED = replace(DRILL, path="new.db", source="s3")
+ROTTEN = replace(FETCHED, result="failed", cause="it is damaged.", damaged=True)
+
+
+def test_what_is_damaged_off_site_is_not_settled_by_anything_else():
+    others = [DRILL, replace(FETCHED, source="nas"), replace(FETCHED, path="old.db"), replace(DRILL, path="new.db")]
+    for other in others:
+        found = offsite(other, ROTTEN)
+        assert found.state == BAD and "the drill of new.db of the store s3 failed" in found.why, other
+    assert (
+        "run quorum-etcd drill --offsite new.db; once it is deleted there, run quorum-etcd list --offsite." in found.why
+    )
+    assert offsite(FETCHED, ROTTEN).state == OK, "it was put right"
+    assert offsite(DRILL, ROTTEN, there=["old.db"]).state == OK, "its store has it no more"
+    assert offsite(replace(ROTTEN, source="nas")).state == OK, "it is no store of this host any more"
+
+
+def test_a_store_that_could_not_be_reached_is_settled_by_a_drill_from_there():
+    away = replace(ROTTEN, damaged=False, cause="the store s3 does not answer.")
+    assert offsite(DRILL, away).state == BAD and offsite(replace(FETCHED, source="nas"), away).state == BAD
+    assert offsite(replace(FETCHED, path="old.db"), away).state == OK
+    assert offsite(DRILL, away, there=["old.db"]).state == OK, "so it was reached, to tell that"
+    full = replace(DRILL, result="failed", cause="the disk is full.")
+    assert offsite(FETCHED, full).state == OK, "the host can do drills again"
+
+
+def test_daily_proofs_of_older_backups_are_proofs():
+    """As where a host that has lost its turn has once proven a younger one of another host, off-site."""
+    young = replace(FETCHED, at=rfc3339(NOW - 8 * DAY), taken_at=rfc3339(NOW - 9 * DAY))
+    daily = replace(DRILL, at=rfc3339(NOW - 3600), taken_at=rfc3339(NOW - 20 * DAY))
+    found = offsite(daily, young)
+    assert (found.state, found.proven, found.proven_age) == (OK, young, 8 * DAY)
+    assert (found.last_proof, found.last_proof_age) == (daily, 3600)
+    late = offsite(replace(daily, at=rfc3339(NOW - 7 * DAY - 60)), young)
+    assert late.state == NOT_PROVEN and "for 7 d 1 min, and 7 days are allowed" in late.why

@@ -220,6 +220,17 @@ def test_a_drill_is_told_and_since_when_nothing_is_proven(settings, tmp_path):
     assert 'etcd_backup_drill_failed{cluster="prod"} 0' in drilled(settings)
 
 
+def test_a_damaged_one_off_site_is_told_until_its_store_has_it_no_more(settings, tmp_path):
+    copy = tmp_path / "state" / "shipping" / "s3" / "bad.db.json"
+    copy.parent.mkdir(parents=True)
+    copy.write_text("{}")
+    failed = replace(DRILLED, result="failed", path="bad.db", source="s3", damaged=True)
+    for proof in (DRILLED, replace(DRILLED, source="nas")):
+        assert 'etcd_backup_drill_failed{cluster="prod"} 1' in drilled(settings, failed, proof)
+    copy.unlink()
+    assert 'etcd_backup_drill_failed{cluster="prod"} 0' in drilled(settings)
+
+
 def test_a_label_says_what_it_is_given():
     text = exposition([Metric("a", "b\\c", [({"cluster": 'q"\\\n', "store": "x"}, 1.5)])])
     assert text == '# HELP a b\\\\c\n# TYPE a gauge\na{cluster="q\\"\\\\\\n",store="x"} 1.5\n'

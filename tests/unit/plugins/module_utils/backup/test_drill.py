@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import shutil
@@ -92,6 +93,13 @@ def test_what_is_not_what_it_should_be_is_damaged(bed):
     bed.snapshot.write_bytes(content("3.6")[:-32])
     drill = bed.drilled()
     assert (drill.level, drill.damaged) == ("none", True) and "it has no hash" in drill.cause
+
+
+def test_an_archive_that_cannot_be_unpacked_is_damaged(bed):
+    """Also where no manifest says so: somebody has compressed it."""
+    bed.snapshot.write_bytes(gzip.compress(content("3.6"))[:-100])
+    drill = bed.drilled()
+    assert drill.damaged and f"{bed.snapshot} is cut off" in drill.cause
 
 
 def test_a_wrong_revision_in_the_manifest_is_found_by_reading(bed):

@@ -13,7 +13,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from ansible_collections.quorum.etcd.plugins.module_utils.backup.holding import content_of, copies_folder, doomed
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.copies import copies_folder
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.holding import content_of, doomed
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.lock import Busy, locked
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.records import BACKUPS, SAVED, UPLOADS, Attempt
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.retention import Policy

@@ -10,8 +10,9 @@ import json
 from dataclasses import replace
 
 import pytest
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.copies import copies_folder
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.folder_store import Folder
-from ansible_collections.quorum.etcd.plugins.module_utils.backup.holding import Content, content_of, copies_folder
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.holding import Content, content_of
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.prune import Counted, prune
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.records import UPLOADS
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.retention import Policy
