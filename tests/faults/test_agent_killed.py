@@ -222,7 +222,7 @@ def test_killed_and_run_again(bed: Bed, moment: int, record_property) -> None:
     assert waiting == {LOCK, ".page-hashes"}, f"{where}: nothing waits, and nothing half is left"
 
     records = bed.records("backups.jsonl")[recorded:]
-    killed = [one for one in records if "ended in the middle of its run: it was killed" in one["cause"]]
+    killed = [one for one in records if "ended in the middle of its backup: it was killed" in one["cause"]]
     assert [f"process {holder} of" in one["cause"] for one in killed] == ([True] if holder else []), (
         f"{where}: {records}"
     )

@@ -161,7 +161,7 @@ def test_killed_at_any_moment_it_leaves_nothing_half(agent: Agent) -> None:
     assert (code, after["result"]) == (0, "saved")
     assert agent.run("status")[0] == 0
     records = (agent.config.parent / "state" / "backups.jsonl").read_text()
-    assert "ended in the middle of its run: it was killed" in records
+    assert "ended in the middle of its backup: it was killed" in records
     assert not list(agent.folder.glob(f"{PRIVATE}*")), "what they left takes room away"
 
     # Told to end, it clears away what it had begun.

@@ -10,6 +10,7 @@ import argparse
 import time
 from typing import Any, Dict, Mapping
 
+from ..backup.killed import BACKUP, LOOK, REMOVAL, record
 from ..backup.lock import locked
 from ..backup.proofs import DRILLS, LEVELS, NOT_VERIFIED, VERIFIED, Proof, proofs
 from ..backup.prune import Counted, look, prune, prune_recorded
@@ -94,7 +95,9 @@ def _told(found: Snapshot, proven: Mapping[str, Proof], now: float) -> Dict[str,
 def _prune(settings: Settings, given: argparse.Namespace, run: Run) -> Answer:
     cluster_id = given.cluster_id or _cluster_id(settings, run)
     counted = Counted(settings.cluster, cluster_id, policy_of(settings.keep), settings.signers)
-    with locked(settings.folder):
+    work = LOOK if given.dry_run else REMOVAL
+    with locked(settings.folder, work=work, cluster=settings.cluster) as left:
+        record(left, BACKUP, settings.state_dir, settings.cluster, settings.folder)
         decisions = (
             prune(settings.folder, counted, time.time(), pretend=True, run=run)
             if given.dry_run

@@ -45,7 +45,8 @@ from ..snapshot.pages import sha256_of
 from ..snapshot.scratch import make_folder, plain, private_folder
 from ..snapshot.verify import SNAPSHOT, verify
 from .fetching import fetch
-from .lock import Holder, locked
+from .killed import DRILL, record
+from .lock import locked
 from .picking import Picked
 from .proofs import DRILLS, FAILED, LOCAL, PROVEN, READ, VERIFIED, Drill
 from .selecting import NAME, Selector
@@ -122,10 +123,9 @@ def drill_all(
     """
     _check_scratch(terms.scratch)
     make_folder(terms.scratch)
-    with locked(terms.scratch, terms.patience, clock) as left:
+    with locked(terms.scratch, terms.patience, clock, work=DRILL, cluster=terms.cluster) as left:
         clear_leftovers(terms.scratch)
-        if left:
-            _recorded(terms, _killed(terms, left))
+        record(left, DRILL, terms.state_dir, terms.cluster, terms.scratch)
         return [_recorded(terms, _drilled(run, tools, one, terms, stores, clock)) for one in picked]
 
 
@@ -422,10 +422,6 @@ def _held(pid: int) -> Iterator[Callable[[], None]]:
         yield lambda: send(descriptor, signal.SIGKILL)
     finally:
         os.close(descriptor)
-
-
-def _killed(terms: Terms, left: Holder) -> Drill:
-    return Drill(left.since, left.host, terms.cluster, FAILED, cause=left.ended_in("drill"))
 
 
 def _recorded(terms: Terms, drill: Drill) -> Drill:

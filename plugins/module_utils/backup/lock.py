@@ -18,7 +18,7 @@ from typing import Callable, Iterator, Optional
 from ..core import strict_json
 from ..core.errors import EtcdError
 from ..core.text import rfc3339
-from ..core.values import MOMENT, from_plain, to_plain
+from ..core.values import MOMENT, TEXT, from_plain, to_plain
 
 NAME = ".quorum-etcd-backup.lock"
 _LOOK_AGAIN = 0.2  # seconds between two tries
@@ -27,15 +27,17 @@ _LONGEST = 4096  # bytes of what is written into the lock
 
 @dataclass(frozen=True)
 class Holder:
-    """Who has the lock, as it is written into it."""
+    """Who has the lock, as it is written into it, for what ``work`` and of which ``cluster``: an older version says neither."""
 
     host: str
     pid: int
     since: str = field(metadata=MOMENT)
+    work: str = field(default="", metadata=TEXT)
+    cluster: str = field(default="", metadata=TEXT)
 
-    def ended_in(self, what: str) -> str:
+    def ended_in(self, work: str) -> str:
         """Of one that has left the lock as it was: what became of its run, in words."""
-        return f"process {self.pid} of {self.host} ended in the middle of its {what}: it was killed, or its host lost power."
+        return f"process {self.pid} of {self.host} ended in the middle of its {work}: it was killed, or its host lost power."
 
 
 class Busy(EtcdError):
@@ -48,11 +50,14 @@ def locked(
     seconds: float = 0.0,
     clock: Callable[[], float] = time.time,
     sleep: Callable[[float], None] = time.sleep,
+    work: str = "",
+    cluster: str = "",
 ) -> Iterator[Optional[Holder]]:
     """Have the folder's lock for the block; waits for it at most ``seconds``, then Busy.
 
-    Gives the holder that went without giving it back, who was killed or lost power; None where none did. The kernel gives the
-    lock back whatever becomes of its holder, also over NFS, so that none is ever left behind.
+    Gives the holder that went without giving it back, who was killed or lost power; None where none did. Its note is gone then:
+    whoever has the lock records what became of it, see ``killed``. The kernel gives the lock back whatever becomes of its
+    holder, also over NFS, so that none is ever left behind.
     """
     handle = _open(folder)
     try:
@@ -60,7 +65,8 @@ def locked(
         left = _read(handle)
         # On a full disk the lock holds without words too.
         with contextlib.suppress(OSError):
-            _write(handle, json.dumps(to_plain(Holder(socket.gethostname(), os.getpid(), rfc3339(clock())))))
+            own = Holder(socket.gethostname(), os.getpid(), rfc3339(clock()), work, cluster)
+            _write(handle, json.dumps(to_plain(own)))
         yield left
         with contextlib.suppress(OSError):
             _write(handle, "")

@@ -26,8 +26,9 @@ from ..snapshot.publish import clear_saves
 from ..snapshot.save import PLAIN, Form, Saved, Source, save, source_behind
 from ..snapshot.scratch import make_folder
 from ..snapshot.usable import concerns
+from .killed import BACKUP, record
 from .kit import Asked, Made, make_kit
-from .lock import Busy, Holder, locked
+from .lock import Busy, locked
 from .prune import Counted, damaged, names, prune_recorded
 from .records import BACKUPS, FAILED, NOT_ITS_TURN, SAVED, UNCHANGED, Attempt
 from .retention import REMOVE, Policy, newest_first
@@ -138,10 +139,9 @@ def back_up(
     blank = Attempt(rfc3339(clock()), socket.gethostname(), job.cluster, job.folder, FAILED)
     try:
         make_folder(job.folder)
-        with locked(job.folder, job.patience, clock) as left:
+        with locked(job.folder, job.patience, clock, work=BACKUP, cluster=job.cluster) as left:
             clear_saves(job.folder)
-            if left:
-                _recorded(job, _killed(blank, left))
+            record(left, BACKUP, job.state_dir, job.cluster, job.folder)
             return _recorded(job, _attempt(run, tools, to, job, force, clock, blank))
     except Busy:
         raise
@@ -329,10 +329,6 @@ def _pruned(run: Run, job: Job, made: Attempt, now: float) -> Attempt:
 
 def _failed(attempt: Attempt, error: EtcdError) -> Attempt:
     return replace(attempt, result=FAILED, cause=error.message, next_step=error.next_step)
-
-
-def _killed(blank: Attempt, left: Holder) -> Attempt:
-    return replace(blank, at=left.since, host=left.host, cause=left.ended_in("run"))
 
 
 def _recorded(job: Job, attempt: Attempt) -> Attempt:

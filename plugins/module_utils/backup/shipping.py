@@ -36,13 +36,14 @@ from .holding import (
     remove,
     remove_objects,
 )
-from .lock import locked
+from .lock import Holder, locked
 from .records import BACKUPS, FAILED, SHIPPED, UP_TO_DATE, UPLOADS, Upload
 from .retention import Policy
 from .spool import Spooled, base_of, drop, due, forget_base, put, sweep, waiting
 from .stores import Store, differs
 
 SPOOL = "spool"
+_WORK = "upload"
 _DAY = 86400.0
 _MONTH = 31  # days that the spool keeps what a store never took, where no policy says so
 _TRIES = 3  # of snapshots that fail in one run, until a store is given up for this time
@@ -79,8 +80,17 @@ def ship(run: Run, job: Shipping, clock: Callable[[], float] = time.time) -> Lis
     lock = os.path.join(job.state_dir, "shipping")
     make_folder(lock)
     make_folder(job.spool)
-    with locked(lock, 0.0, clock):
+    with locked(lock, 0.0, clock, work=_WORK, cluster=job.cluster) as left:
+        if left:
+            _record_killed(job, left)
         return _ship(job, problem, clock)
+
+
+def _record_killed(job: Shipping, left: Holder) -> None:
+    """It caught the stores up in their order: the one that has no record of it is the one that it was at."""
+    done = {one.store for one in UPLOADS.each(job.state_dir, job.cluster) if one.at >= left.since}
+    for store in [store.name for store in job.stores if store.name not in done][:1]:
+        _recorded(job, Upload(left.since, left.host, job.cluster, store, FAILED, cause=left.ended_in(_WORK)))
 
 
 def _cluster_id(job: Shipping) -> str:

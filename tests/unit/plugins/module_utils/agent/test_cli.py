@@ -13,8 +13,9 @@ import time
 from pathlib import Path
 
 import pytest
-from ansible_collections.quorum.etcd.plugins.module_utils.agent import cli, drilling
-from ansible_collections.quorum.etcd.plugins.module_utils.backup.lock import locked
+from ansible_collections.quorum.etcd.plugins.module_utils.agent import cli, drilling, keeping
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.killed import LOOK, REMOVAL
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.lock import NAME, locked
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.records import (
     BACKUPS,
     FAILED,
@@ -105,6 +106,31 @@ def test_prune_wants_to_know_whose_snapshots_are_counted(host):
     assert host.said("prune", "--cluster-id", "aa") == (0, ["nothing to remove"])
     (done,) = PRUNES.last(str(host.state), "etcd")
     assert (done.result, done.at, done.cluster_id, done.kept) == (PRUNED, "2026-11-24T03:46:40Z", "aa", 0)
+
+
+@pytest.mark.parametrize("more", [[], ["--dry-run"]])
+def test_prune_records_the_backup_that_was_killed_before_it(host, more):
+    note = {"host": "m1", "pid": 5, "since": "2026-11-24T03:16:00Z", "work": "backup", "cluster": "etcd"}
+    (host.folder / NAME).write_text(json.dumps(note))
+    assert host.told("prune", "--cluster-id", "aa", *more)[0] == 0
+    (killed,) = BACKUPS.last(str(host.state), "etcd")
+    assert (killed.at, killed.result) == (note["since"], FAILED) and "in the middle of its backup" in killed.cause
+    assert host.told("status")[1]["state"] == "failed"
+    assert host.told("prune", "--cluster-id", "aa")[0] == 0 and len(BACKUPS.last(str(host.state), "etcd")) == 1
+
+
+def test_a_holder_says_what_it_is_at(host, monkeypatch):
+    seen = []
+
+    def read(*_given, **_more):
+        seen.append(json.loads((host.folder / NAME).read_text()))
+        return []
+
+    for name in ("prune", "prune_recorded"):
+        monkeypatch.setattr(keeping, name, read)
+    for more in ([], ["--dry-run"]):
+        assert host.told("prune", "--cluster-id", "aa", *more)[0] == 0
+    assert [(one["work"], one["cluster"]) for one in seen] == [(REMOVAL, "etcd"), (LOOK, "etcd")]
 
 
 def test_what_is_recorded_is_told_to_a_monitor_too(host, tmp_path):

@@ -7,12 +7,15 @@
 from __future__ import annotations
 
 import errno
+import json
 from dataclasses import replace
 
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.backup import run as run_room
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.killed import BACKUP, DRILL, LOOK, REMOVAL
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.lock import NAME, Busy, locked
-from ansible_collections.quorum.etcd.plugins.module_utils.backup.records import BACKUPS, FAILED, NOT_ITS_TURN
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.proofs import DRILLS
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.records import BACKUPS, FAILED, NOT_ITS_TURN, PRUNES
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.retention import DEFAULT
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.run import (
     ELECTION,
@@ -97,7 +100,22 @@ def test_one_that_was_killed_is_recorded_by_the_next(tmp_path):
     attempted(tmp_path)
     _own, killed = BACKUPS.last(str(tmp_path / "state"), "etcd")
     assert (killed.at, killed.host, killed.result) == ("2026-11-24T03:16:00Z", "m1", FAILED)
-    assert "process 5 of m1 ended in the middle of its run" in killed.cause
+    assert "process 5 of m1 ended in the middle of its backup" in killed.cause
+
+
+def test_what_was_killed_is_recorded_as_what_it_was(tmp_path):
+    """Of whichever cluster has the same folder."""
+    (tmp_path / "backups").mkdir()
+    note = {"host": "m1", "pid": 5, "since": "2026-11-24T03:16:00Z", "cluster": "shop"}
+    state = str(tmp_path / "state")
+    for work in (REMOVAL, LOOK, DRILL, BACKUP, "something newer"):
+        (tmp_path / "backups" / NAME).write_text(json.dumps({**note, "work": work}))
+        attempted(tmp_path)
+    assert [one.cause for one in BACKUPS.last(state, "etcd") if "killed" in one.cause] == []
+    for log, work in ((BACKUPS, BACKUP), (PRUNES, REMOVAL), (DRILLS, DRILL)):
+        (killed,) = log.last(state, "shop")
+        assert (killed.at, killed.result) == (note["since"], FAILED)
+        assert f"process 5 of m1 ended in the middle of its {work}: it was killed" in killed.cause
 
 
 def test_where_another_is_at_work_nothing_is_done_or_recorded(tmp_path):

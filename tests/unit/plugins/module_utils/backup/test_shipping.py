@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import shutil
 from pathlib import Path
@@ -15,8 +16,8 @@ from pathlib import Path
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.copies import copies_folder
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.holding import content_of, doomed
-from ansible_collections.quorum.etcd.plugins.module_utils.backup.lock import Busy, locked
-from ansible_collections.quorum.etcd.plugins.module_utils.backup.records import BACKUPS, SAVED, UPLOADS, Attempt
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.lock import NAME, Busy, locked
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.records import BACKUPS, SAVED, UPLOADS, Attempt, Upload
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.retention import Policy
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.shipping import Shipping, ship
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.spool import base_of, waiting
@@ -269,6 +270,19 @@ def test_where_another_ships_everything_is_spooled_and_left_to_it(tmp_path):
         agent.ship()
     assert len(waiting(agent.spool)) == 1 and not store.names()
     assert agent.ship()[0].result == "shipped"
+
+
+def test_one_that_was_killed_is_recorded_of_the_store_that_it_was_at(tmp_path):
+    agent = Agent(tmp_path, Shelf(tmp_path / "a", "one"), Shelf(tmp_path / "b", "two"), Shelf(tmp_path / "c", "three"))
+    agent.half_hour()
+    agent.saved()
+    began = rfc3339(agent.member.now)
+    UPLOADS.add(agent.state_dir, Upload(began, "h", "etcd", "one", "shipped"))
+    note = {"host": "h", "pid": 5, "since": began, "work": "upload", "cluster": "etcd"}
+    Path(agent.state_dir, "shipping", NAME).write_text(json.dumps(note))
+    assert {one.result for one in agent.ship()} == {"shipped"}
+    (killed,) = [one for one in UPLOADS.last(agent.state_dir, "etcd") if not one.is_good]
+    assert (killed.store, killed.at) == ("two", began) and "in the middle of its upload: it was killed" in killed.cause
 
 
 def days(agent, count, each=4):
