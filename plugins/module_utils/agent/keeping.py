@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import argparse
 import time
-from typing import Any, Dict, Mapping
+from typing import Any, Dict, List, Mapping, Sequence
 
 from ..backup.killed import BACKUP, LOOK, REMOVAL, record
 from ..backup.lock import locked
 from ..backup.proofs import DRILLS, LEVELS, NOT_VERIFIED, VERIFIED, Proof, proofs
 from ..backup.prune import Counted, look, prune, prune_recorded
-from ..backup.records import BACKUPS
+from ..backup.records import BACKUPS, Attempt
 from ..backup.retention import decide, policy_of
 from ..core.errors import EtcdError
 from ..core.text import epoch, rfc3339
@@ -26,7 +26,7 @@ from ..snapshot.entry import Snapshot
 from .command import FINE, UNSUCCESSFUL, Answer, Command, tools_of
 from .fetching import list_offsite
 from .settings import Settings, connection_of
-from .words import decisions_in_words, list_in_words
+from .words import decisions_in_words, failed_in_words, list_in_words
 
 
 def _list_options(parser: argparse.ArgumentParser) -> None:
@@ -63,8 +63,19 @@ def _list(settings: Settings, given: argparse.Namespace, run: Run) -> Answer:
     proven = proofs(DRILLS.last(settings.state_dir, settings.cluster), attempts)
     rows = [{**_told(one.entry, proven, now), "verdict": one.verdict, "why": one.why} for one in decisions]
     damaged = (given.verify or settings.signers) and not all(row["ok"] for row in rows)
-    data = {"folder": settings.folder, "cluster": settings.cluster, "snapshots": rows}
-    return Answer(UNSUCCESSFUL if damaged else FINE, data, list_in_words(settings.folder, rows))
+    failed = _failed(attempts, min((row["taken_at"] for row in rows if row["taken_at"]), default=""))
+    data = {"folder": settings.folder, "cluster": settings.cluster, "snapshots": rows, "failed": failed}
+    text = list_in_words(settings.folder, rows) + failed_in_words(failed)
+    return Answer(UNSUCCESSFUL if damaged else FINE, data, text)
+
+
+def _failed(attempts: Sequence[Attempt], since: str) -> List[Dict[str, str]]:
+    """The runs that failed since the oldest snapshot, the youngest first: there could be a snapshot of each."""
+    return [
+        {"at": one.at, "host": one.host, "cause": one.cause, "next_step": one.next_step}
+        for one in attempts
+        if not one.is_good and one.at >= since
+    ]
 
 
 def _told(found: Snapshot, proven: Mapping[str, Proof], now: float) -> Dict[str, Any]:
@@ -120,7 +131,7 @@ def _cluster_id(settings: Settings, run: Run) -> str:
 
 LIST = Command(
     "list",
-    "list the snapshots of the folder, and why each is kept",
+    "list the snapshots of the folder, why each is kept, and the runs that failed meanwhile",
     "It asks no cluster, and\nreads the newest one to its end.",
     _list_options,
     _list,

@@ -14,6 +14,9 @@ from ..backup.retention import REMOVE, Decision
 from ..core.text import counted, duration, size, table
 from .health import Status
 
+_MOST_FAILED = 10  # runs that a list tells
+
+
 if TYPE_CHECKING:  # of a run that fetches nothing it is not loaded
     from ..backup.fetching import Fetched
 
@@ -150,6 +153,15 @@ def list_in_words(folder: str, rows: Sequence[Mapping[str, Any]]) -> List[str]:
             ]
         ),
     ]
+
+
+def failed_in_words(failed: Sequence[Mapping[str, str]]) -> List[str]:
+    """The runs that made no snapshot, each with its cause; of many the last ones."""
+    if not failed:
+        return []
+    lines = ["runs that failed, the youngest first", *(f"  {one['at']}  {one['cause']}" for one in failed)]
+    more = len(failed) - _MOST_FAILED
+    return [*lines[: _MOST_FAILED + 1], *([f"  and {more:,} before: see --json"] if more > 0 else [])]
 
 
 def _state(row: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import shutil
 import time
 from pathlib import Path
@@ -95,6 +96,31 @@ def test_list_says_what_lies_there_and_why_it_stays(host):
     shutil.rmtree(host.folder)
     code, told = host.told("list")
     assert code == 1 and "cannot be read: No such file" in told["cause"]
+
+
+def test_list_says_which_runs_failed_and_why(host):
+    full = {"result": FAILED, "cause": "the disk is full.", "next_step": "free some."}
+    host.ran(1795400000, **full)
+    assert host.said("list")[1][1:] == [
+        "runs that failed, the youngest first",
+        "  2026-11-23T02:13:20Z  the disk is full.",
+    ]
+    (host.folder / "named.db").write_bytes(gzip.decompress(FIXTURE.read_bytes()))
+    os.utime(host.folder / "named.db", (1795490000, 1795490000))
+    assert host.told("list")[1]["failed"] == [], "it is older than all that lies there"
+    for minutes in range(12):
+        host.ran(1795490400 + 60 * minutes, **full)
+    host.ran(1795491900)
+    code, told = host.told("list")
+    assert code == 0 and len(told["failed"]) == 12
+    assert told["failed"][0] == {
+        "at": "2026-11-24T03:31:00Z",
+        "host": "m1",
+        "cause": "the disk is full.",
+        "next_step": "free some.",
+    }
+    lines = host.said("list")[1]
+    assert lines[-1] == "  and 2 before: see --json" and lines[-11] == "  2026-11-24T03:31:00Z  the disk is full."
 
 
 def test_prune_wants_to_know_whose_snapshots_are_counted(host):
