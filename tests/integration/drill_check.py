@@ -67,6 +67,7 @@ def main():
     assert listening_ports(etcd) == [], listening_ports(etcd)
     assert pathlib.Path(f"/proc/{etcd}/stat").read_text().rpartition(")")[2].split()[16] == "19"
     assert re.search(r"Max data size +1073741824 ", pathlib.Path(f"/proc/{etcd}/limits").read_text())
+    assert len(os.sched_getaffinity(0)) == 1 and os.sched_getaffinity(int(etcd)) == os.sched_getaffinity(0)
     assert pathlib.Path(f"/proc/{etcd}/oom_score_adj").read_text().strip() == "1000"
 
     asked = ["etcdctl", "get", "", "--prefix", "--keys-only", "--limit=1", "-w", "json"]

@@ -17,7 +17,7 @@ import signal
 import socket
 import time
 from dataclasses import dataclass, field, replace
-from typing import Callable, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, cast
 
 from ..core.errors import Damaged, EtcdError
 from ..core.text import rfc3339
@@ -35,7 +35,7 @@ from ..etcd.commands import (
 )
 from ..etcd.database import Database, describe, records
 from ..etcd.printed import count_of, hash_of, rows
-from ..etcd.throwaway import MARK, Bed, Etcd, why
+from ..etcd.throwaway import MARK, Bed, Etcd, time_left, why
 from ..etcd.users import open_to_all
 from ..snapshot.entry import Manifest
 from ..snapshot.kit import read_kit
@@ -78,9 +78,10 @@ class Terms:
 
 @dataclass
 class _Found:
-    """What a drill has found out so far: it is recorded also where the next step fails."""
+    """What a drill has found out so far: it is recorded also where the next step fails. None begins after ``until``."""
 
     drill: Drill
+    until: float
     parts: Dict[str, float] = field(default_factory=dict)
     compared: List[str] = field(default_factory=list)
     not_compared: List[str] = field(default_factory=list)
@@ -90,6 +91,7 @@ class _Found:
 
     @contextlib.contextmanager
     def part(self, name: str) -> Iterator[None]:
+        time_left(self.until)
         began = time.monotonic()
         try:
             yield
@@ -107,6 +109,17 @@ class _Found:
             **more,
         )
         return self.drill
+
+
+class _Hurried:
+    """A store that gives nothing more once the time is up."""
+
+    def __init__(self, store: Store, until: float) -> None:
+        self._store, self._until = store, until
+
+    def __getattr__(self, name: str) -> Any:
+        time_left(self._until)
+        return getattr(self._store, name)
 
 
 def drill_all(
@@ -133,12 +146,13 @@ def _drilled(
     run: Run, tools: Tools, picked: Picked, terms: Terms, stores: Sequence[Store], clock: Callable[[], float]
 ) -> Drill:
     began = time.monotonic()
+    until = began + terms.seconds
     blank = Drill(rfc3339(clock()), socket.gethostname(), terms.cluster, FAILED, source=picked.store or LOCAL)
-    found = _Found(replace(blank, name=os.path.basename(picked.path), path=picked.path, picked=picked.why))
+    found = _Found(replace(blank, name=os.path.basename(picked.path), path=picked.path, picked=picked.why), until)
     path = picked.path
     try:
         with private_folder(terms.scratch, PREFIX) as way:
-            bed = Bed(os.readlink(way), way, terms.memory, began + terms.seconds)
+            bed = Bed(os.readlink(way), way, terms.memory, until)
             if picked.store:
                 path = _fetched(run, picked, bed, terms, stores, found)
             _prove(run, tools, picked._replace(path=path), bed, terms, found)
@@ -156,7 +170,7 @@ def _drilled(
 def _fetched(run: Run, picked: Picked, bed: Bed, terms: Terms, stores: Sequence[Store], found: _Found) -> str:
     """Where the snapshot lies that was fetched: in the drill's own folder, put together of all that the store has of it."""
     _check_room(terms.scratch, 2 * picked.size)
-    store = [store for store in stores if store.name == picked.store]
+    store = [cast(Store, _Hurried(store, bed.until)) for store in stores if store.name == picked.store]
     wanted, folder = Selector(NAME, picked.path), f"{bed.way}/{_FETCHED}"
     with found.part("fetch"):
         return fetch(run, store, terms.cluster, wanted, folder, terms.state_dir, terms.signers).path

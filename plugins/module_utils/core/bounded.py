@@ -2,7 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A command that disturbs nobody: of the lowest priority, with so much memory and time, and gone when whoever began it is gone.
+"""A command that disturbs nobody: of the lowest priority, on one processor, with so much memory and time, and gone when whoever
+began it is gone.
 
 A supervisor holds it to that, in a process of its own. The supervisor's program is this very file, given to a new Python as its
 text, since the modules travel to a host in an archive: so it imports nothing of ours.
@@ -149,8 +150,11 @@ def _be_first_to_go(parent: int) -> None:
 
 
 def go_last() -> None:
-    """From now on this process, and all that it begins, is after everybody else for the processor and the disk."""
+    """From now on this process, and all that it begins, is after everybody else for the disk and for the processor, of which it
+    has one: the last that it may have, since many a host's first has more to do."""
     os.nice(19)
+    with contextlib.suppress(OSError, AttributeError):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     with contextlib.suppress(OSError, AttributeError):
         if platform.machine() in _IOPRIO_SET:
             ctypes.CDLL(None).syscall(_IOPRIO_SET[platform.machine()], 1, 0, _IOPRIO_IDLE)

@@ -30,6 +30,14 @@ _ASK_AGAIN, _ANSWERS_WITHIN, _ENDS_WITHIN = 0.1, 5, 30  # seconds
 _LOG_WORDS = re.compile(r'"(?:msg|error)":"((?:[^"\\]|\\.)*)"')
 
 
+def time_left(until: float) -> float:
+    """The seconds until then, by ``time.monotonic``. EtcdError where there are none."""
+    seconds = until - time.monotonic()
+    if seconds <= 0:
+        raise EtcdError("the time is up.", "give it more (etcd_backup_drill_timeout), or a faster disk.")
+    return seconds
+
+
 @dataclass(frozen=True)
 class Bed:
     """Where the processes are: a folder for its owner alone, by its real path, and a ``way`` to it that stays the same folder.
@@ -45,10 +53,7 @@ class Bed:
     @property
     def seconds(self) -> float:
         """How long there is left. EtcdError where nothing is."""
-        left = self.until - time.monotonic()
-        if left <= 0:
-            raise EtcdError("the time is up.", "give it more (etcd_backup_drill_timeout), or a faster disk.")
-        return left
+        return time_left(self.until)
 
     @property
     def endpoint(self) -> str:

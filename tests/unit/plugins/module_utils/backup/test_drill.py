@@ -10,16 +10,23 @@ import gzip
 import json
 import os
 import shutil
+import time
 from collections import namedtuple
+from dataclasses import replace
 
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.drill import PREFIX, Terms, drill_all
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.folder_store import Folder
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.lock import Busy, locked
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.picking import Picked
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.proofs import DRILLS
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.records import BACKUPS, SAVED, Attempt
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.retention import Policy
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.shipping import Shipping, ship
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.commands import Result, Tool, Tools
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.versions import Version
+from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.backup.halfhours import Member, run
 from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.snapshot.builder import content
 
 V36 = Version(3, 6, 16)
@@ -70,6 +77,49 @@ def test_without_room_nothing_is_restored(bed, monkeypatch):
     drill = bed.drilled()
     assert (drill.level, drill.damaged) == ("read", False) and "besides a tenth of the disk" in drill.cause
     assert bed.calls == []
+
+
+def test_nothing_is_begun_once_its_time_is_up(bed):
+    bed.terms = replace(bed.terms, seconds=0.0)
+    drill = bed.drilled()
+    assert (drill.cause, drill.level, drill.damaged, drill.parts) == ("the time is up.", "none", False, {})
+    assert "etcd_backup_drill_timeout" in drill.next_step
+
+
+def test_a_store_gives_nothing_more_once_the_time_is_up(bed, tmp_path):
+    """Of a long chain of increments, say: what was asked for before it comes, and no more."""
+    member, folder = Member(tmp_path / "member"), tmp_path / "store"
+    folder.mkdir()
+    store = Folder("nfs", str(folder), "etcd", mounted=False)
+    for _half_hour in range(3):
+        path, told = member.save()
+        BACKUPS.add(
+            str(tmp_path), Attempt(told.taken_at, "h", "etcd", "f", SAVED, cluster_id=told.cluster_id, path=path)
+        )
+        keep = Policy(everything=True)
+        ship(run, Shipping("etcd", str(member.folder), str(tmp_path), (store,), keep), lambda: member.now)
+    asked = []
+
+    class Slow:
+        name = "nfs"
+
+        def names(self):
+            return store.names()
+
+        def get_many(self, names, to):
+            store.get_many(names, to)
+
+        def get(self, name, path):
+            asked.append(name)
+            store.get(name, path)
+            if name.endswith((".zst", ".gz")):
+                time.sleep(2.1)
+
+    bed.terms = replace(bed.terms, seconds=2.0)
+    picked = Picked(max(member.bytes_of), "it was named", store="nfs")
+    (drill,) = drill_all(run, ALL, [picked], bed.terms, [Slow()])
+    assert (drill.result, drill.damaged) == ("failed", False) and "the time is up." in drill.cause
+    assert len([name for name in asked if name.endswith((".zst", ".gz"))]) == 1, asked
 
 
 def test_what_its_tool_refuses_is_told_in_the_tools_words(bed):

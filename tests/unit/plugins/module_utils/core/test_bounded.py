@@ -79,13 +79,18 @@ def test_it_goes_last_and_has_no_environment_of_the_hosts_own_etcd(bed, monkeypa
     assert (code, out) == (0, f"19 1000 (0, 0) ({MEMORY}, {MEMORY}) None unix://x True\n")
 
 
+def test_it_has_one_processor(bed):
+    code, out = ran(bed, *python("import os; print(os.sched_getaffinity(0))"))
+    assert (code, out) == (0, f"{ {max(os.sched_getaffinity(0))} }\n")
+
+
 def test_who_goes_last_takes_what_it_begins_along():
     text = (
         f"import os, sys; sys.path[:0] = [{os.path.dirname(bounded_py.__file__)!r}]; import bounded; bounded.go_last();"
     )
-    text += "print(os.nice(0), flush=True); os.system('ionice -p $$; nice')"
+    text += "print(os.nice(0), flush=True); os.system('ionice -p $$; nice; nproc')"
     done = subprocess.run(python(text), stdout=subprocess.PIPE, text=True, check=True)
-    assert done.stdout.split() == ["19", "idle", "19"]
+    assert done.stdout.split() == ["19", "idle", "19", "1"]
 
 
 def test_it_has_so_much_memory(bed):
