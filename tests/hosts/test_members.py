@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from client import Client, GatewayError, RetryingWriter, differences, dump, seed
 from conftest import CHECKOUT, Play, play
 from hosts import Hosts, Member
+from waiting import until
 
 MEMBER_REPLACE = CHECKOUT / "playbooks" / "member_replace.yml"
 CONFIRM = ("-e", "etcd_member_replace_confirm=etcd")
@@ -206,3 +208,39 @@ def test_a_member_that_was_left_in_a_wrong_state_is_repaired(plain: Hosts, case:
     done = change(plain, **asked)
     assert done.rc == 0, done.output
     check_whole(plain, expected, "m1", "m2", "m3")
+
+
+# ---- its host loses its power on the way ----------------------------------------------------------------------------------
+
+
+def seated(hosts: Hosts, is_started: bool) -> bool:
+    """Whether m3 has a seat, or has started on it."""
+    m3, listed = hosts.member("m3"), hosts.client(hosts.members[0]).member_list()
+    return any(m3.peer_url in one.peer_urls and (one.name == "m3" or not is_started) for one in listed)
+
+
+@pytest.mark.parametrize("is_started", [False, True], ids=["added", "started"])
+def test_a_newcomer_whose_host_loses_its_power_comes_with_the_next_run(plain: Hosts, is_started: bool) -> None:
+    """Its unit is enabled: the boot starts etcd with whatever data and configuration there is at that moment."""
+    m3, others = plain.member("m3"), plain.members[:2]
+    expected = dump(plain.client(others[0]), serializable=False)
+    plain.lose_data(m3)
+    (old,) = (one.id for one in plain.client(others[0]).member_list() if one.name == "m3")
+    with RetryingWriter([plain.client(member, timeout=1.5) for member in plain.members]) as writer:
+        with ThreadPoolExecutor(1) as pool:
+            run = pool.submit(change, plain, dead=["m3"])
+            until(lambda: run.done() or not is_there(plain, old), "the removal of the old member")
+            until(lambda: run.done() or seated(plain, is_started), "the new member's seat")
+            plain.power_off(m3)
+            done = run.result()
+        assert done.rc != 0, done.output
+        plain.power_on(m3)
+        plain.wait_reachable(m3)
+        again = change(plain, dead=["m3"])
+        assert again.rc == 0, again.output
+        check_whole(plain, expected, "m1", "m2", "m3")
+    writer.check(plain.client(m3))
+
+
+def is_there(hosts: Hosts, member_id: int) -> bool:
+    return any(one.id == member_id for one in hosts.client(hosts.members[0]).member_list())
