@@ -50,6 +50,11 @@ mirrors:
       or V(never run), and RV(ignore:why) says it in words.
     - RV(ignore:status) is what the engine wrote last, RV(ignore:verified) the last comparison; both null where there is none.
       C(age) and C(verified_age) are the seconds since, -1 for never; C(differences) the keys that differed, -1 for never.
+    - RV(ignore:keys) is how many keys the mirror has in its destination, without its own, as the engine counted them
+      C(keys_age) seconds ago; both -1 where it has not. It counts each minute, after each comparison and when it has caught
+      up, and more seldom where that takes the destination more than 60 ms.
+    - RV(ignore:status) says in C(applied_events) how many changes were applied since the engine began, and while it compares,
+      how many keys are done in C(keys_done), of C(keys_total).
   returned: success
   type: list
   elements: dict
@@ -62,6 +67,8 @@ mirrors:
       max_lag: 60
       verified_age: 1560
       differences: 0
+      keys: 40112
+      keys_age: 12
       verified: null
       status:
         phase: follow
@@ -69,6 +76,9 @@ mirrors:
         applied_revision: 1203441
         lag_revisions: 0
         lag_seconds: 0.0
+        applied_events: 81203
+        keys: 40112
+        keys_age: 10
 text:
   description: The same in words.
   returned: success

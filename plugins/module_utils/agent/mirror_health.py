@@ -39,7 +39,8 @@ _LONGEST_RUN = 3600  # seconds that a run by a timer may take before it is misse
 class MirrorHealth:
     """``state`` is one of the words above. ``age`` are the seconds since the engine wrote its status, -1 for never;
     ``verified_age`` those since the last verification, of which ``differences`` are the keys that differed; -1 for never.
-    ``max_lag``, in seconds, is on top of ``delay``.
+    ``max_lag``, in seconds, is on top of ``delay``. ``keys`` are those of the mirror in the destination, as they were counted
+    ``keys_age`` seconds ago; -1 for never.
     """
 
     mirror: str
@@ -52,6 +53,8 @@ class MirrorHealth:
     verified: Optional[Verified] = None
     verified_age: int = -1
     differences: int = -1
+    keys: int = -1
+    keys_age: int = -1
 
     @property
     def ok(self) -> bool:
@@ -63,17 +66,20 @@ def judge(
 ) -> MirrorHealth:
     """``now`` is in seconds since the epoch."""
     state, why = _verdict(settings, status, verified, now)
+    age = seconds_since(status.time, now) if status and status.time else -1
     return MirrorHealth(
         settings.name,
         state,
         why,
-        seconds_since(status.time, now) if status and status.time else -1,
+        age,
         settings.max_lag,
         settings.delay,
         status,
         verified,
         seconds_since(verified.time, now) if verified else -1,
         verified.differences if verified else -1,
+        status.keys if status else -1,
+        status.keys_age + max(0, age) if status and status.keys >= 0 else -1,
     )
 
 
@@ -164,6 +170,8 @@ def health_in_words(health: MirrorHealth) -> List[str]:
         lines.append(
             f"  engine    {status.phase} since {status.since or '?'}, {counted(status.applied_events, 'change')} applied"
         )
+        if health.keys >= 0:
+            lines.append(f"  keys      {health.keys:,} in the mirror, counted {duration(health.keys_age)} ago")
         lines += [f"  log       {status.log_bytes:,} bytes"] if status.log_bytes else []
     if verified:
         found = "equal" if verified.equal else f"{counted(verified.differences, 'key')} differ"

@@ -66,6 +66,8 @@ def metrics_of(settings: MirrorSettings, status: Optional[MirrorStatus], verifie
             one("source_revision", "The revision of the source.", status.source_revision),
             one("log_size_bytes", "What the log of changes takes.", status.log_bytes),
         ]
+    if status and status.keys >= 0:
+        found.append(one("keys", "Keys that the mirror has, as the destination was last asked.", status.keys))
     if verified:
         found += [
             one("verified_keys", "Keys of the source at the last comparison.", verified.source_keys),

@@ -32,6 +32,10 @@ class Beside(Generic[T]):
             raise self._error
         return self._found[0]
 
+    @property
+    def is_over(self) -> bool:
+        return not self._thread.is_alive()
+
     def _do(self) -> None:
         try:
             self._found.append(self._work())

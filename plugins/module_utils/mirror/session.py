@@ -20,6 +20,7 @@ from ..etcd.refusals import NoLease
 from .applying import Applying
 from .batches import Batch, Filling, Operation
 from .comparing import QUIET, Comparing, what_was_before
+from .counting import Counting
 from .governor import COMPARE, Decision, decide, held_in_words
 from .leases import Leases
 from .looking import Looking, Seen
@@ -61,8 +62,8 @@ class Session:
         self._settings, self._once, self._say = settings, once, say
         self._source, self._target, self._log, self._board = source, target, log, board
         self._patience, self._over, self._clock = patience, over, clock
-        self._names = names_of(settings)
-        self._keeps = settings.leases == KEEP
+        self._names, self._keeps = names_of(settings), settings.leases == KEEP
+        self._counting = Counting(target, self._names, board)
         self._applying = Applying(target, state_key(settings), patience)
         self._looking = Looking(settings, source, target, log, patience)
         self._leases = Leases(
@@ -106,6 +107,7 @@ class Session:
             if self._state.phase != FOLLOW:
                 self._compare()
             self._follow(max(seen.source.revision, self._state.until))  # nothing of a later state alone
+            self._counting.count()
             return True
         except NoLease as error:
             raise Anew(f"a lease has run out in the destination: {error}") from error
@@ -129,6 +131,7 @@ class Session:
 
     def ask_progress(self) -> None:
         self._reading.ask_progress()
+        self._counting.look()
 
     def end(self) -> None:
         self._over.set()
@@ -221,6 +224,7 @@ class Session:
     def _compare(self) -> None:
         until = self._comparing.compare(self._state, self._held is not None)
         self._advance([], replace(self._state.at(self._state.revision), until=until), self._clock())
+        self._counting.count()  # what was counted before it is nothing to go by
         self._board.begin(FOLLOW, "both sides were compared by keys")
 
     # ---- following ---------------------------------------------------------------------------------------------------
@@ -230,8 +234,7 @@ class Session:
         filling = Filling(self._names, self._state.revision, self._state.index, self._keeps)
         tells = not self._once or self._looking.tells_progress()
         heard_at = time.monotonic()
-        reader: Reader = self._log.read(self._state.revision)
-        try:
+        with self._log.read(self._state.revision) as reader:
             while not self._once or self._state.revision < target_revision:
                 self._check()
                 record = reader.take(0.0 if filling.is_begun else _TICK)
@@ -250,8 +253,6 @@ class Session:
                     self._apply(batch)
                 if self._once and record.revision >= target_revision:
                     self._flush(filling, whole=True)
-        finally:
-            reader.shut()
 
     def _flush(self, filling: Filling, whole: bool = False) -> None:
         """Write what was added. Where that is nothing, say so in the state from time to time, or now (``whole``)."""

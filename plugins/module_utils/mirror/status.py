@@ -28,9 +28,10 @@ HELD = "held back"  # a comparison waits for the delay
 @dataclass(frozen=True)
 class MirrorStatus:
     """``time`` is when this was written, ``since`` when the phase began. ``keys_done`` of ``keys_total`` were looked at in a
-    comparison; ``applied_events`` were written since the engine began. ``lag_revisions`` are those that the destination lacks, of
-    ``source_revision`` as it was last heard of; ``lag_seconds`` is how old what it has is, 0 where it lacks nothing.
-    ``log_bytes`` is what the log takes, ``last_error`` what is being waited for, empty where all is well.
+    comparison; ``applied_events`` were written since the engine began. The destination had ``keys`` of the mirror when they were
+    last counted, ``keys_age`` seconds before ``time``; both -1 where they were not. ``lag_revisions`` are those that the
+    destination lacks, of ``source_revision`` as it was last heard of; ``lag_seconds`` is how old what it has is, 0 where it lacks
+    nothing. ``log_bytes`` is what the log takes, ``last_error`` what is being waited for, empty where all is well.
     """
 
     mirror: str
@@ -42,6 +43,8 @@ class MirrorStatus:
     keys_total: int = 0
     keys_changed: int = 0
     applied_events: int = 0
+    keys: int = -1
+    keys_age: int = -1
     source_cluster: str = ""
     source_revision: int = 0
     applied_revision: int = 0
@@ -69,17 +72,18 @@ class Board:
     def __init__(self, mirror: str, folder: str, delay: int = 0, clock: Callable[[], float] = time.time) -> None:
         self._lock = threading.Lock()
         self._folder, self._clock = folder, clock
-        self._applied_wall = clock()
+        self._applied_wall = self._counted_wall = clock()
         self._status = MirrorStatus(mirror, since=rfc3339(clock()), delay=delay)
 
     @property
     def status(self) -> MirrorStatus:
-        """As of now, with the lag."""
+        """As of now, with the lag, and with the age of what was counted."""
         with self._lock:
             status, now = self._status, self._clock()
             behind = max(0, status.source_revision - status.applied_revision) if status.phase in (FOLLOW, HELD) else 0
             seconds = max(0.0, now - self._applied_wall) if behind else 0.0
-            return replace(status, time=rfc3339(now), lag_revisions=behind, lag_seconds=round(seconds, 3))
+            age = max(0, int(now - self._counted_wall)) if status.keys >= 0 else -1
+            return replace(status, time=rfc3339(now), lag_revisions=behind, lag_seconds=round(seconds, 3), keys_age=age)
 
     def set(self, **changes: Any) -> None:
         with self._lock:
@@ -95,6 +99,11 @@ class Board:
             self._status = replace(
                 self._status, applied_revision=revision, applied_events=self._status.applied_events + events
             )
+
+    def counted(self, keys: int) -> None:
+        with self._lock:
+            self._counted_wall = self._clock()
+            self._status = replace(self._status, keys=keys)
 
     def heard(self, revision: int) -> None:
         """The source is at this revision, at least."""

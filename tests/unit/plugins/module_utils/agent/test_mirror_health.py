@@ -38,6 +38,8 @@ WELL = MirrorStatus(
     rfc3339(NOW - 2),
     rfc3339(NOW - 100),
     applied_events=81203,
+    keys=40112,
+    keys_age=10,
     source_revision=1203441,
     applied_revision=1203441,
 )
@@ -104,9 +106,11 @@ def test_the_rest_says_how_far_it_is():
     assert words(verified=SAME)[1:] == [
         "  lag       0 revisions, 0 s; told 2 s ago",
         f"  engine    follow since {rfc3339(NOW - 100)}, 81,203 changes applied",
+        "  keys      40,112 in the mirror, counted 12 s ago",
         "  verified  26 min ago: equal, of 40,112 keys, at revision 1,202,990",
     ]
     assert words()[-1] == "  verified  never"
+    assert not [line for line in words(replace(WELL, keys=-1, keys_age=-1)) if "keys " in line], "not counted yet"
     assert "held back by 30 min" in words(settings=replace(SETTINGS, delay=1800))[1]
     assert words(None) == [words(None)[0]] and "journalctl -u quorum-etcd-mirror@dr" in words(None)[0]
 
@@ -127,6 +131,7 @@ def test_a_monitor_is_told_the_same(tmp_path):
         'etcd_mirror_phase{mirror="dr",phase="failed"} 0',
         'etcd_mirror_applied_revision{mirror="dr"} 1203441',
         'etcd_mirror_verified_differing_keys{mirror="dr"} 2',
+        'etcd_mirror_keys{mirror="dr"} 40112',
         'etcd_mirror_max_lag_seconds{mirror="dr"} 60',
     ):
         assert line in text.splitlines()
@@ -134,6 +139,7 @@ def test_a_monitor_is_told_the_same(tmp_path):
     assert 'etcd_mirror_status_timestamp_seconds{mirror="dr"} 0' in never and "lag_seconds" not in never.replace(
         "max_lag", ""
     )
+    assert "etcd_mirror_keys{" not in exposition(metrics_of(SETTINGS, replace(WELL, keys=-1), None)), "not counted yet"
     assert publish_mirror(SETTINGS, WELL, None) == "", "no folder is given"
     own = replace(SETTINGS, metrics_dir=str(tmp_path))
     assert publish_mirror(own, WELL, None) == ""
