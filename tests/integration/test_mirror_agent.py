@@ -49,8 +49,11 @@ class Mirror:
         self.config.write_text(json.dumps({**given, **settings}))
         self._argv = [python, str(home / "quorum-etcd")]
 
+    def argv(self, *words: str, command: str = "mirror") -> list[str]:
+        return [*self._argv, command, *words, "--config", str(self.config)]
+
     def begin(self, *words: str, command: str = "mirror") -> subprocess.Popen:
-        argv = [*self._argv, command, *words, "--config", str(self.config)]
+        argv = self.argv(*words, command=command)
         return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def run(self, *words: str, command: str = "mirror") -> tuple[int, str]:

@@ -9,13 +9,11 @@ from __future__ import annotations
 import argparse
 import os
 import signal
-import sys
 import threading
 import time
-from typing import Dict, List
+from typing import Callable, Dict, List
 
 from ..core.errors import EtcdError
-from ..core.text import printable
 from ..core.threads import Beside
 from ..core.values import to_plain
 from ..etcd.commands import Run
@@ -27,6 +25,7 @@ from .mirror_cutover import Units, refuse_the_classic
 from .mirror_health import BAD, OK, MirrorHealth, health_in_words, judge, of_the_classic, unreadable
 from .mirror_metrics import publish_mirror
 from .mirror_units import TAKEN_OVER, mirrors_of, unit_of
+from .screen import Screen
 from .settings import Settings
 
 TOLD_EVERY = 10.0  # seconds between two writings of the metrics
@@ -77,11 +76,11 @@ def _mirror(_settings: Settings, given: argparse.Namespace, run: Run) -> Answer:
         return _cutover(load(path), given, run)
     settings = load(path)
     if given.doing == "run":
-        return _engine(settings, given.once)
+        return _engine(settings, given.once, given.json)
     return _verify(settings) if given.doing == "verify" else _answer([health_of(settings, time.time())])
 
 
-def _engine(settings: MirrorSettings, once: bool) -> Answer:
+def _engine(settings: MirrorSettings, once: bool, json: bool) -> Answer:
     """Until SIGTERM or SIGINT, which let what is under way come to its end."""
     from ..mirror.applying import Overtaken  # of a status they are not loaded
     from ..mirror.engine import run
@@ -89,9 +88,11 @@ def _engine(settings: MirrorSettings, once: bool) -> Answer:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stop.set())
-    with _Telling(settings):
+    screen = Screen()
+    say = _quiet if json else screen.say
+    with screen, _Telling(settings, say):
         try:
-            outcome = run(settings, once, _say, stop)
+            outcome = run(settings, once, say, stop, shows=screen.shows)
         except Overtaken as error:
             data = {"result": "overtaken", "cause": error.message, "next_step": error.next_step}
             return Answer(TAKEN_OVER, data, [f"OVERTAKEN: {error}"])
@@ -106,7 +107,7 @@ def _cutover(settings: MirrorSettings, given: argparse.Namespace, run: Run) -> A
     from ..mirror.cutover_words import in_words, told
 
     terms = terms_of(settings.name, given.back, given.confirm, given.accept, given.settle)
-    done = cut_over(settings, terms, Units(run, settings), _quiet if given.json else _say)
+    done = cut_over(settings, terms, Units(run, settings), _quiet if given.json else Screen().say)
     return Answer(
         UNSUCCESSFUL if done.late.changes or done.problem else FINE, told(settings, done), in_words(settings, done)
     )
@@ -116,16 +117,11 @@ def _quiet(_line: str) -> None:
     """All of the output is one answer."""
 
 
-def _say(line: str) -> None:
-    sys.stdout.write(f"{printable(line)}\n")
-    sys.stdout.flush()
-
-
 class _Telling:
     """For the block, a monitor is told every few seconds; and once more when it ends."""
 
-    def __init__(self, settings: MirrorSettings) -> None:
-        self._settings, self._over, self._problem = settings, threading.Event(), ""
+    def __init__(self, settings: MirrorSettings, say: Callable[[str], None]) -> None:
+        self._settings, self._say, self._over, self._problem = settings, say, threading.Event(), ""
 
     def __enter__(self) -> None:
         self._thread = Beside(self._tell)
@@ -146,7 +142,7 @@ class _Telling:
         except EtcdError as error:
             problem = str(error)
         if problem and problem != self._problem:
-            _say(problem)
+            self._say(problem)
         self._problem = problem
 
 
@@ -203,8 +199,8 @@ def _verify(settings: MirrorSettings) -> Answer:
     for connection in (connection_of(settings.source), connection_of(settings.destination)):
         with Client(connection) as client:
             connections.append(followers_first(connection, client.status()))
-    with Client(connections[0]) as source, Client(connections[1]) as destination:
-        found = verify_mirror(settings, source, destination)
+    with Screen() as screen, Client(connections[0]) as source, Client(connections[1]) as destination:
+        found = verify_mirror(settings, source, destination, screen.tell)
     try:
         verified.write(settings.folder, found)
     except OSError as error:

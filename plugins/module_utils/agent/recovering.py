@@ -16,6 +16,7 @@ from ..etcd.commands import Run
 from ..mirror.recovery import Wish, in_words, recover, told
 from ..mirror.settings import load, path_of
 from .command import FINE, UNSUCCESSFUL, Answer, Command
+from .screen import Screen
 from .settings import Settings
 
 
@@ -52,7 +53,8 @@ def _recover(_settings: Settings, given: argparse.Namespace, _run: Run) -> Answe
         from_mirror=given.from_mirror,
         partly=given.partly,
     )
-    done = recover(settings, wish, bool(given.confirm), time.time(), lambda _done: None)
+    with Screen() as screen:
+        done = recover(settings, wish, bool(given.confirm), time.time(), screen.tell)
     code = UNSUCCESSFUL if done.outcome and done.outcome.meanwhile else FINE
     return Answer(code, told(done), in_words(done))
 

@@ -19,6 +19,7 @@ import time
 from dataclasses import replace
 from typing import Callable, Iterator, NamedTuple, Protocol, Tuple
 
+from ..core.bar import NowAndThen
 from ..core.durable import alone
 from ..core.errors import EtcdError
 from ..core.text import counted
@@ -263,7 +264,8 @@ def _equal(settings: MirrorSettings, terms: Terms, say: Callable[[str], None]) -
 
 
 def _verified(settings: MirrorSettings, source: Client, target: Client, say: Callable[[str], None]) -> Verified:
-    verified = verify_mirror(settings, source, target, rest=0.0)
+    now_and_then = NowAndThen(say)
+    verified = verify_mirror(settings, source, target, lambda far: now_and_then(f"{far.words}."), rest=0.0)
     if not verified.equal or verified.unsettled:
         keys = ", ".join(one.key for one in verified.differing[:5])
         raise EtcdError(

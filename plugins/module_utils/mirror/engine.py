@@ -17,7 +17,7 @@ from ..etcd.client import Client
 from ..etcd.messages import prefix_range
 from .names import names_of
 from .patience import ONCE_PATIENCE, Anew, Patience, Stopping
-from .reporter import Reporter
+from .reporter import Reporter, Shows, nobody_looks
 from .segment_reader import NotCovered
 from .segments import Log
 from .session import CAUGHT_UP, Session
@@ -47,8 +47,10 @@ def run(
     say: Callable[[str], None],
     stop: threading.Event,
     clock: Callable[[], float] = time.time,
+    shows: Shows = nobody_looks,
 ) -> Outcome:
-    """Run the mirror until ``stop`` is set, or with ``once`` until it has caught up. ``say`` gets a line of its log at a time.
+    """Run the mirror until ``stop`` is set, or with ``once`` until it has caught up. ``say`` gets a line of its log at a time,
+    ``shows`` how far a comparison is.
 
     EtcdError where it must not go on: refused before anything is written, or taken over by another engine (``Overtaken``).
     """
@@ -61,7 +63,7 @@ def run(
     with log_of(settings, clock) as log:
         if log.cut:
             say(f"The log was not whole: {log.cut}.")
-        reporter = Reporter(board, log, say)
+        reporter = Reporter(board, log, say, shows)
         reporter.start()
         try:
             how = _sessions(settings, once, say, stop, board, log, reporter, clock)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Protocol, Sequence, Tuple, Union
 
+from ..core.bar import Far, Told, counted_off, quiet
 from ..core.errors import EtcdError
 from ..core.text import counted
 from ..etcd.messages import Committed, Compare, Delete, KeyValue, Put
@@ -33,6 +34,7 @@ from .recover import (
     transaction,
     unknown,
 )
+from .segment_format import Record
 
 TOLD = 1000  # keys by name
 TRIES = 5  # of a transaction whose answer is lost
@@ -89,6 +91,7 @@ def plan_from_log(
     left_out: Tuple[bytes, ...] = (),
     partly: bool = False,
     wait: float = WAIT,
+    told: Told = quiet,
 ) -> Plan:
     """From the log alone, and the source's own history where the log does not know a key. EtcdError where neither does, but
     for ``partly``. Keys that begin with one of ``left_out`` are left as they are, as are those that the log has not.
@@ -99,7 +102,7 @@ def plan_from_log(
         return keys.has(key) and not key.startswith(left_out)
 
     until = source.page(keys.key if keys.exact else probe(keys.key)).header.revision
-    found = fates(records(folder, place, until, wait), is_asked)
+    found = fates(_told_of(records(folder, place, until, wait), place.revision, until, told), is_asked)
     known = _known(source, folder, place, unknown(found))
     left = [key for key in unknown(found) if key not in known]
     if left and not partly:
@@ -123,6 +126,7 @@ def plan_from_mirror(
     names: Tuple[bytes, bytes],
     left_out: Tuple[bytes, ...],
     held: int,
+    told: Told = quiet,
 ) -> Plan:
     """From a mirror that is behind, as it is at its own revision ``held``, where it is the source at ``place``.
 
@@ -138,12 +142,20 @@ def plan_from_mirror(
     def is_asked(key: bytes) -> bool:
         return keys.has(key) and not key.startswith(left_out)
 
-    def each_step() -> Iterator[Step]:
+    def each_step(looked: Told = quiet) -> Iterator[Step]:
         mirrored = each_key(mirror, theirs + keys.key[len(ours) :], keys.exact, held)
         renamed = (kv._replace(key=ours + kv.key[len(theirs) :], lease=0) for kv in mirrored)
-        return steps_from_mirror(each_key(source, keys.key, keys.exact, until), renamed, is_asked)
+        have = counted_off(each_key(source, keys.key, keys.exact, until), looked, "Compared", total)
+        return steps_from_mirror(have, renamed, is_asked)
 
-    return Plan(place, until, difference_of(each_step()), [], each_step)
+    total = 1 if keys.exact else Side(source, keys.key, beside=False).count([Span(b"")], until)
+    return Plan(place, until, difference_of(each_step(told)), [], each_step)
+
+
+def _told_of(found: Iterable[Record], after: int, until: int, told: Told) -> Iterator[Record]:
+    for record in found:
+        told(Far("Read of the log", record.revision - after, until - after, "revisions"))
+        yield record
 
 
 def each_key(etcd: Etcd, prefix: bytes, exact: bool, revision: int) -> Iterator[KeyValue]:
@@ -168,7 +180,7 @@ def difference_of(wanted: Iterable[Step]) -> Difference:
     return Difference(numbers[CREATE], numbers[CHANGE], numbers[DELETE], sorted(named, key=lambda one: one[1]))
 
 
-def do(source: Etcd, plan: Plan, progress: Callable[[int], object] = lambda done: None) -> Outcome:
+def do(source: Etcd, plan: Plan, told: Told = quiet) -> Outcome:
     """Do it. A run that was ended in the middle, or whose last answer was lost, is simply run again."""
     leases = _Leases(source)
     done, meanwhile = 0, []  # type: Tuple[int, List[bytes]]
@@ -176,7 +188,7 @@ def do(source: Etcd, plan: Plan, progress: Callable[[int], object] = lambda done
         missed = _committed(source, batch, leases)
         done += len(batch) - len(missed)
         meanwhile += missed
-        progress(done)
+        told(Far("Brought back", done, plan.difference.total - len(meanwhile)))
     return Outcome(done, meanwhile, leases.ended)
 
 

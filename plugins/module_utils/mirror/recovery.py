@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, List, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional
 
+from ..core.bar import Told
 from ..core.errors import EtcdError
 from ..core.text import counted, rfc3339
 from ..etcd.client import Client
@@ -59,10 +60,10 @@ class Recovery(NamedTuple):
     outcome: Optional[Outcome]
 
 
-def recover(
-    settings: MirrorSettings, wish: Wish, confirmed: bool, now: float, progress: Callable[[int], object]
-) -> Recovery:
-    """Look what it takes, and do it where it is confirmed. EtcdError, before anything is touched, where it cannot be."""
+def recover(settings: MirrorSettings, wish: Wish, confirmed: bool, now: float, progress: Told) -> Recovery:
+    """Look what it takes, and do it where it is confirmed. EtcdError, before anything is touched, where it cannot be.
+    ``progress`` gets how far either is.
+    """
     keys = wish.keys(settings.source_prefix)
     if [bool(wish.at), bool(wish.revision), wish.from_mirror].count(True) != 1:
         raise EtcdError(
@@ -75,10 +76,10 @@ def recover(
     with Client(connection_of(settings.source)) as source:
         if wish.from_mirror:
             with Client(connection_of(settings.destination)) as mirror:
-                plan = _from_mirror(settings, source, mirror, keys)
+                plan = _from_mirror(settings, source, mirror, keys, progress)
                 outcome = do(source, plan, progress) if confirmed else None
         else:
-            plan = _from_log(settings, source, keys, wish, now)
+            plan = _from_log(settings, source, keys, wish, now, progress)
             outcome = do(source, plan, progress) if confirmed else None
     return Recovery(settings.name, keys, plan, wish.from_mirror, outcome)
 
@@ -90,15 +91,15 @@ def _left(revision: int) -> EtcdError:
     )
 
 
-def _from_log(settings: MirrorSettings, source: Etcd, keys: Keys, wish: Wish, now: float) -> Plan:
+def _from_log(settings: MirrorSettings, source: Etcd, keys: Keys, wish: Wish, now: float, progress: Told) -> Plan:
     folder = log_folder(settings.folder)
     cluster = source.page(probe(settings.source_prefix)).header.cluster_id
     at = moment(wish.at, now) if wish.at else None
     place = place_at(folder, cluster, keys, at, wish.revision, now)
-    return plan_from_log(source, folder, place, keys, names_of(settings).left_out, wish.partly)
+    return plan_from_log(source, folder, place, keys, names_of(settings).left_out, wish.partly, told=progress)
 
 
-def _from_mirror(settings: MirrorSettings, source: Etcd, mirror: Etcd, keys: Keys) -> Plan:
+def _from_mirror(settings: MirrorSettings, source: Etcd, mirror: Etcd, keys: Keys, progress: Told) -> Plan:
     """The mirror's state and its keys are read at one revision of its own."""
     page = mirror.page(state_key(settings))
     state = stored(settings, page.kvs[0].value if page.kvs else None)
@@ -121,8 +122,8 @@ def _from_mirror(settings: MirrorSettings, source: Etcd, mirror: Etcd, keys: Key
         )
     names = names_of(settings)
     place = Place(cluster, state.revision, 0.0)
-    left_out = names.left_out
-    return plan_from_mirror(source, mirror, place, keys, (names.source, names.target), left_out, page.header.revision)
+    both, held = (names.source, names.target), page.header.revision
+    return plan_from_mirror(source, mirror, place, keys, both, names.left_out, held, progress)
 
 
 # ---- as data and in words ------------------------------------------------------------------------------------------------

@@ -10,11 +10,13 @@ import threading
 import time
 from typing import Callable, Optional, Protocol
 
+from ..core.bar import Far, NowAndThen
+from ..core.text import counted
 from ..core.threads import Beside
 from .state import FOLLOW, SCAN
 from .status import HELD, Board, MirrorStatus
 
-WRITE_EVERY, ASK_EVERY, SAY_EVERY = 3.0, 2.0, 30.0  # seconds
+WRITE_EVERY, ASK_EVERY = 3.0, 2.0  # seconds
 END_WITHIN = 5.0  # seconds in which what is under way may come to its end
 _TICK = 0.2
 
@@ -34,15 +36,30 @@ class Sized(Protocol):
     def size(self) -> int: ...
 
 
+Shows = Callable[[Optional[Far]], bool]
+
+
+def nobody_looks(_far: Optional[Far]) -> bool:
+    return False
+
+
 class Reporter:
+    """``shows``: whether how far a comparison is can be seen, so that no line need say so; None: there is none."""
+
     def __init__(
-        self, board: Board, log: Sized, say: Callable[[str], None], clock: Callable[[], float] = time.monotonic
+        self,
+        board: Board,
+        log: Sized,
+        say: Callable[[str], None],
+        shows: Shows = nobody_looks,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._board, self._log, self._say, self._clock = board, log, say, clock
+        self._board, self._log, self._say, self._shows, self._clock = board, log, say, shows, clock
+        self._now_and_then = NowAndThen(say, clock)
         self._session: Optional[Tended] = None
         self._stop = threading.Event()
         self._closed = threading.Event()
-        self._wrote = self._asked = self._said = -SAY_EVERY
+        self._wrote = self._asked = -WRITE_EVERY
         self._ends_by: Optional[float] = None
         self._unwritten = ""
         self._thread: Optional[Beside[None]] = None
@@ -66,20 +83,23 @@ class Reporter:
 
     def _report(self) -> None:
         while not self._closed.wait(_TICK):
-            now, session = self._clock(), self._session
-            if session and self._stop.is_set():
-                self._end(session, now)
-            if session and now - self._asked >= ASK_EVERY:
-                self._asked = now
-                session.ask_progress()
-            if now - self._wrote >= WRITE_EVERY:
-                self._wrote = now
-                self._write()
-            if now - self._said >= SAY_EVERY:
-                self._said = now
-                words = in_words(self._board.status)
-                if words:
-                    self._say(words)
+            self.tick()
+        self._shows(None)
+
+    def tick(self) -> None:
+        """All that is due by now."""
+        now, session = self._clock(), self._session
+        if session and self._stop.is_set():
+            self._end(session, now)
+        if session and now - self._asked >= ASK_EVERY:
+            self._asked = now
+            session.ask_progress()
+        if now - self._wrote >= WRITE_EVERY:
+            self._wrote = now
+            self._write()
+        status = self._board.status
+        if not self._shows(far_of(status)):
+            self._now_and_then(in_words(status))
 
     def _end(self, session: Tended, now: float) -> None:
         """What is asked of a cluster ends by itself in time, or its connection is cut."""
@@ -101,10 +121,16 @@ class Reporter:
             self._unwritten = words
 
 
+def far_of(status: MirrorStatus) -> Optional[Far]:
+    """Of a comparison; what is followed has no end."""
+    return Far("Compared", status.keys_done, status.keys_total) if status.phase == SCAN else None
+
+
 def in_words(status: MirrorStatus) -> str:
     """The line that says how far it is; empty where there is nothing to say."""
-    if status.phase == SCAN:
-        return f"Compared: {status.keys_done:,} of {status.keys_total:,} keys, {status.keys_changed:,} changed."
+    far = far_of(status)
+    if far:
+        return f"{far.words}, {status.keys_changed:,} changed."
     if status.phase == HELD:
         return f"Held back: {status.why}."
     if status.phase == FOLLOW:
@@ -113,5 +139,7 @@ def in_words(status: MirrorStatus) -> str:
             if status.lag_revisions
             else "level"
         )
-        return f"Follows: at revision {status.applied_revision:,}, {behind}, {status.applied_events:,} events applied."
+        applied = f"{counted(status.applied_events, 'change')} of keys applied since it began"
+        keys = f", {counted(status.keys, 'key')} mirrored" if status.keys >= 0 else ""
+        return f"Follows: at revision {status.applied_revision:,}, {behind}, {applied}{keys}."
     return ""

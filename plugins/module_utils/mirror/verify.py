@@ -36,6 +36,7 @@ from typing import (
     Union,
 )
 
+from ..core.bar import Far, Told, counted_off, quiet
 from ..core.errors import EtcdError
 from ..core.text import rfc3339
 from ..etcd.commands import Connection
@@ -85,10 +86,6 @@ class Time(NamedTuple):
 TIME = Time()
 
 
-def _quiet(_done: int, _all: int) -> None:
-    """For whoever does not want to know how many keys are done."""
-
-
 def followers_first(connection: Connection, told: Mapping[str, Union[Status, EtcdError]]) -> Connection:
     """The same, but who does not lead is asked before who does, and who has told nothing, or is no voter, at last."""
 
@@ -105,7 +102,7 @@ def verify_mirror(
     settings: MirrorSettings,
     source: Reads,
     destination: Reads,
-    told: Callable[[int, int], None] = _quiet,
+    told: Told = quiet,
     rest: float = REST,
     patience: float = PATIENCE,
 ) -> Verified:
@@ -128,9 +125,9 @@ def verify(
     read: Callable[[bytes], Standing],
     options: Options,
     timing: Time = TIME,
-    told: Callable[[int, int], None] = _quiet,
+    told: Told = quiet,
 ) -> Verified:
-    """What differs. ``read`` understands the engine's key. ``told``: (keys done, keys in all), after each slice.
+    """What differs. ``read`` understands the engine's key. ``told``: how many keys are done, after each slice.
 
     EtcdError where a side does not answer, or the mirror is none of this source or still in its first comparison.
     """
@@ -161,7 +158,7 @@ class _Run:
         pairs: Pairs,
         options: Options,
         timing: Time,
-        told: Callable[[int, int], None],
+        told: Told,
     ) -> None:
         self._source, self._destination, self._pairs = source, destination, pairs
         self._options, self._time, self._told = options, timing, told
@@ -182,7 +179,7 @@ class _Run:
             while start is not None:
                 began, left = self._time.clock(), Span(start, span.end)
                 start = self._at_a_pair(lambda pair, left=left: self._slice(left, pair))  # type: ignore[misc]
-                self._told(self._keys[0], max(total, self._keys[0]))
+                self._told(Far("Compared", self._keys[0], total))
                 self._time.sleep(min(LONGEST_REST, self._options.rest * (self._time.clock() - began)))
 
     def settle(self) -> None:
@@ -194,7 +191,7 @@ class _Run:
             over = self._time.clock() >= until
             waiting, self._unsettled = self._unsettled, []
             pair = self._pairs.choose()
-            for first in waiting:
+            for first in counted_off(waiting, self._told, "Looked at again", len(waiting)):
                 pair, now = self._uncompacted(pair, lambda pair, name=first.name: self._looked_at(name, pair))  # type: ignore[misc]
                 self._judge_again(first, now, over)
         self._counts[UNSETTLED] += len(self._unsettled)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.agent.mirror_cutover import (
@@ -16,6 +17,8 @@ from ansible_collections.quorum.etcd.plugins.module_utils.agent.mirror_cutover i
     refuse_the_classic,
 )
 from ansible_collections.quorum.etcd.plugins.module_utils.agent.mirror_health import OK, judge
+from ansible_collections.quorum.etcd.plugins.module_utils.core import bar
+from ansible_collections.quorum.etcd.plugins.module_utils.core.bar import Far
 from ansible_collections.quorum.etcd.plugins.module_utils.core.durable import alone
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.commands import Result
@@ -225,6 +228,18 @@ def test_words_without_the_source():
     assert done == [
         "mirror dr: HANDED OVER at revision 100, without its source, which was heard of at revision 130 last"
     ]
+
+
+def test_a_comparison_that_takes_long_is_told_of_before_its_end(monkeypatch):
+    def verifies(_settings, _source, _target, told, rest):
+        told(Far("Compared", 500, 1000))
+        return SimpleNamespace(equal=True, unsettled=0, source_keys=1000)
+
+    monkeypatch.setattr(bar, "SAY_EVERY", 0.0)
+    monkeypatch.setattr(cutover, "verify_mirror", verifies)
+    said = []
+    cutover._verified(SETTINGS, None, None, said.append)
+    assert said == ["Compared: 500 of 1,000 keys.", "Both clusters are equal: 1,000 keys."]
 
 
 # ---- what goes wrong once it is done -----------------------------------------------------------------------------------

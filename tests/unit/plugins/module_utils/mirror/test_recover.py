@@ -10,6 +10,7 @@ import os
 import random
 
 import pytest
+from ansible_collections.quorum.etcd.plugins.module_utils.core.bar import Far
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.messages import (
     Committed,
@@ -126,10 +127,14 @@ def test_a_prefix_that_was_deleted_by_mistake_comes_back_key_by_key(log):
     good = etcd.revision
     etcd.change(*[Delete(b"/a/%03d" % number) for number in range(300)])
     etcd.change(Put(b"/b/new", b"y"))
-    plan = planned(etcd, Keys(b"/a/"), good)
+    read = []
+    plan = planned(etcd, Keys(b"/a/"), good, told=read.append)
+    assert read == [Far("Read of the log", number, 2, "revisions") for number in (1, 2)]
     assert plan.difference[:3] == (300, 0, 0) and plan.difference.keys[0] == ("create", b"/a/000")
     assert etcd.values(good, Keys(b"/a/")) != etcd.values(0, Keys(b"/a/"))
-    assert recovering.do(etcd, plan) == (300, [], 0)
+    told = []
+    assert recovering.do(etcd, plan, told.append) == (300, [], 0)
+    assert told[-1] == Far("Brought back", 300, 300) and len(told) > 1
     assert etcd.values(0, Keys(b"/a/")) == etcd.values(good, Keys(b"/a/"))
     assert etcd.values(0, Keys(b"/b/")) == {**etcd.values(good, Keys(b"/b/")), b"/b/new": b"y"}
     assert planned(etcd, Keys(b"/a/"), good).difference.total == 0
@@ -358,11 +363,13 @@ def test_the_source_becomes_as_its_delayed_mirror_is(monkeypatch, page):
         wanted = {b"/src/" + key[5:]: value for key, value in mirror.values(0, Keys(b"/dst/")).items()}
         wanted = {key: value for key, value in wanted.items() if keys.has(key) and b"quorum" not in key}
         rest = {key: value for key, value in source.values().items() if not keys.has(key)}
-        held = mirror.revision
+        held, told = mirror.revision, []
         left_out = (b"/src/quorum.etcd/mirror/",)
         plan = recovering.plan_from_mirror(
-            source, mirror, Place(CLUSTER, 1, 0.0), keys, (b"/src/", b"/dst/"), left_out, held
+            source, mirror, Place(CLUSTER, 1, 0.0), keys, (b"/src/", b"/dst/"), left_out, held, told.append
         )
+        there = len(source.values(0, keys))
+        assert told == [Far("Compared", number, 1 if keys.exact else there) for number in range(there)]
         mirror.change(Put(b"/dst/11", b"later"))
         outcome = recovering.do(source, plan)
         assert outcome.done == plan.difference.total and not outcome.meanwhile

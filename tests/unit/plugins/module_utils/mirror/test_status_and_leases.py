@@ -11,13 +11,14 @@ import threading
 from types import SimpleNamespace
 
 import pytest
+from ansible_collections.quorum.etcd.plugins.module_utils.core.bar import Far
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.messages import KeyValue
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.refusals import NoLease
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror import leases as leases_module
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.leases import Leases
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.patience import Patience
-from ansible_collections.quorum.etcd.plugins.module_utils.mirror.reporter import Reporter, in_words
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.reporter import Reporter, in_words, nobody_looks
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.state import FOLLOW, SCAN
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.status import Board, last
 from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.mirror.fake_etcd import together
@@ -35,14 +36,78 @@ def test_the_lag_is_told_while_it_follows(tmp_path):
     board.applied(40, 3, 1000.0)
     now[0] = 1002.5
     assert (board.status.lag_revisions, board.status.lag_seconds) == (10, 2.5)
-    assert "10 revisions and 2.5 s behind, 3 events applied" in in_words(board.status)
+    assert "10 revisions and 2.5 s behind, 3 changes of keys applied since it began." in in_words(board.status)
     board.heard(45)  # of an answer that was late
     assert board.status.source_revision == 50
     board.applied(50, 1, 1002.0)
     assert (board.status.lag_revisions, board.status.lag_seconds) == (0, 0.0)
     assert "level" in in_words(board.status)
+    assert (board.status.keys, board.status.keys_age) == (-1, -1)
+    board.counted(40_112)
+    now[0] += 7.9
+    assert (board.status.keys, board.status.keys_age) == (40_112, 7)
+    assert in_words(board.status).endswith("4 changes of keys applied since it began, 40,112 keys mirrored.")
     board.write()
     assert last(str(tmp_path)) == board.status
+
+
+def reported(tmp_path, seconds, change, shows=nobody_looks):
+    """What a reporter says in so many seconds, each with its second; ``change`` gets the board in each of them."""
+    now, said = [5000.0], []
+    board = Board("m", str(tmp_path), clock=lambda: now[0])
+    reporter = Reporter(
+        board, SimpleNamespace(size=0), lambda line: said.append((now[0] - 5000, line)), shows, lambda: now[0]
+    )
+    for second in range(seconds):
+        now[0] = 5000.0 + second
+        change(board, second)
+        reporter.tick()
+    return said
+
+
+def compared(board, second):
+    if not second:
+        board.begin(SCAN, "it is new")
+    board.set(keys_done=100 * second, keys_total=20_000, keys_changed=second)
+
+
+def followed(board, second):
+    if not second:
+        board.begin(FOLLOW, "it was compared")
+        board.heard(1000)
+        board.counted(300)
+    board.applied(second, 2, 5000.0 + second)
+
+
+def test_each_thirty_seconds_it_says_how_many_keys_are_done(tmp_path):
+    assert reported(tmp_path, 100, compared) == [
+        (30, "Compared: 3,000 of 20,000 keys, 30 changed."),
+        (60, "Compared: 6,000 of 20,000 keys, 60 changed."),
+        (90, "Compared: 9,000 of 20,000 keys, 90 changed."),
+    ]
+
+
+def test_each_thirty_seconds_it_says_how_many_keys_were_followed(tmp_path):
+    behind, keys = "revisions and 0.0 s behind", "changes of keys applied since it began, 300 keys mirrored."
+    assert reported(tmp_path, 70, followed) == [
+        (30, f"Follows: at revision 30, 970 {behind}, 62 {keys}"),
+        (60, f"Follows: at revision 60, 940 {behind}, 122 {keys}"),
+    ]
+
+
+def test_what_is_seen_at_a_terminal_is_not_said_besides(tmp_path):
+    shown = []
+
+    def shows(far):
+        shown.append(far)
+        return far is not None
+
+    def both(board, second):
+        (compared if second < 50 else followed)(board, second % 50)
+
+    said = reported(tmp_path, 100, both, shows)
+    assert [second for second, _line in said] == [50, 80] and all("Follows" in line for _second, line in said)
+    assert shown[49:51] == [Far("Compared", 4900, 20_000), None], "and the bar is taken away"
 
 
 def test_a_status_that_is_none(tmp_path):
