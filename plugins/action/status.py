@@ -18,7 +18,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils.report.status import (
     status_in_words,
     unseen,
 )
-from ansible_collections.quorum.etcd.plugins.plugin_utils.answers import seen_of
+from ansible_collections.quorum.etcd.plugins.plugin_utils.answers import answers_of, seen_of
 
 OPTIONS: dict[str, Any] = {
     "clusters": {"type": "dict", "required": True},
@@ -26,6 +26,7 @@ OPTIONS: dict[str, Any] = {
     "view": {"type": "str", "default": ""},
     "backups": {"type": "str", "default": ""},
     "mirrors": {"type": "str", "default": ""},
+    "engines": {"type": "list", "elements": "str", "default": []},
 }
 
 
@@ -41,10 +42,12 @@ class ActionModule(ActionBase):
         _validated, given = self.validate_argument_spec(OPTIONS)
         clusters = given["clusters"]
         seen = seen_of(task_vars or {}, **{name: given[name] for name in Seen._fields})
+        others = sorted(set(given["engines"]) - set(seen))
+        engines = {host: found for host, (found,) in answers_of(task_vars or {}, [given["mirrors"]], others).items()}
         return {
             "changed": False,
-            "text": status_in_words(clusters, seen),
-            "problem": problem(clusters, seen),
+            "text": status_in_words(clusters, seen, engines),
+            "problem": problem(clusters, seen, engines),
             "newest_on": newest_backups(clusters, seen),
             "hazards": hazards(clusters, seen),
             "unseen": unseen(list(clusters), seen),

@@ -44,6 +44,13 @@ options:
     description: Name of the variable that the hosts registered with M(quorum.etcd.mirror_info).
     type: str
     default: ""
+  engines:
+    description:
+      - Hosts besides those of the play that have registered O(mirrors). A mirror's engine runs on a host of the cluster that it
+        writes to.
+    type: list
+    elements: str
+    default: []
 """
 
 EXAMPLES = r"""

@@ -12,9 +12,13 @@ from typing import Any
 from ansible_collections.quorum.etcd.plugins.module_utils.report.status import Seen
 
 
-def answers_of(task_vars: Mapping[str, Any], names: Sequence[str]) -> dict[str, list[Mapping[str, Any]]]:
-    """By host what it registered under each of these names; empty where a task was skipped, was not run or has no name."""
-    hosts = task_vars.get("ansible_play_hosts_all", ())
+def answers_of(
+    task_vars: Mapping[str, Any], names: Sequence[str], hosts: Sequence[str] | None = None
+) -> dict[str, list[Mapping[str, Any]]]:
+    """By host, of the play where no others are named, what it registered under each of these names; empty where a task was
+    skipped, was not run or has no name."""
+    if hosts is None:
+        hosts = task_vars.get("ansible_play_hosts_all", ())
     return {host: [_answer(task_vars["hostvars"][host], name) for name in names] for host in hosts}
 
 

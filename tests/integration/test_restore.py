@@ -144,6 +144,29 @@ def test_status_works_with_and_without_a_quorum(lab: Lab) -> None:
     assert "newest backup is" in alone.text
 
 
+def test_status_looks_for_mirrors_where_their_engines_run(lab: Lab) -> None:
+    seeded(lab)
+    text = lab.inventory.read_text()
+    lost = "ansible_connection: ssh, ansible_host: 127.0.0.1, ansible_port: 1"
+    here = (
+        "ansible_connection: local, ansible_become: false, ansible_python_interpreter: '{{ ansible_playbook_python }}'"
+    )
+    group = "etcd_mirror: {{hosts: {{d1: {{{}}}}}}}\n".format
+    lab.inventory.write_text(text + group(here))
+    none = play(STATUS, "-i", lab.inventory)
+    assert none.rc == 0 and none.recap("d1")["ok"] > 0 and "Mirrors" not in none.text, none.output
+    lab.inventory.write_text(text + group(lost))
+    gone = play(STATUS, "-i", lab.inventory)
+    assert gone.rc == 2 and "the mirrors of d1 could not be looked at: " in gone.text, gone.output
+    # Of another cluster's mirror nobody asked, and whose it is, is said by the variable that mirror.yml is given.
+    other = play(STATUS, "-i", lab.inventory, "-e", "target=etcd:!etcd_mirror")
+    assert other.rc == 0 and "Mirrors" not in other.text, other.output
+    named = play(
+        STATUS, "-i", lab.inventory, "-e", "target=etcd:!etcd_mirror", "-e", "etcd_mirror_destination=etcd_mirror"
+    )
+    assert named.rc == 2 and "the mirrors of d1 could not be looked at: " in named.text, named.output
+
+
 def test_status_names_the_hosts_that_cannot_be_reached_and_a_group_that_is_not_there(lab: Lab) -> None:
     lost = "ansible_connection: ssh, ansible_host: 127.0.0.1, ansible_port: 1"
     text = lab.inventory.read_text()

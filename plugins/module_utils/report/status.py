@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import Any, Dict, Iterable, List, Mapping, NamedTuple
+from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Sequence
 
 from ..core.errors import has_failed
 from ..core.text import listed
@@ -27,10 +27,15 @@ class Seen(NamedTuple):
     mirrors: Mapping[str, Any] = MappingProxyType({})
 
 
-def status_in_words(clusters: Mapping[str, str], seen: Mapping[str, Seen]) -> List[str]:
+Engines = Mapping[str, Mapping[str, Any]]
+NO_ENGINES: Engines = MappingProxyType({})
+
+
+def status_in_words(clusters: Mapping[str, str], seen: Mapping[str, Seen], engines: Engines = NO_ENGINES) -> List[str]:
     """Each cluster as its speaker saw it, the hosts that could not be looked at, and their backups.
 
-    ``clusters`` has the cluster of each host; a host that is not in ``seen`` is no part of the run.
+    ``clusters`` has the cluster of each host; a host that is not in ``seen`` is no part of the run. ``engines`` has what other
+    hosts were answered by ``mirror_info``: an engine runs beside the cluster that is written to.
     """
     lines: List[str] = []
     for cluster in sorted(set(clusters.values())):
@@ -44,11 +49,19 @@ def status_in_words(clusters: Mapping[str, str], seen: Mapping[str, Seen]) -> Li
         for host in hosts:
             said = [seen[host].backups, seen[host].mirrors] if host in seen else []
             lines += [f"  {host}: {line}" for answer in said for line in answer.get("text", ())]
-    return lines
+    others = [f"  {host}: {line}" for host, answer in engines.items() for line in _told(answer)]
+    return lines + (["Mirrors, by the hosts of their engines", *others] if others else [])
 
 
-def problem(clusters: Mapping[str, str], seen: Mapping[str, Seen]) -> str:
-    """In one sentence for each cluster why not all is well; empty where every host was seen and every cluster is healthy."""
+def _told(answer: Mapping[str, Any]) -> Sequence[str]:
+    if has_failed(answer):
+        return ["the mirrors could not be looked at"]  # why is the problem
+    return answer.get("text", ())
+
+
+def problem(clusters: Mapping[str, str], seen: Mapping[str, Seen], engines: Engines = NO_ENGINES) -> str:
+    """In one sentence for each cluster why not all is well, and in one for the mirrors of ``engines``; empty where every host was
+    seen, and every cluster and mirror is well."""
     found = []
     for cluster in sorted(set(clusters.values())):
         hosts = _of(cluster, clusters)
@@ -59,6 +72,8 @@ def problem(clusters: Mapping[str, str], seen: Mapping[str, Seen]) -> str:
         causes = [cause for cause in causes if cause]
         if causes:
             found.append(f"cluster {cluster} is not well: {'; '.join(causes)}")
+    others = [cause for host, answer in engines.items() for cause in _mirrors(host, answer)]
+    found += ["; ".join(others)] if others else []
     return ". ".join(found)
 
 

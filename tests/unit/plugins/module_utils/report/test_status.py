@@ -134,3 +134,18 @@ def test_the_mirrors_of_a_host_are_told_and_one_that_is_not_well_is_a_problem():
     assert problem(CLUSTERS, hosts) == "cluster blue is not well: the mirror dr of b2 is silent: no engine runs"
     broken = {**hosts, "b2": Seen(LOOK, {}, {}, {"failed": True, "msg": "no root"})}
     assert problem(CLUSTERS, broken).endswith("the mirrors of b2 could not be looked at: no root")
+
+
+def test_the_mirrors_of_hosts_that_are_no_part_of_the_play_are_told_too():
+    well = {"mirror": "dr", "state": "ok", "why": "nothing behind"}
+    told = {"mirrors": [well], "text": ["mirror dr: OK (nothing behind)"]}
+    engines = {"d1": told, "d2": {"mirrors": [], "text": []}}
+    words = ["Mirrors, by the hosts of their engines", "  d1: mirror dr: OK (nothing behind)"]
+    assert status_in_words(CLUSTERS, seen(), engines) == [*status_in_words(CLUSTERS, seen()), *words]
+    assert problem(CLUSTERS, seen(), engines) == ""
+    told["mirrors"] = [{**well, "state": "silent", "why": "no engine runs"}]
+    assert problem(CLUSTERS, seen(), engines) == "the mirror dr of d1 is silent: no engine runs"
+    assert status_in_words(CLUSTERS, seen(), {"d2": engines["d2"]}) == status_in_words(CLUSTERS, seen())
+    lost = {"d1": UNREACHABLE}
+    assert "  d1: the mirrors could not be looked at" in status_in_words(CLUSTERS, seen(), lost)
+    assert problem(CLUSTERS, seen(), lost).startswith("the mirrors of d1 could not be looked at: ssh: connect to host")
