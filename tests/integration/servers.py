@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Real servers on loopback that stores are tested with: OpenSSH's sshd for SFTP, and versitygw for S3."""
+"""Real servers on loopback that stores are tested with: OpenSSH's sshd for SFTP, versitygw for S3, and rclone's for WebDAV."""
 
 from __future__ import annotations
 
@@ -74,11 +74,13 @@ class Server:
 class Sftp(Server):
     """sshd, for this very user, who has a shell there."""
 
+    MORE = ""  # settings
+
     def _prepare(self) -> tuple[list[str], dict[str, str]]:
         for name in ("host_key", "user_key"):
             subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", self.folder / name], check=True)
         root, config = sshd(), self.folder / "sshd_config"
-        text = _SSHD.format(port=self.port, folder=self.folder)
+        text = _SSHD.format(port=self.port, folder=self.folder) + self.MORE
         helpers = {
             "SshdSessionPath": "sshd-session",
             "SshdAuthPath": "sshd-auth",
@@ -107,6 +109,29 @@ class Sftp(Server):
     @property
     def remote(self) -> str:
         return f"box:{self.files}"
+
+
+class BareSftp(Sftp):
+    """sshd that lets nobody run a command, so that rclone has none to tell a hash with."""
+
+    MORE = "ForceCommand internal-sftp\n"
+
+
+class WebDav(Server):
+    """A generic one, which tells no hashes."""
+
+    def _prepare(self) -> tuple[list[str], dict[str, str]]:
+        argv = ["rclone", "serve", "webdav", "--config", "", "--addr", f"127.0.0.1:{self.port}", str(self.files)]
+        # What a test does to the files is seen at once.
+        return [*argv, "--dir-cache-time", "0s"], {}
+
+    @property
+    def config(self) -> str:
+        return f"[dav]\ntype = webdav\nvendor = other\nurl = http://127.0.0.1:{self.port}\n"
+
+    @property
+    def remote(self) -> str:
+        return "dav:"
 
 
 class S3(Server):

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Stores as they are: a folder, SFTP to a real sshd, and S3 to a real server, the last two with encryption too."""
+"""Stores as they are: a folder, SFTP to a real sshd, S3 and WebDAV to real servers, all but the first with encryption too."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import time
@@ -16,22 +17,27 @@ from ansible_collections.quorum.etcd.plugins.module_utils.backup.store_settings 
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.stores import Store
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
 from ansible_collections.quorum.etcd.plugins.plugin_utils.local import run
-from servers import S3, Server, Sftp
+from servers import S3, BareSftp, Server, Sftp, WebDav
 
 CLUSTER = "prod cluster"
 FOLDER = "prod-cluster"
 NAME, SMALL = "prod-20261128T100000Z-rev7.db.zst", "prod-20261128T100000Z-rev7.db.json"
 CONTENT = os.urandom(6_000_000)
 PASSWORD = "a password's $worth: 'it' is \"text\""
-KINDS = ("folder", "sftp", "sftp encrypted", "s3", "s3 encrypted")
+HASHLESS = ("webdav", "webdav encrypted", "bare-sftp", "bare-sftp encrypted")
+KINDS = ("folder", "sftp", "sftp encrypted", "s3", "s3 encrypted", *HASHLESS)
 
 
 class Place(NamedTuple):
-    """A store, by its settings, and where its objects' bytes lie behind it, for whoever spoils them."""
+    """A store, by its settings, and where its objects' bytes lie behind it, for whoever spoils them.
+
+    ``hashes`` is whether it tells any: where it does not, what has the right size cannot be seen to be wrong at once.
+    """
 
     settings: StoreSettings
     behind: Path
     tmp: Path
+    hashes: bool = True
 
     def store(self, **more: Any) -> Store:
         given = {**self.settings.__dict__, **more}
@@ -44,8 +50,9 @@ class Place(NamedTuple):
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Server]]:
     home = tmp_path_factory.mktemp("servers")
-    with Sftp(home / "sftp") as sftp, S3(home / "s3") as s3:
-        yield {"sftp": sftp, "s3": s3}
+    kinds = {"sftp": Sftp, "bare-sftp": BareSftp, "webdav": WebDav, "s3": S3}
+    with contextlib.ExitStack() as all_of_them:
+        yield {name: all_of_them.enter_context(kind(home / name)) for name, kind in kinds.items()}
 
 
 @pytest.fixture
@@ -68,7 +75,7 @@ def made(servers: dict[str, Server], tmp_path: Path) -> Callable[[str], Place]:
             "away", remote=f"{server.remote}/{own}", rclone_config=str(config), password_file=encrypted
         )
         bucket = S3.BUCKET if server is servers["s3"] else ""
-        return Place(settings, server.files / bucket / own, tmp_path)
+        return Place(settings, server.files / bucket / own, tmp_path, kind not in HASHLESS)
 
     return make
 
@@ -110,8 +117,8 @@ def test_what_is_put_is_listed_compared_read_back_and_deleted(place: Place, sour
     store.put(str(Path(source).parent / SMALL), SMALL)
     assert place.store().names() == {NAME: len(CONTENT), SMALL: 13}
     told = store.digest(NAME)
-    if place.settings.encrypted:
-        assert told == "", "it is the hash of other bytes"
+    if place.settings.encrypted or not place.hashes:
+        assert told == "", "there is none, or it is the hash of other bytes"
     else:
         kind, _colon, value = told.partition(":")
         assert value == hashlib.new(kind, CONTENT).hexdigest()
@@ -163,7 +170,8 @@ def test_append_only_neither_deletes_nor_replaces(place: Place, source: str, tmp
     other.write_bytes(CONTENT[::-1])
     shorter = tmp_path / "shorter"
     shorter.write_bytes(CONTENT[1:])
-    assert "neither deleted nor replaced" in refused(store.put, str(other), NAME)
+    if place.hashes:
+        assert "neither deleted nor replaced" in refused(store.put, str(other), NAME)
     assert "neither deleted nor replaced" in refused(store.put, str(shorter), NAME)
     store.get(NAME, str(tmp_path / "back"))
     assert (tmp_path / "back").read_bytes() == CONTENT
@@ -225,26 +233,66 @@ def test_no_secret_is_in_an_argument_and_nothing_in_the_environment_counts(
     assert PASSWORD not in said and S3.SECRET not in said and "rclone copyto" in said
 
 
-@pytest.mark.parametrize("kind", ["sftp", "sftp encrypted"])
-def test_what_is_not_kept_as_it_was_given_is_told_at_once(made: Callable[[str], Place], source: str, kind: str) -> None:
-    """Between the upload and the look at it, the disk of the server does what some disks do."""
-    place = made(kind)
-    spoils: list[Callable[[bytes], bytes]] = [
-        lambda content: content[:-1],
-        lambda content: content[:3000] + bytes([content[3000] ^ 1]) + content[3001:],
-    ]
+def flipped(content: bytes) -> bytes:
+    return content[:3000] + bytes([content[3000] ^ 1]) + content[3001:]
 
-    def spoiling(argv: list[str], env: dict[str, str]) -> Any:
+
+def spoiling(place: Place, *spoils: Callable[[bytes], bytes]) -> Store:
+    """Its store, where between an upload and the look at it the disk of the server does what some disks do."""
+    left = list(spoils)
+
+    def do(argv: list[str], env: dict[str, str]) -> Any:
         result = run(argv, env)
-        if argv[1] == "copyto" and spoils:
-            spoil(place, spoils.pop(0))
+        if argv[1] == "copyto" and left:
+            spoil(place, left.pop(0))
         return result
 
-    store = store_of(place.settings, CLUSTER, "/", spoiling)
-    for _spoilt in range(2):
+    return store_of(place.settings, CLUSTER, "/", do)
+
+
+@pytest.mark.parametrize("kind", ["sftp", "sftp encrypted", *HASHLESS])
+def test_what_is_not_kept_as_it_was_given_is_told_at_once(made: Callable[[str], Place], source: str, kind: str) -> None:
+    place = made(kind)
+    spoils = [lambda content: content[:-1], *([flipped] if place.hashes else [])]
+    store = spoiling(place, *spoils)
+    for _spoilt in spoils:
         assert f"the store away has not kept {NAME} as it was given" in refused(store.put, source, NAME)
     store.put(source, NAME)
     assert store.names() == {NAME: len(CONTENT)}
+
+
+@pytest.mark.parametrize("kind", HASHLESS)
+def test_without_hashes_a_bit_that_is_flipped_shows_when_it_is_read_back(
+    made: Callable[[str], Place], source: str, kind: str, tmp_path: Path
+) -> None:
+    """Encrypted, rclone itself refuses it; else its SHA-256 is another, which whoever fetches it compares."""
+    place, back = made(kind), tmp_path / "back"
+    store = spoiling(place, flipped)
+    store.put(source, NAME)
+    if place.settings.encrypted:
+        assert "could not be fetched" in refused(store.get, NAME, str(back))
+    else:
+        store.get(NAME, str(back))
+        assert hashlib.sha256(back.read_bytes()).digest() != hashlib.sha256(CONTENT).digest()
+
+
+@pytest.mark.parametrize("kind", ["sftp encrypted", "webdav encrypted"])
+def test_what_could_not_be_compared_is_not_called_altered(
+    servers: dict[str, Server], made: Callable[[str], Place], source: str, kind: str
+) -> None:
+    """The server goes after the upload was seen, and before it is compared."""
+    place, server = made(kind), servers[kind.split()[0]]
+
+    def going(argv: list[str], env: dict[str, str]) -> Any:
+        if argv[1] == "cryptcheck":
+            server.stop()
+        return run(argv, env)
+
+    try:
+        assert "connection refused" in refused(store_of(place.settings, CLUSTER, "/", going).put, source, NAME)
+    finally:
+        server.start()
+    place.store(append_only=True).put(source, NAME)
 
 
 def test_many_small_ones_are_fetched_at_once(place: Place, tmp_path: Path) -> None:

@@ -29,6 +29,9 @@ from .stores import check_changeable, check_object, differs, not_there
 OLDEST = (1, 53)  # the version of Debian 11 and Ubuntu 22.04
 _CRYPT = "quorumcrypt"  # the remote that rclone is given in the environment
 _HASHES = ("sha256", "sha1", "md5")  # those that Python has too, the best first
+_ENCRYPTED = ".bin"  # what crypt puts behind a name that it does not encrypt
+# What cryptcheck ends with where it could compare, and nothing else is a difference.
+_DIFFERS = re.compile(r"\b[1-9]\d* differences found")
 _MISSING = (3, 4)  # exit codes of rclone: no such folder, no such object
 _LISTED = [{"Name": str, "Size": int, "Hashes": ({str: str}, None)}]
 _LIMITS = (
@@ -75,9 +78,8 @@ class Rclone:
         self._run, self._config, self._password_file = run, config, password_file
         self._proxy = {"HTTP_PROXY": proxy, "HTTPS_PROXY": proxy} if proxy else {}
         self._remote = remote
-        self._at = (
-            f"{_CRYPT}:" if password_file else remote.rstrip("/") + ("" if remote.endswith(":") else "/")
-        ) + cluster
+        self._below = remote.rstrip("/") + ("" if remote.endswith(":") else "/") + cluster
+        self._at = f"{_CRYPT}:{cluster}" if password_file else self._below
         self._env: Optional[Dict[str, str]] = None
         self._copy = ""
 
@@ -126,7 +128,17 @@ class Rclone:
             link = os.path.join(folder, name)
             os.symlink(os.path.abspath(path), link)
             result = self._rclone("cryptcheck", "--one-way", "--copy-links", link, self._at)
-        return result.rc == 0
+        if _DIFFERS.search(result.err):
+            return False
+        if result.rc and self._tells_hashes(name):
+            raise self._error(f"{name} could not be compared with what was given", result)
+        return True
+
+    def _tells_hashes(self, name: str) -> bool:
+        """Whether the store tells any of the encrypted object: with none, as of WebDAV, there is nothing to be compared by."""
+        name += _ENCRYPTED
+        there = self._listed(f"{self._below}/{name}", "--hash").get(name)
+        return there is None or bool(there[1])
 
     def get(self, name: str, path: str) -> None:
         check_object(self.name, name)
@@ -178,8 +190,9 @@ class Rclone:
         asked = (
             [word for kind in _HASHES for word in ("--hash-type", kind)] if hashes and not self._password_file else []
         )
-        more = ["--hash", *asked] if asked else []
-        place = self._object(name) if name else self._at
+        return self._listed(self._object(name) if name else self._at, *(["--hash", *asked] if asked else []))
+
+    def _listed(self, place: str, *more: str) -> Dict[str, Tuple[int, Dict[str, str]]]:
         result = self._rclone("lsjson", "--files-only", "--no-modtime", "--no-mimetype", *more, place)
         if result.rc in _MISSING:
             return {}
