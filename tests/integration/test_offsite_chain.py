@@ -23,7 +23,7 @@ from ansible_collections.quorum.etcd.plugins.plugin_utils.local import run
 from client import Writer, seed
 from conftest import CHECKOUT
 from lab import Lab
-from servers import S3
+from servers import S3, Sftp
 
 SCRIPT = CHECKOUT / "docs" / "put_together.py"
 SEED = int(os.environ.get("FAULTS_SEED", "1"))
@@ -274,3 +274,35 @@ def test_a_bucket_that_is_down_for_some_half_hours_is_caught_up(lab: Lab, progra
             assert agent.run("fetch", name, "--to", str(tmp_path / "back"))[0] == 0
             assert (tmp_path / "back" / name).read_bytes() == data
             assert by_script(tmp_path / "near", name, tmp_path / "script.db") == data
+
+
+def test_what_an_upload_has_left_cut_off_where_nothing_is_replaced_costs_no_half_hour(
+    lab: Lab, program: Path, tmp_path: Path
+) -> None:
+    """By SFTP, where rclone before 1.63 gives an object its name at once: of a full one and of an increment, encrypted."""
+    with Sftp(tmp_path / "sftp") as away:
+        for name, content in (("away.conf", away.config), ("away.password", "for tests")):
+            (tmp_path / name).touch(mode=0o600)
+            (tmp_path / name).write_text(content)
+        own = {"rclone_config": str(tmp_path / "away.conf"), "password_file": str(tmp_path / "away.password")}
+        stores = [{"name": "away", "remote": away.remote, "append_only": True, **own}]
+        agent = Agent(lab, lab.members[0], program, tmp_path / "m1", offsite=stores, compress="none", keep=9)
+        there, spool, cut = away.files / "etcd", tmp_path / "m1" / "state" / "spool", {}
+        there.mkdir()
+        for number, end in enumerate((".db.zst", ".pages.zst", "")):
+            write(lab, number)
+            (tmp_path / "away.conf").rename(tmp_path / "gone")  # as if it could not be reached, which takes longer
+            assert agent.run("backup")[0] == 1
+            (tmp_path / "gone").rename(tmp_path / "away.conf")
+            for made in [one for one in spool.iterdir() if end and one.name.endswith(end)]:
+                left = there / f"{made.name}.bin"
+                cut[left] = made.read_bytes()[: made.stat().st_size // 2]
+                left.write_bytes(cut[left])
+            write(lab, 10 + number)
+            code, told = agent.run("backup")
+            assert code == 0 and [(one["result"], one["waiting"]) for one in told["uploads"]] == [("shipped", 0)], told
+        assert len(cut) == 2 and all(left.read_bytes() == data for left, data in cut.items())
+        for name in agent.snapshots():
+            assert agent.run("fetch", name, "--to", str(tmp_path / "back"))[0] == 0
+            assert (tmp_path / "back" / name).read_bytes() == (agent.folder / name).read_bytes()
+        assert len(agent.snapshots()) == 6

@@ -23,7 +23,7 @@ from ..etcd.commands import Run
 from ..snapshot.catalogue import entry
 from ..snapshot.entry import Manifest
 from ..snapshot.manifest import held_manifest, signed_by
-from ..snapshot.names import PACKED, manifest_path, signature_path
+from ..snapshot.names import PACKED, kit_path, manifest_path, signature_path
 from ..snapshot.offsite import needed_for, offsite_of
 from ..snapshot.pages import sha256_of
 from ..snapshot.publish import publish
@@ -158,13 +158,14 @@ def _bring(
 
 
 def _beside(store: Store, held: Content, name: str, private: str, state_dir: str) -> List[Tuple[str, str]]:
-    """The manifest, its signature and the kit as drafts, with their names."""
+    """The manifest, its signature and the kit as drafts, with the names that they get here."""
     manifest = held.manifests[name]
     beside = [kit_of(manifest), signature_path(manifest_path(name)), manifest_path(name)]
     drafts = [(os.path.join(private, one), one) for one in beside if one and one in held.sizes]
     for draft, one in drafts:
         store.get(one, draft)
-    return [(draft, one) for draft, one in drafts if one != kit_of(manifest) or _is_the_kit(manifest, draft)]
+    kit, good = kit_of(manifest), [one for one in drafts if one[1] != kit_of(manifest) or _is_the_kit(manifest, one[0])]
+    return [(draft, kit_path(name) if one == kit else one) for draft, one in good]
 
 
 def _is_the_kit(manifest: Manifest, path: str) -> bool:

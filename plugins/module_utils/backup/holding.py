@@ -16,13 +16,13 @@ from ..core.errors import EtcdError
 from ..snapshot.entry import Manifest
 from ..snapshot.manifest import read_manifest
 from ..snapshot.names import manifest_path, safe, signature_path
-from ..snapshot.offsite import FULL, Offsite, entry_of, offsite_of, with_offsite
+from ..snapshot.offsite import FULL, Offsite, entry_of, offsite_of
 from ..snapshot.publish import clear_saves
 from ..snapshot.scratch import forget, make_folder, private_folder
 from .copies import MANIFEST
 from .retention import Policy, reasons_of
 from .selecting import newest_of
-from .spool import Spooled, kit_of
+from .spool import Spooled, kit_of, without_places
 from .stores import Store
 
 _MADE = re.compile(r"(.+)-(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z-rev\d+(?=\.)")  # begins the name of each object
@@ -70,14 +70,14 @@ class Content:
         return self.is_whole(name) and self.manifests[name].sha256 == sha256
 
     def has(self, one: Spooled) -> bool:
-        """Whether the very snapshot is there, whole; be it from another base, as another host or an earlier run has made it: what
-        is whole is not replaced."""
+        """Whether the very snapshot is there, whole; be it from another base, or under other names, as another host or an earlier
+        run has made it: what is whole is not replaced."""
         if not self.is_whole(one.name):
             return False
         there, told = self.told[one.name], offsite_of(one.manifest)
         # From the same base it is the same object, or else the manifest there is damaged.
         fits = there.base_name != told.base_name or there.sha256 == told.sha256
-        return fits and with_offsite(self.manifests[one.name], told) == one.manifest
+        return fits and without_places(self.manifests[one.name]) == without_places(one.manifest)
 
     def can_take(self, one: Spooled) -> bool:
         """Whether what the increment starts from is there, whole, and does not need this very name: neither could ever be put

@@ -11,17 +11,18 @@ has no manifest there is no backup. The uploads have a lock of their own, so tha
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import time
 from dataclasses import dataclass, replace
-from typing import Callable, List, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from ..core.errors import EtcdError
 from ..core.text import epoch, rfc3339
 from ..etcd.commands import Run
 from ..snapshot.catalogue import NONE, catalogue
-from ..snapshot.names import PACKED, without_end
+from ..snapshot.names import PACKED, manifest_path, without_end
 from ..snapshot.offsite import PAGES, Offsite, offsite_of
 from ..snapshot.pages import sha256_of
 from ..snapshot.scratch import forget, make_folder
@@ -39,14 +40,18 @@ from .holding import (
 from .lock import Holder, locked
 from .records import BACKUPS, FAILED, SHIPPED, UP_TO_DATE, UPLOADS, Upload
 from .retention import Policy
-from .spool import Spooled, base_of, drop, due, forget_base, put, sweep, waiting
-from .stores import Store, differs
+from .spool import Spooled, base_of, drop, due, forget_base, put, rename, sweep, waiting
+from .stores import Kept, Store, differs
 
+Rename = Callable[[Spooled, str, str], Spooled]  # gives a file of a spooled snapshot another name
 SPOOL = "spool"
 _WORK = "upload"
 _DAY = 86400.0
 _MONTH = 31  # days that the spool keeps what a store never took, where no policy says so
 _TRIES = 3  # of snapshots that fail in one run, until a store is given up for this time
+_NAMES = 9  # of an object, where what lies under one is not replaced: a store that keeps nothing well gets no more
+_NUMBERED = re.compile(r"(?:\.([2-9]))?(\.[a-z].*)\Z")  # what follows the snapshot's own name
+_IS_KEPT = "see what lies there in its place; the next backup is shipped as a full one."
 _PATIENCE = 3600.0  # seconds that the spool of another run is waited for
 
 
@@ -83,7 +88,7 @@ def ship(run: Run, job: Shipping, clock: Callable[[], float] = time.time) -> Lis
     with locked(lock, 0.0, clock, work=_WORK, cluster=job.cluster) as left:
         if left:
             _record_killed(job, left)
-        return _ship(job, problem, clock)
+        return _ship(run, job, problem, clock)
 
 
 def _record_killed(job: Shipping, left: Holder) -> None:
@@ -119,12 +124,12 @@ def _spool(run: Run, job: Shipping, now: float) -> Optional[EtcdError]:
     return problem
 
 
-def _ship(job: Shipping, problem: Optional[EtcdError], clock: Callable[[], float]) -> List[Upload]:
+def _ship(run: Run, job: Shipping, problem: Optional[EtcdError], clock: Callable[[], float]) -> List[Upload]:
     missed: Set[str] = set()
     baseless = False
     uploads = []
     for store in job.stores:
-        upload, state = _to_store(job, store, clock)
+        upload, state = _to_store(run, job, store, clock)
         missed |= state.missed
         baseless = baseless or state.baseless
         if problem and upload.is_good:
@@ -146,7 +151,7 @@ class _State(NamedTuple):
     baseless: bool
 
 
-def _to_store(job: Shipping, store: Store, clock: Callable[[], float]) -> Tuple[Upload, _State]:
+def _to_store(run: Run, job: Shipping, store: Store, clock: Callable[[], float]) -> Tuple[Upload, _State]:
     began, cluster_id = time.monotonic(), _cluster_id(job)
     upload = Upload(rfc3339(clock()), socket.gethostname(), job.cluster, store.name, FAILED, cluster_id=cluster_id)
     copies = copies_folder(job.state_dir, store.name)
@@ -154,7 +159,7 @@ def _to_store(job: Shipping, store: Store, clock: Callable[[], float]) -> Tuple[
     removed: List[str] = []
     try:
         held = content_of(store, copies)
-        done = send(store, job.spool, entries, held, copies)
+        done = send(store, job.spool, entries, held, copies, _renaming(run, job))
         if not store.append_only:
             removed = doomed(held, job.cluster, cluster_id, job.keep, clock())
             remove(store, held, removed, copies)
@@ -188,21 +193,29 @@ def _to_store(job: Shipping, store: Store, clock: Callable[[], float]) -> Tuple[
     return upload, _State(missed, baseless)
 
 
+def _renaming(run: Run, job: Shipping) -> Rename:
+    def do(one: Spooled, name: str, to: str) -> Spooled:
+        with locked(job.spool, _PATIENCE):
+            return rename(job.spool, one, name, to, run, job.signing)
+
+    return do
+
+
 def _recorded(job: Shipping, upload: Upload) -> Upload:
     unwritten = UPLOADS.note(job.state_dir, upload, "upload")
     return replace(upload, result=FAILED, cause=f"{upload.cause} {unwritten}".strip()) if unwritten else upload
 
 
 class Sent(NamedTuple):
-    """What was ``sent``, what is ``lost``, since it is damaged in the spool or its base is neither there nor in the store, or
-    needs the very name itself, and the ``problems``."""
+    """What was ``sent``, what is ``lost``, and the ``problems``. Lost is what is damaged in the spool, whose base is in neither
+    place, what needs the very name itself, and what has another manifest in the store, which is not replaced."""
 
     sent: List[Spooled]
     lost: List[Spooled]
     problems: List[EtcdError]
 
 
-def send(store: Store, spool: str, entries: Sequence[Spooled], held: Content, copies: str) -> Sent:
+def send(store: Store, spool: str, entries: Sequence[Spooled], held: Content, copies: str, renamed: Rename) -> Sent:
     """Upload what the store lacks, in order; ``held`` is kept up to date.
 
     What fails holds up what needs it, and no later chain: an object may be one that the store can no longer replace.
@@ -221,10 +234,11 @@ def send(store: Store, spool: str, entries: Sequence[Spooled], held: Content, co
             done.problems.append(_damaged(spool, told.object))
             continue
         try:
-            sizes = {}
-            for name in one.files:
-                store.put(os.path.join(spool, name), name)
-                sizes[name] = os.stat(os.path.join(spool, name)).st_size
+            one, sizes = _upload(store, spool, one, held, renamed)
+        except Kept as error:
+            done.lost.append(one)
+            done.problems.append(EtcdError(error.message, _IS_KEPT))
+            continue
         except EtcdError as error:
             failed.add(one.name)
             done.problems.append(error)
@@ -235,6 +249,39 @@ def send(store: Store, spool: str, entries: Sequence[Spooled], held: Content, co
     if done.sent:
         _look_again(store, held, done, copies)
     return done
+
+
+def _upload(store: Store, spool: str, one: Spooled, held: Content, renamed: Rename) -> Tuple[Spooled, Dict[str, int]]:
+    """Put its files there, the manifest last. What was put, as its manifest says it, and the files' sizes.
+
+    An upload that was killed may have left a part of an object under its very name. Where that is not replaced, the whole one
+    comes beside it under another name: what needs this snapshot goes by its manifest.
+    """
+    sizes = {}
+    for name in one.files:
+        path = os.path.join(spool, name)
+        try:
+            store.put(path, name)
+        except Kept:
+            to = another_name(one, name, held)
+            if not to:
+                raise
+            return _upload(store, spool, renamed(one, name, to), held, renamed)
+        sizes[name] = os.stat(path).st_size
+    return one, sizes
+
+
+def another_name(one: Spooled, name: str, held: Content) -> str:
+    """A free name for a file of the snapshot, such as ``x.2.db.zst``; empty where it can have no other.
+
+    The manifest and its signature are found by the snapshot's name, and a manifest that is there has named the others.
+    """
+    stem, said = without_end(one.name, ".db"), manifest_path(one.name)
+    made = _NUMBERED.match(name[len(stem) :])
+    if not made or not name.startswith(stem) or name.startswith(said) or said in held.sizes:
+        return ""
+    names = (f"{stem}.{number}{made[2]}" for number in range(int(made[1] or 1) + 1, _NAMES + 1))
+    return next((other for other in names if other not in held.sizes), "")
 
 
 def _is_intact(spool: str, told: Offsite) -> bool:

@@ -144,6 +144,14 @@ def kit_of(manifest: Manifest) -> str:
     return os.path.basename(name) if isinstance(name, str) else ""
 
 
+def without_places(manifest: Manifest) -> Manifest:
+    """What a manifest says of the snapshot, and not as what or under which names that lies off-site."""
+    more = {key: value for key, value in manifest.more.items() if key != "offsite"}
+    if isinstance(more.get("kit"), dict):
+        more["kit"] = {**more["kit"], "name": ""}
+    return replace(manifest, more=more)
+
+
 def drop(spool: str, one: Spooled) -> None:
     """Take a snapshot out of the spool; the manifest goes first."""
     for name in one.files[::-1]:
@@ -280,15 +288,42 @@ def _publish(work: _Work, told: Offsite, base: Optional[Base], signing: Signing)
     _finish_hashes(work, told, base)
     for name in (told.object, kit, signature_path(manifest_path(work.name)), manifest_path(work.name)):
         if name and os.path.exists(work.draft(name)):
-            _move(work, name, name)
-    _move(work, "hashes", HASHES)
+            _move(work.draft(name), os.path.join(work.spool, name))
+    _move(work.draft("hashes"), os.path.join(work.spool, HASHES))
 
 
-def _move(work: _Work, draft: str, name: str) -> None:
-    os.chmod(work.draft(draft), 0o600)
-    sync(work.draft(draft))
-    os.rename(work.draft(draft), os.path.join(work.spool, name))
-    sync_folder(work.spool)
+def _move(draft: str, path: str) -> None:
+    os.chmod(draft, 0o600)
+    sync(draft)
+    os.rename(draft, path)
+    sync_folder(os.path.dirname(path))
+
+
+def rename(spool: str, one: Spooled, name: str, to: str, run: Run, signing: Signing = UNSIGNED) -> Spooled:
+    """Give the object or the kit ``name`` of a snapshot another name, which its manifest has from then on.
+
+    What is killed in between leaves the name that it had, until its manifest has the new one; ``sweep`` removes the other.
+    """
+    said = manifest_path(one.name)
+    manifest = _with_name(one.manifest, name, to)
+    forget(os.path.join(spool, to))
+    os.link(os.path.join(spool, name), os.path.join(spool, to))
+    with private_folder(spool) as private:
+        write_manifest(os.path.join(private, one.name), manifest)
+        if signing.key:
+            signed = sign(run, signing.key, os.path.join(private, said))
+            _move(signed, os.path.join(spool, signature_path(said)))
+        else:
+            forget(os.path.join(spool, signature_path(said)))
+        _move(os.path.join(private, said), os.path.join(spool, said))
+    forget(os.path.join(spool, name))
+    return _spooled(spool, one.name, manifest)
+
+
+def _with_name(manifest: Manifest, name: str, to: str) -> Manifest:
+    if name == kit_of(manifest):
+        return replace(manifest, more={**manifest.more, "kit": {**manifest.more["kit"], "name": to}})
+    return with_offsite(manifest, replace(offsite_of(manifest), object=to))
 
 
 def _finish_hashes(work: _Work, told: Offsite, base: Optional[Base]) -> None:

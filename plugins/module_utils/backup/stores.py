@@ -16,6 +16,10 @@ from ..core.errors import EtcdError
 from ..snapshot.offsite import is_object_name
 
 
+class Kept(EtcdError):
+    """An object stays as it is, whatever that is: nothing is deleted or replaced in this store."""
+
+
 class Store(Protocol):
     """All raise EtcdError, with the store's name, for what the store does not do."""
 
@@ -32,7 +36,8 @@ class Store(Protocol):
     def put(self, path: str, name: str) -> None:
         """Make a copy of the file the object ``name``, in the place of one that is there.
 
-        It is there when this returns, of the file's size, and of its hash where the store tells one.
+        It is there when this returns, of the file's size, and of its hash where the store tells one. ``Kept`` where another is
+        there, and is not replaced.
         """
 
     def get(self, name: str, path: str) -> None:
@@ -55,9 +60,9 @@ def check_object(store: str, name: str) -> None:
 
 
 def check_changeable(store: str, append_only: bool, name: str) -> None:
-    """EtcdError where nothing may be deleted or replaced."""
+    """Where nothing may be deleted or replaced, ``Kept``."""
     if append_only:
-        raise EtcdError(
+        raise Kept(
             f"{name} in the store {store} is neither deleted nor replaced, since append_only is set for it.",
             "do it there by hand with other credentials, or let the store's own life-cycle rules do it.",
         )

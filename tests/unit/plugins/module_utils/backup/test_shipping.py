@@ -21,7 +21,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils.backup.records import 
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.retention import Policy
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.shipping import Shipping, ship
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.spool import base_of, waiting
-from ansible_collections.quorum.etcd.plugins.module_utils.backup.stores import differs
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.stores import check_changeable, differs
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
 from ansible_collections.quorum.etcd.plugins.module_utils.core.text import rfc3339
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.offsite import offsite_of
@@ -55,7 +55,10 @@ class Shelf:
     def put(self, path, name):
         self._answer()
         self.log.append(name)
-        given = Path(path).read_bytes()
+        given, there = Path(path).read_bytes(), self.folder / name
+        if self.append_only and there.exists():
+            check_changeable(self.name, there.read_bytes() != given, name)
+            return
         data = self.spoil(name, given) if self.spoil else given
         if data is not None:
             (self.folder / name).write_bytes(data)
