@@ -148,21 +148,28 @@ def test_the_data_goes_first_and_the_manifest_last(tmp_path):
 
 
 def test_after_an_outage_of_a_day_a_store_is_caught_up_by_itself(tmp_path):
+    """It goes down half a day into a chain, and comes back half a day into the next one, which it needs the full one of."""
     good, bad = Shelf(tmp_path / "a", "a"), Shelf(tmp_path / "b", "b")
     agent = Agent(tmp_path, good, bad)
-    agent.half_hour()
+    for _hour in range(12):
+        agent.half_hour(later=2 * HALF_HOUR)
     bad.down = True
-    for half_hour in range(8):
-        uploads = agent.half_hour(later=3 * HALF_HOUR)
+    for hour in range(24):
+        uploads = agent.half_hour(later=2 * HALF_HOUR)
         assert [one.result for one in uploads] == ["shipped", "failed"]
-        assert "b does not answer" in uploads[1].cause and uploads[1].waiting == half_hour + 1
-    assert len(waiting(agent.spool)) == 8
+        assert "b does not answer" in uploads[1].cause and uploads[1].waiting == hour + 1
+    assert len(waiting(agent.spool)) == 24
     bad.down = False
     uploads = agent.half_hour()
-    assert [(one.result, len(one.sent)) for one in uploads] == [("shipped", 1), ("shipped", 9)]
+    assert [(one.result, len(one.sent)) for one in uploads] == [("shipped", 1), ("shipped", 25)]
     assert waiting(agent.spool) == []
-    agent.check(good, tmp_path)
-    agent.check(bad, tmp_path)
+    names = sorted(agent.member.bytes_of)
+    for store in (good, bad):
+        told = content_of(store, copies_folder(agent.state_dir, store.name)).told
+        assert [name for name in names if told[name].kind == "full"] == [names[0], names[24]]
+        bases = [told[name].base_name for name in names if told[name].kind == "pages"]
+        assert bases == names[:23] + names[24:-1], "each starts from the one before, and none from the day before"
+        agent.check(store, tmp_path)
 
 
 @pytest.mark.parametrize(
