@@ -44,7 +44,7 @@ options:
     type: str
     default: ""
   cluster:
-    description: With O(state_dir), the cluster whose drills and uploads are looked for.
+    description: With O(state_dir), the cluster whose drills and uploads are looked for, and whose agent.
     type: str
     default: ""
   state_dir:
@@ -249,6 +249,18 @@ ages:
       restore_seconds: 0.0
     proven: null
     offsite: []
+agent:
+  description:
+    - How the backups by this host's agent are, as C(quorum-etcd status) says it by the agent's own settings. Its C(state) is
+      V(ok), V(failed), V(too old) or V(not proven), and C(why) says it in words. Null where the host has no agent for O(cluster).
+  returned: with O(state_dir)
+  type: dict
+  sample:
+    state: ok
+    why: saved, 5 min ago
+    cluster: prod
+    folder: /var/backups/etcd
+    age: 302
 text:
   description: The newest good snapshot and its age, and what else lies there, in words, a line each.
   returned: always
@@ -267,6 +279,7 @@ import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.quorum.etcd.plugins.module_utils.agent.health import health_here
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.ages import ages
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.proofs import DRILLS
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.records import UPLOADS
@@ -298,6 +311,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     if state_dir:
         drills, uploads = DRILLS.last(state_dir, cluster), UPLOADS.last(state_dir, cluster)
         told["ages"] = to_plain(ages(newest, drills, uploads, time.time()))
+        told["agent"] = to_plain(health_here(cluster, time.time()))
     return {
         "changed": False,
         "snapshots": to_plain(found),

@@ -71,7 +71,8 @@ text:
   elements: str
   sample: ["Cluster a9b7a22aeb5c8521 is healthy, revision 2, leader m2. 3 of 3 voters are up, 2 are needed: 1 more may fail."]
 problem:
-  description: Why not all is well, in one sentence for each cluster; empty where every host was seen and all are healthy.
+  description: Why not all is well, in one sentence for each cluster; empty where every host was seen, all clusters are healthy,
+    and the backups of their agents and their mirrors are well.
   returned: success
   type: str
   sample: "cluster prod is not well: it is degraded; etcd3 cannot be reached: Connection refused"

@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 from typing import Callable, Collection, NamedTuple, Optional, Sequence, Set, Tuple, Union
 
 from ..backup.copies import was_there
-from ..backup.proofs import LOCAL, Drill, last_proof, newest_proven
-from ..backup.records import NOT_ITS_TURN, Attempt
+from ..backup.proofs import DRILLS, LOCAL, Drill, last_proof, newest_proven
+from ..backup.records import BACKUPS, NOT_ITS_TURN, Attempt
+from ..core.errors import EtcdError
 from ..core.text import duration, seconds_since
 from ..core.values import TEXT
+from .settings import PATH, Settings, load
 
 OK, BAD, TOO_OLD, NOT_PROVEN = "ok", "failed", "too old", "not proven"
 _DAY = 86400
@@ -69,6 +71,24 @@ def exists_by(state_dir: str, stores: Collection[str]) -> Exists:
         return source in stores and was_there(state_dir, source, path)
 
     return exists
+
+
+def health_here(cluster: str, now: float, path: str = PATH) -> Optional[Status]:
+    """How the backups of the cluster by this host's agent are; None where it has no agent for it."""
+    if not os.path.lexists(path):
+        return None
+    try:
+        settings = load(path)
+    except EtcdError as error:
+        return Status(BAD, str(error), cluster, "", -1, None, None)
+    return health_of(settings, now) if settings.cluster == cluster else None
+
+
+def health_of(settings: Settings, now: float) -> Status:
+    cluster, folder = settings.cluster, settings.folder
+    attempts, drills = BACKUPS.last(settings.state_dir, cluster), DRILLS.last(settings.state_dir, cluster)
+    exists = exists_by(settings.state_dir, settings.store_names)
+    return judge(cluster, folder, attempts, settings.max_age, now, exists, drills, settings.proof_age)
 
 
 def judge(

@@ -9,22 +9,16 @@ from __future__ import annotations
 import argparse
 import time
 
-from ..backup.proofs import DRILLS
-from ..backup.records import BACKUPS
 from ..core.values import to_plain
 from ..etcd.commands import Run
 from .command import FINE, STALE, UNSUCCESSFUL, Answer, Command
-from .health import BAD, NOT_PROVEN, TOO_OLD, exists_by, judge
+from .health import BAD, NOT_PROVEN, TOO_OLD, health_of
 from .settings import Settings
 from .words import status_in_words
 
 
 def _status(settings: Settings, given: argparse.Namespace, run: Run) -> Answer:
-    attempts = BACKUPS.last(settings.state_dir, settings.cluster)
-    drills = DRILLS.last(settings.state_dir, settings.cluster)
-    cluster, folder = settings.cluster, settings.folder
-    exists = exists_by(settings.state_dir, settings.store_names)
-    status = judge(cluster, folder, attempts, settings.max_age, time.time(), exists, drills, settings.proof_age)
+    status = health_of(settings, time.time())
     code = {BAD: UNSUCCESSFUL, TOO_OLD: STALE, NOT_PROVEN: STALE}.get(status.state, FINE)
     return Answer(code, to_plain(status), status_in_words(status))
 

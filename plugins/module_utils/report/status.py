@@ -61,13 +61,14 @@ def _told(answer: Mapping[str, Any]) -> Sequence[str]:
 
 def problem(clusters: Mapping[str, str], seen: Mapping[str, Seen], engines: Engines = NO_ENGINES) -> str:
     """In one sentence for each cluster why not all is well, and in one for the mirrors of ``engines``; empty where every host was
-    seen, and every cluster and mirror is well."""
+    seen, and every cluster with the backups of its agents and every mirror is well."""
     found = []
     for cluster in sorted(set(clusters.values())):
         hosts = _of(cluster, clusters)
         causes = [_not_healthy([seen[host].view for host in hosts if host in seen])]
         # One that is left out on purpose is no problem of the cluster's; a member that is down shows without it.
         causes += [f"{host} {why}" for host, why in unseen(hosts, seen).items() if host in seen]
+        causes += [_agent(host, seen[host].backups) for host in hosts if host in seen]
         causes += [cause for host in hosts if host in seen for cause in _mirrors(host, seen[host].mirrors)]
         causes = [cause for cause in causes if cause]
         if causes:
@@ -75,6 +76,12 @@ def problem(clusters: Mapping[str, str], seen: Mapping[str, Seen], engines: Engi
     others = [cause for host, answer in engines.items() for cause in _mirrors(host, answer)]
     found += ["; ".join(others)] if others else []
     return ". ".join(found)
+
+
+def _agent(host: str, answer: Mapping[str, Any]) -> str:
+    """What is wrong with the backups that the host's agent makes; a host without one has none to be late."""
+    told = answer.get("agent") or {"state": "ok"}
+    return "" if told["state"] == "ok" else f"the backups of {host}: {told['state']}: {told['why']}".rstrip(".")
 
 
 def _mirrors(host: str, answer: Mapping[str, Any]) -> List[str]:

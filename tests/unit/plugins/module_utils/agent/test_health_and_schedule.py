@@ -6,10 +6,18 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
-from ansible_collections.quorum.etcd.plugins.module_utils.agent.health import BAD, NOT_PROVEN, OK, TOO_OLD, judge
+from ansible_collections.quorum.etcd.plugins.module_utils.agent.health import (
+    BAD,
+    NOT_PROVEN,
+    OK,
+    TOO_OLD,
+    health_here,
+    judge,
+)
 from ansible_collections.quorum.etcd.plugins.module_utils.agent.schedule import (
     cron_lines,
     drill_unit,
@@ -18,6 +26,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils.agent.schedule import 
 )
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.proofs import PROVEN, Drill
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.records import (
+    BACKUPS,
     FAILED,
     NOT_ITS_TURN,
     SAVED,
@@ -253,3 +262,18 @@ def test_daily_proofs_of_older_backups_are_proofs():
     assert (found.last_proof, found.last_proof_age) == (daily, 3600)
     late = offsite(replace(daily, at=rfc3339(NOW - 7 * DAY - 60)), young)
     assert late.state == NOT_PROVEN and "for 7 d 1 min, and 7 days are allowed" in late.why
+
+
+def test_what_the_agent_of_a_host_would_say_is_known_to_whoever_looks_at_the_host(tmp_path):
+    path, state_dir = tmp_path / "agent.json", str(tmp_path / "state")
+    assert health_here("etcd", NOW, str(path)) is None, "a host without an agent"
+    given = {"endpoints": ["http://a:2379"], "folder": "/b", "every_member": True, "state_dir": state_dir}
+    path.write_text(json.dumps({**given, "cluster": "etcd"}))
+    path.chmod(0o600)
+    assert health_here("other", NOW, str(path)) is None
+    assert health_here("etcd", NOW, str(path)).state == TOO_OLD
+    BACKUPS.add(state_dir, replace(AT, result=UNCHANGED, path=""))
+    assert [health_here("etcd", NOW + late, str(path)).state for late in (0, 7200)] == [OK, TOO_OLD]
+    path.write_text("{")
+    broken = health_here("etcd", NOW, str(path))
+    assert broken.state == BAD and str(path) in broken.why

@@ -10,7 +10,8 @@ import json
 from dataclasses import replace
 
 import pytest
-from ansible_collections.quorum.etcd.plugins.module_utils.backup.holding import Content, content_of, copies_folder
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.copies import copies_folder
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.holding import Content, content_of
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.shipping import another_name
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.spool import Spooled, base_of, rename, waiting
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError

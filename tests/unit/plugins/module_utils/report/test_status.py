@@ -149,3 +149,15 @@ def test_the_mirrors_of_hosts_that_are_no_part_of_the_play_are_told_too():
     lost = {"d1": UNREACHABLE}
     assert "  d1: the mirrors could not be looked at" in status_in_words(CLUSTERS, seen(), lost)
     assert problem(CLUSTERS, seen(), lost).startswith("the mirrors of d1 could not be looked at: ssh: connect to host")
+
+
+@pytest.mark.parametrize("state", ["failed", "too old", "not proven"])
+def test_the_backups_of_an_agent_that_are_not_well_are_a_problem(state):
+    told = {"agent": {"state": state, "why": "see whether its timer runs."}, "text": []}
+    hosts = {**seen(), "b2": Seen(LOOK, {}, told)}
+    assert (
+        problem(CLUSTERS, hosts) == f"cluster blue is not well: the backups of b2: {state}: see whether its timer runs"
+    )
+    for well in (None, {"state": "ok", "why": "saved, 5 min ago"}):
+        told["agent"] = well  # a host without an agent, or one whose turn it is not
+        assert problem(CLUSTERS, hosts) == ""
