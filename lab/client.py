@@ -15,7 +15,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from itertools import islice
+from itertools import cycle, islice
 from typing import Any, Iterable, Iterator, Mapping, NamedTuple, Sequence
 
 WRITER_KEY = b"lab/writer"  # moves all the time, so it is left out of every dump
@@ -338,32 +338,38 @@ class Writer(InBackground):
 
 
 class RetryingWriter(InBackground):
-    """A context manager that writes as a well-behaved client does: an operation has a deadline of `deadline` seconds, and is
-    tried on the next endpoint where one does not answer. Each writes a key of its own.
+    """A context manager that writes as a well-behaved client does: through all endpoints in turn, and an operation is tried on
+    the next one where one does not answer. Each writes a key of its own, and has `deadline` seconds: what is acknowledged later
+    has failed all the same.
     """
 
     def __init__(self, endpoints: Sequence[str | Client], interval: float = 0.01, deadline: float = 5.0) -> None:
         super().__init__(endpoints, interval, timeout=1.5)
         self._deadline = deadline
+        self._in_turn = cycle(self._clients)
         self.acknowledged = 0
         self.failed: list[str] = []
 
     def _work(self) -> None:
-        current = 0
         while not self.over():
-            until, why = time.monotonic() + self._deadline, ""
-            while True:
-                try:
-                    self._clients[current].put(self._key(self.acknowledged), b"%d" % self.acknowledged)
-                    self.acknowledged += 1
-                    break
-                except GatewayError as error:
-                    why = str(error)
-                    current = (current + 1) % len(self._clients)
-                if time.monotonic() > until:
-                    self.failed.append(why)
-                    break
-                time.sleep(0.02)
+            why = self._write(time.monotonic() + self._deadline)
+            if why:
+                self.failed.append(why)
+
+    def _write(self, until: float) -> str:
+        """One operation; why it has failed, or nothing."""
+        while True:
+            client, why = next(self._in_turn), ""
+            try:
+                client.put(self._key(self.acknowledged), b"%d" % self.acknowledged)
+                self.acknowledged += 1
+            except GatewayError as error:
+                why = str(error)
+            if time.monotonic() > until:
+                return why or f"{client.endpoint}: acknowledged after more than {self._deadline:g} s"
+            if not why:
+                return ""
+            time.sleep(0.02)
 
     @staticmethod
     def _key(number: int) -> bytes:
