@@ -16,6 +16,7 @@ from ..core.text import table
 from ..core.values import from_plain
 from ..etcd.hazards import ADDITION_NEEDS_ALL, MEMBERSHIP, PROMOTION, START, judge, met_by
 from ..etcd.identity import format_initial_cluster
+from ..etcd.quorum import Quorum
 from ..etcd.trial import NOT_WRITTEN
 from ..etcd.versions import parse_version
 from ..host.aside import OldFolder, old_folders, owner_of
@@ -245,11 +246,12 @@ def _seat(seat: Seat) -> str:
 
 
 def _row(step: Step) -> List[str]:
-    before, after = step.before, step.after
-    numbers = f"{before.healthy} of {before.voters} voters"
-    if (before.voters, before.healthy) != (after.voters, after.healthy):
-        numbers += f" -> {after.healthy} of {after.voters}"
-    return [step.words, f"{numbers}, {after.size} needed, {after.may_fail or 'none'} may fail"]
+    """Both sides of the step in full, also where they are the same: no other row is needed to judge it."""
+    return [step.words, _arithmetic(step.before), f"-> {_arithmetic(step.after)}"]
+
+
+def _arithmetic(quorum: Quorum) -> str:
+    return f"{quorum.healthy} of {quorum.voters} voters, {quorum.size} needed, {quorum.may_fail or 'none'} may fail"
 
 
 def _in_words(plan: Mapping[str, Any]) -> List[str]:
