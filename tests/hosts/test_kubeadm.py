@@ -233,6 +233,7 @@ def test_a_control_plane_node_that_lost_its_data(hosts: KubeadmHosts) -> None:
         refused.output
     )
 
+    # Not through the first: what it acknowledges is in the cluster of its own, and given up with that.
     with RetryingWriter([hosts.client(member, timeout=1.5) for member in others]) as writer:
         done = replace(hosts, "-e", f'{{"etcd_member_replace_dead": ["{first.name}"]}}')
         assert done.rc == 0, done.output

@@ -16,7 +16,7 @@ ROOT = ("-e", "etcd_auth_user=root", "-e", f'{{"etcd_auth_password": "{PASSWORD}
 
 
 def as_root(lab: Lab, name: str) -> Client:
-    return Client(lab.member(name).client_url, 10.0, user="root", password=PASSWORD)
+    return Client(lab.member(name).client_url, 1.5, user="root", password=PASSWORD)
 
 
 @pytest.mark.parametrize("line", LINES)
@@ -32,7 +32,7 @@ def test_a_newcomer_that_lets_nobody_log_in(tmp_path: Path, line: str) -> None:
         ):
             call(f"auth/{path}", body)
         lose(lab, "m3")
-        with RetryingWriter([as_root(lab, name) for name in ("m1", "m2")]) as writer:
+        with RetryingWriter([as_root(lab, one.name) for one in lab.members]) as writer:
             done = play(MEMBER_REPLACE, "-i", lab.inventory, *CONFIRM, *ROOT, *asking(dead="m3"))
             assert done.rc == 0, done.output
         for name in ("m1", "m2", "m3"):

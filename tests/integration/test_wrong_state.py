@@ -80,7 +80,7 @@ def test_it_is_no_member_and_is_made_one(tmp_path: Path, state: str, line: str) 
         if "wrong" in state:
             asked["remove"] = [wrong_port(lab.member("m3").peer_url)]
         variables = {f"etcd_member_replace_{name}": value for name, value in asked.items()}
-        with RetryingWriter([lab.member(name).client_url for name in ("m1", "m2")]) as writer:
+        with RetryingWriter(lab.endpoints) as writer:
             done = play(MEMBER_REPLACE, "-i", lab.inventory, "-e", json.dumps(variables))
         assert done.rc == 0, done.output
         entries = listed(lab.member("m3"))
