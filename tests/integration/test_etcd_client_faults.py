@@ -9,7 +9,7 @@ import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Iterator
+from typing import Any, Iterator
 
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
@@ -213,6 +213,31 @@ def test_a_member_that_is_behind_is_not_believed(lab: Lab) -> None:
         with pytest.raises(Stale) as told:
             client.page(b"behind", serializable=True)
         assert told.value.raft_term >= old.header.raft_term
+
+
+class WithoutPreVote(Lab):
+    """A member that is cut off begins one election after the other, each in a higher term of its own. 3.4's default."""
+
+    def config_text(self, *arguments: Any, **named: Any) -> str:
+        return super().config_text(*arguments, **named) + ("" if self.line == "3.4" else "pre-vote: false\n")
+
+
+@pytest.mark.parametrize("line", ["3.4", "3.7"])
+def test_a_member_that_is_cut_off_shows_no_term_that_its_cluster_has_not_agreed_on(line: str, tmp_path: Path) -> None:
+    """What was seen is believed of the whole cluster, and a lower term later on would mean that it was restored."""
+    with WithoutPreVote(tmp_path / "lab", line=line) as lab, Client(connection(lab)) as every:
+        agreed = every.commit([], [Put(b"a", b"1")]).header.raft_term
+        one = follower(lab)
+        with Client(at(lab, one)) as client, client.watch(*ALL, 0):
+            with stopped(*(member for member in lab.members if member is not one)):
+                time.sleep(8)  # several elections
+                (status,) = client.status().values()
+                local = client.page(b"a", serializable=True)
+                assert (status.leader, status.header.raft_term, status.raft_term) == (0, agreed, agreed)
+                assert (local.header.raft_term, client.term) == (agreed, agreed)
+            lab.wait_ready()
+            every.commit([], [Put(b"a", b"2")])
+            assert every.page(b"a").header.raft_term > agreed + 1, "it had counted on, and told nobody"
 
 
 @pytest.mark.parametrize("ahead", [(1000, 0), (0, 5)])

@@ -13,7 +13,9 @@ from typing import List, NamedTuple, Optional, Tuple
 
 
 class Header(NamedTuple):
-    """Of each answer. ``revision`` is that of the member's store when it answered, ``raft_term`` the member's view of it."""
+    """Of each answer. ``revision`` is that of the member's store when it answered, ``raft_term`` the term of the entry that it
+    applied last: so a member that is cut off shows none that its cluster has not agreed on, however many elections it begins.
+    """
 
     cluster_id: int
     member_id: int
