@@ -57,7 +57,11 @@ def metrics_of(settings: MirrorSettings, status: Optional[MirrorStatus], verifie
         found += [
             Metric("etcd_mirror_phase", "What the engine does: 1 for the one phase that it is in.", states),
             one("lag_revisions", "Revisions of the source that the mirror lacks.", status.lag_revisions),
-            one("lag_seconds", "How old what it has is; 0 where it lacks nothing.", status.lag_seconds),
+            one(
+                "lag_seconds",
+                "How long the oldest change that it lacks has been known; 0 for none.",
+                status.lag_seconds,
+            ),
             one("waiting", "1 while the engine waits for something to get well.", float(bool(status.last_error))),
             one("keys_done", "Keys that the present comparison has done.", status.keys_done),
             one("keys_to_do", "Keys that it has to do in all.", status.keys_total),

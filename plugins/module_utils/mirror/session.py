@@ -211,12 +211,11 @@ class Session:
             for record in what_was_before(self._before, self._state.revision, decision.log_to, self._check):
                 if self._due(record) > self._clock() and filling.is_begun:
                     self._apply(filling.rest())
-                self._wait_until(self._due(record))
-                for batch in filling.add(record.revision, record.wall, record.events):
-                    self._apply(batch)
+                self._add(filling, record)
             self._apply(filling.rest())
             self._before.shut()
             self._before = None
+        self._board.waits(until - self._settings.delay)  # when it was seen that more was missing
         self._wait_until(until)
         self._board.begin(SCAN, decision.why)
         self._advance([], seen.begun(self._settings, self._state.epoch, self._state), self._clock())
@@ -248,11 +247,18 @@ class Session:
                     self._flush(filling, whole=True)
                     if self._once:
                         return
-                    self._wait_until(self._due(record))
-                for batch in filling.add(record.revision, record.wall, record.events):
-                    self._apply(batch)
+                self._add(filling, record)
                 if self._once and record.revision >= target_revision:
                     self._flush(filling, whole=True)
+
+    def _add(self, filling: Filling, record: Record) -> None:
+        """When it is due; what does not fit into one transaction is written."""
+        if not filling.is_begun:
+            self._board.waits(record.wall)
+        self._wait_until(self._due(record))
+        for batch in filling.add(record.revision, record.wall, record.events):
+            self._apply(batch)
+            self._board.waits(record.wall)
 
     def _flush(self, filling: Filling, whole: bool = False) -> None:
         """Write what was added. Where that is nothing, say so in the state from time to time, or now (``whole``)."""

@@ -30,8 +30,9 @@ class MirrorStatus:
     """``time`` is when this was written, ``since`` when the phase began. ``keys_done`` of ``keys_total`` were looked at in a
     comparison; ``applied_events`` were written since the engine began. The destination had ``keys`` of the mirror when they were
     last counted, ``keys_age`` seconds before ``time``; both -1 where they were not. ``lag_revisions`` are those that the
-    destination lacks, of ``source_revision`` as it was last heard of; ``lag_seconds`` is how old what it has is, 0 where it lacks
-    nothing. ``log_bytes`` is what the log takes, ``last_error`` what is being waited for, empty where all is well.
+    destination lacks, of ``source_revision`` as it was last heard of; ``lag_seconds`` is for how long the oldest change that it
+    lacks has been known, 0 where it lacks none. ``log_bytes`` is what the log takes, ``last_error`` what is being waited for, empty
+    where all is well.
     """
 
     mirror: str
@@ -72,7 +73,8 @@ class Board:
     def __init__(self, mirror: str, folder: str, delay: int = 0, clock: Callable[[], float] = time.time) -> None:
         self._lock = threading.Lock()
         self._folder, self._clock = folder, clock
-        self._applied_wall = self._counted_wall = clock()
+        self._counted_wall = clock()
+        self._waits_since = clock()  # when the oldest change that the destination lacks was read, where it lacks any
         self._status = MirrorStatus(mirror, since=rfc3339(clock()), delay=delay)
 
     @property
@@ -81,7 +83,7 @@ class Board:
         with self._lock:
             status, now = self._status, self._clock()
             behind = max(0, status.source_revision - status.applied_revision) if status.phase in (FOLLOW, HELD) else 0
-            seconds = max(0.0, now - self._applied_wall) if behind else 0.0
+            seconds = max(0.0, now - self._waits_since) if behind else 0.0
             age = max(0, int(now - self._counted_wall)) if status.keys >= 0 else -1
             return replace(status, time=rfc3339(now), lag_revisions=behind, lag_seconds=round(seconds, 3), keys_age=age)
 
@@ -94,8 +96,9 @@ class Board:
             self._status = replace(self._status, phase=phase, why=why, since=rfc3339(self._clock()))
 
     def applied(self, revision: int, events: int, wall: float) -> None:
+        """``wall`` is when the last of it was read: what comes next was not read earlier, and ``waits`` says when."""
         with self._lock:
-            self._applied_wall = wall or self._clock()
+            self._waits_since = wall or self._clock()
             self._status = replace(
                 self._status, applied_revision=revision, applied_events=self._status.applied_events + events
             )
@@ -105,10 +108,17 @@ class Board:
             self._counted_wall = self._clock()
             self._status = replace(self._status, keys=keys)
 
+    def waits(self, wall: float) -> None:
+        """What is to be applied next was read then."""
+        with self._lock:
+            self._waits_since = wall
+
     def heard(self, revision: int) -> None:
         """The source is at this revision, at least."""
         with self._lock:
             if revision > self._status.source_revision:
+                if self._status.source_revision <= self._status.applied_revision:
+                    self._waits_since = self._clock()  # however long nothing has happened before
                 self._status = replace(self._status, source_revision=revision)
 
     def error(self, words: str) -> None:

@@ -12,6 +12,8 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from ansible_collections.quorum.etcd.plugins.module_utils.agent import mirror_health
+from ansible_collections.quorum.etcd.plugins.module_utils.core.threads import Beside
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.messages import Committed, Event, KeyValue
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror import session as session_module
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.patience import Patience
@@ -46,13 +48,13 @@ def source_at(revision):
     return source
 
 
-def session_of(log, source, settings=SETTINGS, state=None, once=False):
+def session_of(log, source, settings=SETTINGS, state=None, once=False, clock=time.time):
     target, over, said = Destination(2), threading.Event(), []
     if state:
         target.put(state_key(settings), state.encode())
-    board = Board("m", log.folder)
+    board = Board("m", log.folder, settings.delay, clock)
     patience = Patience(over, said.append, board.error)
-    return Session(settings, once, said.append, source, target, log, board, patience, over, time.time)
+    return Session(settings, once, said.append, source, target, log, board, patience, over, clock)
 
 
 def filled(log, first, last):
@@ -162,3 +164,75 @@ def test_leases_of_what_is_compared_are_granted_a_page_at_a_time(tmp_path):
         session._state = begun(settings, "e1", 1, source.revision, None)
         session._compare()
         assert {kv.lease for kv in session._target.page(b"k", b"l").kvs} == set(range(1, 17))
+
+
+HALF_AN_HOUR = 1800
+QUIET_FOR = 3 * 3600
+
+
+class Held:
+    """A mirror that is held back for half an hour, and level with a source in which nothing has happened for three hours."""
+
+    def __init__(self, log):
+        self.now, self.log = 1_800_000_000.0, log
+        self.settings = replace(SETTINGS, delay=HALF_AN_HOUR, max_lag=60, verified_age=0)
+        self.session = session_of(log, source_at(20), self.settings, clock=lambda: self.now)
+        self.board = self.session._board
+        log.begin(1, 20, self.now)
+        self.board.heard(20)
+        self.session._advance([], begun(self.settings, "e1", 1, 20, None).at(20), self.now)
+        self.board.begin("follow", "it was compared")
+        self.now += QUIET_FOR
+
+    def write(self, revision):
+        self.board.heard(revision)
+        self.log.append(1, revision, self.now, [Event(False, KeyValue(b"k", revision, revision, 1, b"v", 0))])
+
+    def is_told(self, lag, state):
+        def told():
+            status = self.board.status
+            health = mirror_health.judge(self.settings, status, None, self.now)
+            return (status.lag_seconds, health.state) == (lag, state)
+
+        until = time.monotonic() + 20
+        while not told() and time.monotonic() < until:
+            time.sleep(0.01)
+        assert told(), (self.board.status, lag, state)
+
+
+def test_the_lag_is_that_of_the_oldest_change_that_waits_however_quiet_it_was_before(tmp_path):
+    with Log(str(tmp_path), kept=True) as log:
+        held = Held(log)
+        following = Beside(lambda: held.session._follow(22))
+        try:
+            held.is_told(0, "ok")
+            held.write(21)
+            held.is_told(0, "ok")
+            held.now += 1000
+            held.write(22)
+            held.is_told(1000, "ok")
+            held.now += HALF_AN_HOUR - 1001
+            held.is_told(HALF_AN_HOUR - 1, "ok")
+            held.now += 2  # the first is applied, and the second is waited for since it was read
+            held.is_told(HALF_AN_HOUR + 1 - 1000, "ok")
+            held.session._applying.advance = lambda *_: time.sleep(0.5)  # a slow destination
+            held.now += HALF_AN_HOUR + 61 - (HALF_AN_HOUR + 1 - 1000)
+            held.is_told(HALF_AN_HOUR + 61, "behind")
+        finally:
+            held.session._once = True
+            held.now += HALF_AN_HOUR
+            following.result()
+
+
+def test_a_comparison_that_is_held_back_is_not_late(tmp_path):
+    """What it is about has been known since it was needed, and not since the last change was read."""
+    with Log(str(tmp_path), kept=True) as log:
+        held = Held(log)
+        held.board.heard(50_000)
+        seen = SimpleNamespace(begun=lambda settings, epoch, before: begun(settings, epoch, 1, 50_000, before))
+        holding = Beside(lambda: held.session._hold(seen, SimpleNamespace(why="it is far behind", log_to=0)))
+        held.is_told(0, "copying")
+        held.now += HALF_AN_HOUR - 1
+        held.is_told(HALF_AN_HOUR - 1, "copying")
+        held.now += 2
+        holding.result()
