@@ -36,24 +36,29 @@ class Seen(NamedTuple):
 
     def taken_over(self, settings: MirrorSettings, decision: Decision, epoch: str, value: Optional[bytes]) -> State:
         """The state with which an engine takes the mirror over, made of what is there now. Anew where that is another one."""
-        now = stored(settings, value)
+        now = _own(stored(settings, value), self.source.cluster, self.target.cluster)
         if now is not None and now.phase == HANDED:
             raise Anew("the destination was handed over meanwhile.")
         if decision.action == COMPARE and not decision.held:
             return self.begun(settings, epoch, now)
         if now is None or (now.phase, now.round) != (FOLLOW, self.state and self.state.round):
             raise Anew("another engine has compared both sides meanwhile.")
-        return self.reached(replace(now, epoch=epoch))
+        return self.reached(replace(now, epoch=epoch, destination=f"{self.target.cluster:x}"))
 
     def begun(self, settings: MirrorSettings, epoch: str, before: Optional[State]) -> State:
         """The state with which a comparison begins with the source as it was seen."""
-        return self.reached(begun(settings, epoch, self.source.cluster, self.source.revision, before))
+        state = begun(settings, epoch, self.source.cluster, self.source.revision, before)
+        return self.reached(replace(state, destination=f"{self.target.cluster:x}"))
 
     def reached(self, state: State, term: int = 0) -> State:
         """The same with the term and the raft index that the source has reached: each revision is an entry at least."""
         source = self.source
         raft_index = source.raft_index and source.raft_index + max(0, state.revision - source.revision)
         return state.knowing(max(term, source.term), raft_index)
+
+
+def _own(state: Optional[State], source: int, target: int) -> Optional[State]:
+    return state if state is not None and state.is_of(source, target) else None
 
 
 class Looks(Reads, Protocol):
@@ -81,15 +86,16 @@ class Looking:
 
     def look(self, value: Optional[bytes]) -> Seen:
         """``value`` is that of the state's key. EtcdError for a state that is none, or a source that has another's keys."""
-        state = stored(self._settings, value)
+        found = stored(self._settings, value)
         raft_index = self._patience.until_done(self._raft_index)  # before the revision: it was reached when that was
         header: Header = self._patience.until_done(lambda: self._source.page(self._probe)).header
         self._refuse_others()
+        target = self._patience.until_done(lambda: self._target.page(state_key(self._settings))).header
+        state = _own(found, header.cluster_id, target.cluster_id)
         kept = self._kept(state, header)
         known = max(kept.revision, state.revision) if state else 0
         follows = state is not None and state.phase == FOLLOW and state.cluster == f"{header.cluster_id:x}"
         compacted = follows and known <= header.revision and self._is_compacted(known)
-        target = self._patience.until_done(lambda: self._target.page(state_key(self._settings))).header
         has_keys = state is None and self._has_keys()
         source = Source(header.cluster_id, header.revision, compacted, header.raft_term, raft_index)
         return Seen(state, source, kept, Target(target.cluster_id, has_keys), self._log_goes_on(header))

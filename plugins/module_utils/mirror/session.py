@@ -10,10 +10,9 @@ import os
 import threading
 import time
 from dataclasses import replace
-from typing import Callable, Collection, List, Optional, Sequence, Set, cast
+from typing import Callable, List, Optional, Sequence, cast
 
 from ..core.errors import EtcdError
-from ..core.threads import side_by_side
 from ..etcd.client import Client
 from ..etcd.messages import Put, prefix_range
 from ..etcd.refusals import NoLease
@@ -24,10 +23,11 @@ from .counting import Counting
 from .governor import COMPARE, Decision, decide, held_in_words
 from .leases import Leases
 from .looking import Looking, Seen
+from .met import Met
 from .names import names_of
 from .patience import Anew, Patience, Stopping
 from .reading import Reading
-from .segment_format import Lease, Record
+from .segment_format import Record
 from .segment_reader import Reader
 from .segment_writing import Full
 from .segments import Log
@@ -38,7 +38,6 @@ from .status import HELD, Board
 CAUGHT_UP = "caught up"
 IDLE_PUT = 10.0  # seconds after which the state says how far an idle source was read
 FORGET_EVERY = 2.0
-MOST_MET = 100_000  # leases that are remembered to be in the log
 FULL_FOR = 25.0  # seconds in which what is applied has made room in a log, if that is what does
 _TICK = 0.25
 
@@ -84,11 +83,11 @@ class Session:
             lambda: self._reading.full,
         )
         span = prefix_range(settings.source_prefix)
+        self._met = Met(source, log, patience, clock, settings.keep_log)
         # A log that is kept is to say what was before, so that it can be taken back.
         self._reading = Reading(
-            source, log, self._names, span, patience, over, board.heard, self._met, clock, settings.keep_log
+            source, log, self._names, span, patience, over, board.heard, self._met.add, clock, settings.keep_log
         )
-        self._met_before: Set[int] = set()
         self._state = cast(State, None)
         self._seen: Optional[Seen] = None
         self._held: Optional[Decision] = None
@@ -185,19 +184,6 @@ class Session:
         self._state, self._put_at = state, time.monotonic()
         if state.phase == FOLLOW:
             self._board.applied(state.revision, events, wall)
-
-    def _met(self, leases: Collection[int]) -> None:
-        """Leases of events: their times to live go into a log that is kept."""
-        new = sorted(set(leases) - self._met_before) if self._settings.keep_log else []
-        if len(self._met_before) + len(new) > MOST_MET:
-            self._met_before.clear()  # one that is met again is in the log twice
-        for lease, granted in zip(new, side_by_side(self._time_to_live, new)):
-            if granted > 0:
-                self._log.lease(Lease(lease, granted, self._clock()))
-            self._met_before.add(lease)
-
-    def _time_to_live(self, lease: int) -> int:
-        return self._patience.until_done(lambda: self._source.time_to_live(lease)).granted
 
     # ---- the comparison ----------------------------------------------------------------------------------------------
 

@@ -40,6 +40,8 @@ class State:
     ``term`` and ``raft_index`` are the source's, at least, when it had that revision: both only rise in one history, and begin
     anew, near zero, where a cluster is restored. 0 where nobody could tell, and where an older engine wrote it.
 
+    ``destination`` is the ID of the cluster that it was written for: a snapshot brings it to others. Empty of an older engine.
+
     ``prefix``, ``exclude`` and ``leases`` are what is mirrored: where the settings say something else, its content is unknown.
     """
 
@@ -56,6 +58,7 @@ class State:
     leases: str = ""
     term: int = 0
     raft_index: int = 0
+    destination: str = ""
 
     def encode(self) -> bytes:
         return json.dumps(to_plain(self), sort_keys=True, separators=(",", ":")).encode()
@@ -68,6 +71,12 @@ class State:
     def knowing(self, term: int, raft_index: int) -> State:
         """The same, with what else the source is known to have reached."""
         return replace(self, term=max(self.term, term), raft_index=max(self.raft_index, raft_index))
+
+    def is_of(self, source: int, destination: int) -> bool:
+        """Whether it tells of a mirror between these clusters, of which each may have been restored since: but not both. Else a
+        snapshot of the source has brought it, which is another mirror's destination, or was this one's before a cutover.
+        """
+        return self.destination in ("", f"{destination:x}") or self.cluster == f"{source:x}"
 
     def at(self, revision: int, index: int = 0) -> State:
         return replace(self, phase=FOLLOW, revision=revision, index=index)

@@ -15,15 +15,16 @@ import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.agent import mirror_health
 from ansible_collections.quorum.etcd.plugins.module_utils.core.threads import Beside
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.messages import Committed, Event, KeyValue
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror import met
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror import session as session_module
-from ansible_collections.quorum.etcd.plugins.module_utils.mirror.patience import Patience
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.patience import Patience, Stopping
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.segment_format import Lease
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.segment_reader import entries
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.segment_writing import Full
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.segments import Log
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.session import Session
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.settings import MirrorSettings, Side
-from ansible_collections.quorum.etcd.plugins.module_utils.mirror.state import begun, state_key
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.state import begun, decoded, state_key
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.status import Board
 from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.mirror.fake_etcd import FakeEtcd, together
 
@@ -114,23 +115,23 @@ def test_the_times_to_live_of_leases_are_asked_for_side_by_side_and_logged_once(
     with Log(str(tmp_path), kept=True) as log:
         log.begin(1, 10, 1000.0)
         session = session_of(log, source)
-        session._met(range(1, 17))
-        session._met(range(1, 17))
+        session._met.add(range(1, 17))
+        session._met.add(range(1, 17))
         assert sorted(asked) == list(range(1, 17))
         assert sorted(one.id for one in entries(str(tmp_path)) if isinstance(one, Lease)) == list(range(1, 17, 2))
 
 
 def test_leases_that_were_met_are_not_remembered_for_ever(tmp_path, monkeypatch):
-    monkeypatch.setattr(session_module, "MOST_MET", 10)
+    monkeypatch.setattr(met, "MOST", 10)
     source, asked = source_at(10), []
     source.time_to_live = lambda lease: asked.append(lease) or SimpleNamespace(granted=60)
     with Log(str(tmp_path), kept=True) as log:
         log.begin(1, 10, 1000.0)
         session = session_of(log, source)
         for first in range(0, 100, 5):
-            session._met(range(first, first + 5))
-            session._met(range(first, first + 5))
-            assert len(session._met_before) <= 10
+            session._met.add(range(first, first + 5))
+            session._met.add(range(first, first + 5))
+            assert len(session._met._before) <= 10
         assert len(asked) == 100
 
 
@@ -143,8 +144,8 @@ def test_what_could_not_be_logged_of_a_lease_is_asked_for_again(tmp_path, monkey
         with monkeypatch.context() as patched:
             patched.setattr(log, "lease", refuse)
             with pytest.raises(Full):
-                session._met({5})
-        session._met({5})
+                session._met.add({5})
+        session._met.add({5})
         assert [one.id for one in entries(str(tmp_path)) if isinstance(one, Lease)] == [5]
 
 
@@ -219,9 +220,9 @@ def test_the_lag_is_that_of_the_oldest_change_that_waits_however_quiet_it_was_be
             held.now += HALF_AN_HOUR + 61 - (HALF_AN_HOUR + 1 - 1000)
             held.is_told(HALF_AN_HOUR + 61, "behind")
         finally:
-            held.session._once = True
-            held.now += HALF_AN_HOUR
-            following.result()
+            held.session.end()
+            with pytest.raises(Stopping):
+                following.result()
 
 
 def test_a_comparison_that_is_held_back_is_not_late(tmp_path):
@@ -231,8 +232,35 @@ def test_a_comparison_that_is_held_back_is_not_late(tmp_path):
         held.board.heard(50_000)
         seen = SimpleNamespace(begun=lambda settings, epoch, before: begun(settings, epoch, 1, 50_000, before))
         holding = Beside(lambda: held.session._hold(seen, SimpleNamespace(why="it is far behind", log_to=0)))
-        held.is_told(0, "copying")
-        held.now += HALF_AN_HOUR - 1
-        held.is_told(HALF_AN_HOUR - 1, "copying")
-        held.now += 2
-        holding.result()
+        try:
+            held.is_told(0, "copying")
+            held.now += HALF_AN_HOUR - 1
+            held.is_told(HALF_AN_HOUR - 1, "copying")
+        finally:
+            held.now += HALF_AN_HOUR + 2
+            holding.result()
+
+
+FOREIGN = replace(
+    begun(SETTINGS, "e1", 9, 100, None), destination="1"
+)  # of a mirror from cluster 9 to what is the source now
+
+
+@pytest.mark.parametrize("state", [FOREIGN, FOREIGN.at(100), replace(FOREIGN, phase="handed over", cluster="2")])
+def test_a_state_that_a_snapshot_of_the_source_has_brought_is_not_the_mirrors_own(tmp_path, state):
+    """The source is another mirror's destination; or was this mirror's, and its clients have stayed there."""
+    with Log(str(tmp_path), kept=True) as log:
+        session = session_of(log, source_at(20), replace(SETTINGS, overwrite=True), state)
+        assert session._take_over().state is None
+        written = decoded(session._target.page(state_key(SETTINGS)).kvs[0].value)
+        assert (written.cluster, written.destination, written.phase) == ("1", "2", "scan")
+
+
+def test_a_destination_that_was_restored_goes_on_from_where_its_backup_was(tmp_path):
+    with Log(str(tmp_path), kept=True) as log:
+        session = session_of(
+            log, source_at(20), state=replace(begun(SETTINGS, "e1", 1, 15, None).at(15), destination="77")
+        )
+        assert session._take_over().state.revision == 15
+        written = decoded(session._target.page(state_key(SETTINGS)).kvs[0].value)
+        assert (written.revision, written.destination, written.phase) == (15, "2", "follow")
