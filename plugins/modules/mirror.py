@@ -135,6 +135,37 @@ options:
         which no mirror has written; C(make-mirror) cannot look, and is always refused without it.
     type: bool
     default: false
+  seed:
+    description:
+      - The snapshot of the source that the destination was restored from, as C(mirror_seed.yml) knows it. The engine then goes on
+        from it, and does not compare both sides first. Where it is empty, or not of these two clusters, nothing is known of one.
+    type: dict
+    default: {}
+    suboptions:
+      source:
+        description: The ID of the source's cluster.
+        type: str
+        required: true
+      destination:
+        description: The ID of the restored cluster.
+        type: str
+        required: true
+      revision:
+        description: The revision of the source up to which the snapshot has everything.
+        type: int
+        required: true
+      restored_to:
+        description: The revision that the restored cluster began with.
+        type: int
+        required: true
+      term:
+        description: The raft term of the source then; 0 where nobody knows.
+        type: int
+        default: 0
+      raft_index:
+        description: The raft index of the source then; 0 where nobody knows.
+        type: int
+        default: 0
   state_dir:
     description: Folder for the state of the mirror. When empty, it is one below C(/var/lib/quorum-etcd/mirror).
     type: path
@@ -237,6 +268,14 @@ SIDE_OPTIONS: Dict[str, Any] = {
     "user": {"type": "str", "default": ""},
     "password": {"type": "str", "default": "", "no_log": True},
 }
+SEED_OPTIONS: Dict[str, Any] = {
+    "source": {"type": "str", "required": True},
+    "destination": {"type": "str", "required": True},
+    "revision": {"type": "int", "required": True},
+    "restored_to": {"type": "int", "required": True},
+    "term": {"type": "int", "default": 0},
+    "raft_index": {"type": "int", "default": 0},
+}
 
 
 def work(module: AnsibleModule) -> Dict[str, Any]:
@@ -295,6 +334,7 @@ def main() -> None:
         "verify": {"type": "str", "default": "hourly"},
         "verified_age": {"type": "str", "default": "6h"},
         "overwrite": {"type": "bool", "default": False},
+        "seed": {"type": "dict", "default": {}, "options": SEED_OPTIONS},
         "state_dir": {"type": "path", "default": ""},
         "metrics_dir": {"type": "str", "default": "auto"},
         "bin_dir": {"type": "path", "default": ""},

@@ -14,7 +14,7 @@ from ..core.errors import EtcdError
 from ..core.text import seconds_of
 from ..etcd.commands import Connection, Tool
 from ..mirror.classic import Classic, command_of
-from ..mirror.settings import KEEP, MirrorSettings, Side
+from ..mirror.settings import KEEP, MirrorSettings, Seed, Side
 from ..mirror.sides import TLS
 from .compiled import compiled
 from .metrics import folder_of as metrics_folder_of
@@ -53,7 +53,8 @@ def wanted_mirror(
     for side in SIDES:
         taken[side], files = _side(given["name"], side, given[side], extra.get(side) or {}, given["command_timeout"])
         secrets.update(files)
-    settings = MirrorSettings(**taken)
+    seed = given.get("seed")
+    settings = MirrorSettings(**taken, seed=Seed(**seed) if seed else None)
     mirror = Mirror(settings, given["destination"]["group"] or "destination", secrets)
     if given["engine"] == ETCDCTL:
         return _classic(mirror, given, extra, etcdctl())

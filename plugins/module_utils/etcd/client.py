@@ -179,6 +179,10 @@ class Client:
     def time_to_live(self, id: int) -> Lease:
         return self._caller.ask("Lease/LeaseTimeToLive", wire.lease_id_request(id), wire.lease)
 
+    def keys_of_lease(self, id: int) -> List[bytes]:
+        """Those that go with it; none where it is not there."""
+        return self._caller.ask("Lease/LeaseTimeToLive", wire.lease_keys_request(id), wire.lease_keys)
+
     def leases(self) -> List[int]:
         """The IDs of all that there are."""
         return self._caller.ask("Lease/LeaseLeases", b"", wire.leases)

@@ -149,6 +149,10 @@ def lease_id_request(id: int) -> bytes:
     return _number(1, id)
 
 
+def lease_keys_request(id: int) -> bytes:
+    return lease_id_request(id) + _number(2, 1)
+
+
 def authenticate_request(name: str, password: str) -> bytes:
     return _bytes(1, name.encode()) + _bytes(2, password.encode())
 
@@ -234,6 +238,10 @@ def lease_kept(data: bytes) -> int:
 def lease(data: bytes) -> Lease:
     fields = _fields(data)
     return Lease(*(signed(_last(fields, number)) for number in (2, 3, 4)))
+
+
+def lease_keys(data: bytes) -> List[bytes]:
+    return _messages(_fields(data), 5)
 
 
 def leases(data: bytes) -> List[int]:

@@ -15,12 +15,13 @@ from typing import NamedTuple, Optional
 from ..core.errors import EtcdError
 from ..core.text import rfc3339
 from .names import overlap
-from .settings import KEEP, REFUSE, MirrorSettings
+from .settings import KEEP, REFUSE, MirrorSettings, Seed
 from .state import FOLLOW, HANDED, State, mirrors_the_same
 
 NEAR = 10_000  # revisions
 
 COMPARE = "compare"
+MEND = "mend"  # it was restored from a snapshot of the source
 
 
 class Source(NamedTuple):
@@ -50,7 +51,7 @@ class Target(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """``action`` is follow or compare; ``restored``: what the log has is of a history that is no more.
+    """``action`` is follow, compare or mend; ``restored``: what the log has is of a history that is no more.
 
     ``held``: the comparison waits for the delay, as everything does that was read, and the destination stays an earlier source
     until then; ``log_to`` is the revision up to which the log has what comes before it, 0 for nothing.
@@ -89,7 +90,7 @@ def _decided(settings: MirrorSettings, state: Optional[State], source: Source, k
                 "The destination has keys that no mirror has written, and the mirror would replace or delete them.",
                 "empty it, choose another etcd_mirror_destination_prefix, or set etcd_mirror_overwrite if that may go.",
             )
-        return Decision(COMPARE, "the destination is new")
+        return _new(settings, source, target)
     if state.phase == HANDED:
         raise EtcdError(
             f"The destination was handed over at revision {state.revision:,} of the source: it is no mirror any more, but its own"
@@ -111,6 +112,31 @@ def _decided(settings: MirrorSettings, state: Optional[State], source: Source, k
     if settings.leases == KEEP:
         return Decision(COMPARE, "leases may have run out in the destination while no engine kept them alive")
     return _near_or_far(state, source, kept)
+
+
+def _new(settings: MirrorSettings, source: Source, target: Target) -> Decision:
+    seed = seed_of(settings, source.cluster, target.cluster)
+    if seed is None:
+        return Decision(COMPARE, "the destination is new")
+    what = f"the destination was restored from a snapshot of the source at revision {seed.revision:,}"
+    behind = source.revision - seed.revision
+    if behind < 0 or 0 < source.term < seed.term or 0 < source.raft_index < seed.raft_index:
+        return Decision(COMPARE, f"{what}, and the source was restored since")
+    if settings.leases == KEEP:
+        return Decision(COMPARE, f"{what}, and leases may have run out there since")
+    if source.compacted:
+        return Decision(COMPARE, f"{what}, and what came after that is compacted away")
+    if behind > NEAR:
+        return Decision(COMPARE, f"{what}, {behind:,} revisions ago: to follow that many would slow the source down")
+    return Decision(MEND, f"{what}, {behind:,} revisions ago")
+
+
+def seed_of(settings: MirrorSettings, source: int, target: int) -> Optional[Seed]:
+    """The snapshot of this source that this destination began with; None where keys are to have other names there."""
+    seed = settings.seed
+    if seed is None or settings.source_prefix != settings.target_prefix:
+        return None
+    return seed if (int(seed.source, 16), int(seed.destination, 16)) == (source, target) else None
 
 
 def _near_or_far(state: State, source: Source, kept: Kept) -> Decision:

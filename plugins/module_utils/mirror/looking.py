@@ -16,7 +16,7 @@ from ..etcd.refusals import Compacted, Denied
 from ..etcd.versions import parse_version, tells_progress
 from ..etcd.wire import Status
 from . import governor
-from .governor import COMPARE, Decision, Kept, Source, Target
+from .governor import MEND, Decision, Kept, Source, Target, seed_of
 from .names import STATE_STEM, probe
 from .patience import Anew, Patience
 from .ranges import Reads, Side, spans_without
@@ -39,8 +39,10 @@ class Seen(NamedTuple):
         now = _own(stored(settings, value), self.source.cluster, self.target.cluster)
         if now is not None and now.phase == HANDED:
             raise Anew("the destination was handed over meanwhile.")
-        if decision.action == COMPARE and not decision.held:
-            return self.begun(settings, epoch, now)
+        if decision.action != FOLLOW and not decision.held:
+            state = self.begun(settings, epoch, now)
+            seed = settings.seed if decision.action == MEND else None
+            return replace(state, revision=seed.revision) if seed else state
         if now is None or (now.phase, now.round) != (FOLLOW, self.state and self.state.round):
             raise Anew("another engine has compared both sides meanwhile.")
         return self.reached(replace(now, epoch=epoch, destination=f"{self.target.cluster:x}"))
@@ -93,12 +95,19 @@ class Looking:
         target = self._patience.until_done(lambda: self._target.page(state_key(self._settings))).header
         state = _own(found, header.cluster_id, target.cluster_id)
         kept = self._kept(state, header)
-        known = max(kept.revision, state.revision) if state else 0
-        follows = state is not None and state.phase == FOLLOW and state.cluster == f"{header.cluster_id:x}"
-        compacted = follows and known <= header.revision and self._is_compacted(known)
+        known = self._known(state, kept, header.cluster_id, target.cluster_id)
+        compacted = 0 < known <= header.revision and self._is_compacted(known)
         has_keys = state is None and self._has_keys()
         source = Source(header.cluster_id, header.revision, compacted, header.raft_term, raft_index)
         return Seen(state, source, kept, Target(target.cluster_id, has_keys), self._log_goes_on(header))
+
+    def _known(self, state: Optional[State], kept: Kept, source: int, target: int) -> int:
+        """Behind which revision of the source it would be followed; 0 where it will not be."""
+        if state is None:
+            seed = seed_of(self._settings, source, target)
+            return seed.revision if seed else 0
+        follows = state.phase == FOLLOW and state.cluster == f"{source:x}"
+        return max(kept.revision, state.revision) if follows else 0
 
     def _raft_index(self) -> int:
         try:

@@ -20,26 +20,33 @@ from .applying import Applying
 from .batches import Batch, Filling, Operation
 from .comparing import QUIET, Comparing, what_was_before
 from .counting import Counting
-from .governor import COMPARE, Decision, decide, held_in_words
+from .governor import COMPARE, MEND, Decision, decide, held_in_words
 from .leases import Leases
 from .looking import Looking, Seen
 from .met import Met
 from .names import names_of
 from .patience import Anew, Patience, Stopping
 from .reading import Reading
+from .seeding import Mending
 from .segment_format import Record
 from .segment_reader import Reader
 from .segment_writing import Full
 from .segments import Log
-from .settings import KEEP, MirrorSettings
+from .settings import KEEP, MirrorSettings, Seed
 from .state import FOLLOW, SCAN, State, state_key
-from .status import HELD, Board
+from .status import HELD, STARTING, Board
 
 CAUGHT_UP = "caught up"
 IDLE_PUT = 10.0  # seconds after which the state says how far an idle source was read
 FORGET_EVERY = 2.0
 FULL_FOR = 25.0  # seconds in which what is applied has made room in a log, if that is what does
 _TICK = 0.25
+_PHASES = {FOLLOW: FOLLOW, COMPARE: SCAN, MEND: STARTING}
+_VERBS = {
+    FOLLOW: "follows",
+    COMPARE: "compares both sides by keys",
+    MEND: "begins with what was restored, and follows from there",
+}
 
 
 class Session:
@@ -83,6 +90,7 @@ class Session:
             lambda: self._reading.full,
         )
         span = prefix_range(settings.source_prefix)
+        self._mending = Mending(source, target, self._names, self._applying, board, patience, say, self._check)
         self._met = Met(source, log, patience, clock, settings.keep_log)
         # A log that is kept is to say what was before, so that it can be taken back.
         self._reading = Reading(
@@ -91,6 +99,7 @@ class Session:
         self._state = cast(State, None)
         self._seen: Optional[Seen] = None
         self._held: Optional[Decision] = None
+        self._seed: Optional[Seed] = None
         self._before: Optional[Reader] = None  # what the log has from before a comparison that is held back
         self._put_at = self._forgot_at = 0.0
 
@@ -147,11 +156,11 @@ class Session:
         decision = decide(self._settings, seen.state, seen.source, seen.kept, seen.target)
         cluster, revision = seen.source.cluster, seen.source.revision
         compares = decision.action == COMPARE
+        self._seed = self._settings.seed if decision.action == MEND else None
         self._board.set(source_cluster=f"{cluster:x}", applied_revision=seen.state.revision if seen.state else 0)
         self._board.heard(revision)
-        self._board.begin(SCAN if compares else FOLLOW, decision.why)
-        verb = "compares both sides by keys" if compares else "follows"
-        self._say(f"The mirror {self._settings.name} {verb}: {decision.why}.")
+        self._board.begin(_PHASES[decision.action], decision.why)
+        self._say(f"The mirror {self._settings.name} {_VERBS[decision.action]}: {decision.why}.")
         if decision.held:
             self._held = decision
             if decision.log_to and seen.state:
@@ -207,10 +216,16 @@ class Session:
         self._advance([], seen.begun(self._settings, self._state.epoch, self._state), self._clock())
 
     def _compare(self) -> None:
-        until = self._comparing.compare(self._state, self._held is not None)
+        """Let the destination become the source as it was at the state's revision: by what it was restored from, if it was."""
+        until, why = 0, "it began with a snapshot"
+        if self._seed is None or not self._mending.mend(self._seed):
+            until, why = (
+                self._comparing.compare(self._state, self._held is not None),
+                "both sides were compared by keys",
+            )
         self._advance([], replace(self._state.at(self._state.revision), until=until), self._clock())
         self._counting.count()  # what was counted before it is nothing to go by
-        self._board.begin(FOLLOW, "both sides were compared by keys")
+        self._board.begin(FOLLOW, why)
 
     # ---- following ---------------------------------------------------------------------------------------------------
 

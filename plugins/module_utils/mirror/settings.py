@@ -40,6 +40,22 @@ class Side:
 
 
 @dataclass(frozen=True)
+class Seed:
+    """The destination's cluster was restored from a snapshot of the source's; both IDs in hexadecimal.
+
+    It had all of the source up to ``revision``, and nothing else when it was at ``restored_to`` itself. ``term`` and
+    ``raft_index`` are the source's at that time.
+    """
+
+    source: str
+    destination: str
+    revision: int
+    restored_to: int
+    term: int = 0
+    raft_index: int = 0
+
+
+@dataclass(frozen=True)
 class MirrorSettings:
     """Prefixes are text, in etcd UTF-8. ``destination_prefix`` takes the place of ``prefix`` in the destination; None: the same.
     ``exclude`` are prefixes of source keys that are not mirrored. ``overwrite``: a destination with keys that no mirror has
@@ -50,6 +66,8 @@ class MirrorSettings:
 
     For monitors: ``max_lag`` is how many seconds it may be behind besides, ``verified_age`` how many may pass until it is
     compared with its source again, 0 for any; ``metrics_dir`` is where node_exporter looks for files, empty for no metrics.
+
+    ``seed`` is the snapshot that the destination was restored from; None for none, or one that nobody knows enough of.
 
     ``modules`` is the folder where Python's modules were unpacked that this host has none of, empty for none.
     """
@@ -73,6 +91,7 @@ class MirrorSettings:
     verified_age: int = 0
     metrics_dir: str = ""
     modules: str = ""
+    seed: Optional[Seed] = None
 
     @property
     def source_prefix(self) -> bytes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import List, Mapping, NamedTuple, Protocol, Sequence, Tuple, Union
+from typing import Dict, Mapping, NamedTuple, Protocol, Sequence, Tuple, Union
 
 from ..core.errors import EtcdError
 from ..core.threads import Beside
@@ -42,8 +42,10 @@ class Written(NamedTuple):
         return ", ".join(names) + (", ..." if self.changes > len(names) else "")
 
 
-def written(client: Watches, prefix: bytes, left_out: Sequence[bytes], after: int, until: int) -> Written:
-    """Below the prefix, but for what begins with one of ``left_out``, behind one revision and up to another.
+def written(
+    client: Watches, prefix: bytes, left_out: Sequence[bytes], after: int, until: int, most: int = FIRST
+) -> Written:
+    """Below the prefix, but for what begins with one of ``left_out``, behind one revision and up to another; up to ``most`` keys.
 
     EtcdError where the history of it is compacted away, or no member tells all of it.
     """
@@ -51,17 +53,17 @@ def written(client: Watches, prefix: bytes, left_out: Sequence[bytes], after: in
         return Written(0, ())
     for left in range(_TRIES)[::-1]:
         try:
-            return _watched(client, prefix, left_out, after, until)
+            return _watched(client, prefix, left_out, after, until, most)
         except Unavailable:
             if not left:
                 raise
     raise AssertionError("the last try returns or raises")
 
 
-def _watched(client: Watches, prefix: bytes, left_out: Sequence[bytes], after: int, until: int) -> Written:
+def _watched(client: Watches, prefix: bytes, left_out: Sequence[bytes], after: int, until: int, most: int) -> Written:
     key, end = prefix_range(prefix)
     changes, over = 0, threading.Event()
-    keys: List[bytes] = []
+    keys: Dict[bytes, None] = {}  # in their order
     heard = [time.monotonic()]
     with client.watch(key, end, after + 1) as watch:
         asking = Beside(lambda: _ask(watch, heard, over))
@@ -74,8 +76,8 @@ def _watched(client: Watches, prefix: bytes, left_out: Sequence[bytes], after: i
                 for event in events:
                     if not event.kv.key.startswith(tuple(left_out)):
                         changes += 1
-                        if len(keys) < FIRST and event.kv.key not in keys:
-                            keys.append(event.kv.key)
+                        if len(keys) < most:
+                            keys[event.kv.key] = None
                 is_progress = not (watched.events or watched.created)
                 if len(events) < len(watched.events) or (is_progress and watched.header.revision >= until):
                     break

@@ -20,9 +20,10 @@ from ansible_collections.quorum.etcd.plugins.module_utils.agent.schedule import 
 from ansible_collections.quorum.etcd.plugins.module_utils.agent.settings import PATH as AGENT_PATH
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
 from ansible_collections.quorum.etcd.plugins.module_utils.core.text import rfc3339, seconds_of
-from ansible_collections.quorum.etcd.plugins.module_utils.core.values import to_plain
+from ansible_collections.quorum.etcd.plugins.module_utils.core.values import from_plain, to_plain
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.commands import Result, Tool
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.versions import Version
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.settings import MirrorSettings, Seed
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.status import MirrorStatus
 
 SIDE = {"group": "", "endpoints": [], "cacert": "", "cert": "", "key": "", "user": "", "password": ""}
@@ -264,3 +265,11 @@ def test_what_a_monitor_was_told_goes_with_the_mirror(bed):
     others.write_text("")
     bed.mirrors.remove("dr", pretend=False)
     assert others.exists() and not told.exists()
+
+
+def test_the_snapshot_that_it_begins_with_is_among_the_settings():
+    seed = {"source": "abc", "destination": "0def", "revision": 7, "restored_to": 7, "term": 2, "raft_index": 11}
+    settings = wanted(seed=seed).settings
+    assert settings.seed == Seed("abc", "0def", 7, 7, 2, 11)
+    assert from_plain(MirrorSettings, json.loads(json.dumps(to_plain(settings)))) == settings
+    assert wanted(seed={}).settings.seed is None

@@ -98,6 +98,8 @@ def test_members_leases_users_and_hashes():
     assert found == [wire.Member(AT_3.member_id, "m1", *urls, False)]
     assert wire.lease_granted(at(f"{HEADER_34}104d1864")) == 77
     assert wire.lease(at(f"{HEADER_34}104d18632064")) == wire.Lease(77, 99, 100)
+    assert wire.lease_keys_request(77) == at("084d1001")
+    assert wire.lease_keys(at(f"{HEADER_34}104d186320642a01612a026262")) == [b"a", b"bb"]
     assert wire.lease(at(f"{HEADER_34}104e18{'ff' * 9}01")) == wire.Lease(78, -1, 0)
     assert wire.roles(at(f"{HEADER_34}1201721204726f6f74")) == ["r", "root"]
     assert wire.permissions(at(f"{HEADER_34}120808021201611a0164120312016b120808011201701a0171")) == [

@@ -13,13 +13,14 @@ import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.governor import (
     COMPARE,
+    MEND,
     NEAR,
     Kept,
     Source,
     Target,
     decide,
 )
-from ansible_collections.quorum.etcd.plugins.module_utils.mirror.settings import MirrorSettings, Side
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.settings import MirrorSettings, Seed, Side
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.state import FOLLOW, SCAN, begun, decoded, state_key
 
 SETTINGS = MirrorSettings("west", Side(("a",)), Side(("b",)), "/a/", "/b/", ("/a/x/", "/a/e/"))
@@ -161,3 +162,37 @@ def test_a_comparison_is_held_back_where_the_destination_is_an_earlier_source(gi
     decision = decided(**{"delay": 1800, **given})
     assert decision.held is held
     assert ("nothing is held back" in decision.why) is (given.get("state") is SCANNING)
+
+
+SEED = Seed("abc", "0000000000000def", 150, 1_000_000_150, 7, 5000)
+WHOLE = {"state": None, "target": Target(0xDEF, True), "overwrite": True, "destination_prefix": None}
+LATER = Source(0xABC, 200, term=7, raft_index=6000)
+
+
+def test_a_destination_that_was_restored_from_a_snapshot_of_the_source_goes_on_from_it():
+    decision = decided(seed=SEED, source=LATER, **WHOLE)
+    assert (decision.action, decision.held) == (MEND, False)
+    assert "from a snapshot of the source at revision 150, 50 revisions ago" in decision.why
+    assert decided(seed=SEED, source=LATER, delay=60, **WHOLE).action == MEND
+    assert decided(seed=SEED, source=LATER).action == FOLLOW, "later on the state says how far it is"
+
+
+@pytest.mark.parametrize(
+    "given, words",
+    [
+        ({"seed": None}, "the destination is new"),
+        ({"seed": dataclasses.replace(SEED, source="abd")}, "the destination is new"),
+        ({"seed": dataclasses.replace(SEED, destination="dee")}, "the destination is new"),
+        ({"destination_prefix": "/b/"}, "the destination is new"),
+        ({"source": LATER._replace(revision=149)}, "the source was restored since"),
+        ({"source": LATER._replace(term=6)}, "the source was restored since"),
+        ({"source": LATER._replace(raft_index=4999)}, "the source was restored since"),
+        ({"source": LATER._replace(compacted=True)}, "compacted away"),
+        ({"source": LATER._replace(revision=151 + NEAR)}, "10,001 revisions ago"),
+        ({"leases": "keep"}, "leases may have run out"),
+    ],
+)
+def test_where_it_cannot_both_sides_are_compared(given, words):
+    decision = decided(**{"seed": SEED, "source": LATER, **WHOLE, **given})
+    assert decision.action == COMPARE
+    assert words in decision.why
