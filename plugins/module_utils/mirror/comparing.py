@@ -28,7 +28,6 @@ from .state import State
 from .status import Board
 
 QUIET = 5.0  # seconds without anything from a source that cannot tell its progress
-SEED_FROM = 1_000_000  # keys
 _TICK = 0.25
 
 
@@ -66,8 +65,6 @@ class Comparing:
         pinned = Pinned(source, state.revision, lambda: self._patience.until_done(self._looking.newest))
         total = self._patience.until_done(lambda: source.count(spans_without(left_out), 0))
         self._board.set(keys_total=total, keys_done=0, keys_changed=0)
-        if state.round == 1 and total > SEED_FROM:
-            self._say(f"It has {total:,} keys: a mirror of so many begins sooner with mirror_seed.yml, by a snapshot.")
 
         def read_source(span: Span) -> Part:
             part = self._patience.until_done(lambda: pinned.part(span))

@@ -19,6 +19,7 @@ from .settings import KEEP, REFUSE, MirrorSettings, Seed
 from .state import FOLLOW, HANDED, State, mirrors_the_same
 
 NEAR = 10_000  # revisions
+SEED_FROM = 1_000_000  # keys
 
 COMPARE = "compare"
 MEND = "mend"  # it was restored from a snapshot of the source
@@ -26,7 +27,7 @@ MEND = "mend"  # it was restored from a snapshot of the source
 
 class Source(NamedTuple):
     """What all members of the source together have said. ``compacted``: what came after the log, or else the state, is gone.
-    ``term`` and ``raft_index`` are 0 where nobody could tell.
+    ``term`` and ``raft_index`` are 0 where nobody could tell; ``keys`` are counted only where nothing of them is in the mirror.
     """
 
     cluster: int
@@ -34,6 +35,7 @@ class Source(NamedTuple):
     compacted: bool = False
     term: int = 0
     raft_index: int = 0
+    keys: int = 0
 
 
 class Kept(NamedTuple):
@@ -117,7 +119,7 @@ def _decided(settings: MirrorSettings, state: Optional[State], source: Source, k
 def _new(settings: MirrorSettings, source: Source, target: Target) -> Decision:
     seed = seed_of(settings, source.cluster, target.cluster)
     if seed is None:
-        return Decision(COMPARE, "the destination is new")
+        return Decision(COMPARE, f"the destination is new{_seed_instead(settings, source)}")
     what = f"the destination was restored from a snapshot of the source at revision {seed.revision:,}"
     behind = source.revision - seed.revision
     if behind < 0 or 0 < source.term < seed.term or 0 < source.raft_index < seed.raft_index:
@@ -129,6 +131,14 @@ def _new(settings: MirrorSettings, source: Source, target: Target) -> Decision:
     if behind > NEAR:
         return Decision(COMPARE, f"{what}, {behind:,} revisions ago: to follow that many would slow the source down")
     return Decision(MEND, f"{what}, {behind:,} revisions ago")
+
+
+def _seed_instead(settings: MirrorSettings, source: Source) -> str:
+    """What would begin sooner, which an engine cannot do itself: it replaces the data of the members, and all of their keys."""
+    whole = not (settings.source_prefix or settings.target_prefix or settings.exclude)
+    if not whole or source.keys < SEED_FROM:
+        return ""
+    return f"; with {source.keys:,} keys a snapshot begins it sooner than to write each of them: run mirror_seed.yml"
 
 
 def seed_of(settings: MirrorSettings, source: int, target: int) -> Optional[Seed]:

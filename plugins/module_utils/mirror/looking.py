@@ -97,8 +97,9 @@ class Looking:
         kept = self._kept(state, header)
         known = self._known(state, kept, header.cluster_id, target.cluster_id)
         compacted = 0 < known <= header.revision and self._is_compacted(known)
-        has_keys = state is None and self._has_keys()
-        source = Source(header.cluster_id, header.revision, compacted, header.raft_term, raft_index)
+        has_keys = state is None and self._count(self._target, self._settings.target_prefix) > 0
+        keys = self._count(self._source, self._settings.source_prefix) if state is None else 0
+        source = Source(header.cluster_id, header.revision, compacted, header.raft_term, raft_index, keys)
         return Seen(state, source, kept, Target(target.cluster_id, has_keys), self._log_goes_on(header))
 
     def _known(self, state: Optional[State], kept: Kept, source: int, target: int) -> int:
@@ -147,6 +148,6 @@ class Looking:
                     "give it another name, or choose a prefix that it does not have.",
                 ) from error
 
-    def _has_keys(self) -> bool:
-        side = Side(self._target, self._settings.target_prefix, beside=False)
-        return bool(self._patience.until_done(lambda: side.count(spans_without([STATE_STEM]), 0)))
+    def _count(self, client: Reads, prefix: bytes) -> int:
+        side = Side(client, prefix, beside=False)
+        return self._patience.until_done(lambda: side.count(spans_without([STATE_STEM]), 0))

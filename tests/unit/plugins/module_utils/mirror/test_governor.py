@@ -15,6 +15,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils.mirror.governor import
     COMPARE,
     MEND,
     NEAR,
+    SEED_FROM,
     Kept,
     Source,
     Target,
@@ -196,3 +197,26 @@ def test_where_it_cannot_both_sides_are_compared(given, words):
     decision = decided(**{"seed": SEED, "source": LATER, **WHOLE, **given})
     assert decision.action == COMPARE
     assert words in decision.why
+
+
+@pytest.mark.parametrize(
+    "given, is_named",
+    [
+        ({}, True),
+        ({"source": Source(0xABC, 200, keys=SEED_FROM - 1)}, False),
+        ({"destination_prefix": "copy/"}, False),
+        ({"exclude": ("secret/",)}, False),  # a snapshot would bring that too
+        ({"state": SCANNING, "prefix": SETTINGS.prefix}, False),  # most of it is there by now
+    ],
+)
+def test_where_a_snapshot_would_begin_a_whole_mirror_sooner_its_playbook_is_named(given, is_named):
+    large = {
+        "state": None,
+        "source": Source(0xABC, 200, keys=2_000_000),
+        "prefix": "",
+        "destination_prefix": "",
+        "exclude": (),
+    }
+    decision = decided(**{**large, **given})
+    assert decision.action == COMPARE
+    assert ("2,000,000 keys" in decision.why and "run mirror_seed.yml" in decision.why) == is_named
