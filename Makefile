@@ -112,7 +112,7 @@ benchmark-backup: venv ## what a month off-site takes beside plain copies and re
 benchmark-members: images ## how long a lost member takes from its start to its vote, beside the bytes over SSH and a start (BENCHMARK="--sizes 0.06")
 	$(BIN)/python benchmarks/members.py $(BENCHMARK)
 
-benchmark-mirror: venv ## a mirror's first copy beside make-mirror and the limit, near and far; its lag, its cost, its memory (BENCHMARK="--cases sync lag")
+benchmark-mirror: venv ## a mirror's first copy beside make-mirror and the limit, near and far, and by a snapshot; its lag, its cost, its memory (BENCHMARK="--cases sync lag")
 	$(BIN)/python benchmarks/mirror.py $(BENCHMARK)
 
 SUITE ?= bookworm trixie

@@ -7,6 +7,8 @@ delayed  the same with the destination behind a proxy that makes a round trip 20
 lag      of each of 1,000 writes a second: from its sending to the source until a watch of the destination shows it
 cost     what a write of the source takes while it is followed; while nobody follows it; and while nobody does, but the
          destination is written to at the same pace, by a process on this same machine, as a mirror's is
+seed     a mirror of a whole cluster of one member: from a snapshot, restored, until the engine has caught up, a gigabyte of the
+         source's database; and the first copy of the same by comparison
 memory   of the engine after its first copy of so many keys
 
 Nothing here judges: it reports ratios, and how busy the machine was besides.
@@ -36,6 +38,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils.etcd.watching import W
 from lab import CHECKOUT, Lab, LabError
 from mirror_load import Paced, full_batches, middle, percentile, write
 from mirrors import Engine, EngineError
+from seeded import begin_with_snapshot
 
 CACHE = CHECKOUT / ".cache" / "benchmarks"
 LINE = "3.6"
@@ -268,6 +271,37 @@ def written_beside(bed: Bed, per_second: float, seconds: float) -> Iterator[None
         process.communicate()
 
 
+def seed(bed: Bed) -> None:
+    """Each destination is another one, and so is the source: a mirror of a whole cluster takes all of it."""
+    wanted, took = bed.wanted, dict[str, list[float]](snapshot=[], comparison=[])
+    with Lab(bed.folder / "whole", members=1, line=LINE) as source:
+        write(source.endpoints, list(full_batches("base/", wanted.keys, wanted.value)))
+        gigabytes = (source.members[0].data_dir / "member" / "snap" / "db").stat().st_size / 1e9
+        for number in range(wanted.rounds):
+            for what in turned(list(took), number):
+                took[what].append(_begun(bed.folder / f"{what}-{number}", source, what == "snapshot", wanted.keys))
+    report(
+        f"seed: {wanted.keys:,} keys of {wanted.value:,} bytes, {gigabytes:.2f} GB. Seconds a GB: from a snapshot"
+        f" {middle(took['snapshot']) / gigabytes:.1f}, by comparison {middle(took['comparison']) / gigabytes:.1f}"
+        f" ({spread([one / other for one, other in zip(took['comparison'], took['snapshot'])])} times as long)"
+    )
+
+
+def _begun(folder: Path, source: Lab, by_snapshot: bool, keys: int) -> float:
+    """Seconds until a new mirror has everything. EtcdError where it has not, or did what was not to be measured."""
+    with Lab(folder / "destination", members=1, line=LINE) as destination:
+        began = time.monotonic()
+        known = {"seed": begin_with_snapshot(source, destination, folder)} if by_snapshot else {}
+        engine = Engine(folder, source.endpoints, destination.endpoints, overwrite=True, **known)
+        engine.once(SYNC_SECONDS)
+        seconds = time.monotonic() - began
+        with Client(Connection(destination.endpoints)) as client:
+            copied = client.page(*prefix_range(b"base/"), count_only=True).total
+    if copied != keys or ("Compared" in engine.log) == by_snapshot:
+        raise EtcdError(f"The mirror has {copied} of {keys} keys: {engine.log[-1000:]}")
+    return seconds
+
+
 def memory(bed: Bed, keys: int) -> None:
     prefix = f"m{keys}/"
     bed.seed(prefix, keys, 100)
@@ -347,6 +381,7 @@ CASES = {
     "delayed": _far,
     "lag": lambda bed: lag(bed, 1000, 20),
     "cost": lambda bed: cost(bed, 2 * bed.wanted.rounds, 200, 5),
+    "seed": seed,
     "memory": _memory,
 }
 

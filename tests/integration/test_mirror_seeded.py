@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import time
 from pathlib import Path
 from typing import Iterator
@@ -16,6 +14,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils.mirror import seeding
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.settings import Seed
 from lab import Lab
 from mirrored import Mirror
+from seeded import begin_with_snapshot
 
 KEYS = 500
 
@@ -30,28 +29,6 @@ def source(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 def destination(source: Lab, tmp_path: Path) -> Iterator[Lab]:
     with Lab(tmp_path / "destination", members=1, line=source.line) as lab:
         yield lab
-
-
-def restored(source: Lab, destination: Lab, folder: Path) -> Seed:
-    """A snapshot of the source becomes the destination, which is another cluster then."""
-    before, snapshot, member = source.members[0].client.status(), folder / "snapshot.db", destination.members[0]
-    ask(source, "etcdctl", "--endpoints", source.endpoints[0], "snapshot", "save", str(snapshot))
-    destination.stop(member)
-    shutil.rmtree(member.data_dir)
-    cluster = [f"--initial-cluster={member.name}={member.peer_url}", f"--initial-advertise-peer-urls={member.peer_url}"]
-    tool = "etcdutl" if (destination.bin_dir / "etcdutl").exists() else "etcdctl"
-    where = [f"--name={member.name}", f"--data-dir={member.data_dir}", "--initial-cluster-token=seeded"]
-    ask(destination, tool, "snapshot", "restore", str(snapshot), *where, *cluster)
-    destination.start(member)
-    destination.wait_ready()
-    return Seed(f"{before.cluster_id:x}", f"{member.client.status().cluster_id:x}", before.revision, before.revision)
-
-
-def ask(lab: Lab, tool: str, *arguments: str) -> None:
-    done = subprocess.run(
-        [lab.bin_dir / tool, *arguments], capture_output=True, text=True, env={"ETCDCTL_API": "3"}, timeout=60
-    )
-    assert done.returncode == 0, done.stderr
 
 
 def begun(source: Lab, destination: Lab, folder: Path) -> Mirror:
@@ -70,7 +47,7 @@ def begun(source: Lab, destination: Lab, folder: Path) -> Mirror:
         source.endpoints,
         destination.endpoints,
         overwrite=True,
-        seed=restored(source, destination, folder),
+        seed=Seed(**begin_with_snapshot(source, destination, folder)),
     )
     until = time.monotonic() + 30
     while mirror.destination.page(b"short").kvs:  # nobody keeps it alive there
