@@ -12,9 +12,9 @@ class ModuleDocFragment:
 options:
   kit:
     description:
-      - Put a recovery kit beside each snapshot, C(<name>.kit.tar.gz) - the member list, versions, the configuration files of this
-        host's member with passwords masked, fingerprints and expiry dates of certificates, names of a Kubernetes' encryption
-        keys.
+      - Put a recovery kit beside each snapshot, C(<name>.kit.tar.gz) - the member list, versions, the configuration files of the
+        members with passwords masked, fingerprints and expiry dates of certificates, names of a Kubernetes' encryption keys.
+      - Of the other members it has what O(members) tell.
       - Its SHA-256 stands in the manifest.
     type: bool
     default: true
@@ -30,6 +30,16 @@ options:
     default: ""
   member:
     description: Options of M(quorum.etcd.member_info) by which the member of this host is known, for the kit.
+    type: dict
+    default: {}
+  host:
+    description: This host's inventory name, which it has in O(members) and in the kit. When empty, it is the host's own name.
+    type: str
+    default: ""
+  members:
+    description:
+      - By inventory name, RV(quorum.etcd.member_info#module:kit) of each host of the cluster, for the kit.
+      - It is empty for a host that was not looked at.
     type: dict
     default: {}
 """

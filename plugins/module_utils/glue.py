@@ -54,6 +54,9 @@ KIT_OPTIONS: Dict[str, Any] = {
     "kit_pki": {"type": "bool", "default": False},
     "kit_recipient": {"type": "str", "default": ""},
     "member": {"type": "dict", "default": {}},
+    "host": {"type": "str", "default": ""},
+    # Masked, but of a size that no host's log is for.
+    "members": {"type": "dict", "default": {}, "no_log": True},
 }
 
 # Option of the doc fragment quorum.etcd.offsite.

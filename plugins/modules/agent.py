@@ -187,6 +187,7 @@ text:
 
 import base64
 import sys
+import time
 import zlib
 from typing import Any, Dict, List
 
@@ -194,6 +195,8 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.quorum.etcd.plugins.module_utils.agent.compiled import compiled
 from ansible_collections.quorum.etcd.plugins.module_utils.agent.install import Installation, Wanted
 from ansible_collections.quorum.etcd.plugins.module_utils.agent.metrics import folder_of
+from ansible_collections.quorum.etcd.plugins.module_utils.agent.other_members import PATH as MEMBERS_PATH
+from ansible_collections.quorum.etcd.plugins.module_utils.agent.other_members import known_now
 from ansible_collections.quorum.etcd.plugins.module_utils.agent.schedule import PROGRAM
 from ansible_collections.quorum.etcd.plugins.module_utils.agent.settings import (
     PASSWORD_PATH,
@@ -203,6 +206,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils.agent.settings import 
 from ansible_collections.quorum.etcd.plugins.module_utils.agent.words import attempt_in_words
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.wanted_stores import wanted_stores
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
+from ansible_collections.quorum.etcd.plugins.module_utils.core.text import rfc3339
 from ansible_collections.quorum.etcd.plugins.module_utils.core.values import from_plain, to_plain
 from ansible_collections.quorum.etcd.plugins.module_utils.glue import (
     CONNECTION_OPTIONS,
@@ -270,7 +274,9 @@ def _wanted(given: Dict[str, Any]) -> Wanted:
         "kit",
         "kit_pki",
         "kit_recipient",
+        "host",
     )
+    others = {host: word for host, word in given["members"].items() if host != given["host"]}
     stores = wanted_stores(offsite_stores(given), (given["folder"], given["state_dir"]))
     settings = Settings(
         endpoints=tuple(given["endpoints"]),
@@ -281,6 +287,7 @@ def _wanted(given: Dict[str, Any]) -> Wanted:
         metrics_dir=folder_of(given["metrics_dir"]),
         offsite=tuple(store.settings for store in stores),
         drill_check=tuple(given["drill_check"]),
+        members_file=MEMBERS_PATH if given["kit"] and others else "",
         member={name: value for name, value in given["member"].items() if value and not name.endswith("_command")},
         signing_key=SIGNING_KEY_PATH if given["signing_key_text"] else given["signing_key"],
         **{name: given[name] for name in (*names, "cacert", "cert", "key", "user")},
@@ -289,7 +296,8 @@ def _wanted(given: Dict[str, Any]) -> Wanted:
     interpreter = f"#!{sys.executable}\n".encode()
     own = (settings, given["password"], given["schedule"], given["delay"])
     secrets = {path: text for store in stores for path, text in store.files.items()}
-    return Wanted(*own, interpreter + program, given["signing_key_text"], secrets, given["drill_schedule"])
+    known = known_now(MEMBERS_PATH, others, rfc3339(time.time()))
+    return Wanted(*own, interpreter + program, given["signing_key_text"], secrets, given["drill_schedule"], known)
 
 
 def main() -> None:

@@ -36,6 +36,10 @@ options:
     description: Also read the manifests of this folder; RV(recorded).
     type: path
     default: ""
+  kit:
+    description: Also tell what a recovery kit has of this member; RV(kit). Passwords in it are masked, and it has no key.
+    type: bool
+    default: false
 attributes:
   check_mode:
     description: Can run in check mode; it never changes anything.
@@ -243,6 +247,14 @@ recorded:
   type: dict
   returned: success
   sample: {prod: 4711}
+kit:
+  description:
+    - The member's configuration files with their passwords masked, its settings, and fingerprints and dates of its certificates,
+      packed into one word, for O(quorum.etcd.snapshot#module:members) and O(quorum.etcd.agent#module:members).
+    - It is empty where it was not asked for, or no member was found.
+  type: str
+  returned: success
+  sample: ""
 """
 
 import os
@@ -251,6 +263,7 @@ from typing import Any, Dict, List, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.quorum.etcd.plugins.module_utils import glue
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.kit_part import packed, part_of
 from ansible_collections.quorum.etcd.plugins.module_utils.core.values import to_plain
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.asking import reach
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.cluster import observe
@@ -276,7 +289,15 @@ def work(module: AnsibleModule) -> Dict[str, Any]:
         "view": to_plain(_view(module.params, member, run)) if module.params["ask_cluster"] else None,
         "snapshots": to_plain(_snapshots(module.params, run)),
         "recorded": recorded_revisions(module.params["backups"]) if module.params["backups"] else {},
+        "kit": _kit(module.params, member, run) if module.params["kit"] and member.found else "",
     }
+
+
+def _kit(params: Dict[str, Any], member: MemberFacts, run: Run) -> str:
+    """With what only ``discover`` knows: etcd's version and defaults, and where the data of a container are."""
+    version = member.tools.etcd.version if member.tools.etcd else ""
+    found = {name: getattr(member, name) for name in ("name", "peer_urls", "data_dir", "wal_dir")}
+    return packed(replace(part_of(run, params), version=version, **found))
 
 
 def _snapshots(params: Dict[str, Any], run: Run) -> List[Snapshot]:
@@ -303,6 +324,7 @@ def main() -> None:
         "snapshots": {"type": "path", "default": ""},
         "signers": {"type": "str", "default": ""},
         "backups": {"type": "path", "default": ""},
+        "kit": {"type": "bool", "default": False},
     }
     glue.answer(AnsibleModule(argument_spec=options, supports_check_mode=True), work)
 

@@ -57,10 +57,6 @@ options:
       - A name that is given says by its end how the snapshot is compressed, C(.zst) or C(.gz); any other stays plain.
     type: str
     default: ""
-  members:
-    description: What M(quorum.etcd.member_info) has told of each member, by inventory name, for the kit.
-    type: dict
-    default: {}
   compress:
     description:
       - How a snapshot without O(name) is compressed. V(auto) takes zstd where the host has it, else gzip; V(none) leaves it so.
@@ -239,6 +235,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.quorum.etcd.plugins.module_utils.agent.given_stores import given_stores
 from ansible_collections.quorum.etcd.plugins.module_utils.agent.offsite import ship_after
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.kit import Asked
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.kit_part import unpacked
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.pki import check_pki
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.records import SAVED, Attempt, Upload
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.retention import policy_of
@@ -246,7 +243,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils.backup.run import Job,
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.shipping import Shipping
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.stores import Store
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
-from ansible_collections.quorum.etcd.plugins.module_utils.core.values import Misfit, from_plain, to_plain
+from ansible_collections.quorum.etcd.plugins.module_utils.core.values import to_plain
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.commands import Run
 from ansible_collections.quorum.etcd.plugins.module_utils.glue import (
     CONNECTION_OPTIONS,
@@ -258,7 +255,6 @@ from ansible_collections.quorum.etcd.plugins.module_utils.glue import (
     offsite_stores,
     runner,
 )
-from ansible_collections.quorum.etcd.plugins.module_utils.host.facts import MemberFacts
 from ansible_collections.quorum.etcd.plugins.module_utils.host.tools import find_tools
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.manifest import read_manifest
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.packed import AUTO, CHOICES
@@ -352,13 +348,10 @@ def _kit(given: dict[str, Any]) -> Asked | None:
     check_pki(given["kit_pki"], given["kit_recipient"])
     if not given["kit"]:
         return None
-    try:
-        seen = {host: from_plain(MemberFacts, told) for host, told in given["members"].items() if told}
-    except Misfit as why:
-        raise EtcdError(f"members: {why}.", "give what member_info has told.") from why
+    parts = {host: unpacked(word, host) for host, word in given["members"].items() if word}
     recipient = given["kit_recipient"] if given["kit_pki"] else ""
     member = {name: value for name, value in given["member"].items() if value and not name.endswith("_command")}
-    return Asked(member, seen, recipient)
+    return Asked(member, given["host"], parts, recipient=recipient)
 
 
 @contextlib.contextmanager
@@ -397,7 +390,6 @@ def main() -> None:
         "keep": {"type": "raw", "default": "all"},
         "force": {"type": "bool", "default": False},
         "refusal": {"type": "str", "default": ""},
-        "members": {"type": "dict", "default": {}},
         "compress": {"type": "str", "choices": list(CHOICES), "default": AUTO},
         "signing_key": {"type": "path", "default": "", "no_log": False},
         "signing_key_text": {"type": "str", "default": "", "no_log": True},

@@ -24,6 +24,7 @@ FILES = (
     "/etc/systemd/system/quorum-etcd-backup.timer",
     "/etc/systemd/system/quorum-etcd-drill.service",
     "/etc/systemd/system/quorum-etcd-drill.timer",
+    "/etc/quorum-etcd/members.json",
 )
 SERVICE = "quorum-etcd-backup.service"
 CRON = "/etc/cron.d/quorum-etcd-backup"
@@ -59,7 +60,25 @@ def snapshots(hosts: Hosts, member: Member) -> list[str]:
     )
 
 
+def configure(hosts: Hosts, member: Member, line: str) -> None:
+    """Add lines that mean nothing to etcd to the member's configuration, with a password in one of them."""
+    lines = f"# {line}\n# ETCDCTL_PASSWORD={hosts.password}"
+    hosts.run(member, ["sh", "-c", 'printf "%s\\n" "$1" >> "$2"', "sh", lines, member.config_file])
+
+
+def written(hosts: Hosts, member: Member) -> str:
+    return hosts.run(member, ["cat", member.config_file]).replace(hosts.password, "(masked)")
+
+
+def kit_of(hosts: Hosts, owner: Member) -> dict[str, Any]:
+    """What the newest kit on a host tells; it is unpacked into /srv/kit."""
+    newest = "rm -rf /srv/kit && cd /srv && tar -xzf $(ls -t /var/backups/etcd/*.kit.tar.gz | head -n 1)"
+    return json.loads(hosts.run(owner, ["sh", "-c", f"{newest} && cat kit/members.json"]))
+
+
 def test_it_is_set_up_runs_by_itself_and_goes_away_again(hosts: Hosts) -> None:
+    for member in hosts.members:
+        configure(hosts, member, f"of {member.host}: {{{{ lookup('pipe', 'id') }}}}")
     shown = backup(hosts, "-e", SCHEDULE, "--check", "--diff")
     assert shown.rc == 0 and "OnCalendar=*:0/30" in shown.text and '"password_file"' in shown.text, shown.output
     assert [present(hosts, member) for member in hosts.members] == [[], [], []]
@@ -75,7 +94,7 @@ def test_it_is_set_up_runs_by_itself_and_goes_away_again(hosts: Hosts) -> None:
             assert hosts.run(member, ["systemctl", "is-active", timer]) == "active"
             assert hosts.run(member, ["systemctl", "is-enabled", timer]) == "enabled"
         modes = hosts.run(member, ["stat", "-c", "%a %U", *FILES]).splitlines()
-        assert modes == ["755 root", "600 root", "600 root", *["644 root"] * 4]
+        assert modes == ["755 root", "600 root", "600 root", *["644 root"] * 4, "600 root"]
         assert hosts.password not in hosts.run(member, ["cat", FILES[1]])
         assert said(hosts, member, "status")["state"] == "ok"
     (owner,) = [member for member in hosts.members if snapshots(hosts, member)]
@@ -83,18 +102,38 @@ def test_it_is_set_up_runs_by_itself_and_goes_away_again(hosts: Hosts) -> None:
     (first,) = said(hosts, owner, "list", "--verify")["snapshots"]
     assert first["ok"] and first["verified"] and first["manifest"]["user_keys"] > 100
     # The recovery kit, made within the bounds of the unit.
-    unpack = ["sh", "-c", "cd /srv && tar -xzf /var/backups/etcd/*.kit.tar.gz && cat kit/members.json"]
-    told = json.loads(hosts.run(owner, unpack))
-    own = [one for one in told["members"] if one["data_dir"]]
-    assert len(told["members"]) == 3 and [one["host"] for one in own] == [told["host"]], told
-    assert told["files"] and all("etcd" in path for path in told["files"]), told
-    assert own[0]["tls_files"]["key-file"] and {one["path"] for one in told["certificates"]}, told
+    told = kit_of(hosts, owner)
+    assert told["host"] == owner.host and all("there is no openssl" in note for note in told["notes"]), told
+    assert {one["host"] for one in told["members"] if not one["seen_at"]} == {owner.host}, told
+    for one in told["members"]:
+        assert hosts.member(one["name"]).config_file in one["files"] and all("etcd" in path for path in one["files"]), (
+            told
+        )
+        assert one["tls_files"]["key-file"] and one["data_dir"] and one["version"], told
+    for member in hosts.members:
+        folder = "files" if member == owner else f"others/{member.host}"
+        assert hosts.run(owner, ["cat", f"/srv/kit/{folder}{member.config_file}"]) == written(hosts, member)
+        certificates = [one["sha256"] for one in told["certificates"] if one["host"] == member.host]
+        assert certificates and all(certificates), told
+    seen_at = {one["host"]: one["seen_at"] for one in told["members"]}
     everything = hosts.run(owner, ["sh", "-c", "cat $(find /srv/kit -type f)"])
     assert [word for word in secrets_of(hosts) if word in everything] == [] and "PRIVATE KEY" not in everything
 
     again = backup(hosts, "-e", SCHEDULE)
     assert again.rc == 0, again.output
     assert all(again.recap(member.host)["changed"] == 0 for member in hosts.members), again.output
+
+    # What changes on one host the others' kits have from then on, and since when; an agent knows its own host by itself.
+    changed = next(member for member in hosts.members if member != owner)
+    configure(hosts, changed, "another line")
+    renewed = backup(hosts, "-e", SCHEDULE, "--diff")
+    assert renewed.rc == 0 and renewed.recap(changed.host)["changed"] == 0, renewed.output
+    assert renewed.recap(owner.host)["changed"] == 1 and "bytes, not shown" in renewed.text, renewed.output
+    hosts.client(owner).put(b"app/kit", b"1")
+    hosts.run(owner, ["quorum-etcd", "backup", "--wait", "60"])
+    again_at = {one["host"]: one["seen_at"] for one in kit_of(hosts, owner)["members"]}
+    assert {host for host in seen_at if again_at[host] != seen_at[host]} == {changed.host}
+    assert hosts.run(owner, ["cat", f"/srv/kit/others/{changed.host}{changed.config_file}"]) == written(hosts, changed)
 
     # By systemd, and by hand at once: two runs never overlap, and what comes out is whole.
     hosts.client(owner).put(b"app/more", b"1")
@@ -104,7 +143,7 @@ def test_it_is_set_up_runs_by_itself_and_goes_away_again(hosts: Hosts) -> None:
         assert [one.result() for one in begun[:2]] == ["", ""]
         assert "saved" in begun[2].result() or "nothing to save" in begun[2].result()
     found = said(hosts, owner, "list", "--verify")["snapshots"]
-    assert len(found) == 2 and all(one["ok"] and one["verified"] for one in found), found
+    assert len(found) == 3 and all(one["ok"] and one["verified"] for one in found), found
     assert said(hosts, owner, "status")["newest"]["revision"] == max(one["revision"] for one in found)
     for member in hosts.members:
         hosts.run(member, ["systemctl", "start", SERVICE])

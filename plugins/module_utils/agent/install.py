@@ -30,6 +30,8 @@ from ..snapshot.signature import Signing
 from .compiled import are_the_same
 from .metrics import metrics_path
 from .mirror_units import mirrors_of
+from .other_members import PATH as MEMBERS_PATH
+from .other_members import Known, text_of
 from .schedule import (
     CRON_PATH,
     DRILL_DELAY,
@@ -51,7 +53,7 @@ from .systemd import begin, check_calendar, runs, systemctl
 SERVICE = f"{UNIT}.service"
 TIMERS = (TIMER_PATH, DRILL_TIMER_PATH)
 UNITS = (*TIMERS, SERVICE_PATH, DRILL_SERVICE_PATH)
-EVERY_PATH = (*UNITS, CRON_PATH, PATH, PASSWORD_PATH, SIGNING_KEY_PATH, PROGRAM)
+EVERY_PATH = (*UNITS, CRON_PATH, PATH, PASSWORD_PATH, SIGNING_KEY_PATH, MEMBERS_PATH, PROGRAM)
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,8 @@ class Wanted:
     """``program`` are the bytes of the zipapp with its interpreter's line and its bytecode; ``delay`` is in seconds.
 
     ``signing_key`` is the text of the private key, where it is put there with the agent; ``secrets`` are the texts of the files
-    that the off-site stores need, by their paths. ``drill_schedule`` is when backups are drilled, or ``never``.
+    that the off-site stores need, by their paths. ``drill_schedule`` is when backups are drilled, or ``never``. ``others`` is
+    what it shall know of the cluster's other hosts.
     """
 
     settings: Settings
@@ -70,6 +73,7 @@ class Wanted:
     signing_key: str = ""
     secrets: Mapping[str, str] = field(default_factory=dict)
     drill_schedule: str = NEVER
+    others: Known = Known({})
 
 
 def has_systemd(root: str = "/") -> bool:
@@ -91,6 +95,8 @@ def files_of(wanted: Wanted, systemd: bool) -> List[File]:
     if settings.signing_key == SIGNING_KEY_PATH:
         found.append(File(SIGNING_KEY_PATH, (wanted.signing_key.strip() + "\n").encode(), 0o600))
     found += [File(path, content.encode(), 0o600) for path, content in sorted(wanted.secrets.items())]
+    if settings.members_file == MEMBERS_PATH:
+        found.append(File(MEMBERS_PATH, text_of(wanted.others).encode(), 0o600))
     if systemd:
         folders = [settings.folder, settings.state_dir]
         own = (settings.cacert, settings.cert, settings.key, settings.bin_dir, settings.signing_key)

@@ -20,6 +20,7 @@ from ..etcd.commands import Run
 from ..snapshot.save import Form
 from ..snapshot.signature import Signing
 from .command import FINE, UNSUCCESSFUL, Answer, Command, tools_of
+from .other_members import parts_in
 from .settings import Settings, connection_of
 from .words import attempt_in_words
 
@@ -35,10 +36,14 @@ def job_of(settings: Settings, patience: float = 0.0) -> Job:
         accept_divergence=settings.accept_divergence,
         patience=patience,
         form=Form(settings.compress, Signing(settings.signing_key, settings.signers)),
-        kit=Asked(settings.member, recipient=settings.kit_recipient if settings.kit_pki else "")
-        if settings.kit
-        else None,
+        kit=_kit(settings) if settings.kit else None,
     )
+
+
+def _kit(settings: Settings) -> Asked:
+    parts, notes = parts_in(settings.members_file) if settings.members_file else ({}, [])
+    recipient = settings.kit_recipient if settings.kit_pki else ""
+    return Asked(settings.member, settings.host, parts, notes, recipient)
 
 
 def _options(parser: argparse.ArgumentParser) -> None:

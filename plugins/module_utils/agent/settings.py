@@ -32,7 +32,8 @@ _FILE = File("the configuration", "is", "it", "there is no configuration", _MADE
 @dataclass(frozen=True)
 class Settings:
     """``here`` are the endpoints of this host's own member, ``max_age`` seconds after which ``status`` is no longer content.
-    ``member`` are the options by which ``discover`` knows this host's member, for the recovery kit.
+    ``member`` are the options by which ``discover`` knows this host's member, for the recovery kit; ``host`` is what a play calls
+    this host, and ``members_file`` what plays have seen of the others.
 
     ``metrics_dir`` is where node_exporter looks for files, empty for no metrics. ``drill_dir`` is where backups are restored to
     for a drill, empty for a folder of ``state_dir``; ``drill_check`` the site's own check of what was restored; ``drill_timeout``
@@ -71,6 +72,8 @@ class Settings:
     kit_pki: bool = False
     kit_recipient: str = field(default="", metadata=TEXT)
     member: Dict[str, Any] = field(default_factory=dict)
+    host: str = ""
+    members_file: str = ""
 
     @property
     def store_names(self) -> FrozenSet[str]:

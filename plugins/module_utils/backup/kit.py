@@ -4,8 +4,8 @@
 
 """How a recovery kit is made: what a restore on empty machines needs besides the data, as it was when that was saved.
 
-An agent sees its own host only, and of the others what the cluster tells; a play has looked at all of them. No key and no
-password gets in. The same input makes the same bytes.
+Of its own host it has what that is now, of the others what a play has seen, and of all members what the cluster tells. No key
+and no password gets in. The same input makes the same bytes.
 """
 
 from __future__ import annotations
@@ -15,23 +15,20 @@ import io
 import json
 import os
 import socket
-import stat
 import tarfile
 from dataclasses import dataclass, field, replace
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Sequence, Tuple
+from urllib.parse import quote
 
 from ..core.errors import EtcdError
 from ..core.values import to_plain
 from ..etcd.commands import Run, Tools
 from ..etcd.view import ClusterView
-from ..host.facts import MemberFacts, Setting, Tls
-from ..host.recorded import OwnMember, own_member
-from ..snapshot.kit import FOLDER, FORMAT, MEMBERS, Kit, KitMember
-from .certificates import certificates_in
-from .masking import masked, masked_plain
+from ..snapshot.kit import FOLDER, FORMAT, MEMBERS, OTHERS, Kit, KitMember
+from .kit_part import Part, at, part_of
+from .masking import masked_plain
 from .pki import encrypted, pki_files
 
-_LARGEST_FILE, _MOST_FILES = 256 << 10, 64  # bytes of a configuration file, and files
 _README = """\
 What a restore of the etcd cluster @CLUSTER@ on empty machines needs besides the snapshot that this lies beside.
 
@@ -40,8 +37,9 @@ What a restore of the etcd cluster @CLUSTER@ on empty machines needs besides the
    dates; the keys themselves are not in here, unless pki.tar.cms is: with its recipient's key,
      openssl cms -decrypt -inform PEM -in pki.tar.cms -inkey KEY -binary | tar x
    Certificates for other addresses must be made anew, by the same CA or by a new one.
-3. Write the members' configuration; that of @HOST@ is in files/, passwords masked; settings.json has that of each host that
-   was looked at. initial-cluster, its token and its state are the restore's to write.
+3. Write the members' configuration, passwords masked: that of @HOST@ is in files/, and that of each other host which
+   backup.yml has looked at in others/HOST/, as it was then (seen_at in members.json, where the host's own agent has made
+   this). settings.json has the settings of each. initial-cluster, its token and its state are the restore's to write.
 4. Restore, with the collection quorum.etcd and an inventory of the new machines:
      ansible-playbook restore.yml -i INVENTORY -e etcd_restore_snapshot=SNAPSHOT -e etcd_restore_confirm=CLUSTER
    or without it, on each machine: zstd -d (or gunzip) the snapshot, then etcdutl snapshot restore SNAPSHOT --name=...
@@ -52,31 +50,18 @@ What a restore of the etcd cluster @CLUSTER@ on empty machines needs besides the
 
 @dataclass(frozen=True)
 class Asked:
-    """``member`` are the options of ``discover`` that say which member this host's is; ``hosts`` what a play has seen of all.
+    """``member`` are the options of ``discover`` that say which member this host's is; ``host`` is what a play calls this host.
 
-    ``recipient`` is the certificate (PEM) of who can open the PKI in it; empty: there is none in it. ``root`` is another folder
-    than ``/`` in tests only.
+    ``parts`` are what a play has seen, by host, and ``notes`` what could not be had of that. ``recipient`` is the certificate
+    (PEM) of who can open the PKI in it; empty: there is none in it. ``root`` is another folder than ``/`` in tests only.
     """
 
     member: Mapping[str, Any] = field(default_factory=dict)
-    hosts: Mapping[str, MemberFacts] = field(default_factory=dict)
+    host: str = ""
+    parts: Mapping[str, Part] = field(default_factory=dict)
+    notes: Sequence[str] = ()
     recipient: str = ""
     root: str = "/"
-
-
-class _Source(NamedTuple):
-    """What one host told of its member."""
-
-    host: str
-    name: str
-    peer_urls: Sequence[str]
-    data_dir: str
-    wal_dir: str
-    unit: str
-    image: str
-    tls: Tls
-    settings: Mapping[str, Setting]
-    version: str = ""
 
 
 class Made(NamedTuple):
@@ -88,50 +73,43 @@ class Made(NamedTuple):
 
 def make_kit(run: Run, tools: Tools, view: ClusterView, cluster: str, asked: Asked) -> Made:
     """The kit. What cannot be had is a note in it, and no reason to have none. Without a PKI, the same makes the same bytes."""
-    notes: List[str] = []
-    here, own = socket.gethostname(), None
-    try:
-        own = own_member(asked.member, run, asked.root)
-    except (EtcdError, OSError) as error:
-        notes.append(f"the member of {here} could not be looked at: {error}")
-    sources = [_of_host(host, facts) for host, facts in sorted(asked.hosts.items()) if facts.found]
-    sources += [_of_own(here, own)] if own and own.name and not _is_among(own, sources) else []
-    files = _files(own, asked.root, notes) if own else {}
-    certificates = certificates_in(run, asked.root, _uses([own.tls] if own else []), notes)
+    here, version = asked.host or socket.gethostname(), str(tools.etcd.version) if tools.etcd else ""
+    own = asked.parts.get(here) or replace(part_of(run, asked.member, asked.root), version=version)
+    others = {host: part for host, part in sorted(asked.parts.items()) if host != here}
+    parts, notes = {here: own, **others}, [*own.notes, *asked.notes]
+    notes += [f"{host}: {note}" for host, part in others.items() for note in part.notes]
     sealed, concerns = _sealed(run, own, asked, notes)
     kit = Kit(
         format=FORMAT,
         cluster=cluster,
         cluster_id=view.cluster_id,
         host=here,
-        members=_members(view, sources),
+        members=_members(view, parts),
         tools={name: str(tool.version) for name, tool in vars(tools).items() if tool},
-        certificates=certificates,
-        encryption_keys=own.encryption_keys if own else None,
-        files=sorted(files),
+        certificates=[replace(one, host=host) for host, part in parts.items() for one in part.certificates],
+        encryption_keys=own.encryption_keys,
+        files=sorted(own.files),
         notes=notes,
     )
-    settings = {one.host: {name: to_plain(found) for name, found in one.settings.items()} for one in sources}
     content = _archive(
         {
             MEMBERS: _json(to_plain(kit)),
             f"{FOLDER}/README": _README.replace("@CLUSTER@", cluster).replace("@HOST@", here).encode(),
-            f"{FOLDER}/settings.json": _json(settings),
-            **{f"{FOLDER}/files{path}": text for path, text in files.items()},
+            f"{FOLDER}/settings.json": _json({host: part.settings for host, part in parts.items() if part.name}),
+            **_files(f"{FOLDER}/files", own),
+            **{name: text for host, part in others.items() for name, text in _files(_folder_of(host), part).items()},
             **sealed,
         }
     )
     return Made(content, concerns)
 
 
-def _sealed(
-    run: Run, own: Optional[OwnMember], asked: Asked, notes: List[str]
-) -> Tuple[Dict[str, bytes], Tuple[str, ...]]:
+def _sealed(run: Run, own: Part, asked: Asked, notes: List[str]) -> Tuple[Dict[str, bytes], Tuple[str, ...]]:
     """The PKI of this host's member, encrypted, where it is asked for; and why it is not there."""
     if not asked.recipient:
         return {}, ()
     try:
-        files = pki_files(own.tls.by_setting(), lambda path: _at(asked.root, path)) if own else {}
+        files = pki_files(own.tls_files, lambda path: at(asked.root, path))
         if files:
             plain = _tar({path.lstrip("/"): content for path, content in files.items()})
             return {f"{FOLDER}/pki.tar.cms": encrypted(run, plain, asked.recipient)}, ()
@@ -142,80 +120,52 @@ def _sealed(
     return {}, (f"the recovery kit is without the PKI: {why}",)
 
 
-def _of_own(host: str, own: OwnMember) -> _Source:
-    told = (own.data_dir, own.wal_dir, own.unit, own.image, own.tls, own.settings)
-    return _Source(host, own.name, own.peer_urls, *told)
+def _members(view: ClusterView, parts: Mapping[str, Part]) -> List[KitMember]:
+    """The cluster's list, with what the hosts told; where the list cannot be had, the hosts' own words.
 
-
-def _of_host(host: str, facts: MemberFacts) -> _Source:
-    version = facts.tools.etcd.version if facts.tools.etcd else ""
-    told = (facts.data_dir, facts.wal_dir, facts.service.name, facts.service.image, facts.tls, facts.settings)
-    return _Source(host, facts.name, facts.peer_urls, *told, version)
-
-
-def _is_among(own: OwnMember, sources: Sequence[_Source]) -> bool:
-    return own.name in {one.name for one in sources}
-
-
-def _members(view: ClusterView, sources: Sequence[_Source]) -> List[KitMember]:
-    """The cluster's list, with what the hosts told; where the list cannot be had, the hosts' own words."""
+    What was seen some time ago may be a member no more.
+    """
     found = [
         KitMember(one.name, list(one.peer_urls), list(one.client_urls), one.id, one.is_learner, one.version)
         for one in view.members
     ]
-    known = {member.name for member in found}
-    found += [KitMember(one.name, list(one.peer_urls), []) for one in sources if one.name not in known]
-    return [_with(member, next((one for one in sources if one.name == member.name), None)) for member in found]
+    known = {"", *(member.name for member in found)}
+    told = [part for part in parts.values() if part.name not in known and not (found and part.seen_at)]
+    found += [KitMember(part.name, list(part.peer_urls), []) for part in told]
+    return [
+        _with(member, next((host for host in parts if parts[host].name == member.name), ""), parts) for member in found
+    ]
 
 
-def _with(member: KitMember, source: Optional[_Source]) -> KitMember:
-    if source is None:
+def _with(member: KitMember, host: str, parts: Mapping[str, Part]) -> KitMember:
+    """The member with what its host told. One that has not begun yet has no name, and no host."""
+    if not (host and member.name):
         return member
+    part = parts[host]
     return replace(
         member,
-        version=member.version or source.version,
-        host=source.host,
-        data_dir=source.data_dir,
-        wal_dir=source.wal_dir,
-        unit=source.unit,
-        image=source.image,
-        tls_files=source.tls.by_setting(),
+        version=member.version or part.version,
+        host=host,
+        data_dir=part.data_dir,
+        wal_dir=part.wal_dir,
+        unit=part.unit,
+        image=part.image,
+        tls_files=part.tls_files,
+        files=sorted(part.files),
+        seen_at=part.seen_at,
     )
 
 
-def _uses(all_tls: Sequence[Tls]) -> Dict[str, List[str]]:
-    """By file the settings that name it; files of certificates, and never of keys."""
-    uses: Dict[str, List[str]] = {}
-    for tls in all_tls:
-        for setting, path in tls.by_setting().items():
-            if not setting.endswith("key-file"):
-                uses.setdefault(path, []).append(setting)
-    return uses
+def _files(folder: str, part: Part) -> Dict[str, bytes]:
+    """Whatever another host calls its files, they stay in the folder."""
+    return {
+        f"{folder}{os.path.normpath('/' + path.lstrip('/'))}": content.encode("latin-1", "replace")
+        for path, content in part.files.items()
+    }
 
 
-def _files(own: OwnMember, root: str, notes: List[str]) -> Dict[str, bytes]:
-    """The configuration files of this host's member, without their secrets."""
-    found: Dict[str, bytes] = {}
-    for path in own.files[:_MOST_FILES]:
-        try:
-            with open(_at(root, path), encoding="utf-8", errors="surrogateescape", newline="") as file:
-                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                    continue
-                text = file.read(_LARGEST_FILE + 1)
-        except OSError as error:
-            notes.append(f"{path} could not be read: {error.strerror}")
-            continue
-        if len(text) > _LARGEST_FILE:
-            notes.append(f"{path} has more than {_LARGEST_FILE} bytes, and is left out")
-        else:
-            found[path] = masked(text).encode("utf-8", "surrogateescape")
-    if len(own.files) > _MOST_FILES:
-        notes.append(f"of {len(own.files)} files the first {_MOST_FILES} are here")
-    return found
-
-
-def _at(root: str, path: str) -> str:
-    return path if root == "/" else os.path.join(root, path.lstrip("/"))
+def _folder_of(host: str) -> str:
+    return f"{OTHERS}/{quote(host, safe=':').replace('..', '%2E%2E')}"
 
 
 def _json(plain: Any) -> bytes:

@@ -49,7 +49,7 @@ def own_member(params: Mapping[str, Any], run: Run, root: str = "/") -> OwnMembe
     running = Running(options_of(params), run, host)
     written, options, unit = Written(running), running.options, running.unit
     return OwnMember(
-        name=options.name or written.value("name"),
+        name=options.name or written.value("name", "default" if running.process or unit.exists else ""),
         peer_urls=options.peer_urls or written.urls("initial-advertise-peer-urls"),
         client_urls=options.client_urls or written.urls("advertise-client-urls"),
         data_dir=options.data_dir or written.path("data-dir"),

@@ -23,12 +23,16 @@ from .names import kit_path
 FORMAT = 1
 FOLDER = "kit"  # in the archive
 MEMBERS = f"{FOLDER}/members.json"
+OTHERS = f"{FOLDER}/others"  # a folder each for the files of the other hosts
 LARGEST = 16 << 20  # bytes of a kit, and of what is read of it
 
 
 @dataclass(frozen=True)
 class Certificate:
-    """A certificate in a file; a bundle has several. Subject, issuer and dates are openssl's words, empty where there is none."""
+    """A certificate in a file; a bundle has several. Subject, issuer and dates are openssl's words, empty where there is none.
+
+    ``host`` is whose file it is; an older kit has those of its own host only, and does not say so.
+    """
 
     path: str = field(metadata=TEXT)
     uses: List[str] = field(default_factory=list)
@@ -37,13 +41,15 @@ class Certificate:
     issuer: str = field(default="", metadata=TEXT)
     not_before: str = field(default="", metadata=TEXT)
     not_after: str = field(default="", metadata=TEXT)
+    host: str = ""
 
 
 @dataclass(frozen=True)
 class KitMember:
     """A member as it was. What only its own host could tell is empty where that one was not looked at.
 
-    ``tls_files`` are the certificates and keys that its configuration names, by the setting.
+    ``tls_files`` are the certificates and keys that its configuration names, by the setting; ``files`` its configuration files in
+    the kit. ``seen_at`` is since when a play has seen all that so, empty where it was seen as the kit was made.
     """
 
     name: str
@@ -58,11 +64,13 @@ class KitMember:
     unit: str = field(default="", metadata=TEXT)
     image: str = field(default="", metadata=TEXT)
     tls_files: Dict[str, str] = field(default_factory=dict, metadata=TEXT)
+    files: List[str] = field(default_factory=list, metadata=TEXT)
+    seen_at: str = ""
 
 
 @dataclass(frozen=True)
 class Kit:
-    """``host`` is the one that has made it, ``files`` its configuration files in the kit; ``notes`` say what could not be had.
+    """``host`` is the one that has made it, ``files`` the configuration files of its own; ``notes`` say what could not be had.
 
     ``encryption_keys`` are names of an API server's keys, None where there is none; ``tools`` the versions of etcd's tools.
     """

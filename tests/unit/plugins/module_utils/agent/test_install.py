@@ -16,6 +16,8 @@ from dataclasses import replace
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.agent.compiled import compiled, zipped
 from ansible_collections.quorum.etcd.plugins.module_utils.agent.install import EVERY_PATH, Installation, Wanted
+from ansible_collections.quorum.etcd.plugins.module_utils.agent.other_members import PATH as MEMBERS_PATH
+from ansible_collections.quorum.etcd.plugins.module_utils.agent.other_members import Known, Seen, known_in
 from ansible_collections.quorum.etcd.plugins.module_utils.agent.schedule import (
     CRON_PATH,
     DRILL_SERVICE_PATH,
@@ -128,6 +130,18 @@ def test_the_program_is_made_anew_where_it_does_something_else(bed):
     bed.path(PROGRAM).write_bytes(line + zipped({**files, "one.pyc": head + other}))
     (change,) = bed.agent.install(bed.wanted, pretend=False)
     assert change["after_header"] == PROGRAM and bed.path(PROGRAM).read_bytes() == bed.wanted.program
+
+
+def test_what_it_knows_of_other_hosts_is_roots_alone_shown_to_nobody_and_goes_again(bed):
+    settings = replace(bed.wanted.settings, members_file=MEMBERS_PATH)
+    known = replace(bed.wanted, settings=settings, others=Known({"h2": Seen("2026-11-24T03:45:57Z", "cGFydA==")}))
+    changes = bed.agent.install(known, pretend=False)
+    assert MEMBERS_PATH in {change["after_header"] for change in changes} and "cGFydA" not in str(changes)
+    assert known_in(str(bed.path(MEMBERS_PATH))) == known.others
+    assert stat.S_IMODE(bed.path(MEMBERS_PATH).stat().st_mode) == 0o600
+    assert bed.agent.install(known, pretend=False) == []
+    assert [change["after_header"] for change in bed.agent.install(bed.wanted, pretend=False)] == [PATH, MEMBERS_PATH]
+    assert not bed.path(MEMBERS_PATH).exists()
 
 
 def test_a_timer_that_was_stopped_is_begun_again(bed):

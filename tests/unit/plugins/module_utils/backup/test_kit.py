@@ -12,22 +12,21 @@ import json
 import os
 import subprocess
 import tarfile
+from dataclasses import replace
 
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.backup import certificates
 from ansible_collections.quorum.etcd.plugins.module_utils.backup import run as run_room
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.kit import Asked, make_kit
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.kit_part import Part, part_of
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.pki import check_pki
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
-from ansible_collections.quorum.etcd.plugins.module_utils.core.values import from_plain
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.commands import Connection, Result, Tool, Tools
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.versions import Version
-from ansible_collections.quorum.etcd.plugins.module_utils.host.facts import MemberFacts
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot.kit import read_kit
 from ansible_collections.quorum.etcd.plugins.plugin_utils.local import run as run_here
 from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.etcd.seen import view_of
 from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.host.fake_host import MANIFEST, FakeHost, debian
-from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.restore.builder import member
 from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.snapshot.builder import NOW
 from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.snapshot.test_save import Etcd, tools
 
@@ -82,7 +81,7 @@ def view(*names):
     return view_of({"cluster_id": "cafe", "members": seen})
 
 
-def made_of(host, openssl=True, **asked):
+def made_of(host, /, openssl=True, **asked):
     def run(argv, env):
         if argv[0] == "openssl" and openssl:
             return run_here(argv, env)
@@ -91,9 +90,13 @@ def made_of(host, openssl=True, **asked):
     return make_kit(run, TOOLS, view("m1", "m2"), "prod", Asked(root=str(host.root), **asked)).content
 
 
-def opened(content):
+def opened_raw(content):
     with tarfile.open(fileobj=io.BytesIO(content)) as archive:
-        return {one.name: archive.extractfile(one).read().decode() for one in archive}
+        return {one.name: archive.extractfile(one).read() for one in archive}
+
+
+def opened(content):
+    return {name: file.decode() for name, file in opened_raw(content).items()}
 
 
 def test_it_has_the_members_the_files_without_their_secrets_and_the_certificates_without_keys(host, certificate):
@@ -166,11 +169,46 @@ def test_of_a_static_pod_the_manifest_and_the_names_of_keys_and_never_the_keys(t
     assert own["tls_files"]["cert-file"] == "/etc/kubernetes/pki/etcd/server.crt"
 
 
+def part(host, **changes):
+    return replace(part_of(host.run, {}, str(host.root)), **changes)
+
+
 def test_a_play_has_seen_all_hosts(host):
-    seen = {f"host{n}": from_plain(MemberFacts, member(n)) for n in (1, 2)}
-    told = json.loads(opened(made_of(host, hosts=seen))["kit/members.json"])
+    other = part(host, name="m2", files={"/etc/default/etcd": "ETCD_NAME=m2\n\xe9\n"}, notes=["/x could not be read"])
+    files = opened_raw(made_of(host, host="host1", parts={"host1": part(host), "host2": other, "host3": Part()}))
+    told = json.loads(files["kit/members.json"])
+    assert told["host"] == "host1"
     assert [(one["name"], one["host"]) for one in told["members"]] == [("m1", "host1"), ("m2", "host2")]
-    assert all(one["data_dir"] for one in told["members"])
+    assert all(one["data_dir"] and one["seen_at"] == "" for one in told["members"])
+    assert files["kit/files/etc/default/etcd"].decode() == ENV.replace("gehe1m", "(masked)")
+    assert files["kit/others/host2/etc/default/etcd"] == b"ETCD_NAME=m2\n\xe9\n"
+    assert [one["files"] for one in told["members"]] == [told["files"], ["/etc/default/etcd"]]
+    by_host = [one["host"] for one in told["certificates"]]
+    assert by_host == ["host1"] * 3 + ["host2"] * 3 and "host2: /x could not be read" in told["notes"]
+    settings = json.loads(files["kit/settings.json"])
+    assert set(settings) == {"host1", "host2"} and settings["host1"]["data-dir"]["path"] == "/etc/default/etcd"
+
+
+def test_what_was_seen_some_time_ago_has_its_time_and_makes_no_member(host):
+    ago = "2026-11-24T03:45:57Z"
+    seen = {"host2": part(host, name="m2", seen_at=ago), "host3": part(host, name="was-m3", seen_at=ago)}
+    files = opened(made_of(host, host="host1", parts=seen, notes=["the list is old"]))
+    told = json.loads(files["kit/members.json"])
+    assert [(one["name"], one["host"], one["seen_at"]) for one in told["members"]] == [
+        ("m1", "host1", ""),
+        ("m2", "host2", ago),
+    ]
+    assert "the list is old" in told["notes"] and "kit/others/host3/etc/default/etcd" in files
+
+
+def test_what_hosts_call_themselves_and_their_files_stays_in_the_kit(host):
+    evil = Part(name="m2", files={"/../../../root/.bashrc": "x", "../../b": "x", "//c": "x"})
+    names = list(opened(made_of(host, parts={"../..": evil, "a/b": evil, "::1": evil})))
+    assert [name for name in names if ".." in name or name.startswith("/")] == []
+    folders = ["kit/others/%2E%2E%2F%2E%2E/", "kit/others/::1/", "kit/others/a%2Fb/"]
+    assert [name for name in names if "/others/" in name] == [
+        folder + name for folder in folders for name in ("root/.bashrc", "b", "c")
+    ]
 
 
 def test_a_host_that_cannot_be_looked_at_still_has_a_kit_of_what_the_cluster_tells(tmp_path):
@@ -302,3 +340,17 @@ def test_where_nothing_can_be_written_for_openssl_the_kit_is_made(host, monkeypa
     assert any("could not be asked of a certificate: No usable" in note for note in told["notes"]) and all(
         one["sha256"] for one in told["certificates"]
     )
+
+
+def test_an_older_kit_is_read(tmp_path):
+    plain = {"format": 1, "cluster": "prod", "cluster_id": "cafe", "host": "db1", "files": ["/etc/default/etcd"]}
+    member = {"name": "m1", "peer_urls": [], "client_urls": [], "tls_files": {}}
+    text = json.dumps({**plain, "members": [member], "certificates": [{"path": "/ca.crt", "uses": []}]}).encode()
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        entry = tarfile.TarInfo("kit/members.json")
+        entry.size = len(text)
+        archive.addfile(entry, io.BytesIO(text))
+    (tmp_path / "x.kit.tar.gz").write_bytes(packed.getvalue())
+    read = read_kit(str(tmp_path / "x.db"), {"sha256": hashlib.sha256(packed.getvalue()).hexdigest()})
+    assert read.members[0].files == [] and read.certificates[0].host == ""
