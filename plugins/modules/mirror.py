@@ -138,9 +138,8 @@ options:
   seed:
     description:
       - The snapshot of the source that the destination was restored from, as C(mirror_seed.yml) knows it. The engine then goes on
-        from it, and does not compare both sides first. Where it is empty, or not of these two clusters, nothing is known of one.
+        from it, and does not compare both sides first. One that is not of these two clusters says nothing.
     type: dict
-    default: {}
     suboptions:
       source:
         description: The ID of the source's cluster.
@@ -334,7 +333,7 @@ def main() -> None:
         "verify": {"type": "str", "default": "hourly"},
         "verified_age": {"type": "str", "default": "6h"},
         "overwrite": {"type": "bool", "default": False},
-        "seed": {"type": "dict", "default": {}, "options": SEED_OPTIONS},
+        "seed": {"type": "dict", "options": SEED_OPTIONS},
         "state_dir": {"type": "path", "default": ""},
         "metrics_dir": {"type": "str", "default": "auto"},
         "bin_dir": {"type": "path", "default": ""},

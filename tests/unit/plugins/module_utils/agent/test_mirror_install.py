@@ -272,4 +272,4 @@ def test_the_snapshot_that_it_begins_with_is_among_the_settings():
     settings = wanted(seed=seed).settings
     assert settings.seed == Seed("abc", "0def", 7, 7, 2, 11)
     assert from_plain(MirrorSettings, json.loads(json.dumps(to_plain(settings)))) == settings
-    assert wanted(seed={}).settings.seed is None
+    assert wanted(seed=None).settings.seed is None
