@@ -139,6 +139,7 @@ options:
     description:
       - The snapshot of the source that the destination was restored from, as C(mirror_seed.yml) knows it. The engine then goes on
         from it, and does not compare both sides first. One that is not of these two clusters says nothing.
+      - Where it is not given, what an earlier run has said stays.
     type: dict
     suboptions:
       source:
@@ -256,7 +257,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils.etcd.commands import R
 from ansible_collections.quorum.etcd.plugins.module_utils.glue import answer, runner
 from ansible_collections.quorum.etcd.plugins.module_utils.host.tools import find_tools
 from ansible_collections.quorum.etcd.plugins.module_utils.host.trust import find_modules_in
-from ansible_collections.quorum.etcd.plugins.module_utils.mirror.settings import path_of
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.settings import path_of, seed_in
 
 SIDE_OPTIONS: Dict[str, Any] = {
     "group": {"type": "str", "default": ""},
@@ -280,13 +281,15 @@ SEED_OPTIONS: Dict[str, Any] = {
 def work(module: AnsibleModule) -> Dict[str, Any]:
     given, run = module.params, runner(module)
     mirrors = Installation(run)
-    path_of(given["name"])
+    path = path_of(given["name"])
     if given["state"] == "absent":
         changes = mirrors.remove(given["name"], module.check_mode)
         return {"changed": bool(changes), "diff": changes, "text": [], "said": [], "wants": ""}
     extra = json.loads(zlib.decompress(base64.b64decode(given["extra"]))) if given["extra"] else {}
-    wanted = wanted_mirror(given, extra, sys.executable, lambda: find_tools(run, given["bin_dir"]).etcdctl)
-    refuse_handed_over(wanted.settings, path_of(given["name"]))
+    wanted = wanted_mirror(
+        given, extra, sys.executable, lambda: find_tools(run, given["bin_dir"]).etcdctl, seed_in(path)
+    )
+    refuse_handed_over(wanted.settings, path)
     wants = "" if wanted.classic else _provided(wanted, run, given["wheels"], module.check_mode)
     changes = mirrors.install(wanted, module.check_mode)
     text = in_words(wanted, extra.get("versions") or {})

@@ -40,11 +40,16 @@ _ENGINE_ONLY = ("exclude", "delay", "interval", "keep_log")
 
 
 def wanted_mirror(
-    given: Mapping[str, Any], extra: Mapping[str, Any], python: str, etcdctl: Callable[[], Optional[Tool]]
+    given: Mapping[str, Any],
+    extra: Mapping[str, Any],
+    python: str,
+    etcdctl: Callable[[], Optional[Tool]],
+    began_with: Optional[Seed] = None,
 ) -> Mirror:
     """``given`` are the module's options, ``extra`` what its action adds: the program, and files and passwords of each side.
 
-    ``python`` is the interpreter of the program. EtcdError for what could not work.
+    ``python`` is the interpreter of the program; ``began_with`` what is known already of the snapshot that it began with.
+    EtcdError for what could not work.
     """
     secrets: Dict[str, str] = {}
     taken: Dict[str, Any] = {name: given[name] for name in _TAKEN}
@@ -54,7 +59,7 @@ def wanted_mirror(
         taken[side], files = _side(given["name"], side, given[side], extra.get(side) or {}, given["command_timeout"])
         secrets.update(files)
     seed = given.get("seed")
-    settings = MirrorSettings(**taken, seed=Seed(**seed) if seed else None)
+    settings = MirrorSettings(**taken, seed=Seed(**seed) if seed else began_with)
     mirror = Mirror(settings, given["destination"]["group"] or "destination", secrets)
     if given["engine"] == ETCDCTL:
         return _classic(mirror, given, extra, etcdctl())

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from dataclasses import dataclass, field
@@ -128,6 +129,13 @@ def load(path: str) -> MirrorSettings:
         raise EtcdError(f"the settings {path} are wrong: {why}.", _NEXT)
     find_modules_in(settings.modules)
     return settings
+
+
+def seed_in(path: str) -> Optional[Seed]:
+    """The snapshot that the mirror with the settings in this file began with; None where none is known."""
+    with contextlib.suppress(EtcdError):
+        return believed(MirrorSettings, path, _FILE).seed
+    return None
 
 
 def wrong_in(settings: MirrorSettings) -> str:

@@ -23,7 +23,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils.core.text import rfc33
 from ansible_collections.quorum.etcd.plugins.module_utils.core.values import from_plain, to_plain
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.commands import Result, Tool
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.versions import Version
-from ansible_collections.quorum.etcd.plugins.module_utils.mirror.settings import MirrorSettings, Seed
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.settings import MirrorSettings, Seed, seed_in
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.status import MirrorStatus
 
 SIDE = {"group": "", "endpoints": [], "cacert": "", "cert": "", "key": "", "user": "", "password": ""}
@@ -95,8 +95,10 @@ def bed(tmp_path):
     return Bed(tmp_path)
 
 
-def wanted(**given):
-    return wanted_mirror({**GIVEN, **given}, EXTRA, "/usr/bin/python3", lambda: Tool("/ctl", Version(3, 6, 16)))
+def wanted(began_with=None, **given):
+    return wanted_mirror(
+        {**GIVEN, **given}, EXTRA, "/usr/bin/python3", lambda: Tool("/ctl", Version(3, 6, 16)), began_with
+    )
 
 
 def test_it_is_set_up_once_and_nobody_else_reads_its_secrets(bed):
@@ -273,3 +275,12 @@ def test_the_snapshot_that_it_begins_with_is_among_the_settings():
     assert settings.seed == Seed("abc", "0def", 7, 7, 2, 11)
     assert from_plain(MirrorSettings, json.loads(json.dumps(to_plain(settings)))) == settings
     assert wanted(seed=None).settings.seed is None
+
+
+def test_what_it_began_with_stays_known_to_the_runs_after(tmp_path):
+    seed = Seed("abc", "0def", 7, 7, 2, 11)
+    path = tmp_path / "dr.json"
+    assert seed_in(str(path)) is None
+    path.write_text(json.dumps(to_plain(wanted(began_with=seed, seed=None).settings)))
+    path.chmod(0o600)
+    assert seed_in(str(path)) == seed
