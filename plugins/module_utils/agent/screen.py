@@ -12,7 +12,7 @@ import sys
 import time
 from typing import Callable, ContextManager, Mapping, Optional, TextIO
 
-from ..core.bar import Far, NowAndThen, bar_on
+from ..core.how_far import Far, NowAndThen, bar_on
 from ..core.text import printable
 
 
@@ -23,11 +23,11 @@ class Screen:
         self,
         out: Optional[TextIO] = None,
         err: Optional[TextIO] = None,
-        environ: Mapping[str, str] = os.environ,
+        environ: Optional[Mapping[str, str]] = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._out, self._err = out or sys.stdout, err or sys.stderr
-        self._bar = bar_on(self._err, environ)
+        self._bar = bar_on(self._err, os.environ if environ is None else environ)
         self._now_and_then = NowAndThen(lambda words: self._line(self._err, words), clock)
 
     def __enter__(self) -> Screen:

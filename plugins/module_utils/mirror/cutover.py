@@ -19,9 +19,9 @@ import time
 from dataclasses import replace
 from typing import Callable, Iterator, NamedTuple, Protocol, Tuple
 
-from ..core.bar import NowAndThen
 from ..core.durable import alone
 from ..core.errors import EtcdError
+from ..core.how_far import NowAndThen
 from ..core.text import counted
 from ..etcd.client import Client
 from ..etcd.messages import Compare, Delete

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from typing import Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Protocol, Sequence, Tuple, Union
 
-from ..core.bar import Far, Told, counted_off, quiet
 from ..core.errors import EtcdError
+from ..core.how_far import Far, Told, counted_off, quiet
 from ..core.text import counted
 from ..etcd.messages import Committed, Compare, Delete, KeyValue, Put
 from ..etcd.refusals import Compacted, Unavailable

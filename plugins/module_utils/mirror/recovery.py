@@ -10,8 +10,8 @@ import base64
 from dataclasses import dataclass
 from typing import Any, Dict, List, NamedTuple, Optional
 
-from ..core.bar import Told
 from ..core.errors import EtcdError
+from ..core.how_far import Told
 from ..core.text import counted, rfc3339
 from ..etcd.client import Client
 from .history import log_folder, readable

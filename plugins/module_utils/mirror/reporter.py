@@ -10,7 +10,7 @@ import threading
 import time
 from typing import Callable, Optional, Protocol
 
-from ..core.bar import Far, NowAndThen
+from ..core.how_far import Far, NowAndThen
 from ..core.text import counted
 from ..core.threads import Beside
 from .state import FOLLOW, SCAN

@@ -36,8 +36,8 @@ from typing import (
     Union,
 )
 
-from ..core.bar import Far, Told, counted_off, quiet
 from ..core.errors import EtcdError
+from ..core.how_far import Far, Told, counted_off, quiet
 from ..core.text import rfc3339
 from ..etcd.commands import Connection
 from ..etcd.refusals import Compacted

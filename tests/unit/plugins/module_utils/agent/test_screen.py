@@ -16,7 +16,7 @@ import termios
 
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.agent.screen import Screen
-from ansible_collections.quorum.etcd.plugins.module_utils.core.bar import Far
+from ansible_collections.quorum.etcd.plugins.module_utils.core.how_far import Far
 
 CLEAR = "\r\x1b[K"
 

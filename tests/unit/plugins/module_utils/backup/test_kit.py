@@ -81,13 +81,13 @@ def view(*names):
     return view_of({"cluster_id": "cafe", "members": seen})
 
 
-def made_of(host, /, openssl=True, **asked):
+def made_of(of, openssl=True, **asked):
     def run(argv, env):
         if argv[0] == "openssl" and openssl:
             return run_here(argv, env)
-        return host.run(argv, env)
+        return of.run(argv, env)
 
-    return make_kit(run, TOOLS, view("m1", "m2"), "prod", Asked(root=str(host.root), **asked)).content
+    return make_kit(run, TOOLS, view("m1", "m2"), "prod", Asked(root=str(of.root), **asked)).content
 
 
 def opened_raw(content):

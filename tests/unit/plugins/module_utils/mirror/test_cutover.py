@@ -17,10 +17,10 @@ from ansible_collections.quorum.etcd.plugins.module_utils.agent.mirror_cutover i
     refuse_the_classic,
 )
 from ansible_collections.quorum.etcd.plugins.module_utils.agent.mirror_health import OK, judge
-from ansible_collections.quorum.etcd.plugins.module_utils.core import bar
-from ansible_collections.quorum.etcd.plugins.module_utils.core.bar import Far
+from ansible_collections.quorum.etcd.plugins.module_utils.core import how_far
 from ansible_collections.quorum.etcd.plugins.module_utils.core.durable import alone
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
+from ansible_collections.quorum.etcd.plugins.module_utils.core.how_far import Far
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.commands import Result
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror import cutover
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.cutover import (
@@ -235,7 +235,7 @@ def test_a_comparison_that_takes_long_is_told_of_before_its_end(monkeypatch):
         told(Far("Compared", 500, 1000))
         return SimpleNamespace(equal=True, unsettled=0, source_keys=1000)
 
-    monkeypatch.setattr(bar, "SAY_EVERY", 0.0)
+    monkeypatch.setattr(how_far, "SAY_EVERY", 0.0)
     monkeypatch.setattr(cutover, "verify_mirror", verifies)
     said = []
     cutover._verified(SETTINGS, None, None, said.append)

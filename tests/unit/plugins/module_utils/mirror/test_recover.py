@@ -10,8 +10,8 @@ import os
 import random
 
 import pytest
-from ansible_collections.quorum.etcd.plugins.module_utils.core.bar import Far
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
+from ansible_collections.quorum.etcd.plugins.module_utils.core.how_far import Far
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.messages import (
     Committed,
     Delete,

@@ -11,8 +11,8 @@ import threading
 from types import SimpleNamespace
 
 import pytest
-from ansible_collections.quorum.etcd.plugins.module_utils.core.bar import Far
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
+from ansible_collections.quorum.etcd.plugins.module_utils.core.how_far import Far
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.messages import KeyValue
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.refusals import NoLease
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror import leases as leases_module

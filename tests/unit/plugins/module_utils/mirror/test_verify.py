@@ -9,8 +9,8 @@ import random
 from dataclasses import replace
 
 import pytest
-from ansible_collections.quorum.etcd.plugins.module_utils.core.bar import Far
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
+from ansible_collections.quorum.etcd.plugins.module_utils.core.how_far import Far
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.commands import Connection
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.messages import Header
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.wire import Status

@@ -10,7 +10,7 @@ import io
 from itertools import product
 
 import pytest
-from ansible_collections.quorum.etcd.plugins.module_utils.core.bar import (
+from ansible_collections.quorum.etcd.plugins.module_utils.core.how_far import (
     Bar,
     Far,
     NowAndThen,
@@ -85,31 +85,31 @@ def test_a_log_gets_a_line_each_thirty_seconds():
 
 def test_a_bar_is_drawn_again_in_its_place_a_few_times_a_second():
     now, terminal = [0.0], io.StringIO()
-    bar = Bar(terminal, lambda: now[0])
+    drawn_bar = Bar(terminal, lambda: now[0])
     for tenth in range(21):
         now[0] = tenth / 10
-        bar.show(Far("Compared", tenth, 20))
+        drawn_bar.show(Far("Compared", tenth, 20))
     lines = terminal.getvalue().split(CLEAR)
     assert lines[0] == "" and 5 <= len(lines[1:]) <= 9
     assert all("Compared: " in line and "\n" not in line for line in lines[1:])
-    with bar.away():
+    with drawn_bar.away():
         terminal.write("a line\n")
     assert terminal.getvalue().endswith(f"{CLEAR}a line\n")
-    with bar.away():
+    with drawn_bar.away():
         pass
     assert terminal.getvalue().endswith("a line\n"), "it is not there any more"
-    bar.show(Far("Compared", 20, 20))
+    drawn_bar.show(Far("Compared", 20, 20))
     assert terminal.getvalue().split(CLEAR)[-1] == f"[{'#' * 40}] Compared: 20 of 20 keys, 10/s"
-    bar.show(Far("Looked again at", 1, 2))
+    drawn_bar.show(Far("Looked again at", 1, 2))
     assert "Looked again at: 1 of 2 keys" in terminal.getvalue().split(CLEAR)[-1], "another job is shown at once"
 
 
 def test_a_terminal_that_is_gone_ends_nothing():
     terminal = io.StringIO()
-    bar = Bar(terminal)
+    drawn_bar = Bar(terminal)
     terminal.close()
-    bar.show(Far("Compared", 1, 2))
-    with bar.away():
+    drawn_bar.show(Far("Compared", 1, 2))
+    with drawn_bar.away():
         pass
 
 
