@@ -138,7 +138,8 @@ class Membership:
         return Changed(found(members), True, f"{name} was added as a {'learner' if learner else 'voter'}.")
 
     def remove(self, member_id: str) -> Changed:
-        """Remove a member, by asking others than itself, and wait until all that answered before answer again."""
+        """Remove a member, by asking others than itself, and wait until all that answered before, and are members still, do so
+        again."""
 
         def gone(members: Sequence[Listed]) -> bool:
             return all(one.id != member_id for one in members)
@@ -157,7 +158,7 @@ class Membership:
 
         self._change(view, ask, gone, without=member_id)
         self._wait(
-            lambda now: not set(others) - {member.id for member in answering(now)},
+            lambda now: not set(others).intersection(_silent(now)),
             f"{member_id} is removed, and not all others have answered since.",
         )
         return Changed(member_id, True, f"{member_id} was removed.")
@@ -251,6 +252,11 @@ class Membership:
             self._say(f"waiting: {view.summary}")
             time.sleep(self._patience.pause)
             view = self.look()
+
+
+def _silent(view: ClusterView) -> List[str]:
+    """The members that do not answer. Who has left meanwhile, as by another's removal, is none."""
+    return [one.id for one in view.members if one not in answering(view)]
 
 
 def _unsettled(view: ClusterView) -> EtcdError:

@@ -74,11 +74,17 @@ class _Seen:
         ]
         self.taken: List[str] = []
         self.begun = begun_on(self.members)
-        # Who does what no newcomer does: the host of a member that stays.
-        self.speakers = [host for seat_id, host in self.homes.items() if self._seat(seat_id).healthy]
+        # Who does what no newcomer does: the host of a member that stays, where one does.
+        healthy = [(self._leaves(seat_id), host) for seat_id, host in self.homes.items() if self._seat(seat_id).healthy]
+        self.speakers = [host for _leaves, host in sorted(healthy, key=lambda each: each[0])]
 
     def _seat(self, member_id: str) -> Seat:
         return next(seat for seat in self.seats if seat.id == member_id)
+
+    def _leaves(self, member_id: str) -> bool:
+        """Whether the operator wants it to leave."""
+        seat, wanted = self._seat(member_id), self.wanted
+        return bool({*wanted.remove, *wanted.move, *wanted.rebuild} & {seat.id, seat.name, *seat.peer_urls})
 
     def _unsettled(self) -> List[str]:
         """The hosts without a member, and those whose member is none yet."""

@@ -229,6 +229,18 @@ def test_after_a_removal_the_others_must_answer():
         membership(etcd).remove("5")
 
 
+def test_who_is_removed_meanwhile_need_not_answer():
+    etcd = Living((1, 2, 3, 4, 5))
+    plain = etcd.member_remove
+
+    def remove(*given):
+        etcd.members.pop(2)
+        return plain(*given)
+
+    etcd.member_remove = remove
+    assert membership(etcd).remove("5").changed and set(etcd.members) == {1, 3, 4}
+
+
 def test_the_last_voter_cannot_be_asked_to_remove_itself():
     with pytest.raises(EtcdError, match="nobody but 1 could be asked"):
         membership(Living((1,))).remove("1")

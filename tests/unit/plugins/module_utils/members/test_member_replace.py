@@ -262,6 +262,18 @@ def test_of_several_all_that_are_dead_leave_before_the_first_one_comes(version):
     assert changes_of(made) == [("h4", "", "m4"), ("h5", "", "m5")]
 
 
+@pytest.mark.parametrize("asked", [["m1", "m2"], ["a1", "http://10.0.0.2:2380"]])
+def test_who_leaves_does_not_remove_others(asked):
+    """Two hosts would be at it at once, and each would wait for the other's member, which is none any more."""
+    seats = [seat(number) for number in range(1, 6)]
+    made = plan(seats, hosts=range(1, 6), remove=asked)
+    assert sorted(changes_of(made)) == [("h3", "m1", ""), ("h3", "m2", "")]
+    made = plan(
+        [*seats[:4], seat(5, **DEAD)], hosts=(1, 2, 3, 4, 5, 6), move={"m1": "h6"}, remove=["m5"], changed={6: STOPPED}
+    )
+    assert changes_of(made)[0] == ("h2", "m5", "")
+
+
 def test_one_that_is_on_its_way_comes_before_the_place_of_one_that_died_since():
     """Of learners there is only one at a time."""
     seats = [seat(1), seat(2), seat(3), seat(5, **DEAD), LEARNER]
