@@ -249,7 +249,7 @@ def test_a_mirror_that_begins_with_a_snapshot(hosts: MirrorHosts, engine: Member
     wait_for("both sides equal", lambda: equal(hosts, engine))
     said = says(hosts, engine, "journalctl --no-pager -u quorum-etcd-mirror@seeded.service")
     assert re.search(r"Of \d+ keys? the snapshot was mended", said), said
-    again = mirror(hosts, "-e", "etcd_mirror_name=seeded")
+    again = mirror(hosts, "-e", "etcd_mirror_name=seeded", *OVERWRITE)  # as the seed has it, which replaces all
     assert again.rc == 0 and again.recap(engine.host)["changed"] == 0, again.output
     gone = mirror(hosts, "-e", "etcd_mirror_state=absent", "-e", "etcd_mirror_name=seeded")
     assert gone.rc == 0, gone.output
