@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import random
 import shutil
-import subprocess
 import threading
 import time
 from contextlib import contextmanager
@@ -27,6 +26,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils.mirror.segments import
 from lab import Lab
 from mirrored import Mirror, dump, put_many
 from proxy import Proxy
+from seeded import restore_by_hand, save
 
 LINES = ["3.4", "3.5", "3.6", "3.7"]
 
@@ -269,16 +269,8 @@ def put_each(mirror, numbers, value=b"v"):
 
 def restored_by_hand(lab, snapshot, *more):
     """With the token and the URLs that it had: the cluster's ID stays."""
-    (member,) = lab.members
-    lab.kill(member)
-    shutil.rmtree(member.data_dir)
-    token = yaml.safe_load(member.config_file.read_text())["initial-cluster-token"]
-    argv = [lab.bin_dir / "etcdutl", "snapshot", "restore", snapshot, f"--data-dir={member.data_dir}", *more]
-    argv += [f"--name={member.name}", f"--initial-cluster={member.name}={member.peer_url}"]
-    argv += [f"--initial-advertise-peer-urls={member.peer_url}", f"--initial-cluster-token={token}"]
-    subprocess.run(argv, check=True, capture_output=True, timeout=60)
-    lab.start(member)
-    lab.wait_ready()
+    token = yaml.safe_load(lab.members[0].config_file.read_text())["initial-cluster-token"]
+    restore_by_hand(lab, snapshot, token, *more)
 
 
 @pytest.mark.parametrize("how", ["bumped", "written on"])
@@ -288,8 +280,7 @@ def test_a_source_that_was_restored_with_the_same_token_is_refused(one, tmp_path
     with Lab(tmp_path / "lab", members=1) as lab:
         with Mirror(tmp_path, lab.endpoints, one.endpoints, **settings) as mirror:
             put_each(mirror, range(100))
-            saving = [lab.bin_dir / "etcdctl", "--endpoints", lab.endpoints[0], "snapshot", "save", tmp_path / "old.db"]
-            subprocess.run(saving, check=True, capture_output=True, timeout=60)
+            save(lab, tmp_path / "old.db")
             put_each(mirror, range(100, 300))
             mirror.once()
             known = mirror.state

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 from dataclasses import dataclass, field, replace
-from typing import Dict, List, Mapping, Tuple
+from typing import Dict, List, Mapping, Optional, Tuple
 
 from ..backup.kit_part import Part, unpacked
 from ..core.errors import EtcdError
@@ -48,19 +48,17 @@ def known_now(path: str, told: Mapping[str, str], now: str) -> Known:
 
     What is not new keeps its time, and of a host that tells nothing stays what is known. One that is not among them has left.
     """
-    new = {host: Seen(now, word) for host, word in told.items() if word}
-    for host, seen in new.items():
-        unpacked(seen.part, host)
+    new = {host: unpacked(word, host) for host, word in told.items() if word}
     before: Mapping[str, Seen] = {}
     with contextlib.suppress(EtcdError):
         before = known_in(path).hosts
-    kept = {host: seen for host, seen in before.items() if host in told and _is_still_so(seen, told[host], host)}
-    return Known({**new, **kept})
+    kept = {host: seen for host, seen in before.items() if host in told and _is_still_so(seen, new.get(host), host)}
+    return Known({**{host: Seen(now, told[host]) for host in new}, **kept})
 
 
-def _is_still_so(seen: Seen, word: str, host: str) -> bool:
+def _is_still_so(seen: Seen, new: Optional[Part], host: str) -> bool:
     try:
-        return not word or unpacked(seen.part, host) == unpacked(word, host)
+        return new is None or unpacked(seen.part, host) == new
     except EtcdError:
         return False
 

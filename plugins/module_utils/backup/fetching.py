@@ -160,11 +160,12 @@ def _bring(
 def _beside(store: Store, held: Content, name: str, private: str, state_dir: str) -> List[Tuple[str, str]]:
     """The manifest, its signature and the kit as drafts, with the names that they get here."""
     manifest = held.manifests[name]
-    beside = [kit_of(manifest), signature_path(manifest_path(name)), manifest_path(name)]
+    kit = kit_of(manifest)
+    beside = [kit, signature_path(manifest_path(name)), manifest_path(name)]
     drafts = [(os.path.join(private, one), one) for one in beside if one and one in held.sizes]
     for draft, one in drafts:
         store.get(one, draft)
-    kit, good = kit_of(manifest), [one for one in drafts if one[1] != kit_of(manifest) or _is_the_kit(manifest, one[0])]
+    good = [(draft, one) for draft, one in drafts if one != kit or _is_the_kit(manifest, draft)]
     return [(draft, kit_path(name) if one == kit else one) for draft, one in good]
 
 

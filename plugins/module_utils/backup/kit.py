@@ -132,14 +132,13 @@ def _members(view: ClusterView, parts: Mapping[str, Part]) -> List[KitMember]:
     known = {"", *(member.name for member in found)}
     told = [part for part in parts.values() if part.name not in known and not (found and part.seen_at)]
     found += [KitMember(part.name, list(part.peer_urls), []) for part in told]
-    return [
-        _with(member, next((host for host in parts if parts[host].name == member.name), ""), parts) for member in found
-    ]
+    return [_with(member, parts) for member in found]
 
 
-def _with(member: KitMember, host: str, parts: Mapping[str, Part]) -> KitMember:
+def _with(member: KitMember, parts: Mapping[str, Part]) -> KitMember:
     """The member with what its host told. One that has not begun yet has no name, and no host."""
-    if not (host and member.name):
+    host = next((host for host, part in parts.items() if member.name and part.name == member.name), "")
+    if not host:
         return member
     part = parts[host]
     return replace(

@@ -15,7 +15,7 @@ and has caught up: until then it counts as dead.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import List, Optional, Sequence, Tuple
+from typing import List, Optional, Sequence, Set, Tuple
 
 from ..core.errors import EtcdError
 from ..etcd.change import after_promotion, after_removal
@@ -55,6 +55,11 @@ class Seat:
     @property
     def called(self) -> str:
         return self.name or self.id or ",".join(self.peer_urls)
+
+    @property
+    def names(self) -> Set[str]:
+        """All that an operator may call it."""
+        return {self.id, self.name, *self.peer_urls}
 
 
 @dataclass(frozen=True)

@@ -75,16 +75,12 @@ class _Seen:
         self.taken: List[str] = []
         self.begun = begun_on(self.members)
         # Who does what no newcomer does: the host of a member that stays, where one does.
-        healthy = [(self._leaves(seat_id), host) for seat_id, host in self.homes.items() if self._seat(seat_id).healthy]
-        self.speakers = [host for _leaves, host in sorted(healthy, key=lambda each: each[0])]
+        serving = [seat for seat in self.seats if seat.healthy and seat.id in self.homes]
+        self.speakers = [self.homes[seat.id] for seat in sorted(serving, key=self._leaves)]
 
-    def _seat(self, member_id: str) -> Seat:
-        return next(seat for seat in self.seats if seat.id == member_id)
-
-    def _leaves(self, member_id: str) -> bool:
+    def _leaves(self, seat: Seat) -> bool:
         """Whether the operator wants it to leave."""
-        seat, wanted = self._seat(member_id), self.wanted
-        return bool({*wanted.remove, *wanted.move, *wanted.rebuild} & {seat.id, seat.name, *seat.peer_urls})
+        return bool({*self.wanted.remove, *self.wanted.move, *self.wanted.rebuild} & seat.names)
 
     def _unsettled(self) -> List[str]:
         """The hosts without a member, and those whose member is none yet."""
@@ -127,7 +123,7 @@ class _Seen:
         return [Change(speaker, seat.id, seat.called, goes_first=True, why=why)]
 
     def _find(self, word: str) -> Optional[Seat]:
-        found = [seat for seat in self.seats if word in (seat.id, seat.name, *seat.peer_urls)]
+        found = [seat for seat in self.seats if word in seat.names]
         if len(found) > 1:
             each = ", ".join(f"{seat.id} at {', '.join(seat.peer_urls)}" for seat in found)
             self.findings.refuse(f"several members are called {word}: {each}.", "name the one that is meant by its ID.")
@@ -363,17 +359,17 @@ class _Planner(_Seen):
             )
         return found
 
-    def vacated(self, ordered: Sequence[Change]) -> List[Change]:
+    def vacated(self, ordered: List[Change]) -> List[Change]:
         """All that leave and have no vote, or do not use it, leave before the first one comes: of learners there is one at a
         time, and many versions add nobody while any voter is down.
         """
         gone = [change for change in ordered if _is_idle(change, self.seats)]
-        if not gone or ordered[0] is gone[-1]:
+        if not gone or gone == ordered[:1]:
             return list(ordered)
         first: List[Change] = []
         for change in gone:
-            why = f"{change.goes_name} leaves before anybody comes"
-            first += self._goes(self._seat(change.goes), why) if change.comes else [change]
+            seat = by_id(self.seats, change.goes) if change.comes else None
+            first += self._goes(seat, f"{seat.called} leaves before anybody comes") if seat else [change]
         return [*first, *(change for change in ordered if change.comes or change not in gone)]
 
     def refuse_doubles(self, changes: Sequence[Change]) -> None:

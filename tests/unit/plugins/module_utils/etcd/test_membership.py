@@ -216,28 +216,27 @@ def test_a_dead_member_is_removed_and_what_was_removed_by_the_call_before_has_wo
     assert membership(etcd).remove("3").changed
 
 
-def test_after_a_removal_the_others_must_answer():
-    etcd = Living((1, 2, 3, 4, 5))
+def meanwhile(etcd, happens):
+    """Let it happen when a removal is asked for."""
     plain = etcd.member_remove
 
     def remove(*given):
-        etcd.cut.add(2)
+        happens()
         return plain(*given)
 
     etcd.member_remove = remove
+
+
+def test_after_a_removal_the_others_must_answer():
+    etcd = Living((1, 2, 3, 4, 5))
+    meanwhile(etcd, lambda: etcd.cut.add(2))
     with pytest.raises(EtcdError, match="5 is removed, and not all others have answered since"):
         membership(etcd).remove("5")
 
 
 def test_who_is_removed_meanwhile_need_not_answer():
     etcd = Living((1, 2, 3, 4, 5))
-    plain = etcd.member_remove
-
-    def remove(*given):
-        etcd.members.pop(2)
-        return plain(*given)
-
-    etcd.member_remove = remove
+    meanwhile(etcd, lambda: etcd.members.pop(2))
     assert membership(etcd).remove("5").changed and set(etcd.members) == {1, 3, 4}
 
 
