@@ -158,7 +158,7 @@ class Membership:
 
         self._change(view, ask, gone, without=member_id)
         self._wait(
-            lambda now: not set(others).intersection(_silent(now)),
+            lambda now: now.members_complete and not set(others).intersection(_silent(now)),
             f"{member_id} is removed, and not all others have answered since.",
         )
         return Changed(member_id, True, f"{member_id} was removed.")

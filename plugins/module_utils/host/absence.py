@@ -116,6 +116,12 @@ class Absence:
         """Whether it has stayed away; of one that is cut off its host cannot tell."""
         return self._how == CUT or not self._manager.pids()
 
+    def left(self) -> List[str]:
+        """What ``prepare`` has made, as long as it is there, whoever has."""
+        service = self._manager.service
+        unit = stay_down_file(service.name) if service.manager == "systemd" else ""
+        return [unit] if unit and os.path.exists(unit) else []
+
     def _rules_file(self) -> str:
         path = os.path.join(self._folder, "cut.nft")
         put(path, nft_rules(self._cut).encode())

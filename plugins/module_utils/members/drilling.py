@@ -12,7 +12,6 @@ of any of them, the host that has taken its member away puts it back.
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from dataclasses import dataclass, field, replace
 from typing import Any, Dict, Iterator, List, Mapping, Tuple
@@ -30,7 +29,7 @@ from ..etcd.printed import Kept, kept_of
 from ..etcd.proving import lag, look
 from ..etcd.trial import written
 from ..etcd.view import ClusterView
-from ..host.absence import CUT, KILL, Absence, lines_back, stay_down_file
+from ..host.absence import CUT, Absence, lines_back
 from ..host.filtering import Cut, cut_of
 from ..host.parts import OfCluster
 from ..host.put_back import PutBack
@@ -110,12 +109,14 @@ class FailoverDrill(Stepwise):
 
     def _mend(self) -> bool:
         """Whether an earlier drill had left this host's member away, or something of its own."""
-        member, mended = self.part.member, False
+        member, mended, absence = self.part.member, False, self._absence()
         for journal in journals(member.state_dir, member.data_dir, Kind(job=self.part.job)):
             if journal.folder == self.journal.folder or not journal.is_open():
                 continue
             back = PutBack(journal.folder, self.run)
-            mended = mended or bool(back.left())
+            mended = mended or bool(back.left() or absence.left())
+            if absence.left():
+                back.again()
             if back.is_armed:
                 back.now()
             back.disarm()
@@ -190,8 +191,8 @@ class FailoverDrill(Stepwise):
             self.journal.record(ARMED)
             yield
         finally:
-            # A timer that has come too early, as while etcd was still stopping, has found it there and started nothing.
-            if not self.back.is_armed and absence.is_away():
+            # A timer that has come too early, as while etcd was still stopping, has found it there and put back nothing.
+            if not self.back.is_armed and (absence.is_away() or absence.left()):
                 self.back.again()
             self.journal.record(PUT_BACK, by=self.back.now())
 
@@ -295,13 +296,7 @@ class FailoverDrill(Stepwise):
 
     def _left(self) -> Check:
         """What the drill itself has made on this host is gone."""
-        unit = stay_down_file(self.part.member.service.name)
-        left = self.back.left()
-        left += (
-            [unit]
-            if self.of.how == KILL and self.part.member.service.manager == "systemd" and os.path.exists(unit)
-            else []
-        )
+        left = [*self.back.left(), *self._absence().left()]
         return check("left on the host of what has taken the member away", [], left)
 
     def _of_cluster(self) -> List[Check]:

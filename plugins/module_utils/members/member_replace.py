@@ -16,6 +16,7 @@ from ..core.text import table
 from ..core.values import from_plain
 from ..etcd.hazards import ADDITION_NEEDS_ALL, MEMBERSHIP, PROMOTION, START, judge, met_by
 from ..etcd.identity import format_initial_cluster
+from ..etcd.proving import answering
 from ..etcd.quorum import Quorum
 from ..etcd.trial import NOT_WRITTEN
 from ..etcd.versions import parse_version
@@ -72,10 +73,9 @@ def _planned(cluster: Cluster, asked: Asked, findings: Findings) -> Planned:
     if findings.refusals:
         return refused, {}
     seats = seats_of(cluster.view)
-    told = [change.goes for change in changes if change.goes and not change.comes]
     _check(cluster, changes, findings)
     try:
-        steps, last = sequence(seats, changes, options["lag"], told)
+        steps, last = sequence(seats, changes, options["lag"])
     except EtcdError as error:
         findings.refuse(
             error.message,
@@ -86,7 +86,7 @@ def _planned(cluster: Cluster, asked: Asked, findings: Findings) -> Planned:
     if findings.refusals:
         return refused, {}
     unfinished = _unfinished(cluster)
-    of = _of(cluster, asked, changes, told, last)
+    of = _of(cluster, asked, changes, last)
     if not changes and not unfinished:
         return {**refused, "mode": NOTHING, "shown": of.shown}, {}
     for host in unfinished:
@@ -95,7 +95,7 @@ def _planned(cluster: Cluster, asked: Asked, findings: Findings) -> Planned:
     return {**plan, "steps": [_row(step) for step in steps]}, {} if findings.refusals else per_host
 
 
-def _of(cluster: Cluster, asked: Asked, changes: Sequence[Change], told: List[str], last: Sequence[Seat]) -> OfReplace:
+def _of(cluster: Cluster, asked: Asked, changes: Sequence[Change], last: Sequence[Seat]) -> OfReplace:
     common = common_part(cluster, asked, {"members": ", ".join(_seat(seat) for seat in seats_of(cluster.view))})
     new = [url for change in changes if change.comes for url in cluster.hosts[change.host].member.connection.endpoints]
     options = asked.options
@@ -109,7 +109,6 @@ def _of(cluster: Cluster, asked: Asked, changes: Sequence[Change], told: List[st
         gate=options["lag"],
         patience=options["patience"],
         tries=options["tries"],
-        told=told,
         expected={seat.name: list(seat.peer_urls) for seat in last},
         was=_was(cluster),
         clients=_clients(cluster, changes, last),
@@ -184,7 +183,9 @@ def _demand_all_up(cluster: Cluster, changes: Sequence[Change], findings: Findin
     seats = seats_of(cluster.view)
     is_added = any(change.comes and not newcomer(seats, change) for change in changes)
     leaving = {change.goes for change in changes}
-    down = [seat.called for seat in voters(seats) if not seat.healthy and seat.id not in leaving]
+    # etcd asks for a connection alone: one with an alarm has it.
+    up = {one.id for one in answering(cluster.view)}
+    down = [seat.called for seat in voters(seats) if seat.id not in up | leaving]
     hazard = met_by(ADDITION_NEEDS_ALL, (one.version for one in cluster.view.members))
     if is_added and down and hazard:
         cause, next_step = hazard

@@ -19,16 +19,14 @@ from .sequence import Change
 @dataclass(frozen=True)
 class OfReplace(OfCluster):
     """``gate``: how many entries a learner may lack when it is promoted. ``patience``: seconds in which a newcomer must come
-    nearer; ``tries``: how often it is tried. ``told``: the IDs of those that the operator wants removed. ``expected``: the
-    membership at the end, by name. Client URLs by name, for who names them: ``was``, of the members before the first change,
-    and ``clients`` at the end.
+    nearer; ``tries``: how often it is tried. ``expected``: the membership at the end, by name. Client URLs by name, for who
+    names them: ``was``, of the members before the first change, and ``clients`` at the end.
     """
 
     changes: List[Change]
     gate: int
     patience: int
     tries: int
-    told: List[str]
     expected: Dict[str, List[str]]
     was: Dict[str, List[str]] = field(default_factory=dict)
     clients: Dict[str, List[str]] = field(default_factory=dict)

@@ -66,7 +66,8 @@ class Seat:
 class Change:
     """One change of the membership; ``host`` does it all. ``goes``: the ID of the member that leaves; ``comes``: the newcomer's
     name. Either is empty where nobody does. ``goes_first``: it is dead, or the newcomer is to sit at its place. ``gives_up``:
-    the operator has called the member of this host dead, so what runs there, of whichever cluster, makes way.
+    the operator has called the member of this host dead, so what runs there, of whichever cluster, makes way. ``told``: this
+    removal is wanted for its own sake, and nobody is to come instead.
     """
 
     host: str
@@ -77,6 +78,7 @@ class Change:
     peer_urls: List[str] = field(default_factory=list)
     why: str = ""
     gives_up: bool = False
+    told: bool = False
 
 
 @dataclass(frozen=True)
@@ -162,6 +164,10 @@ def newcomer(seats: Sequence[Seat], change: Change) -> Optional[Seat]:
     return next((seat for seat in others if wanted & set(seat.peer_urls)), None)
 
 
+def is_on_its_way(seat: Seat) -> bool:
+    return seat.learner or not seat.started
+
+
 def voters(seats: Sequence[Seat]) -> List[Seat]:
     return [seat for seat in seats if not seat.learner]
 
@@ -172,12 +178,17 @@ def quorum_of(seats: Sequence[Seat]) -> Quorum:
 
 
 def objection(seats: Sequence[Seat], action: Action, is_told: bool = False) -> str:
-    """Why an action must not be done, with the arithmetic; empty where it may. ``is_told``: the operator wants this removal.
+    """Why an action must not be done, with the arithmetic; empty where it may. ``is_told``: as ``Change.told`` says.
 
     What is judged is its worst end. To add a learner, to start it and to wait for it take no vote from anybody, and one that
-    is promoted has proven itself before.
+    is promoted has proven itself before. Only one learner, and only one member that has not started, can be there at a time.
     """
     seat, now = action.seat, quorum_of(seats)
+    if action.kind == ADD:
+        other = next((one for one in seats if is_on_its_way(one)), None)
+        return (
+            f"{other.called} was added, and is no voter yet; nobody else can be added before it is one" if other else ""
+        )
     if seat is None or action.kind not in (REMOVE, PROMOTE) or (action.kind == REMOVE and seat.learner):
         return ""
     made = (
@@ -213,13 +224,10 @@ def after_action(seats: Sequence[Seat], action: Action, change: Optional[Change]
 _MOST = 20
 
 
-def sequence(
-    seats: Sequence[Seat], changes: Sequence[Change], gate: int, told: Sequence[str] = ()
-) -> Tuple[List[Step], List[Seat]]:
+def sequence(seats: Sequence[Seat], changes: Sequence[Change], gate: int) -> Tuple[List[Step], List[Seat]]:
     """All steps of all changes, one after the other, and the membership at their end.
 
-    EtcdError with the arithmetic where one must not be done. ``told``: the IDs of members whose removal the operator has asked
-    for by itself.
+    EtcdError with the arithmetic where one must not be done.
     """
     steps: List[Step] = []
     now = list(seats)
@@ -228,7 +236,7 @@ def sequence(
             action = next_action(now, change, gate)
             if action.kind == DONE:
                 break
-            why = objection(now, action, change.goes in told)
+            why = objection(now, action, change.told)
             if why:
                 raise EtcdError(f"{why}.")
             after = after_action(now, action, change)

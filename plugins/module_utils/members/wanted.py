@@ -18,7 +18,7 @@ from ..etcd.view import ClusterView
 from ..host.facts import MemberFacts
 from ..host.planning import Cluster
 from .begun import begun_on
-from .sequence import Change, Seat, by_id, seats_of
+from .sequence import Change, Seat, by_id, is_on_its_way, newcomer, seats_of
 
 # A member that was added and has not started yet may be on its way: it is not cleaned up before so many seconds.
 MAY_STILL_BOOT = 120
@@ -84,7 +84,7 @@ class _Seen:
 
     def _unsettled(self) -> List[str]:
         """The hosts without a member, and those whose member is none yet."""
-        half = [self.homes.get(seat.id, "") for seat in self.seats if seat.learner or not seat.started]
+        half = [self.homes.get(seat.id, "") for seat in self.seats if is_on_its_way(seat)]
         return [host for host in [*self.free, *half] if host]
 
     def _age(self, seat: Seat) -> Optional[int]:
@@ -112,7 +112,7 @@ class _Seen:
             gives_up=gives_up,
         )
 
-    def _goes(self, seat: Seat, why: str) -> List[Change]:
+    def _goes(self, seat: Seat, why: str, told: bool = False) -> List[Change]:
         speaker = next((host for host in self.speakers if host != self.homes.get(seat.id)), None)
         if speaker is None:
             self.findings.refuse(
@@ -120,7 +120,7 @@ class _Seen:
                 "run for a group that has the hosts of the members that stay.",
             )
             return []
-        return [Change(speaker, seat.id, seat.called, goes_first=True, why=why)]
+        return [Change(speaker, seat.id, seat.called, goes_first=True, why=why, told=told)]
 
     def _find(self, word: str) -> Optional[Seat]:
         found = [seat for seat in self.seats if word in seat.names]
@@ -295,7 +295,7 @@ class _Planner(_Seen):
         if seat is None:
             self.findings.warn(f"the cluster has no member {word}, so nothing is done for it.")
             return []
-        return self._goes(seat, f"{seat.called} leaves")
+        return self._goes(seat, f"{seat.called} leaves", told=True)
 
     # ---- what is clear by itself ------------------------------------------------------------------------------------------
 
@@ -344,11 +344,11 @@ class _Planner(_Seen):
         found: List[Change] = []
         spoken_for = {change.goes for change in changes} | {url for change in changes for url in change.peer_urls}
         for seat in self.seats:
-            if (seat.started and not seat.learner) or spoken_for & {seat.id, *seat.peer_urls}:
+            if not is_on_its_way(seat) or spoken_for & {seat.id, *seat.peer_urls}:
                 continue
             age = self._age(seat)
             if age is not None and age > MAY_STILL_BOOT:
-                found += self._goes(seat, f"{seat.called} was left behind by an earlier run")
+                found += self._goes(seat, f"{seat.called} was left behind by an earlier run", told=True)
                 continue
             self.findings.refuse(
                 f"{seat.called} at {', '.join(seat.peer_urls)} was added and is no voter yet, and only one at a time can be.",
@@ -406,10 +406,11 @@ def in_order(changes: Sequence[Change], seats: Sequence[Seat], zone_of: Callable
 
 
 def _rank(change: Change, seats: Sequence[Seat]) -> int:
-    goes = by_id(seats, change.goes)
+    goes, comes = by_id(seats, change.goes), newcomer(seats, change)
+    if comes and (goes is None or is_on_its_way(comes)):
+        return 1
     if goes is None:
-        has_seat = any(set(change.peer_urls) & set(seat.peer_urls) for seat in seats)
-        return 1 if has_seat else 3
+        return 3
     if _is_idle(change, seats):
         return 2 if change.comes else 0
     return 5 if goes.leads else 4

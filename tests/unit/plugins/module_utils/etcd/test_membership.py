@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
+from ansible_collections.quorum.etcd.plugins.module_utils.etcd.commands import Result
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.membership import Membership
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.proving import answering, lag, look
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.versions import Version
@@ -230,6 +231,21 @@ def meanwhile(etcd, happens):
 def test_after_a_removal_the_others_must_answer():
     etcd = Living((1, 2, 3, 4, 5))
     meanwhile(etcd, lambda: etcd.cut.add(2))
+    with pytest.raises(EtcdError, match="5 is removed, and not all others have answered since"):
+        membership(etcd).remove("5")
+
+
+def test_a_look_that_finds_no_list_ends_no_wait():
+    """Whom it does not know of cannot be seen to be silent."""
+    etcd = Living((1, 2, 3, 4, 5))
+    meanwhile(etcd, lambda: etcd.cut.add(2))
+    plain, lists = etcd.member_list, []
+
+    def list_of(*given):
+        lists.append(5 not in etcd.members)
+        return Result(1, "", LOST) if sum(lists) > 1 else plain(*given)  # the change itself is seen
+
+    etcd.member_list = list_of
     with pytest.raises(EtcdError, match="5 is removed, and not all others have answered since"):
         membership(etcd).remove("5")
 

@@ -9,6 +9,7 @@ import os
 import subprocess
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
@@ -216,6 +217,42 @@ def test_nothing_is_taken_once_the_timer_is_over(cluster, monkeypatch):
     at_once(own, "ready")
     found = at_once(own, "drill")
     assert "stood still until the timer" in str(found["h1"]) and not cluster.refuses and "taken" not in steps(own["h1"])
+
+
+@pytest.fixture
+def stay_down(cluster, monkeypatch):
+    """What keeps systemd from starting it again, and goes when it is put back."""
+    file = cluster.state / "etcd.service.d" / "stay-down.conf"
+    file.parent.mkdir()
+    monkeypatch.setattr(absence, "stay_down_file", lambda unit: str(file))
+    monkeypatch.setattr(drilling, "lines_back", lambda *_args: [f"rm -f {file}", f"touch {cluster.state}/back"])
+    return file
+
+
+def of_systemd(job):
+    return replace(job.part.member.service, manager="systemd", name="etcd.service")
+
+
+def test_what_keeps_it_down_goes_too_where_the_timer_was_over_before_it_came(cluster, stay_down, monkeypatch):
+    own = jobs(cluster)
+    monkeypatch.setattr(own["h1"].manager, "service", of_systemd(own["h1"]))
+
+    def prepare(_self):
+        own["h1"].back.now()
+        stay_down.touch()
+
+    monkeypatch.setattr(absence.Absence, "prepare", prepare)
+    at_once(own, "ready")
+    assert "stood still until the timer" in str(at_once(own, "drill")["h1"])
+    assert not stay_down.exists() and not own["h1"].back.is_armed and own["h1"].checks()[0].ok
+    # And of one that was killed there, the next run finds it.
+    stay_down.touch()
+    assert not own["h1"].checks()[0].ok
+    own["h1"].journal.record("taking")
+    cluster.now = "2026-11-24T03:18:00Z"
+    again = jobs(cluster)
+    monkeypatch.setattr(again["h1"].manager, "service", of_systemd(again["h1"]))
+    assert at_once(again, "ready")["h1"]["changed"] is True and not stay_down.exists()
 
 
 def test_the_next_run_puts_back_what_one_that_was_killed_has_left(cluster):

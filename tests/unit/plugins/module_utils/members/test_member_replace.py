@@ -282,6 +282,16 @@ def test_one_that_is_on_its_way_comes_before_the_place_of_one_that_died_since():
     assert changes_of(made) == [("h1", "m5", ""), ("h4", "", "m4"), ("h5", "m5", "m5")]
 
 
+def test_one_with_an_alarm_is_not_down():
+    """etcd asks for a connection to each voter, which it has; and a version that refuses while one is down says nothing."""
+    seats = [seat(1, version="3.5.20", healthy=False, errors=["NOSPACE"])]
+    seats += [seat(number, version="3.5.20") for number in (2, 3, 4)] + [seat(5, **DEAD)]
+    changed = {number: {"tools": told_member(1, "3.5.20")["tools"]} for number in range(1, 6)}
+    changed[5].update(STOPPED)
+    made = plan(seats, hosts=range(1, 6), changed=changed, dead=["m5"])
+    assert changes_of(made) == [("h5", "m5", "m5")], made["refusals"]
+
+
 def test_nobody_is_added_where_the_version_refuses_it_for_one_that_is_down_and_stays():
     def made(version, **asked):
         seats = [seat(number, version=version) for number in (1, 2, 3)] + [seat(4, **DEAD), seat(5, **DEAD)]
@@ -494,6 +504,45 @@ def test_the_same_command_without_the_variable_goes_on_but_throws_nobody_out():
     other = cut_off(told_to("h5", goes="", comes="m5"), restore_id="20261123T031500Z-x")
     several = {**changed, **with_open(other, 5)}
     assert changes_of(plan([seat(1), seat(2)], hosts=(1, 2, 4, 5), changed=several)) == [("h4", "", "m4")]
+
+
+@pytest.mark.parametrize(
+    ("seats", "asked", "order"),
+    [
+        # It leads now, and so would come last, behind a move that would begin with one more learner.
+        (
+            [seat(1, is_leader=False), seat(2, is_leader=True), seat(3), LEARNER],
+            {"move": {"m2": "h4", "m1": "h5"}},
+            [("h4", "m2", "m4"), ("h5", "m1", "m5")],
+        ),
+        (
+            [seat(1), seat(2), seat(3), LEARNER],
+            {"add": ["h5"], "move": {"m1": "h4"}},
+            [("h4", "m1", "m4"), ("h5", "", "m5")],
+        ),
+        # One that died meanwhile leaves, and its place waits.
+        (
+            [seat(1), seat(2), seat(3, **DEAD), LEARNER],
+            {"dead": ["m3"], "by": ["h5"], "move": {"m1": "h4"}},
+            [("h2", "m3", ""), ("h4", "m1", "m4"), ("h5", "m3", "m5")],
+        ),
+    ],
+)
+def test_a_move_that_was_cut_off_goes_on_before_anybody_else_comes(seats, asked, order):
+    changed = {**with_open(cut_off(told_to("h4", "a1", "m1", "m4")), 4), 5: STOPPED}
+    made = plan(seats, hosts=range(1, 6), changed=changed, seen={"leader": "a1"}, **asked)
+    assert changes_of(made) == order, made["refusals"]
+
+
+def test_of_two_one_that_is_to_be_replaced_is_no_more_thrown_out_than_if_nobody_were_on_its_way():
+    """It leaves before anybody comes, and so by itself; but nobody has asked for a cluster of one."""
+    ours = {"newest_job": cut_off(told_to("h4", "", "", "m4")), **STOPPED}
+    asked = {"hosts": (1, 2, 4), "changed": {2: STOPPED, 4: ours}, "seen": {"serving_voters": 2}}
+    alarmed = seat(2, healthy=False)
+    made = plan([seat(1), alarmed, LEARNER], dead=["m2", LEARNER["id"]], **asked)
+    assert "removing m2 leaves 1 of 1, quorum 1, which none can replace" in refusals(made), made
+    made = plan([seat(1), alarmed, LEARNER], remove=["m2", LEARNER["id"]], **asked)
+    assert not made["refusals"], "that is asked for"
 
 
 @pytest.mark.parametrize("word", ["m3", "a3"])
