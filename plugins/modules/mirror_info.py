@@ -54,7 +54,8 @@ mirrors:
       C(keys_age) seconds ago; both -1 where it has not. It counts each minute, after each comparison and when it has caught
       up, and more seldom where that takes the destination more than 60 ms.
     - RV(ignore:status) says in C(applied_events) how many changes were applied since the engine began, and while it compares,
-      how many keys are done in C(keys_done), of C(keys_total).
+      how many keys are done in C(keys_done), of C(keys_total). Where it mends what a snapshot has begun, these are the keys that
+      are mended, after C(leases_done) of C(leases_total) leases were asked for theirs.
   returned: success
   type: list
   elements: dict

@@ -11,9 +11,10 @@ from typing import List, Optional, Tuple
 
 from ..core.text import counted, duration, seconds_since, span
 from ..core.values import TEXT
+from ..mirror.reporter import far_of
 from ..mirror.settings import MirrorSettings
 from ..mirror.state import FOLLOW, HANDED, SCAN
-from ..mirror.status import FAILED, STOPPED, MirrorStatus
+from ..mirror.status import FAILED, MENDING, STOPPED, MirrorStatus
 from ..mirror.verified import Verified
 
 OK, NEVER_RUN, SILENT, BROKEN, WAITING, DIFFERS, COPYING, BEHIND, NOT_VERIFIED = (
@@ -146,6 +147,9 @@ def _differing(verified: Verified) -> str:
 
 
 def _copied(status: MirrorStatus) -> str:
+    far = far_of(status)
+    if far and status.phase == MENDING:
+        return f"{far.words}; {status.why}".rstrip("; ")
     if status.phase != SCAN:
         return status.why or f"its engine is {status.phase}"
     of = f" of {status.keys_total:,}" if status.keys_total else ""

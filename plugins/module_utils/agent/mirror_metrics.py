@@ -12,12 +12,12 @@ from typing import List, Optional
 from ..core.text import epoch
 from ..mirror.settings import MirrorSettings
 from ..mirror.state import FOLLOW, SCAN
-from ..mirror.status import FAILED, HELD, STARTING, STOPPED, MirrorStatus
+from ..mirror.status import FAILED, HELD, MENDING, STARTING, STOPPED, MirrorStatus
 from ..mirror.verified import Verified
 from .metrics import Metric, expose, exposition
 from .mirror_health import patience_of
 
-PHASES = (STARTING, SCAN, HELD, FOLLOW, STOPPED, FAILED)
+PHASES = (STARTING, MENDING, SCAN, HELD, FOLLOW, STOPPED, FAILED)
 
 
 def mirror_metrics_path(folder: str, name: str) -> str:
@@ -63,7 +63,7 @@ def metrics_of(settings: MirrorSettings, status: Optional[MirrorStatus], verifie
                 status.lag_seconds,
             ),
             one("waiting", "1 while the engine waits for something to get well.", float(bool(status.last_error))),
-            one("keys_done", "Keys that the present comparison has done.", status.keys_done),
+            one("keys_done", "Keys that the present comparison or mending has done.", status.keys_done),
             one("keys_to_do", "Keys that it has to do in all.", status.keys_total),
             one("applied_events", "Changes that were applied since the engine began.", status.applied_events),
             one("applied_revision", "The revision of the source that it is at.", status.applied_revision),

@@ -14,7 +14,7 @@ from ..core.how_far import Far, NowAndThen
 from ..core.text import counted
 from ..core.threads import Beside
 from .state import FOLLOW, SCAN
-from .status import HELD, Board, MirrorStatus
+from .status import HELD, MENDING, Board, MirrorStatus
 
 WRITE_EVERY, ASK_EVERY = 3.0, 2.0  # seconds
 END_WITHIN = 5.0  # seconds in which what is under way may come to its end
@@ -44,7 +44,7 @@ def nobody_looks(_far: Optional[Far]) -> bool:
 
 
 class Reporter:
-    """``shows``: whether how far a comparison is can be seen, so that no line need say so; None: there is none."""
+    """``shows``: whether how far a comparison or a mending is can be seen, so that no line need say so; None: there is none."""
 
     def __init__(
         self,
@@ -122,15 +122,22 @@ class Reporter:
 
 
 def far_of(status: MirrorStatus) -> Optional[Far]:
-    """Of a comparison; what is followed has no end."""
-    return Far("Compared", status.keys_done, status.keys_total) if status.phase == SCAN else None
+    """Of a comparison, or of what is mended; what is followed has no end."""
+    if status.phase == SCAN:
+        return Far("Compared", status.keys_done, status.keys_total)
+    if status.phase == MENDING and status.keys_total:
+        return Far("Mended", status.keys_done, status.keys_total)
+    if status.phase == MENDING and status.leases_total:
+        return Far("Asked for their keys", status.leases_done, status.leases_total, "leases")
+    return None
 
 
 def in_words(status: MirrorStatus) -> str:
     """The line that says how far it is; empty where there is nothing to say."""
     far = far_of(status)
     if far:
-        return f"{far.words}, {status.keys_changed:,} changed."
+        changed = f", {status.keys_changed:,} changed" if status.phase == SCAN else ""
+        return f"{far.words}{changed}."
     if status.phase == HELD:
         return f"Held back: {status.why}."
     if status.phase == FOLLOW:

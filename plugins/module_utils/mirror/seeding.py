@@ -71,8 +71,10 @@ class Mending:
 
     def mend(self, seed: Seed) -> bool:
         """Whether the destination is what the snapshot was; else it is to be compared."""
+        self._board.set(leases_done=0, leases_total=0, keys_done=0, keys_total=0, keys_changed=0)
         try:
             keys = self._to_mend(seed)
+            self._board.set(keys_total=len(keys))
             for operations in of_a_comparison(self._as_it_was(keys, seed.revision)):
                 self._applying.write_soon(operations)
             self._applying.finish()
@@ -81,6 +83,7 @@ class Mending:
         except EtcdError as error:
             self._applying.finish()
             self._say(f"Both sides are compared by keys after all: {error.message}")
+            self._board.set(keys_done=0, keys_total=0)  # which are those of the comparison from now on
             self._board.begin(SCAN, error.message)
             return False
         self._say(f"Of {counted(len(keys), 'key')} the snapshot was mended: they had a lease, or were changed since.")
@@ -94,25 +97,25 @@ class Mending:
         found = self._patience.until_done(
             lambda: written(target, names.target, names.left_out, seed.restored_to, until, MOST)
         )
-        keys = {key for key in leased if key.startswith(names.target) and not key.startswith(names.left_out)}
-        keys.update(found.keys)
-        if len(keys) >= MOST:
-            raise EtcdError(f"{len(keys):,} keys of the destination have a lease, or were changed since the snapshot.")
+        keys = leased.union(found.keys)
+        _refuse_too_many(keys)
         return sorted(keys)
 
     def _with_leases(self) -> Set[bytes]:
+        """Those of what is mirrored, all of them: etcd deletes each one that is left out when its lease runs out."""
         keys: Set[bytes] = set()
-        for lease_keys in self._side_by_side(
-            self._target.keys_of_lease, self._patience.until_done(self._target.leases)
-        ):
-            keys.update(lease_keys)
-            if len(keys) >= MOST:
-                break
+        leases = self._patience.until_done(self._target.leases)
+        self._board.set(leases_total=len(leases))
+        for number, lease_keys in enumerate(self._side_by_side(self._target.keys_of_lease, leases), 1):
+            keys.update(key for key in lease_keys if self._names.in_target(key) is not None)
+            self._board.set(leases_done=number)
+            _refuse_too_many(keys)
         return keys
 
     def _as_it_was(self, keys: Sequence[bytes], revision: int) -> Iterator[Operation]:
         pages = self._side_by_side(lambda key: self._source.page(key, revision=revision), keys)
-        for key, page in zip(keys, pages):
+        for number, (key, page) in enumerate(zip(keys, pages), 1):
+            self._board.set(keys_done=number)
             yield Put(key, page.kvs[0].value) if page.kvs else Delete(key)
 
     def _side_by_side(self, ask: Callable[[V], T], of: Sequence[V]) -> Iterator[T]:
@@ -120,3 +123,9 @@ class Mending:
             self._check()
             some = of[first : first + _AT_ONCE]
             yield from side_by_side(lambda one: self._patience.until_done(lambda: ask(one)), some)
+
+
+def _refuse_too_many(keys: Set[bytes]) -> None:
+    """Beyond this not all of them are known, and a comparison is no slower."""
+    if len(keys) >= MOST:
+        raise EtcdError(f"{len(keys):,} keys of the destination or more have a lease, or were changed since the snapshot.")

@@ -34,14 +34,14 @@ from .segment_writing import Full
 from .segments import Log
 from .settings import KEEP, MirrorSettings, Seed
 from .state import FOLLOW, SCAN, State, state_key
-from .status import HELD, STARTING, Board
+from .status import HELD, MENDING, Board
 
 CAUGHT_UP = "caught up"
 IDLE_PUT = 10.0  # seconds after which the state says how far an idle source was read
 FORGET_EVERY = 2.0
 FULL_FOR = 25.0  # seconds in which what is applied has made room in a log, if that is what does
 _TICK = 0.25
-_PHASES = {FOLLOW: FOLLOW, COMPARE: SCAN, MEND: STARTING}
+_PHASES = {FOLLOW: FOLLOW, COMPARE: SCAN, MEND: MENDING}
 _VERBS = {
     FOLLOW: "follows",
     COMPARE: "compares both sides by keys",

@@ -23,6 +23,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils.mirror.settings import
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.state import FOLLOW, SCAN
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.status import (
     FAILED,
+    MENDING,
     STARTING,
     STOPPED,
     MirrorStatus,
@@ -66,6 +67,7 @@ CASES = [
     (health.DIFFERS, WELL, OTHER, SETTINGS),
     (health.COPYING, replace(WELL, phase=SCAN, keys_done=5, keys_total=10), None, SETTINGS),
     (health.COPYING, replace(WELL, phase=STARTING), None, SETTINGS),
+    (health.COPYING, replace(WELL, phase=MENDING), None, SETTINGS),
     (health.BEHIND, replace(WELL, lag_revisions=7, lag_seconds=61), None, SETTINGS),
     (health.OK, replace(WELL, lag_revisions=7, lag_seconds=59), None, SETTINGS),
     (health.OK, replace(WELL, lag_revisions=7, lag_seconds=1800), None, replace(SETTINGS, delay=1800)),
@@ -97,6 +99,8 @@ def test_the_first_line_is_enough_at_night():
     assert (
         words(copying)[0] == "mirror dr: COPYING (500 of 40,112 keys are compared, 3 written; the destination is new)"
     )
+    mending = replace(WELL, phase=MENDING, leases_total=7, keys_done=500, keys_total=40112, why="it was restored")
+    assert words(mending)[0] == "mirror dr: COPYING (Mended: 500 of 40,112 keys; it was restored)"
     behind = replace(WELL, lag_revisions=1200, lag_seconds=95.2)
     assert words(behind)[0] == "mirror dr: BEHIND (it is 1 min 35 s behind, by 1,200 revisions, and 1 min are allowed)"
     assert "2 keys differed at revision 1,202,990: app/\\x00 (missing), app/b (other)" in words(verified=OTHER)[0]
