@@ -128,4 +128,6 @@ class Mending:
 def _refuse_too_many(keys: Set[bytes]) -> None:
     """Beyond this not all of them are known, and a comparison is no slower."""
     if len(keys) >= MOST:
-        raise EtcdError(f"{len(keys):,} keys of the destination or more have a lease, or were changed since the snapshot.")
+        raise EtcdError(
+            f"{len(keys):,} keys of the destination or more have a lease, or were changed since the snapshot."
+        )

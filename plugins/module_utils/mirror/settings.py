@@ -23,6 +23,7 @@ STATE_FOLDER = "/var/lib/quorum-etcd/mirror"
 DROP, KEEP = "drop", "keep"
 REFUSE, RESYNC = "refuse", "resync"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}\Z")  # it is part of paths, of a unit's name and of a key
+_ID = re.compile(r"[0-9a-fA-F]{1,16}\Z")
 _NEXT = "run mirror.yml again, or mend it by hand."
 _FILE = File("the settings", "are", "them", "there are no settings of a mirror in", "run mirror.yml.", _NEXT)
 
@@ -132,9 +133,12 @@ def load(path: str) -> MirrorSettings:
 
 
 def seed_in(path: str) -> Optional[Seed]:
-    """The snapshot that the mirror with the settings in this file began with; None where none is known."""
+    """The snapshot that the mirror with the settings in this file began with; None where none is known, or it is wrong: it would
+    be written there again.
+    """
     with contextlib.suppress(EtcdError):
-        return believed(MirrorSettings, path, _FILE).seed
+        seed = believed(MirrorSettings, path, _FILE).seed
+        return seed if seed and not _wrong_with_seed(seed) else None
     return None
 
 
@@ -157,7 +161,8 @@ def wrong_in(settings: MirrorSettings) -> str:
         path = getattr(settings, name)
         if path and not os.path.isabs(path):
             return f"{name} is {path}, and no absolute path"
-    return _wrong_with_leases(settings) or _wrong_with_exclusions(settings)
+    wrong_seed = _wrong_with_seed(settings.seed) if settings.seed else ""
+    return wrong_seed or _wrong_with_leases(settings) or _wrong_with_exclusions(settings)
 
 
 def connection_of(side: Side) -> Connection:
@@ -182,6 +187,17 @@ def _wrong_with(side: Side) -> str:
         return "has a password and no user"
     if side.command_timeout < 1:
         return "has a command_timeout below a second"
+    return ""
+
+
+def _wrong_with_seed(seed: Seed) -> str:
+    for name in ("source", "destination"):
+        id = getattr(seed, name)
+        if not _ID.match(id):
+            return f"the {name} of its seed is {id!r}, and no cluster's ID in hexadecimal"
+    for name in ("revision", "restored_to", "term", "raft_index"):
+        if getattr(seed, name) < 0:
+            return f"the {name} of its seed is negative"
     return ""
 
 

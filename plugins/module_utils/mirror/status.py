@@ -29,11 +29,11 @@ MENDING = "mending"  # a destination that was restored from a snapshot of the so
 @dataclass(frozen=True)
 class MirrorStatus:
     """``time`` is when this was written, ``since`` when the phase began. ``keys_done`` of ``keys_total`` were looked at in a
-    comparison, or mended after ``leases_done`` of ``leases_total`` were asked for their keys; ``applied_events`` were written since the engine began. The destination had ``keys`` of the mirror when they were
-    last counted, ``keys_age`` seconds before ``time``; both -1 where they were not. ``lag_revisions`` are those that the
-    destination lacks, of ``source_revision`` as it was last heard of; ``lag_seconds`` is for how long the oldest change that it
-    lacks has been known, 0 where it lacks none. ``log_bytes`` is what the log takes, ``last_error`` what is being waited for,
-    empty where all is well.
+    comparison, or mended after ``leases_done`` of ``leases_total`` were asked for their keys; ``applied_events`` were written
+    since the engine began. The destination had ``keys`` of the mirror when they were last counted, ``keys_age`` seconds before
+    ``time``; both -1 where they were not. ``lag_revisions`` are those that the destination lacks, of ``source_revision`` as it
+    was last heard of; ``lag_seconds`` is for how long the oldest change that it lacks has been known, 0 where it lacks none.
+    ``log_bytes`` is what the log takes, ``last_error`` what is being waited for, empty where all is well.
     """
 
     mirror: str

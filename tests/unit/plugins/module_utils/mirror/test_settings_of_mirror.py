@@ -17,14 +17,17 @@ from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import Etc
 from ansible_collections.quorum.etcd.plugins.module_utils.core.values import to_plain
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.settings import (
     MirrorSettings,
+    Seed,
     Side,
     connection_of,
     load,
     path_of,
+    seed_in,
 )
 
 A, B = {"endpoints": ["http://a:2379"]}, {"endpoints": ["http://b:2379"]}
 GIVEN = {"name": "west", "source": A, "destination": B}
+SEED = {"source": "cdf818194e3a8c32", "destination": "ABC", "revision": 7, "restored_to": 7}
 
 
 @pytest.fixture
@@ -71,6 +74,11 @@ def test_it_is_what_was_written(file):
         ({**GIVEN, "delay": "1"}, "cannot be understood: delay"),
         ({**GIVEN, "state_dir": "a"}, "state_dir is a, and no absolute path"),
         ({**GIVEN, "modules": "a"}, "modules is a, and no absolute path"),
+        ({**GIVEN, "seed": {**SEED, "source": "0xabc"}}, "the source of its seed is '0xabc', and no cluster's ID"),
+        ({**GIVEN, "seed": {**SEED, "destination": ""}}, "the destination of its seed is '', and no cluster's ID"),
+        ({**GIVEN, "seed": {**SEED, "source": "-1"}}, "the source of its seed is '-1', and no cluster's ID"),
+        ({**GIVEN, "seed": {**SEED, "source": "f" * 17}}, "no cluster's ID in hexadecimal"),
+        ({**GIVEN, "seed": {**SEED, "term": -1}}, "the term of its seed is negative"),
         ({**GIVEN, "leases": "keep", "delay": 1800}, "leases is keep, and delay is set"),
         ({**GIVEN, "leases": "keep", "interval": 900}, "leases is keep, and interval is set"),
         ({**GIVEN, "exclude": [""]}, "nothing would be mirrored"),
@@ -82,6 +90,13 @@ def test_what_is_wrong_is_refused(file, given, words):
     with pytest.raises(EtcdError, match=words) as refused:
         load(file(given))
     assert refused.value.next_step
+
+
+def test_what_a_mirror_began_with_is_known_unless_it_is_wrong(file):
+    assert load(file({**GIVEN, "seed": SEED})).seed == seed_in(file({**GIVEN, "seed": SEED})) == Seed(**SEED)
+    for wrong in ({**SEED, "source": "it"}, {**SEED, "revision": -1}, {"source": "1"}):
+        assert seed_in(file({**GIVEN, "seed": wrong})) is None, "mirror.yml would write it again, and refuse it"
+    assert seed_in(file(GIVEN)) is None
 
 
 def test_what_others_could_have_written_is_not_believed(file):
