@@ -16,7 +16,7 @@ from ..core.errors import EtcdError
 from ..core.text import rfc3339
 from .names import overlap
 from .settings import KEEP, REFUSE, MirrorSettings, Seed
-from .state import FOLLOW, HANDED, State, mirrors_the_same
+from .state import FOLLOW, HANDED, State, mirrors_the_same, state_key_in_words
 
 NEAR = 10_000  # revisions
 SEED_FROM = 1_000_000  # keys
@@ -97,7 +97,7 @@ def _decided(settings: MirrorSettings, state: Optional[State], source: Source, k
         raise EtcdError(
             f"The destination was handed over at revision {state.revision:,} of the source: it is no mirror any more, but its own"
             " clients' cluster.",
-            "to go back, run mirror_cutover.yml with etcd_mirror_cutover_back; else take this mirror away.",
+            _after_a_handover(settings, state, source, target),
         )
     restored = _restored(state, source, kept)
     if restored:
@@ -114,6 +114,13 @@ def _decided(settings: MirrorSettings, state: Optional[State], source: Source, k
     if settings.leases == KEEP:
         return Decision(COMPARE, "leases may have run out in the destination while no engine kept them alive")
     return _near_or_far(state, source, kept)
+
+
+def _after_a_handover(settings: MirrorSettings, state: State, source: Source, target: Target) -> str:
+    if state.is_of_others(source.cluster, target.cluster):
+        key = state_key_in_words(settings)
+        return f"if a snapshot has brought that there, and it may be overwritten, delete {key} in it; else take this mirror away."
+    return "to go back, run mirror_cutover.yml with etcd_mirror_cutover_back; else take this mirror away."
 
 
 def _new(settings: MirrorSettings, source: Source, target: Target) -> Decision:

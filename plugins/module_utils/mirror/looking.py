@@ -36,7 +36,7 @@ class Seen(NamedTuple):
 
     def taken_over(self, settings: MirrorSettings, decision: Decision, epoch: str, value: Optional[bytes]) -> State:
         """The state with which an engine takes the mirror over, made of what is there now. Anew where that is another one."""
-        now = _own(stored(settings, value), self.source.cluster, self.target.cluster)
+        now = _own(settings, stored(settings, value), self.source.cluster, self.target.cluster)
         if now is not None and now.phase == HANDED:
             raise Anew("the destination was handed over meanwhile.")
         if decision.action != FOLLOW and not decision.held:
@@ -59,8 +59,9 @@ class Seen(NamedTuple):
         return state.knowing(max(term, source.term), raft_index)
 
 
-def _own(state: Optional[State], source: int, target: int) -> Optional[State]:
-    return state if state is not None and state.is_of(source, target) else None
+def _own(settings: MirrorSettings, state: Optional[State], source: int, target: int) -> Optional[State]:
+    seeded = seed_of(settings, source, target) is not None
+    return None if state is None or state.was_brought(source, target, seeded) else state
 
 
 class Looks(Reads, Protocol):
@@ -93,7 +94,7 @@ class Looking:
         header: Header = self._patience.until_done(lambda: self._source.page(self._probe)).header
         self._refuse_others()
         target = self._patience.until_done(lambda: self._target.page(state_key(self._settings))).header
-        state = _own(found, header.cluster_id, target.cluster_id)
+        state = _own(self._settings, found, header.cluster_id, target.cluster_id)
         kept = self._kept(state, header)
         known = self._known(state, kept, header.cluster_id, target.cluster_id)
         compacted = 0 < known <= header.revision and self._is_compacted(known)

@@ -72,11 +72,16 @@ class State:
         """The same, with what else the source is known to have reached."""
         return replace(self, term=max(self.term, term), raft_index=max(self.raft_index, raft_index))
 
-    def is_of(self, source: int, destination: int) -> bool:
-        """Whether it tells of a mirror between these clusters, of which each may have been restored since: but not both. Else a
-        snapshot of the source has brought it, which is another mirror's destination, or was this one's before a cutover.
+    def is_of_others(self, source: int, destination: int) -> bool:
+        """Whether it tells of none of these clusters. Each of them may have been restored since; or it was brought along."""
+        return self.cluster != f"{source:x}" and self.destination != f"{destination:x}"
+
+    def was_brought(self, source: int, destination: int, seeded: bool) -> bool:
+        """Whether a snapshot of the source has brought it to the destination, of which it says nothing then. That was written for
+        what is the source now: another mirror's destination, or this one's before a cutover. ``seeded``: the destination is
+        known to have begun with such a snapshot, whatever the source was called when that was written.
         """
-        return self.destination in ("", f"{destination:x}") or self.cluster == f"{source:x}"
+        return self.is_of_others(source, destination) and (seeded or self.destination == f"{source:x}")
 
     def at(self, revision: int, index: int = 0) -> State:
         return replace(self, phase=FOLLOW, revision=revision, index=index)
@@ -84,6 +89,10 @@ class State:
 
 def state_key(settings: MirrorSettings) -> bytes:
     return settings.target_prefix + STATE_STEM + settings.name.encode()
+
+
+def state_key_in_words(settings: MirrorSettings) -> str:
+    return printable(state_key(settings).decode("utf-8", "backslashreplace"))
 
 
 def decoded(value: bytes) -> State:
@@ -108,7 +117,7 @@ def understood(settings: MirrorSettings, value: bytes) -> State:
     try:
         return decoded(value)
     except ValueError as error:
-        key = printable(state_key(settings).decode("utf-8", "backslashreplace"))
+        key = state_key_in_words(settings)
         raise EtcdError(
             f"What the destination has in {key} is no state of a mirror that this engine knows: {error}.",
             "use the version of the engine that wrote it, or delete that key if nobody needs it.",

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 from ansible_collections.quorum.etcd.plugins.module_utils.agent import mirror_health
+from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
 from ansible_collections.quorum.etcd.plugins.module_utils.core.threads import Beside
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.messages import Committed, Event, KeyValue
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror import met
@@ -23,7 +24,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils.mirror.segment_reader 
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.segment_writing import Full
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.segments import Log
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.session import Session
-from ansible_collections.quorum.etcd.plugins.module_utils.mirror.settings import MirrorSettings, Side
+from ansible_collections.quorum.etcd.plugins.module_utils.mirror.settings import MirrorSettings, Seed, Side
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.state import begun, decoded, state_key
 from ansible_collections.quorum.etcd.plugins.module_utils.mirror.status import Board
 from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.mirror.fake_etcd import FakeEtcd, together
@@ -254,6 +255,52 @@ def test_a_state_that_a_snapshot_of_the_source_has_brought_is_not_the_mirrors_ow
         assert session._take_over().state is None
         written = decoded(session._target.page(state_key(SETTINGS)).kvs[0].value)
         assert (written.cluster, written.destination, written.phase) == ("1", "2", "scan")
+
+
+# Of a mirror from cluster 9 to cluster 77: both of them were restored since, and are called 1 and 2 now.
+RESTORED = replace(FOREIGN, destination="77").at(100)
+AWAY = replace(RESTORED, phase="handed over")
+SEED = Seed("1", "2", 19, 19)
+
+
+@pytest.mark.parametrize(
+    "state, given, cause, next_step",
+    [
+        (RESTORED, {}, "the source was restored", "etcd_mirror_on_restore"),
+        (replace(RESTORED, phase="scan"), {}, "the source was restored", "etcd_mirror_on_restore"),
+        (RESTORED, {"seed": replace(SEED, destination="77")}, "the source was restored", "etcd_mirror_on_restore"),
+        (AWAY, {"on_restore": "resync"}, "was handed over", "delete quorum.etcd/mirror/m in it"),
+        (replace(AWAY, cluster="1"), {"on_restore": "resync"}, "was handed over", "etcd_mirror_cutover_back"),
+    ],
+)
+def test_a_mirror_of_which_both_clusters_were_restored_is_not_taken_for_a_new_one(
+    tmp_path, state, given, cause, next_step
+):
+    """``overwrite`` stays set where a seed has begun it."""
+    with Log(str(tmp_path), kept=True) as log:
+        session = session_of(log, source_at(20), replace(SETTINGS, overwrite=True, **given), state)
+        with pytest.raises(EtcdError, match=cause) as refused:
+            session._take_over()
+        assert next_step in refused.value.next_step
+        assert session._target.page(state_key(SETTINGS)).kvs[0].value == state.encode()
+
+
+def test_a_mirror_of_which_both_clusters_were_restored_becomes_the_source_where_that_is_wanted(tmp_path):
+    with Log(str(tmp_path), kept=True) as log:
+        session = session_of(log, source_at(20), replace(SETTINGS, on_restore="resync"), RESTORED)
+        assert session._take_over().state == RESTORED
+        written = decoded(session._target.page(state_key(SETTINGS)).kvs[0].value)
+        assert (written.cluster, written.destination, written.phase) == ("1", "2", "scan")
+
+
+@pytest.mark.parametrize("state", [RESTORED, AWAY, replace(AWAY, destination="")])
+def test_what_came_with_the_snapshot_that_the_destination_began_with_is_not_the_mirrors_own(tmp_path, state):
+    """The source had another ID when it was another mirror's destination."""
+    with Log(str(tmp_path), kept=True) as log:
+        session = session_of(log, source_at(20), replace(SETTINGS, overwrite=True, seed=SEED), state)
+        assert session._take_over().state is None
+        written = decoded(session._target.page(state_key(SETTINGS)).kvs[0].value)
+        assert (written.cluster, written.destination, written.revision) == ("1", "2", 19)
 
 
 def test_a_destination_that_was_restored_goes_on_from_where_its_backup_was(tmp_path):
