@@ -39,7 +39,7 @@ class Source(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """The log of what was read: whether it has all since the state's revision, and up to which revision it then goes."""
+    """The log of what was read: whether it has all since the revision of the state, or else of the seed, and how far it goes."""
 
     covers: bool = False
     revision: int = 0
@@ -92,7 +92,7 @@ def _decided(settings: MirrorSettings, state: Optional[State], source: Source, k
                 "The destination has keys that no mirror has written, and the mirror would replace or delete them.",
                 "empty it, choose another etcd_mirror_destination_prefix, or set etcd_mirror_overwrite if that may go.",
             )
-        return _new(settings, source, target)
+        return _new(settings, source, kept, target)
     if state.phase == HANDED:
         raise EtcdError(
             f"The destination was handed over at revision {state.revision:,} of the source: it is no mirror any more, but its own"
@@ -123,20 +123,21 @@ def _after_a_handover(settings: MirrorSettings, state: State, source: Source, ta
     return "to go back, run mirror_cutover.yml with etcd_mirror_cutover_back; else take this mirror away."
 
 
-def _new(settings: MirrorSettings, source: Source, target: Target) -> Decision:
+def _new(settings: MirrorSettings, source: Source, kept: Kept, target: Target) -> Decision:
     seed = seed_of(settings, source.cluster, target.cluster)
     if seed is None:
         return Decision(COMPARE, f"the destination is new{_seed_instead(settings, source)}")
     what = f"the destination was restored from a snapshot of the source at revision {seed.revision:,}"
     behind = source.revision - seed.revision
-    if behind < 0 or 0 < source.term < seed.term or 0 < source.raft_index < seed.raft_index:
+    unread = source.revision - max(seed.revision, kept.revision)
+    if unread < 0 or 0 < source.term < seed.term or 0 < source.raft_index < seed.raft_index:
         return Decision(COMPARE, f"{what}, and the source was restored since")
     if settings.leases == KEEP:
         return Decision(COMPARE, f"{what}, and leases may have run out there since")
     if source.compacted:
         return Decision(COMPARE, f"{what}, and what came after that is compacted away")
-    if behind > NEAR:
-        return Decision(COMPARE, f"{what}, {behind:,} revisions ago: to follow that many would slow the source down")
+    if unread > NEAR:
+        return Decision(COMPARE, f"{what}, and {unread:,} were not read since: that many would slow the source down")
     return Decision(MEND, f"{what}, {behind:,} revisions ago")
 
 

@@ -11,7 +11,7 @@ from typing import Dict, NamedTuple, Optional, Protocol, Union
 
 from ..core.errors import EtcdError
 from ..core.text import printable
-from ..etcd.messages import Header, prefix_range
+from ..etcd.messages import Header, KeyValue, prefix_range
 from ..etcd.refusals import Compacted, Denied
 from ..etcd.versions import parse_version, tells_progress
 from ..etcd.wire import Status
@@ -21,7 +21,7 @@ from .names import STATE_STEM, probe
 from .patience import Anew, Patience
 from .ranges import Reads, Side, spans_without
 from .segments import Log
-from .settings import MirrorSettings
+from .settings import MirrorSettings, Seed
 from .state import FOLLOW, HANDED, State, begun, decoded, state_key, stored
 
 
@@ -95,21 +95,20 @@ class Looking:
         self._refuse_others()
         target = self._patience.until_done(lambda: self._target.page(state_key(self._settings))).header
         state = _own(self._settings, found, header.cluster_id, target.cluster_id)
-        kept = self._kept(state, header)
-        known = self._known(state, kept, header.cluster_id, target.cluster_id)
+        seed = seed_of(self._settings, header.cluster_id, target.cluster_id) if state is None else None
+        kept = self._kept_since(seed, header) if seed else self._kept(state, header)
+        known = seed.revision if seed else self._known(state, kept, header.cluster_id)
         compacted = 0 < known <= header.revision and self._is_compacted(known)
         has_keys = state is None and self._count(self._target, self._settings.target_prefix) > 0
         keys = self._count(self._source, self._settings.source_prefix) if state is None else 0
         source = Source(header.cluster_id, header.revision, compacted, header.raft_term, raft_index, keys)
         return Seen(state, source, kept, Target(target.cluster_id, has_keys), self._log_goes_on(header))
 
-    def _known(self, state: Optional[State], kept: Kept, source: int, target: int) -> int:
+    def _known(self, state: Optional[State], kept: Kept, source: int) -> int:
         """Behind which revision of the source it would be followed; 0 where it will not be."""
-        if state is None:
-            seed = seed_of(self._settings, source, target)
-            return seed.revision if seed else 0
-        follows = state.phase == FOLLOW and state.cluster == f"{source:x}"
-        return max(kept.revision, state.revision) if follows else 0
+        if state is None or state.phase != FOLLOW or state.cluster != f"{source:x}":
+            return 0
+        return max(kept.revision, state.revision)
 
     def _raft_index(self) -> int:
         try:
@@ -123,9 +122,39 @@ class Looking:
         return near and bool(revision) and not self._is_compacted(revision)
 
     def _kept(self, state: Optional[State], header: Header) -> Kept:
-        if state is None or self._log.cluster != header.cluster_id or not self._log.covers(state.revision):
-            return Kept()
-        return Kept(True, self._log.revision)
+        return self._kept_after(state.revision, header) if state else Kept()
+
+    def _kept_after(self, revision: int, header: Header) -> Kept:
+        covers = self._log.cluster == header.cluster_id and self._log.covers(revision)
+        return Kept(True, self._log.revision) if covers else Kept()
+
+    def _kept_since(self, seed: Seed, header: Header) -> Kept:
+        """That of an engine which mirrored the source before. No state tells by its term that the source was restored since, by
+        hand and with its token, so that the log is of another history: what it has last must be what the source had.
+        """
+        kept = self._kept_after(seed.revision, header)
+        if kept.revision <= seed.revision or kept.revision > header.revision:
+            return kept  # it adds nothing, or tells by itself that the source was restored
+        put = self._last_put(seed.revision)
+        return kept if put and self._is_in_the_source(put) else Kept()
+
+    def _is_in_the_source(self, put: KeyValue) -> bool:
+        try:
+            kvs = self._patience.until_done(lambda: self._source.page(put.key, revision=put.mod_revision)).kvs
+        except Compacted:
+            return False
+        return [(kv.mod_revision, kv.value) for kv in kvs] == [(put.mod_revision, put.value)]
+
+    def _last_put(self, after: int) -> Optional[KeyValue]:
+        """What the log has of the last key that was put behind the revision."""
+        last: Optional[KeyValue] = None
+        with self._log.read(after) as reader:
+            record = reader.take()
+            while record is not None:
+                puts = [event.kv for event in record.events if not event.deleted]
+                last = puts[-1] if puts else last
+                record = reader.take()
+        return last
 
     def _is_compacted(self, revision: int) -> bool:
         """Whether a watch from the next revision on is refused: it is where this one cannot be read."""

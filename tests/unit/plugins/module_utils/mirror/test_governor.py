@@ -175,6 +175,9 @@ def test_a_destination_that_was_restored_from_a_snapshot_of_the_source_goes_on_f
     assert (decision.action, decision.held) == (MEND, False)
     assert "from a snapshot of the source at revision 150, 50 revisions ago" in decision.why
     assert decided(seed=SEED, source=LATER, delay=60, **WHOLE).action == MEND
+    assert (
+        decided(seed=SEED, source=LATER._replace(revision=1000 + NEAR), kept=Kept(True, 1000), **WHOLE).action == MEND
+    )
     assert decided(seed=SEED, source=LATER).action == FOLLOW, "later on the state says how far it is"
 
 
@@ -189,7 +192,9 @@ def test_a_destination_that_was_restored_from_a_snapshot_of_the_source_goes_on_f
         ({"source": LATER._replace(term=6)}, "the source was restored since"),
         ({"source": LATER._replace(raft_index=4999)}, "the source was restored since"),
         ({"source": LATER._replace(compacted=True)}, "compacted away"),
-        ({"source": LATER._replace(revision=151 + NEAR)}, "10,001 revisions ago"),
+        ({"source": LATER._replace(revision=151 + NEAR)}, "10,001 were not read since"),
+        ({"source": LATER._replace(revision=1001 + NEAR), "kept": Kept(True, 1000)}, "10,001 were not read since"),
+        ({"kept": Kept(True, 201)}, "the source was restored since"),
         ({"leases": "keep"}, "leases may have run out"),
     ],
 )

@@ -303,6 +303,34 @@ def test_what_came_with_the_snapshot_that_the_destination_began_with_is_not_the_
         assert (written.cluster, written.destination, written.revision) == ("1", "2", 19)
 
 
+@pytest.mark.parametrize("seeded_at", [160, 200, 205])
+def test_the_log_of_a_mirror_that_is_seeded_anew_goes_on_without_a_gap(tmp_path, seeded_at):
+    """So that what it has from before can be brought back still."""
+    with Log(str(tmp_path), kept=True) as log:
+        filled(log, 150, 200)
+        settings = replace(SETTINGS, seed=replace(SEED, revision=seeded_at))
+        session = session_of(log, source_at(210), settings)
+        session._take_over()
+        assert (session._seed, session._state.revision) == (settings.seed, seeded_at)
+        assert (log.revision, log.covers(150)) == (200, True)
+
+
+@pytest.mark.parametrize("change", ["other keys", "no put", "further on"])
+def test_a_log_of_what_the_source_was_before_it_was_restored_is_not_followed(tmp_path, change):
+    """By hand, with the same token: it is the same cluster by its ID. What was restored is the snapshot, of later."""
+    source = source_at(180 if change == "further on" else 210)
+    with Log(str(tmp_path), kept=True) as log:
+        filled(log, 150, 199)
+        lost = KeyValue(b"k", 200, 200, 1, b"lost since", 0)
+        log.append(1, 200, 1000.0, [Event(False, lost)] if change != "no put" else [])
+        seed = replace(SEED, revision=199 if change == "no put" else 170)
+        session = session_of(log, source, replace(SETTINGS, seed=seed))
+        seen = session._take_over()
+        assert (session._seed is None) == (change == "further on"), "which is compared"
+        assert seen.kept.revision == (200 if change == "further on" else 0)
+        assert log.revision == session._state.revision and not log.covers(150), "what comes after it is read anew"
+
+
 def test_a_destination_that_was_restored_goes_on_from_where_its_backup_was(tmp_path):
     with Log(str(tmp_path), kept=True) as log:
         session = session_of(
