@@ -35,7 +35,7 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         arguments = dict(self._task.args)
         try:
-            if arguments.get("state") != "absent":
+            if arguments.get("state", "present") == "present":
                 self._fill(arguments, task_vars or {})
         except EtcdError as error:
             raise AnsibleActionFail(f"Nothing was touched. {error}") from error

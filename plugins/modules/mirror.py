@@ -31,9 +31,11 @@ options:
     type: str
     required: true
   state:
-    description: V(absent) takes the mirror away again; what it has written, its log and its state stay.
+    description:
+      - V(absent) takes the mirror away again; what it has written, its log and its state stay.
+      - V(stopped) stops what there is of it, until this runs with V(present), or the host boots.
     type: str
-    choices: [present, absent]
+    choices: [present, stopped, absent]
     default: present
   engine:
     description: V(quorum) is this collection's own; V(etcdctl) is C(etcdctl make-mirror).
@@ -220,7 +222,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 text:
-  description: What the mirror is, in words.
+  description: What the mirror is, in words; with V(stopped) whether it is one here.
   returned: always
   type: list
   elements: str
@@ -285,6 +287,10 @@ def work(module: AnsibleModule) -> Dict[str, Any]:
     if given["state"] == "absent":
         changes = mirrors.remove(given["name"], module.check_mode)
         return {"changed": bool(changes), "diff": changes, "text": [], "said": [], "wants": ""}
+    if given["state"] == "stopped":
+        changes = mirrors.stop(given["name"], module.check_mode)
+        text = [f"The engine of the mirror {given['name']} is stopped."] if mirrors.is_here(given["name"]) else []
+        return {"changed": bool(changes), "diff": changes, "text": text, "said": [], "wants": ""}
     extra = json.loads(zlib.decompress(base64.b64decode(given["extra"]))) if given["extra"] else {}
     wanted = wanted_mirror(
         given, extra, sys.executable, lambda: find_tools(run, given["bin_dir"]).etcdctl, seed_in(path)
@@ -317,7 +323,7 @@ def _provided(wanted: Mirror, run: Run, wheels: List[str], pretend: bool) -> str
 def main() -> None:
     options: Dict[str, Any] = {
         "name": {"type": "str", "required": True},
-        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+        "state": {"type": "str", "choices": ["present", "stopped", "absent"], "default": "present"},
         "engine": {"type": "str", "choices": ["quorum", "etcdctl"], "default": "quorum"},
         "source": {"type": "dict", "default": {}, "options": SIDE_OPTIONS, "apply_defaults": True},
         "destination": {"type": "dict", "default": {}, "options": SIDE_OPTIONS, "apply_defaults": True},

@@ -20,6 +20,7 @@ from mirrored import Mirror
 KEYS = 3_000
 STATE = b"quorum.etcd/mirror/dr"
 LINES = ("3.7",)
+STOPS = "Stop the engine of the mirror"
 
 
 @pytest.fixture
@@ -77,10 +78,13 @@ def test_the_mirrors_members_begin_with_a_snapshot_of_the_source(source: Lab, mi
     refused = play(seeding(tmp_path), *both)
     assert refused.rc != 0 and "etcd_restore_confirm=etcd_mirror" in refused.text, refused.output
     assert dump(mirror.members[0].client) == {}, "it was only shown"
+    assert STOPS not in refused.output
 
     told = tmp_path / "told.json"
     done = play(seeding(tmp_path), *both, "-e", "etcd_restore_confirm=etcd_mirror", "-e", f"told={told}")
     assert done.rc == 0, done.output
+    at = [done.output.index(task) for task in ("Ask for the confirmation", STOPS, "Stage the restored data")]
+    assert at == sorted(at), "an engine would take over what is restored there"
     assert differences(before, dump(mirror.members[0].client)) == []
     assert mirror.members[0].client.range(STATE, b""), "it came with the snapshot"
     assert mirror.members[0].client.status().cluster_id not in ids, "a cluster of its own"

@@ -44,7 +44,7 @@ from .mirror_units import (
 )
 from .schedule import NEVER, PROGRAM
 from .settings import PATH as AGENT_PATH
-from .systemd import begin, check_calendar, runs, systemctl
+from .systemd import begin, check_calendar, is_at_work, runs, systemctl
 
 _LOOK_AGAIN = 0.5  # seconds
 SIDES = ("source", "destination")
@@ -80,9 +80,14 @@ def _unit_path(unit: str) -> str:
     return os.path.join("/etc/systemd/system", unit)
 
 
+def _units_of(name: str) -> List[str]:
+    """The timers before what they begin."""
+    return [verify_timer_of(name), verify_of(name), timer_of(name), unit_of(name)]
+
+
 def paths_of(name: str) -> List[str]:
     """Every file of this mirror alone, the units first: what is taken away is stopped before."""
-    units = [_unit_path(unit) for unit in (verify_timer_of(name), verify_of(name), timer_of(name), unit_of(name))]
+    units = [_unit_path(unit) for unit in _units_of(name)]
     secrets = [secret_path(name, side, what) for side in SIDES for what in _SECRETS]
     return [*units, path_of(name), environment_path(name), *secrets]
 
@@ -154,6 +159,17 @@ class Installation:
             begin(self._run, begins)
         return changes
 
+    def stop(self, name: str, pretend: bool) -> List[Dict[str, str]]:
+        """Let nothing of it work until it is installed again, or this host boots. Returns what changes."""
+        there = [unit for unit in _units_of(name) if self._files.has(_unit_path(unit))]
+        at_work = [unit for unit in there if is_at_work(self._run, unit)]
+        for unit in [] if pretend else at_work:
+            systemctl(self._run, "stop", unit)
+        return [_stopped(unit) for unit in at_work]
+
+    def is_here(self, name: str) -> bool:
+        return self._files.has(_unit_path(unit_of(name)))
+
     def remove(self, name: str, pretend: bool) -> List[Dict[str, str]]:
         """Take a mirror away; what it has written, its log and its state stay. Returns what changes."""
         gone = self._present(name)
@@ -219,6 +235,10 @@ def _removed(path: str) -> Dict[str, str]:
 
 def _begun(unit: str) -> Dict[str, str]:
     return {"before_header": unit, "before": "stopped\n", "after_header": unit, "after": "running\n"}
+
+
+def _stopped(unit: str) -> Dict[str, str]:
+    return {"before_header": unit, "before": "running\n", "after_header": unit, "after": "stopped\n"}
 
 
 def in_words(wanted: Mirror, versions: Mapping[str, str]) -> List[str]:

@@ -25,6 +25,12 @@ def runs(run: Run, unit: str) -> bool:
     return not any(run(["systemctl", word, "--quiet", unit], {}).rc for word in ("is-enabled", "is-active"))
 
 
+def is_at_work(run: Run, unit: str) -> bool:
+    """Now, also where it is only about to begin, as a service that is started again, or one that runs once."""
+    result = run(["systemctl", "is-active", unit], {})
+    return not result.rc or result.out.strip().endswith("ing")
+
+
 def begin(run: Run, units: Iterable[str]) -> None:
     """Let these run from now on, by the files that are there now."""
     systemctl(run, "daemon-reload")

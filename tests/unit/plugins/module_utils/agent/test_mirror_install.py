@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 import time
 import zipfile
@@ -18,6 +19,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils.agent.mirror_units imp
 from ansible_collections.quorum.etcd.plugins.module_utils.agent.mirror_wanted import wanted_mirror
 from ansible_collections.quorum.etcd.plugins.module_utils.agent.schedule import PROGRAM
 from ansible_collections.quorum.etcd.plugins.module_utils.agent.settings import PATH as AGENT_PATH
+from ansible_collections.quorum.etcd.plugins.module_utils.agent.systemd import is_at_work
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
 from ansible_collections.quorum.etcd.plugins.module_utils.core.text import rfc3339, seconds_of
 from ansible_collections.quorum.etcd.plugins.module_utils.core.values import from_plain, to_plain
@@ -147,6 +149,28 @@ def test_it_becomes_a_timer_and_goes_away_again(bed):
     bed.mirrors.remove("dr", pretend=False)
     assert bed.there() == {"/var/lib/quorum-etcd/mirror/dr/status.json"}
     assert bed.mirrors.remove("dr", pretend=False) == []
+
+
+def test_what_there_is_of_it_is_stopped_until_it_is_set_up_again(bed):
+    assert (bed.mirrors.stop("dr", pretend=False), bed.mirrors.is_here("dr"), bed.run.asked) == ([], False, [])
+    bed.mirrors.install(wanted(interval="15m"), pretend=False)
+    bed.run.asked.clear()
+    units = [os.path.basename(path) for path in (VERIFY_TIMER, VERIFY, TIMER, UNIT)]
+    assert [one["after_header"] for one in bed.mirrors.stop("dr", pretend=True)] == units
+    assert not [one for one in bed.run.asked if "stop" in one]
+    bed.mirrors.stop("dr", pretend=False)
+    assert [one for one in bed.run.asked if "stop" in one] == [f"systemctl stop {unit}" for unit in units]
+    bed.run.wrong.add("is-active")
+    assert (bed.mirrors.stop("dr", pretend=False), bed.mirrors.is_here("dr")) == ([], True)
+    begun = bed.mirrors.install(wanted(interval="15m"), pretend=False)
+    assert {one["before_header"] for one in begun} == {os.path.basename(TIMER), os.path.basename(VERIFY_TIMER)}
+
+
+@pytest.mark.parametrize(
+    "said, rc, at_work", [("active", 0, True), ("activating", 3, True), ("inactive", 3, False), ("failed", 3, False)]
+)
+def test_a_service_that_is_about_to_begin_again_is_at_work(said, rc, at_work):
+    assert is_at_work(lambda _argv, _env: Result(rc, f"{said}\n", ""), "a.service") == at_work
 
 
 def test_what_others_need_stays(bed):
