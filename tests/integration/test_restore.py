@@ -165,6 +165,14 @@ def test_status_looks_for_mirrors_where_their_engines_run(lab: Lab) -> None:
         STATUS, "-i", lab.inventory, "-e", "target=etcd:!etcd_mirror", "-e", "etcd_mirror_destination=etcd_mirror"
     )
     assert named.rc == 2 and "the mirrors of d1 could not be looked at: " in named.text, named.output
+    # The engine may run on a host of neither cluster.
+    given = ("-i", lab.inventory, "-e", "etcd_mirror_engine_host=e1")
+    lab.inventory.write_text(text + group(here) + f"engines: {{hosts: {{e1: {{{lost}}}}}}}\n")
+    gone = play(STATUS, *given)
+    assert gone.rc == 2 and "the mirrors of e1 could not be looked at: " in gone.text, gone.output
+    lab.inventory.write_text(text + group(here) + f"engines: {{hosts: {{e1: {{{here}}}}}}}\n")
+    well = play(STATUS, *given, "-e", "target=etcd:!etcd_mirror")
+    assert well.rc == 0 and well.recap("e1")["ok"] > 0, well.output
 
 
 def test_status_names_the_hosts_that_cannot_be_reached_and_a_group_that_is_not_there(lab: Lab) -> None:
