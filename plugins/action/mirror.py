@@ -23,6 +23,7 @@ from ansible_collections.quorum.etcd.plugins.plugin_utils.zipapp import build
 
 # What the role registers on the hosts: the facts of each, and of one of them the contents of its certificates.
 FACTS, FILES = "look_facts", "mirror_files"
+DOES = {"present": "setting up the mirror", "stopped": "stopping the mirror", "absent": "taking the mirror away"}
 
 
 class ActionModule(ActionBase):
@@ -39,7 +40,7 @@ class ActionModule(ActionBase):
                 self._fill(arguments, task_vars or {})
         except EtcdError as error:
             raise AnsibleActionFail(f"Nothing was touched. {error}") from error
-        with Ticker(task_vars or {}, "setting up the mirror"):
+        with Ticker(task_vars or {}, DOES[arguments.get("state", "present")]):
             done = self._execute_module(
                 module_name=self._task.resolved_action or self._task.action,
                 module_args=arguments,
