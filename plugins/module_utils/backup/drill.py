@@ -249,16 +249,19 @@ def _verify(picked: Picked, manifest: Optional[Manifest], file: str, found: _Fou
 
 
 def _vouched(run: Run, path: str, signers: str, found: _Found) -> Optional[Manifest]:
-    """Its manifest, which one of the ``signers`` has signed, where there are any."""
+    """Its manifest, which one of the ``signers`` has signed, where there are any.
+
+    One that nobody of them has signed is no proof, and need not be damaged: it may be from before there were signers.
+    """
     try:
         held = held_manifest(path)
         manifest = understood(held) if held else None
-        if manifest:
-            found.learn(taken_at=manifest.taken_at)
-        if signers:
-            found.compared.append(f"signed by {signed_by(path, held, signers, run)}")
     except EtcdError as error:
         raise Damaged(error.message, error.next_step) from error
+    if manifest:
+        found.learn(taken_at=manifest.taken_at)
+    if signers:
+        found.compared.append(f"signed by {signed_by(path, held, signers, run)}")
     return manifest
 
 

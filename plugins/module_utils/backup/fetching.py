@@ -179,10 +179,7 @@ def _check_signature(run: Run, private: str, name: str, signers: str) -> None:
     """Before anything is fetched that takes time."""
     if signers:
         path = os.path.join(private, name)
-        try:
-            signed_by(path, held_manifest(path), signers, run)
-        except EtcdError as error:
-            raise Damaged(error.message, error.next_step) from error
+        signed_by(path, held_manifest(path), signers, run)
 
 
 def _make(run: Run, store: Store, held: Content, name: str, draft: str) -> None:

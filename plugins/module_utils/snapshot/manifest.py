@@ -13,7 +13,7 @@ from typing import Dict, NamedTuple, Optional
 
 from ..core import strict_json
 from ..core.durable import put
-from ..core.errors import EtcdError
+from ..core.errors import Damaged, EtcdError
 from ..core.values import Misfit, from_plain, to_plain
 from ..etcd.commands import Run
 from .entry import Manifest
@@ -67,8 +67,8 @@ def understood(held: Held) -> Manifest:
 def signed_by(path: str, held: Optional[Held], signers: str, run: Optional[Run]) -> str:
     """Who of ``signers`` (text as ``ssh-keygen`` reads it) vouches for the snapshot at ``path`` with its manifest ``held``.
 
-    EtcdError where nobody does, each case in its own words, and also where the snapshot has another name than it was signed
-    under: an older one could be made to look like the newest by that.
+    EtcdError where nobody does, each case in its own words; Damaged where it was altered since, or has another name than it was
+    signed under: an older one could be made to look like the newest by that.
     """
     if held is None:
         raise EtcdError(
@@ -78,7 +78,7 @@ def signed_by(path: str, held: Optional[Held], signers: str, run: Optional[Run])
     name = signer_of(run, signers, held.content, read_signature(held.where), f"the manifest of {path}")
     file, lies_as = understood(held).file or "", os.path.basename(held.where)[: -len(".json")]
     if lies_as != file:
-        raise EtcdError(f"{path} was signed as {file}, and has another name now.", "give it back the name that it had.")
+        raise Damaged(f"{path} was signed as {file}, and has another name now.", "give it back the name that it had.")
     return name
 
 

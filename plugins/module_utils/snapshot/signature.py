@@ -19,7 +19,7 @@ import tempfile
 from typing import Iterator, NamedTuple, Optional, Sequence
 
 from ..core import strict_json
-from ..core.errors import EtcdError
+from ..core.errors import Damaged, EtcdError
 from ..etcd.commands import Result, Run
 from .names import signature_path
 
@@ -30,6 +30,9 @@ _OWN = "this-host"  # the name of a signer that nobody has given one
 _NEW_KEY = "give one without a passphrase: ssh-keygen -t ed25519 -N '' -f KEY."
 # ssh-keygen reads the message from its standard input, and nobody else here has one to give.
 _WITH_MESSAGE = 'message=$1; shift; exec ssh-keygen "$@" <"$message"'
+_SAYS_NO = 255  # how it ends where it has read all and says no; the shell and a signal end otherwise
+# Its words for what this host cannot do, and which says nothing of the signature.
+_UNABLE = re.compile(r"allocat|No space|Input/output|Permission denied|[Uu]nable to|read signature file|support")
 
 
 class Signing(NamedTuple):
@@ -88,12 +91,14 @@ def believed(run: Run, signing: Signing) -> str:
 def signer_of(run: Optional[Run], signers: str, content: bytes, signature: Optional[bytes], what: str) -> str:
     """Who of ``signers`` has signed ``content``: the name that stands there before the key.
 
-    EtcdError for what is not signed, was altered since, or is signed by a key that is not among them or not in its time;
-    ``what`` begins the sentence.
+    Damaged for what was altered since, which its signature shows. EtcdError for what is not signed, or by a key that is not
+    among them or not in its time, and for what this host cannot verify: what is signed may be as good as ever. ``what`` begins
+    the sentence.
     """
     if signature is None:
         raise EtcdError(
-            f"{what} is not signed, and etcd_backup_signers asks for that.",
+            f"{what} is not signed, and etcd_backup_signers asks for that: it was saved before snapshots were signed here, or"
+            " somebody has put it there.",
             "choose one that is signed; or sign its manifest, if you know where it is from.",
         )
     if run is None:
@@ -130,13 +135,15 @@ class _Verifying:
             said = self._with_message("verify", "-f", self._signers, "-I", name)
             if said.rc == 0:
                 return name
+            self._check_able(said)
             found = Result(said.rc, found.out, said.err + said.out)
         raise self._refusal(found.err)
 
     def _refusal(self, said: str) -> EtcdError:
         own = self._with_message("check-novalidate")
         if own.rc:
-            return EtcdError(f"{self._what} was altered after it was signed, or its signature was.", _CHOOSE)
+            self._check_able(own)
+            return Damaged(f"{self._what} was altered after it was signed, or its signature was.", _CHOOSE)
         key = re.search(r"with (\S+ key \S+)", own.out)
         by = f"the {key.group(1)}" if key else "a key"
         if "has expired" in said:
@@ -153,6 +160,15 @@ class _Verifying:
                 f"{self._what} is signed by {by}, which etcd_backup_signers has for other things (namespaces).", _CHOOSE
             )
         return EtcdError(f"{self._what} is signed by {by}, which is not among etcd_backup_signers.", _CHOOSE)
+
+    def _check_able(self, said: Result) -> None:
+        """EtcdError where ssh-keygen has not come to say no: it was killed, or found no room."""
+        if said.rc != _SAYS_NO or _UNABLE.search(said.err):
+            why = _last(Result(said.rc, "", said.err.replace("Could not verify signature.", "")))
+            raise EtcdError(
+                f"whether {self._what} is as it was signed, cannot be told here: {why}.",
+                "see whether ssh-keygen works on this host, and is as new as the one that has signed.",
+            )
 
     def _with_message(self, way: str, *more: str) -> Result:
         argv = ["-Y", way, *more, "-n", NAMESPACE, "-s", self._signature]

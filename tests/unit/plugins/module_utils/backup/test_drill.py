@@ -27,6 +27,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import Etc
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.commands import Result, Tool, Tools
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.versions import Version
 from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.backup.halfhours import Member, run
+from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.snapshot import keys
 from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.snapshot.builder import content
 
 V36 = Version(3, 6, 16)
@@ -143,6 +144,17 @@ def test_what_is_not_what_it_should_be_is_damaged(bed):
     bed.snapshot.write_bytes(content("3.6")[:-32])
     drill = bed.drilled()
     assert (drill.level, drill.damaged) == ("none", True) and "it has no hash" in drill.cause
+
+
+def test_what_was_saved_before_there_were_signers_is_no_proof_and_not_damaged(bed, tmp_path):
+    bed.terms = replace(bed.terms, signers=keys.make(tmp_path / "key").signer("ops@prod"))
+    for _time in range(2):
+        drill = bed.drilled()
+        assert (
+            not drill.damaged and "is not signed" in drill.cause and "delete" not in f"{drill.cause} {drill.next_step}"
+        )
+        bed.manifest(sha256="ab")
+    assert "it was saved before snapshots were signed here" in drill.cause
 
 
 def test_an_archive_that_cannot_be_unpacked_is_damaged(bed):

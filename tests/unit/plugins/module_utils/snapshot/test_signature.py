@@ -14,9 +14,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
+from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import Damaged, EtcdError
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.commands import Result
-from ansible_collections.quorum.etcd.plugins.module_utils.snapshot import catalogue, signature
+from ansible_collections.quorum.etcd.plugins.module_utils.snapshot import catalogue, manifest, signature
 from ansible_collections.quorum.etcd.plugins.plugin_utils.local import run
 from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.snapshot import keys
 from ansible_collections.quorum.etcd.tests.unit.plugins.module_utils.snapshot.builder import NOW, flipped, put
@@ -34,8 +34,8 @@ def other(tmp_path_factory):
     return keys.make(tmp_path_factory.mktemp("other") / "key", "ecdsa")
 
 
-def signed(folder, name, key, **manifest):
-    path = put(folder, name, taken_at=TAKEN, file=name, **manifest)
+def signed(folder, name, key, **told):
+    path = put(folder, name, taken_at=TAKEN, file=name, **told)
     signature.sign(run, key.path, f"{path}.json")
     return path
 
@@ -222,6 +222,43 @@ def test_a_host_without_ssh_keygen_or_with_an_old_one_says_what_to_install(tmp_p
         assert not found.ok and words in found.reason and "openssh-client on Debian" in found.reason
         with pytest.raises(EtcdError, match=words):
             signature.sign(how, ops.path, __file__)
+
+
+def vouched(path, signers, how=run):
+    with pytest.raises(EtcdError) as why:
+        manifest.signed_by(str(path), manifest.held_manifest(str(path)), signers, how)
+    return why.value
+
+
+def test_only_what_was_altered_or_exchanged_is_damaged(tmp_path, ops, other, monkeypatch):
+    """What was saved before there were signers, or cannot be verified here, is as good as ever."""
+    signers, path = ops.signer("ops@prod"), signed(tmp_path, "s.db", ops)
+
+    def failing(rc, said):
+        return lambda argv, env: (
+            Result(rc, "", said) if "check-novalidate" in argv or "verify" in argv else run(argv, env)
+        )
+
+    unsigned = put(tmp_path, "old.db", taken_at=TAKEN, file="old.db")
+    assert "saved before snapshots were signed" in vouched(unsigned, signers).message
+    full = "sshsig_verify_fd: hash_file: memory allocation failed\nCould not verify signature.\n"
+    hosts = [vouched(path, signers, failing(rc, said)) for rc, said in ((-9, ""), (127, "sh: not found"), (255, full))]
+    assert [one.message.rsplit(": ")[-1] for one in hosts] == [
+        "ssh-keygen ended with -9.",
+        "not found.",
+        "memory allocation failed.",
+    ]
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
+    hosts.append(vouched(path, signers))
+    monkeypatch.undo()
+    wrong = [vouched(path, ""), vouched(path, other.signer("ops@prod")), vouched(unsigned, signers)]
+    assert not [one for one in (*hosts, *wrong) if isinstance(one, Damaged)]
+    (tmp_path / "s.db.json").write_text((tmp_path / "s.db.json").read_text() + " ")
+    assert isinstance(vouched(path, signers), Damaged)
+    renamed = signed(tmp_path, "s.db", ops).rename(tmp_path / "newer.db")
+    for end in (".json", ".json.sig"):
+        (tmp_path / f"s.db{end}").rename(tmp_path / f"newer.db{end}")
+    assert isinstance(vouched(renamed, signers), Damaged)
 
 
 def test_what_is_saved_here_would_be_believed(ops):
