@@ -17,6 +17,7 @@ import hashlib
 import importlib
 import io
 import os
+import re
 import resource
 import shutil
 import signal
@@ -40,6 +41,12 @@ _CHUNK = 1 << 20
 _XZ_MEMORY = 128 << 20  # bytes that unpacking may take, as much as zstd allows itself: an archive can ask for gigabytes
 _XZ_DICTIONARY = 4 << 20  # bytes; packing takes some twelve times as much
 _GZIP_LEVEL = 6
+# zstd's words for what the host cannot do, whatever is in the archive: its disk and its memory.
+_HOSTS = re.compile(
+    r"Write error|skip error|Failed creating|Allocation error|[Cc]annot allocate|not enough memory|No space left"
+    r"|Disk quota exceeded|Input/output error|Permission denied|Read-only file system|Too many open files|Stale file handle"
+)
+_MISSING = 127  # how the shell ends where there is no such program
 _ANOTHER = "use another one, and check the disk."
 _GROWTH = 1 << 30  # bytes by which bbolt makes a file larger in advance; smaller ones to twice their size
 _ENOUGH = (
@@ -108,8 +115,7 @@ def _sha256_by_program(path: str, run: Optional[Run]) -> str:
         digest = hashlib.sha256()
         for chunk in iter(lambda: piped.stream.read(_CHUNK), b""):
             digest.update(chunk)
-    if piped.result.rc:
-        raise _damaged(path, _last_words(piped.result))
+    _check_unpacked(piped.result, path, f"{path} could not be read")
     return digest.hexdigest()
 
 
@@ -278,11 +284,18 @@ def _by_program(path: str, to: str, limit: int, run: Optional[Run]) -> None:
         result = _unpacked_by_zstd(path, to, run)
     if result.rc == -signal.SIGXFSZ or "File too large" in result.err:
         raise _too_large(path, limit)
-    if result.rc < 0 or "No space left" in result.err:
-        raise EtcdError(f"{path} could not be unpacked to {to}: {_last_words(result)}.", "make room, or unpack it.")
+    _check_unpacked(result, path, f"{path} could not be unpacked to {to}")
+    os.chmod(to, 0o600)  # zstd gives it the archive's mode; until now the folder has kept it private
+
+
+def _check_unpacked(result: Result, path: str, failed: str) -> None:
+    """Damaged where zstd says so of the archive; EtcdError, which begins with ``failed``, where the host is to blame."""
+    if result.rc == _MISSING:
+        raise _no_zstd_for(path)
+    if result.rc < 0 or (result.rc and _HOSTS.search(result.err)):
+        raise EtcdError(f"{failed}: {_last_words(result)}.", "make room, or unpack it.")
     if result.rc:
         raise _damaged(path, _last_words(result))
-    os.chmod(to, 0o600)  # zstd gives it the archive's mode; until now the folder has kept it private
 
 
 def _unpacked_by_zstd(path: str, to: str, run: Optional[Run]) -> Result:

@@ -15,7 +15,7 @@ import subprocess
 import zlib
 
 import pytest
-from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
+from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import Damaged, EtcdError
 from ansible_collections.quorum.etcd.plugins.module_utils.etcd.commands import Result
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot import catalogue, scratch
 from ansible_collections.quorum.etcd.plugins.module_utils.snapshot import packed as _packed
@@ -159,6 +159,33 @@ def test_other_programs_unpack_it(tmp_path, how):
     else:
         plain = {"gzip": gzip, "xz": lzma}[how].decompress(packed.read_bytes())
     assert plain == path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("rc", "says", "damaged"),
+    [
+        (70, "zstd: error 70 : Write error : cannot write block : Disk quota exceeded", False),
+        (70, "zstd: error 70 : Write error : Input/output error (cannot write decoded block)", False),
+        (11, "zstd: error 11 : Allocation error : not enough memory", False),
+        (36, "x.db.zst : Decoding error (36) : Allocation error : not enough memory", False),
+        (-9, "", False),
+        (127, "sh: 1: exec: zstd: not found", False),
+        (1, "x.db.zst : Decoding error (36) : Data corruption detected", True),
+        (1, "zstd: x.db.zst: unsupported format", True),
+        (39, "zstd: error 39 : Read error (39) : premature end", True),
+    ],
+)
+def test_what_the_host_cannot_do_is_no_damage(tmp_path, monkeypatch, rc, says, damaged):
+    monkeypatch.setattr(_packed, "_ZSTD_MODULES", ())
+    packed = pack(put(tmp_path, "x.db"), "zstd")
+    for do in (
+        lambda: _packed.unpack(str(packed), str(tmp_path / "plain"), 1 << 30, lambda _argv, _env: Result(rc, "", says)),
+        lambda: _packed.plain_sha256(str(packed), lambda _argv, _env: Result(rc, "", says)),
+    ):
+        with pytest.raises(EtcdError) as why:
+            do()
+        assert isinstance(why.value, Damaged) == damaged and why.value.next_step
+    assert [entry.name for entry in tmp_path.iterdir()] == [packed.name]
 
 
 @pytest.mark.usefixtures("zstd_by")
