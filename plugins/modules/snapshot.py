@@ -235,7 +235,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.quorum.etcd.plugins.module_utils.agent.given_stores import given_stores
 from ansible_collections.quorum.etcd.plugins.module_utils.agent.offsite import ship_after
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.kit import Asked
-from ansible_collections.quorum.etcd.plugins.module_utils.backup.kit_part import unpacked
+from ansible_collections.quorum.etcd.plugins.module_utils.backup.kit_part import understood
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.pki import check_pki
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.records import SAVED, Attempt, Upload
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.retention import policy_of
@@ -348,10 +348,10 @@ def _kit(given: dict[str, Any]) -> Asked | None:
     check_pki(given["kit_pki"], given["kit_recipient"])
     if not given["kit"]:
         return None
-    parts = {host: unpacked(word, host) for host, word in given["members"].items() if word}
+    parts, notes = understood(given["members"])
     recipient = given["kit_recipient"] if given["kit_pki"] else ""
     member = {name: value for name, value in given["member"].items() if value and not name.endswith("_command")}
-    return Asked(member, given["host"], parts, recipient=recipient)
+    return Asked(member, given["host"], parts, list(notes.values()), recipient)
 
 
 @contextlib.contextmanager

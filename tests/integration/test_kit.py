@@ -109,3 +109,21 @@ def test_it_lies_beside_each_snapshot_and_a_restore_to_empty_hosts_tells_what_th
     path.write_bytes(path.read_bytes()[:-1])
     plan = play(RESTORE, "-i", lab.inventory, *CONFIRM, "--check", "--diff")
     assert "is not the one that its snapshot was saved with. The snapshot itself is whole." in plan.text, plan.output
+
+
+def test_a_host_that_has_told_what_cannot_be_understood_is_a_note_in_the_kit(lab: Lab, tmp_path: Path) -> None:
+    seed(lab.members[0].client, 5)
+    own, other, old = lab.members
+    members = {own.host: told_by(lab, own), other.host: told_by(lab, other)[:-9], old.host: {"name": old.name}}
+    given = {
+        "endpoints": [own.client_url],
+        "bin_dir": str(lab.bin_dir),
+        "host": own.host,
+        "members": members,
+        "kit": True,
+    }
+    told, _shown = run_module(lab, "snapshot", dest=str(tmp_path / "b"), state_dir=str(tmp_path / "s"), **given)
+    assert told.get("result") == "saved", told
+    kit = json.loads(opened(*(tmp_path / "b").glob("*.kit.tar.gz"))["kit/members.json"])
+    assert [f"what was seen of {one.host} for" in note for one, note in zip((other, old), kit["notes"])] == [True, True]
+    assert kit["host"] == own.host and kit["files"] == [str(own.config_file)]

@@ -11,7 +11,7 @@ import json
 from dataclasses import dataclass, field, replace
 from typing import Dict, List, Mapping, Optional, Tuple
 
-from ..backup.kit_part import Part, unpacked
+from ..backup.kit_part import Part, packed, understood, unpacked
 from ..core.errors import EtcdError
 from ..core.values import TEXT, to_plain
 from ..host.believed import File, believed
@@ -44,16 +44,18 @@ def text_of(known: Known) -> str:
 
 
 def known_now(path: str, told: Mapping[str, str], now: str) -> Known:
-    """What the file shall have. ``told`` are packed parts by host, empty of one that was not looked at; EtcdError for others.
+    """What the file shall have. ``told`` are packed parts by host, empty of one that was not looked at.
 
-    What is not new keeps its time, and of a host that tells nothing stays what is known. One that is not among them has left.
+    What is not new keeps its time, and of a host that tells nothing, or nothing that can be understood, stays what is known, or
+    else that as a note: it keeps no other host from being set up. One that is not among them has left.
     """
-    new = {host: unpacked(word, host) for host, word in told.items() if word}
+    new, notes = understood(told)
     before: Mapping[str, Seen] = {}
     with contextlib.suppress(EtcdError):
         before = known_in(path).hosts
     kept = {host: seen for host, seen in before.items() if host in told and _is_still_so(seen, new.get(host), host)}
-    return Known({**{host: Seen(now, told[host]) for host in new}, **kept})
+    noted = {host: Seen(now, packed(Part(notes=[note]))) for host, note in notes.items()}
+    return Known({**noted, **{host: Seen(now, told[host]) for host in new}, **kept})
 
 
 def _is_still_so(seen: Seen, new: Optional[Part], host: str) -> bool:
@@ -65,10 +67,9 @@ def _is_still_so(seen: Seen, new: Optional[Part], host: str) -> bool:
 
 def parts_in(path: str) -> Tuple[Dict[str, Part], List[str]]:
     """The parts by host, and in words what is wrong with the file, which is no reason to have no kit."""
-    parts: Dict[str, Part] = {}
     try:
-        for host, seen in known_in(path).hosts.items():
-            parts[host] = replace(unpacked(seen.part, host), seen_at=seen.at)
+        hosts = known_in(path).hosts
     except EtcdError as error:
-        return parts, [error.message]
-    return parts, []
+        return {}, [error.message]
+    parts, notes = understood({host: seen.part for host, seen in hosts.items()})
+    return {host: replace(part, seen_at=hosts[host].at) for host, part in parts.items()}, list(notes.values())

@@ -17,7 +17,7 @@ import socket
 import stat
 import zlib
 from dataclasses import dataclass, field, replace
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from ..core import strict_json
 from ..core.errors import EtcdError
@@ -81,7 +81,19 @@ def part_of(run: Run, member: Mapping[str, Any], root: str = "/") -> Part:
 
 
 def packed(part: Part) -> str:
-    """As one word. The largest files are left out of one that would be too long."""
+    """As one word, which can always be unpacked. The largest files are left out of one that would be too long.
+
+    What a host says of itself may have any bytes: the kit has a question mark for what is no Unicode.
+    """
+    word = _fitting(part)
+    try:
+        unpacked(word, socket.gethostname())
+    except EtcdError as error:
+        return _word(Part(notes=[error.message]))
+    return word
+
+
+def _fitting(part: Part) -> str:
     word = _word(part)
     while len(word) > LARGEST_PACKED and part.files:
         largest = max(part.files, key=lambda path: len(part.files[path]))
@@ -91,10 +103,12 @@ def packed(part: Part) -> str:
     return word
 
 
-def unpacked(word: str, host: str) -> Part:
-    """EtcdError, which names the host, where it is no packed part."""
+def unpacked(word: object, host: str) -> Part:
+    """EtcdError, which names the host, where it is no packed part; an older version has told something else than a word."""
     unpacking = zlib.decompressobj()
     try:
+        if not isinstance(word, str):
+            raise ValueError("it is not a word")
         plain = unpacking.decompress(base64.b64decode(word, validate=True), _LARGEST_PLAIN)
         if not unpacking.eof:
             raise ValueError("it is cut off, or too large")
@@ -106,12 +120,25 @@ def unpacked(word: str, host: str) -> Part:
         ) from why
 
 
+def understood(words: Mapping[str, object]) -> Tuple[Dict[str, Part], Dict[str, str]]:
+    """The parts by host, and why others cannot be understood: one host is no reason to have no kit. Of an empty word neither."""
+    parts: Dict[str, Part] = {}
+    notes: Dict[str, str] = {}
+    for host, word in words.items():
+        try:
+            if word:
+                parts[host] = unpacked(word, host)
+        except EtcdError as error:
+            notes[host] = error.message
+    return parts, notes
+
+
 def at(root: str, path: str) -> str:
     return path if root == "/" else os.path.join(root, path.lstrip("/"))
 
 
 def _word(part: Part) -> str:
-    plain = json.dumps(to_plain(part), sort_keys=True).encode()
+    plain = json.dumps(to_plain(part), sort_keys=True, ensure_ascii=False).encode("utf-8", "replace")
     return base64.b64encode(zlib.compress(plain)).decode()
 
 

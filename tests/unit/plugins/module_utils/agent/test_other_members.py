@@ -58,8 +58,23 @@ def test_what_nobody_can_believe_or_understand_is_seen_anew(file):
     file.chmod(0o600)
     file.write_text(text_of(Known({"h1": Seen(EARLIER, "junk")})))
     assert known_now(str(file), {"h1": M1}, NOW) == Known({"h1": Seen(NOW, M1)})
-    with pytest.raises(EtcdError, match="what was seen of h1 for the recovery kit cannot be understood"):
-        known_now(str(file), {"h1": "junk"}, NOW)
+
+
+@pytest.mark.parametrize("old", ["junk", {"name": "m1"}, 4711, packed(Part(name="m1"))[:-9]])
+def test_one_host_that_cannot_be_understood_keeps_no_other_from_being_set_up(file, old):
+    known = known_now(str(file), {"h1": old, "h2": M2, "h4": old}, NOW)
+    assert (known.hosts["h1"], known.hosts["h2"]) == (Seen(EARLIER, M1), Seen(EARLIER, M2)), "what was known stays"
+    file.write_text(text_of(known))
+    assert known_now(str(file), {"h1": old, "h2": M2, "h4": old}, "2026-11-26T03:45:57Z") == known
+    parts, notes = parts_in(str(file))
+    assert notes == [] and parts["h4"].name == ""
+    assert "what was seen of h4 for the recovery kit cannot be understood" in parts["h4"].notes[0]
+
+
+def test_one_host_that_cannot_be_understood_takes_no_other_out_of_the_kit(file):
+    file.write_text(text_of(Known({"h1": Seen(EARLIER, "junk"), "h2": Seen(EARLIER, M2)})))
+    parts, notes = parts_in(str(file))
+    assert parts == {"h2": Part(name="m2", seen_at=EARLIER)} and len(notes) == 1 and "of h1 for" in notes[0]
 
 
 def test_the_kit_of_an_agent_has_it_with_its_time(file):

@@ -17,6 +17,7 @@ from ansible_collections.quorum.etcd.plugins.module_utils.backup.kit_part import
     Part,
     packed,
     part_of,
+    understood,
     unpacked,
 )
 from ansible_collections.quorum.etcd.plugins.module_utils.core.errors import EtcdError
@@ -62,6 +63,35 @@ def test_of_what_is_too_large_the_largest_files_stay_behind():
     part = unpacked(word, "m1")
     assert part.files == {"/small": "ETCD_NAME=m1\n"}
     assert part.notes == [f"{path} is left out, as the files are too large" for path in ("/larger", "/large")]
+
+
+@pytest.mark.parametrize(
+    ("part", "back"),
+    [
+        (
+            Part(name="m\udce9", data_dir="/caf\udce9", settings={"name": {"value": "\udcff"}}),
+            Part(name="m?", data_dir="/caf?", settings={"name": {"value": "?"}}),
+        ),
+        (
+            Part(name="m1", files={"/caf\udce9": "caf\xe9"}, notes=["\udce9 is away"]),
+            Part(name="m1", files={"/caf?": "caf\xe9"}, notes=["? is away"]),
+        ),
+    ],
+)
+def test_what_is_no_unicode_keeps_nobody_from_unpacking_it(part, back):
+    assert unpacked(packed(part), "m1") == back
+
+
+@pytest.mark.parametrize("part", [Part(name="m\n1"), Part(name="m1", settings={"x": float("nan")})])
+def test_what_nobody_could_unpack_is_a_note_of_its_host(part):
+    (note,) = unpacked(packed(part), "m1").notes
+    assert "cannot be understood" in note
+
+
+@pytest.mark.parametrize("word", [{"name": "m1"}, ["m1"], 4711, True])
+def test_what_an_older_version_has_told_is_a_note(word):
+    parts, notes = understood({"m1": word, "m2": packed(Part(name="m2")), "m3": ""})
+    assert parts == {"m2": Part(name="m2")} and set(notes) == {"m1"} and "it is not a word" in notes["m1"]
 
 
 def _word(plain):

@@ -168,6 +168,7 @@ def test_other_programs_unpack_it(tmp_path, how):
         (70, "zstd: error 70 : Write error : Input/output error (cannot write decoded block)", False),
         (11, "zstd: error 11 : Allocation error : not enough memory", False),
         (36, "x.db.zst : Decoding error (36) : Allocation error : not enough memory", False),
+        (104, "zstd: error 104 : Failed creating I/O thread pool", False),
         (-9, "", False),
         (127, "sh: 1: exec: zstd: not found", False),
         (1, "x.db.zst : Decoding error (36) : Data corruption detected", True),
