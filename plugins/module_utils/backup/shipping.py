@@ -92,10 +92,28 @@ def ship(run: Run, job: Shipping, clock: Callable[[], float] = time.time) -> Lis
 
 
 def _record_killed(job: Shipping, left: Holder) -> None:
-    """It caught the stores up in their order: the one that has no record of it is the one that it was at."""
-    done = {one.store for one in UPLOADS.each(job.state_dir, job.cluster) if one.at >= left.since}
-    for store in [store.name for store in job.stores if store.name not in done][:1]:
-        _recorded(job, Upload(left.since, left.host, job.cluster, store, FAILED, cause=left.ended_in(_WORK)))
+    """It caught the stores up in their order: the one that has no record of it is the one that it was at.
+
+    Which stores another cluster has, which ships from the same state folder, only its own uploads tell.
+    """
+    whose = left.cluster or job.cluster
+    uploads = UPLOADS.last(job.state_dir, whose)
+    done = {one.store for one in uploads if one.at >= left.since}
+    own = [store.name for store in job.stores]
+    known = own if whose == job.cluster else _stores_before(uploads, left.since)
+    for store in [store for store in known if store not in done][:1]:
+        _recorded(job, Upload(left.since, left.host, whose, store, FAILED, cause=left.ended_in(_WORK)))
+
+
+def _stores_before(uploads: Sequence[Upload], moment: str) -> List[str]:
+    """The stores that the last run before it caught up, in its order; ``uploads`` are the newest first."""
+    found: List[str] = []
+    for one in uploads:
+        if one.store in found:
+            break
+        if one.at < moment:
+            found.insert(0, one.store)
+    return found
 
 
 def _cluster_id(job: Shipping) -> str:

@@ -295,6 +295,25 @@ def test_one_that_was_killed_is_recorded_of_the_store_that_it_was_at(tmp_path):
     assert (killed.store, killed.at) == ("two", began) and "in the middle of its upload: it was killed" in killed.cause
 
 
+@pytest.mark.parametrize("done", [[], ["one"]])
+def test_one_of_another_cluster_with_the_same_state_folder_is_recorded_as_that(tmp_path, done):
+    agent = Agent(tmp_path, Shelf(tmp_path / "a", "own"))
+    agent.half_hour()
+    agent.saved()
+    began = rfc3339(agent.member.now)
+    for day, stores in (("21", ["old", "one", "two"]), ("22", ["one", "two"]), ("23", ["one", "two"])):
+        for store in stores:
+            UPLOADS.add(agent.state_dir, Upload(f"2026-11-{day}T03:00:00Z", "h", "shop", store, "shipped"))
+    for store in done:
+        UPLOADS.add(agent.state_dir, Upload(began, "h", "shop", store, "shipped"))
+    note = {"host": "h", "pid": 5, "since": began, "work": "upload", "cluster": "shop"}
+    Path(agent.state_dir, "shipping", NAME).write_text(json.dumps(note))
+    agent.ship()
+    assert [one.result for one in UPLOADS.last(agent.state_dir, "etcd")] == ["shipped"] * 2
+    (killed,) = [one for one in UPLOADS.last(agent.state_dir, "shop") if not one.is_good]
+    assert (killed.store, killed.at) == ("two" if done else "one", began)
+
+
 def days(agent, count, each=4):
     for _part in range(count * each):
         uploads = agent.half_hour(later=DAY / each)
