@@ -40,7 +40,7 @@ from .holding import (
 from .lock import Holder, locked
 from .records import BACKUPS, FAILED, SHIPPED, UP_TO_DATE, UPLOADS, Upload
 from .retention import Policy
-from .spool import Spooled, base_of, drop, due, forget_base, put, rename, sweep, waiting
+from .spool import Spooled, base_of, drop, due, forget_base, is_torn, mend, put, rename, sweep, waiting
 from .stores import Kept, Store, differs
 
 Rename = Callable[[Spooled, str, str], Spooled]  # gives a file of a spooled snapshot another name
@@ -177,6 +177,7 @@ def _to_store(run: Run, job: Shipping, store: Store, clock: Callable[[], float])
     removed: List[str] = []
     try:
         held = content_of(store, copies)
+        entries = _mended(run, job, entries)
         done = send(store, job.spool, entries, held, copies, _renaming(run, job))
         if not store.append_only:
             removed = doomed(held, job.cluster, cluster_id, job.keep, clock())
@@ -209,6 +210,15 @@ def _to_store(run: Run, job: Shipping, store: Store, clock: Callable[[], float])
         held and base and base.name not in missed and (base.name in lost or not held.has_data(base.name, base.sha256))
     )
     return upload, _State(missed, baseless)
+
+
+def _mended(run: Run, job: Shipping, entries: List[Spooled]) -> List[Spooled]:
+    """What waits, each with a signature that is its own."""
+    if not is_torn(job.spool):
+        return entries
+    with locked(job.spool, _PATIENCE):
+        mend(job.spool, run, job.signing)
+    return waiting(job.spool)
 
 
 def _renaming(run: Run, job: Shipping) -> Rename:

@@ -21,7 +21,7 @@ import shutil
 from dataclasses import dataclass, field, replace
 from typing import AbstractSet, BinaryIO, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
-from ..core import strict_json
+from ..core import durable, strict_json
 from ..core.errors import EtcdError
 from ..core.text import epoch
 from ..core.trees import sync, sync_folder
@@ -37,11 +37,12 @@ from ..snapshot.packed import GZIP, SUFFIXES, XZ, ZSTD, can_pack, compression_of
 from ..snapshot.pages import sha256_of
 from ..snapshot.publish import clear_saves
 from ..snapshot.save import space_needed
-from ..snapshot.scratch import UNPACKED, forget, forget_all, leftovers, make_folder, plain, private_folder
+from ..snapshot.scratch import PRIVATE, UNPACKED, forget, forget_all, leftovers, make_folder, plain, private_folder
 from ..snapshot.signature import UNSIGNED, Signing, sign
 from .retention import newest_first
 
 HASHES = ".page-hashes"
+_RENAMING = ".renaming"  # names the snapshot whose signature may be of another manifest than the one that lies there
 _HEAD = 4096  # bytes before the hashes: what they are of, as JSON
 _LONGEST_CHAIN = 86400.0  # seconds from a full one to the next
 _LARGE = 3  # an increment is worth it while it has at most this part of a full one's bytes
@@ -302,7 +303,8 @@ def _move(draft: str, path: str) -> None:
 def rename(spool: str, one: Spooled, name: str, to: str, run: Run, signing: Signing = UNSIGNED) -> Spooled:
     """Give the object or the kit ``name`` of a snapshot another name, which its manifest has from then on.
 
-    What is killed in between leaves the name that it had, until its manifest has the new one; ``sweep`` removes the other.
+    What is killed in between leaves the name that it had, until its manifest has the new one; ``sweep`` removes the other. The
+    manifest and its signature cannot come into their places at once: see ``mend``.
     """
     said = manifest_path(one.name)
     manifest = _with_name(one.manifest, name, to)
@@ -310,14 +312,44 @@ def rename(spool: str, one: Spooled, name: str, to: str, run: Run, signing: Sign
     os.link(os.path.join(spool, name), os.path.join(spool, to))
     with private_folder(spool) as private:
         write_manifest(os.path.join(private, one.name), manifest)
-        if signing.key:
-            signed = sign(run, signing.key, os.path.join(private, said))
-            _move(signed, os.path.join(spool, signature_path(said)))
-        else:
-            forget(os.path.join(spool, signature_path(said)))
+        _sign_draft(private, said, run, signing)
+        durable.put(os.path.join(spool, _RENAMING), one.name.encode(), prefix=PRIVATE)
+        _move_signature(private, spool, said)
         _move(os.path.join(private, said), os.path.join(spool, said))
+    forget(os.path.join(spool, _RENAMING))
     forget(os.path.join(spool, name))
     return _spooled(spool, one.name, manifest)
+
+
+def is_torn(spool: str) -> bool:
+    """Whether a ``rename`` was killed that may have left a manifest with the signature of another one, which no store may get."""
+    return os.path.exists(os.path.join(spool, _RENAMING))
+
+
+def mend(spool: str, run: Run, signing: Signing = UNSIGNED) -> None:
+    """Sign the manifest anew that a ``rename`` was killed at, whichever of the two it is. EtcdError where that cannot be done."""
+    with open(os.path.join(spool, _RENAMING), encoding="utf-8") as file:
+        said = manifest_path(os.path.basename(file.read()))
+    if os.path.exists(os.path.join(spool, said)):
+        with private_folder(spool) as private:
+            shutil.copyfile(os.path.join(spool, said), os.path.join(private, said))
+            _sign_draft(private, said, run, signing)
+            _move_signature(private, spool, said)
+    forget(os.path.join(spool, _RENAMING))
+
+
+def _sign_draft(private: str, said: str, run: Run, signing: Signing) -> None:
+    if signing.key:
+        sign(run, signing.key, os.path.join(private, said))
+
+
+def _move_signature(private: str, spool: str, said: str) -> None:
+    """The draft's, or none where that has none."""
+    draft, path = (os.path.join(folder, signature_path(said)) for folder in (private, spool))
+    if os.path.exists(draft):
+        _move(draft, path)
+    else:
+        forget(path)
 
 
 def _with_name(manifest: Manifest, name: str, to: str) -> Manifest:

@@ -6,10 +6,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 from dataclasses import replace
 
 import pytest
+from ansible_collections.quorum.etcd.plugins.module_utils.backup import spool
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.copies import copies_folder
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.holding import Content, content_of
 from ansible_collections.quorum.etcd.plugins.module_utils.backup.shipping import another_name
@@ -86,6 +89,44 @@ def test_the_manifest_that_names_another_object_is_signed_anew(tmp_path):
         copy = str(store.folder / name)
         assert signed_by(copy, held_manifest(copy), signers, run) == "ops@prod"
     agent.check(store, tmp_path)
+
+
+@pytest.mark.parametrize("moment", range(8))
+def test_a_run_killed_while_it_signs_anew_leaves_no_store_the_signature_of_another_manifest(
+    tmp_path, monkeypatch, moment
+):
+    """Whichever of the two had come into its place by then: a store keeps what it was given."""
+    near, far, key = Cutting(tmp_path / "a", "near"), Cutting(tmp_path / "b", "far"), keys.make(tmp_path / "key")
+    agent, signers = Agent(tmp_path, near, far), key.signer("ops@prod")
+    agent.job = replace(agent.job, signing=Signing(key.path, signers))
+    agent.saved()
+    (name,) = agent.member.bytes_of
+    sign(run, key.path, str(agent.member.folder / f"{name}.json"))
+    near.cut, far.down = (FULL,), True
+    agent.ship()
+    near.cut, steps = (), iter(range(100))
+
+    def until(do):
+        def step(*given):
+            if next(steps) == moment:
+                raise KeyboardInterrupt
+            return do(*given)
+
+        return step
+
+    for of, what in ((os, "rename"), (spool, "forget"), (spool, "sync_folder")):
+        monkeypatch.setattr(of, what, until(getattr(of, what)))
+    with contextlib.suppress(KeyboardInterrupt):
+        agent.ship()
+    monkeypatch.undo()
+    far.down = False
+    agent.job = replace(agent.job, stores=(far, near))
+    agent.ship()
+    assert waiting(agent.spool) == [] and [one for one in os.listdir(agent.spool) if one.startswith(".ren")] == []
+    for store in (near, far):
+        copy = str(store.folder / name)
+        assert signed_by(copy, held_manifest(copy), signers, run) == "ops@prod"
+        agent.check(store, tmp_path)
 
 
 def test_where_the_manifest_was_cut_off_the_next_is_a_full_one(tmp_path):
