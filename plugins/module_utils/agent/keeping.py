@@ -10,8 +10,7 @@ import argparse
 import time
 from typing import Any, Dict, List, Mapping, Sequence
 
-from ..backup.killed import BACKUP, LOOK, REMOVAL, record
-from ..backup.lock import locked
+from ..backup.killed import BACKUP, LOOK, REMOVAL, at_work
 from ..backup.proofs import DRILLS, LEVELS, NOT_VERIFIED, VERIFIED, Proof, proofs
 from ..backup.prune import Counted, look, prune, prune_recorded
 from ..backup.records import BACKUPS, Attempt
@@ -107,8 +106,7 @@ def _prune(settings: Settings, given: argparse.Namespace, run: Run) -> Answer:
     cluster_id = given.cluster_id or _cluster_id(settings, run)
     counted = Counted(settings.cluster, cluster_id, policy_of(settings.keep), settings.signers)
     work = LOOK if given.dry_run else REMOVAL
-    with locked(settings.folder, work=work, cluster=settings.cluster) as left:
-        record(left, BACKUP, settings.state_dir, settings.cluster, settings.folder)
+    with at_work(settings.folder, work, BACKUP, settings.state_dir, settings.cluster):
         decisions = (
             prune(settings.folder, counted, time.time(), pretend=True, run=run)
             if given.dry_run

@@ -108,12 +108,12 @@ def collected(settings: Settings) -> str:
         disk: Optional[Disk] = Disk(usage.total, usage.free)
     except OSError:
         disk = None
-    backups, prunes = BACKUPS.last(state_dir, cluster), PRUNES.last(state_dir, cluster, 1)
+    backups, prunes = BACKUPS.last(state_dir, cluster), PRUNES.last(state_dir, cluster)
     stores = settings.store_names
     return exposition(
         [
             *_of_backups(cluster, backups, settings.max_age),
-            *_of_prunes(cluster, prunes),
+            *_of_prunes(cluster, _that_count(prunes, backups)),
             *_of_uploads(cluster, [one for one in UPLOADS.last(state_dir, cluster) if one.store in stores]),
             *_of_drills(
                 cluster, DRILLS.last(state_dir, cluster), backups, settings.proof_age, exists_by(state_dir, stores)
@@ -151,6 +151,14 @@ def _of_snapshot(cluster: str, good: Attempt) -> List[Metric]:
         Metric(size, "The size of the newest snapshot of this host.", [(labels, good.size)]),
         Metric(revision, "The revision of the newest snapshot of this host.", [(labels, good.revision)]),
     ]
+
+
+def _that_count(prunes: Sequence[Pruning], attempts: Sequence[Attempt]) -> Sequence[Pruning]:
+    """Without those that failed before a run whose turn it was not: none follows that could be well, and nothing is saved."""
+    last = attempts[0] if attempts else None
+    if last is None or last.result != NOT_ITS_TURN:
+        return prunes
+    return [one for one in prunes if one.result != FAILED or one.at > last.at]
 
 
 def _of_prunes(cluster: str, prunes: Sequence[Pruning]) -> List[Metric]:

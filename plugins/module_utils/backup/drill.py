@@ -45,8 +45,7 @@ from ..snapshot.pages import sha256_of
 from ..snapshot.scratch import make_folder, plain, private_folder
 from ..snapshot.verify import SNAPSHOT, verify
 from .fetching import fetch
-from .killed import DRILL, record
-from .lock import locked
+from .killed import DRILL, at_work
 from .picking import Picked
 from .proofs import DRILLS, FAILED, LOCAL, PROVEN, READ, VERIFIED, Drill
 from .selecting import NAME, Selector
@@ -136,9 +135,8 @@ def drill_all(
     """
     _check_scratch(terms.scratch)
     make_folder(terms.scratch)
-    with locked(terms.scratch, terms.patience, clock, work=DRILL, cluster=terms.cluster) as left:
+    with at_work(terms.scratch, DRILL, DRILL, terms.state_dir, terms.cluster, terms.patience, clock):
         clear_leftovers(terms.scratch)
-        record(left, DRILL, terms.state_dir, terms.cluster, terms.scratch)
         return [_recorded(terms, _drilled(run, tools, one, terms, stores, clock)) for one in picked]
 
 

@@ -2,19 +2,49 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A run that was killed is recorded by the next one that has its folder, whatever that is for: as what it was itself."""
+"""A run that is told to end records that itself. One that was killed is recorded by the next one that has its folder, whatever
+that is for: as what it was itself."""
 
 from __future__ import annotations
 
-from typing import Optional
+import contextlib
+import time
+from typing import Callable, Iterator, Optional
 
-from .lock import Holder
+from .lock import ENDED, Holder, holder, locked
 from .proofs import DRILLS, Drill
 from .records import BACKUPS, FAILED, PRUNES, Attempt, Pruning
 
 # What a folder's lock is taken for, as a holder says it.
 BACKUP, REMOVAL, DRILL = "backup", "removal of old snapshots", "drill"
 LOOK = "look at what would be removed"  # of which nothing is recorded
+
+
+_AGAIN = "run it again."
+
+
+@contextlib.contextmanager
+def at_work(
+    folder: str,
+    work: str,
+    usual: str,
+    state_dir: str,
+    cluster: str,
+    patience: float = 0.0,
+    clock: Callable[[], float] = time.time,
+) -> Iterator[None]:
+    """Have the folder's lock for the block, with a line for who was killed before, and for this run where it is told to end.
+
+    ``usual`` is what is done in the folder by those that do not say their work. Busy where another run is at work there.
+    """
+    with locked(folder, patience, clock, work=work, cluster=cluster) as left:
+        record(left, usual, state_dir, cluster, folder)
+        own = holder(clock, work, cluster)
+        try:
+            yield
+        except ENDED:
+            _note(own, work, own.interrupted_in(work), state_dir, cluster, folder)
+            raise
 
 
 def record(left: Optional[Holder], usual: str, state_dir: str, cluster: str, folder: str) -> None:
@@ -24,11 +54,14 @@ def record(left: Optional[Holder], usual: str, state_dir: str, cluster: str, fol
     """
     if left is None:
         return
-    work, whose = left.work or usual, left.cluster or cluster
-    cause = left.ended_in(work)
+    work = left.work or usual
+    _note(left, work, left.ended_in(work), state_dir, left.cluster or cluster, folder)
+
+
+def _note(who: Holder, work: str, cause: str, state_dir: str, whose: str, folder: str) -> None:
     if work == BACKUP:
-        BACKUPS.note(state_dir, Attempt(left.since, left.host, whose, folder, FAILED, cause=cause), work)
+        BACKUPS.note(state_dir, Attempt(who.since, who.host, whose, folder, FAILED, cause, _AGAIN), work)
     elif work == REMOVAL:
-        PRUNES.note(state_dir, Pruning(left.since, left.host, whose, folder, FAILED, cause=cause), work)
+        PRUNES.note(state_dir, Pruning(who.since, who.host, whose, folder, FAILED, cause, _AGAIN), work)
     elif work == DRILL:
-        DRILLS.note(state_dir, Drill(left.since, left.host, whose, FAILED, cause=cause), work)
+        DRILLS.note(state_dir, Drill(who.since, who.host, whose, FAILED, cause=cause, next_step=_AGAIN), work)

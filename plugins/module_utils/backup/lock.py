@@ -21,6 +21,7 @@ from ..core.text import rfc3339
 from ..core.values import MOMENT, TEXT, from_plain, to_plain
 
 NAME = ".quorum-etcd-backup.lock"
+ENDED = (KeyboardInterrupt, SystemExit)  # in order, by Ctrl-C or SIGTERM: such a run can still say so itself
 _LOOK_AGAIN = 0.2  # seconds between two tries
 _LONGEST = 4096  # bytes of what is written into the lock
 
@@ -39,6 +40,14 @@ class Holder:
         """Of one that has left the lock as it was: what became of its run, in words."""
         return f"process {self.pid} of {self.host} ended in the middle of its {work}: it was killed, or its host lost power."
 
+    def interrupted_in(self, work: str) -> str:
+        return f"process {self.pid} of {self.host} was interrupted in its {work}."
+
+
+def holder(clock: Callable[[], float], work: str, cluster: str) -> Holder:
+    """Who this process is to others."""
+    return Holder(socket.gethostname(), os.getpid(), rfc3339(clock()), work, cluster)
+
 
 class Busy(EtcdError):
     """Another run has the lock."""
@@ -55,9 +64,9 @@ def locked(
 ) -> Iterator[Optional[Holder]]:
     """Have the folder's lock for the block; waits for it at most ``seconds``, then Busy.
 
-    Gives the holder that went without giving it back, who was killed or lost power; None where none did. Its note is gone then:
-    whoever has the lock records what became of it, see ``killed``. The kernel gives the lock back whatever becomes of its
-    holder, also over NFS, so that none is ever left behind.
+    Gives the holder that went without giving it back, who was killed or lost power; None where none did, as after one that was
+    told to end. Its note is gone then: whoever has the lock records what became of it, see ``killed``. The kernel gives the lock
+    back whatever becomes of its holder, also over NFS, so that none is ever left behind.
     """
     handle = _open(folder)
     try:
@@ -65,12 +74,11 @@ def locked(
         left = _read(handle)
         # On a full disk the lock holds without words too.
         with contextlib.suppress(OSError):
-            own = Holder(socket.gethostname(), os.getpid(), rfc3339(clock()), work, cluster)
-            _write(handle, json.dumps(to_plain(own)))
+            _write(handle, json.dumps(to_plain(holder(clock, work, cluster))))
         yield left
         with contextlib.suppress(OSError):
             _write(handle, "")
-    except Exception:
+    except (Exception, *ENDED):
         with contextlib.suppress(OSError):
             _write(handle, "")
         raise
@@ -101,8 +109,8 @@ def _take(handle: int, folder: str, until: float, clock: Callable[[], float], sl
             raise EtcdError(
                 f"the folder {folder} cannot be locked: {error.strerror}.", "choose one on a file system with locks."
             ) from error
-        holder = _read(handle)
-        who = f"process {holder.pid} of {holder.host}, since {holder.since}" if holder else "another process"
+        other = _read(handle)
+        who = f"process {other.pid} of {other.host}, since {other.since}" if other else "another process"
         raise Busy(f"another run is at work in {folder} ({who}).", "wait for its end, and run this again.")
 
 

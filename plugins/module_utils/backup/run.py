@@ -26,9 +26,9 @@ from ..snapshot.publish import clear_saves
 from ..snapshot.save import PLAIN, Form, Saved, Source, save, source_behind
 from ..snapshot.scratch import make_folder
 from ..snapshot.usable import concerns
-from .killed import BACKUP, record
+from .killed import BACKUP, at_work
 from .kit import Asked, Made, make_kit
-from .lock import Busy, locked
+from .lock import Busy
 from .prune import Counted, damaged, names, prune_recorded
 from .records import BACKUPS, FAILED, NOT_ITS_TURN, SAVED, UNCHANGED, Attempt
 from .retention import REMOVE, Policy, newest_first
@@ -139,9 +139,8 @@ def back_up(
     blank = Attempt(rfc3339(clock()), socket.gethostname(), job.cluster, job.folder, FAILED)
     try:
         make_folder(job.folder)
-        with locked(job.folder, job.patience, clock, work=BACKUP, cluster=job.cluster) as left:
+        with at_work(job.folder, BACKUP, BACKUP, job.state_dir, job.cluster, job.patience, clock):
             clear_saves(job.folder)
-            record(left, BACKUP, job.state_dir, job.cluster, job.folder)
             return _recorded(job, _attempt(run, tools, to, job, force, clock, blank))
     except Busy:
         raise

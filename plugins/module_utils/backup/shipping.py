@@ -37,7 +37,7 @@ from .holding import (
     remove,
     remove_objects,
 )
-from .lock import Holder, locked
+from .lock import ENDED, Holder, holder, locked
 from .records import BACKUPS, FAILED, SHIPPED, UP_TO_DATE, UPLOADS, Upload
 from .retention import Policy
 from .spool import Spooled, base_of, drop, due, forget_base, is_torn, mend, put, rename, sweep, waiting
@@ -87,22 +87,27 @@ def ship(run: Run, job: Shipping, clock: Callable[[], float] = time.time) -> Lis
     make_folder(job.spool)
     with locked(lock, 0.0, clock, work=_WORK, cluster=job.cluster) as left:
         if left:
-            _record_killed(job, left)
-        return _ship(run, job, problem, clock)
+            _record_ended(job, left, left.ended_in(_WORK))
+        own = holder(clock, _WORK, job.cluster)
+        try:
+            return _ship(run, job, problem, clock)
+        except ENDED:
+            _record_ended(job, own, own.interrupted_in(_WORK))
+            raise
 
 
-def _record_killed(job: Shipping, left: Holder) -> None:
-    """It caught the stores up in their order: the one that has no record of it is the one that it was at.
+def _record_ended(job: Shipping, who: Holder, cause: str) -> None:
+    """One that was killed, or told to end. It caught the stores up in their order: it was at the first that has no record of it.
 
     Which stores another cluster has, which ships from the same state folder, only its own uploads tell.
     """
-    whose = left.cluster or job.cluster
+    whose = who.cluster or job.cluster
     uploads = UPLOADS.last(job.state_dir, whose)
-    done = {one.store for one in uploads if one.at >= left.since}
+    done = {one.store for one in uploads if one.at >= who.since}
     own = [store.name for store in job.stores]
-    known = own if whose == job.cluster else _stores_before(uploads, left.since)
+    known = own if whose == job.cluster else _stores_before(uploads, who.since)
     for store in [store for store in known if store not in done][:1]:
-        _recorded(job, Upload(left.since, left.host, whose, store, FAILED, cause=left.ended_in(_WORK)))
+        _recorded(job, Upload(who.since, who.host, whose, store, FAILED, cause=cause))
 
 
 def _stores_before(uploads: Sequence[Upload], moment: str) -> List[str]:

@@ -145,6 +145,22 @@ def test_prune_records_the_backup_that_was_killed_before_it(host, more):
     assert host.told("prune", "--cluster-id", "aa")[0] == 0 and len(BACKUPS.last(str(host.state), "etcd")) == 1
 
 
+@pytest.mark.parametrize("ended", [KeyboardInterrupt, SystemExit])
+def test_a_removal_that_is_told_to_end_says_so_and_leaves_no_note(host, monkeypatch, ended):
+    def end(*_given, **_more):
+        raise ended
+
+    monkeypatch.setattr(keeping, "prune_recorded", end)
+    monkeypatch.setattr(keeping, "prune", end)
+    for more in ([], ["--dry-run"]):
+        with pytest.raises(ended):
+            host.told("prune", "--cluster-id", "aa", *more)
+        assert (host.folder / NAME).read_text() == ""
+    (done,) = PRUNES.last(str(host.state), "etcd")
+    assert (done.result, done.next_step) == (FAILED, "run it again.")
+    assert f"process {os.getpid()} of" in done.cause and "was interrupted in its removal" in done.cause
+
+
 def test_a_holder_says_what_it_is_at(host, monkeypatch):
     seen = []
 

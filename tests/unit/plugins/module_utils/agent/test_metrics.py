@@ -122,6 +122,17 @@ def test_a_removal_is_told_with_what_it_gave_free(settings):
     assert not [line for line in failed if line.startswith("etcd_backup_snapshots")], "it is not known"
 
 
+def test_a_removal_that_failed_counts_until_a_run_whose_turn_it_is_not(settings):
+    """After that none follows that could be well, and nothing is saved there."""
+    failed = Pruning("2026-11-24T03:16:40Z", "m1", "prod", "/b", FAILED)
+    well = replace(failed, at="2026-11-23T03:16:40Z", result=PRUNED)
+    said = 'etcd_backup_prune_last_result{cluster="prod",result="failed"} '
+    others = replace(SAVE, at="2026-11-24T03:46:40Z", result=NOT_ITS_TURN)
+    assert f"{said}1" in lines(settings, replace(others, result=SAVED), prunes=[well, failed])
+    assert f"{said}0" in lines(settings, others)
+    assert f"{said}1" in lines(settings, prunes=[replace(failed, at="2026-11-24T04:00:00Z")])
+
+
 UPLOAD = Upload(
     "2026-11-24T03:16:40Z",
     "m1",

@@ -76,9 +76,10 @@ def test_one_that_was_killed_is_known_and_keeps_nobody_out(tmp_path, holder):
         assert left is None
 
 
-def test_an_error_gives_it_back_in_order(tmp_path):
-    with pytest.raises(RuntimeError), locked(str(tmp_path)):
-        raise RuntimeError("anything")
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit])
+def test_an_error_gives_it_back_in_order(tmp_path, error):
+    with pytest.raises(error), locked(str(tmp_path)):
+        raise error("anything")
     with locked(str(tmp_path)) as left:
         assert left is None
 

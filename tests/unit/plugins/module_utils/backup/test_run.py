@@ -118,6 +118,20 @@ def test_what_was_killed_is_recorded_as_what_it_was(tmp_path):
         assert f"process 5 of m1 ended in the middle of its {work}: it was killed" in killed.cause
 
 
+def test_one_that_is_told_to_end_says_so_itself_and_once(tmp_path, monkeypatch):
+    def end(*_given, **_more):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(run_room, "_attempt", end)
+        attempted(tmp_path)
+    (ended,) = BACKUPS.last(str(tmp_path / "state"), "etcd")
+    assert (ended.result, ended.next_step) == (FAILED, "run it again.")
+    assert "was interrupted in its backup" in ended.cause
+    attempted(tmp_path)
+    assert len(BACKUPS.last(str(tmp_path / "state"), "etcd")) == 2
+
+
 def test_where_another_is_at_work_nothing_is_done_or_recorded(tmp_path):
     (tmp_path / "backups").mkdir()
     with locked(str(tmp_path / "backups")), pytest.raises(Busy):

@@ -295,6 +295,25 @@ def test_one_that_was_killed_is_recorded_of_the_store_that_it_was_at(tmp_path):
     assert (killed.store, killed.at) == ("two", began) and "in the middle of its upload: it was killed" in killed.cause
 
 
+def test_one_that_is_told_to_end_says_so_of_the_store_that_it_was_at(tmp_path, monkeypatch):
+    one, two = Shelf(tmp_path / "a", "one"), Shelf(tmp_path / "b", "two")
+    agent = Agent(tmp_path, one, two)
+    agent.saved()
+
+    def end(_path, _name):
+        raise SystemExit(143)
+
+    monkeypatch.setattr(two, "put", end)
+    with pytest.raises(SystemExit):
+        agent.ship()
+    (failed, well) = UPLOADS.last(agent.state_dir, "etcd")
+    assert (well.store, well.result) == ("one", "shipped")
+    assert (failed.store, failed.result) == ("two", "failed") and "was interrupted in its upload" in failed.cause
+    monkeypatch.undo()
+    assert {one.result for one in agent.ship()} == {"shipped", "up to date"}
+    assert len(UPLOADS.last(agent.state_dir, "etcd")) == 4, "nobody is told to have been killed"
+
+
 @pytest.mark.parametrize("done", [[], ["one"]])
 def test_one_of_another_cluster_with_the_same_state_folder_is_recorded_as_that(tmp_path, done):
     agent = Agent(tmp_path, Shelf(tmp_path / "a", "own"))
