@@ -14,6 +14,7 @@ from typing import List, NamedTuple, Sequence
 
 from ..backup.drill import Terms, drill_all
 from ..backup.fetching import Source, look_at
+from ..backup.holding import expired
 from ..backup.picking import Candidates, Picked, candidates, candidates_offsite, drawn, named
 from ..backup.proofs import DRILLS, FAILED, PROVEN, Drill, as_csv, as_json_lines
 from ..backup.records import BACKUPS
@@ -98,7 +99,8 @@ def _picked_offsite(terms: Terms, asked: Asked, stores: Sequence[Store]) -> List
         raise problems[0]
     there = _candidates(sources, terms.cluster)
     if asked.name:
-        found = [one._replace(why="it was named") for one in (*there.first, *there.older) if one.path == asked.name]
+        held = candidates_offsite({source.store.name: source.held.manifests for source in sources}, terms.cluster)
+        found = [one._replace(why="it was named") for one in (*held.first, *held.older) if one.path == asked.name]
         if not found:
             raise EtcdError(f"no snapshot {asked.name} is off-site.", "see quorum-etcd list --offsite.")
         return found
@@ -106,7 +108,12 @@ def _picked_offsite(terms: Terms, asked: Asked, stores: Sequence[Store]) -> List
 
 
 def _candidates(sources: Sequence[Source], cluster: str) -> Candidates:
-    return candidates_offsite({source.store.name: source.held.manifests for source in sources}, cluster)
+    """Without what a store has let expire, whose rules are its own where ``append_only`` is set: that is no damage."""
+    held = {}
+    for store, content in sources:
+        gone = expired(content) if store.append_only else set()
+        held[store.name] = {name: one for name, one in content.manifests.items() if name not in gone}
+    return candidates_offsite(held, cluster)
 
 
 def drilled(run: Run, tools: Tools, folder: str, terms: Terms, asked: Asked, stores: Sequence[Store] = ()) -> Drilled:

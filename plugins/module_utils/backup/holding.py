@@ -10,7 +10,7 @@ import contextlib
 import os
 import re
 import time
-from typing import Dict, List, Mapping, Sequence, Tuple
+from typing import Dict, List, Mapping, Sequence, Set, Tuple
 
 from ..core.errors import EtcdError
 from ..snapshot.entry import Manifest
@@ -64,6 +64,13 @@ class Content:
             return False
         fit = (self.manifests[base].sha256 == self.told[one].base for one, base in zip(steps, steps[1:]))
         return all(fit) and all(self.sizes.get(self.told[one].object) == self.told[one].size for one in steps)
+
+    def has_lost(self, name: str) -> bool:
+        """Whether an object or a manifest is gone that the snapshot needs. What is there and is another one is not lost."""
+        steps = self.steps(name)
+        first = self.told[steps[-1]]
+        begins = first.kind == FULL or first.base_name in self.told
+        return not begins or any(self.told[one].object not in self.sizes for one in steps)
 
     def has_data(self, name: str, sha256: str) -> bool:
         """Whether a snapshot of this name and these bytes is there, whole."""
@@ -176,6 +183,19 @@ def leftovers(held: Content, cluster: str, cluster_id: str) -> List[str]:
             if manifest_path(snapshot) not in held.sizes:
                 found.append(name)
     return found
+
+
+def expired(held: Content) -> Set[str]:
+    """The snapshots of a store in which nothing is deleted by us that its own rules have taken something of.
+
+    They are older than every chain that is whole: rules take an old full one before what was made from it later. What has lost
+    something after that is damaged, and where no chain is whole, everything is.
+    """
+    full = [
+        held.manifests[name].taken_at for name, told in held.told.items() if told.kind == FULL and held.is_whole(name)
+    ]
+    oldest = min(filter(None, full), default="")
+    return {name for name, one in held.manifests.items() if "" < (one.taken_at or "") < oldest and held.has_lost(name)}
 
 
 def newest_whole(held: Content, cluster_id: str) -> Tuple[str, int]:
