@@ -135,3 +135,14 @@ def pytest_runtest_call(item: pytest.Item):
     except Exception as error:
         not_done(error)
         raise
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
+    """What hosts had to say when a test failed: those that several tests share are gone without a word after the last one."""
+    report = yield
+    if call.when == "call" and report.failed:
+        for value in getattr(item, "funcargs", {}).values():
+            if hasattr(value, "leave_logs"):
+                value.leave_logs()
+    return report

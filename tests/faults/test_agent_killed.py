@@ -195,8 +195,8 @@ def test_killed_and_run_again(bed: Bed, moment: int, record_property) -> None:
     before = bed.snapshots()
     bed.write()
     recorded = len(bed.records("backups.jsonl"))
-    steps = bed.dies(death)
-    where = f"killed {death.seconds * 1000:.0f} ms after {steps[death.step - 1]} had to begin (FAULTS_SEED={SEED})"
+    bed.dies(death)
+    where = f"killed {death.seconds * 1000:.0f} ms after {bed.steps[death.step - 1]} had to begin (FAULTS_SEED={SEED})"
 
     left, holder, in_store = bed.snapshots(), bed.holder(), bed.shipped()
     assert len(left) >= KEEP and set(before[1:]) <= set(left), f"{where}: what is to be kept is there, and whole"

@@ -230,16 +230,16 @@ class Hosts:
         try:
             return self.up()
         except BaseException:
-            self._leave_logs()
+            self.leave_logs()
             self.down()
             raise
 
     def __exit__(self, kind: object, *_exc: object) -> None:
         if kind:
-            self._leave_logs()
+            self.leave_logs()
         self.down()
 
-    def _leave_logs(self) -> None:
+    def leave_logs(self) -> None:
         with suppress(HostsError, ImageError, OSError):
             self.logs(LOGS / f"hosts-{self.dir.name}")
 
