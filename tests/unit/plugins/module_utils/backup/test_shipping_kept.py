@@ -100,7 +100,7 @@ def test_a_run_killed_while_it_signs_anew_leaves_no_store_the_signature_of_anoth
     agent, signers = Agent(tmp_path, near, far), key.signer("ops@prod")
     agent.job = replace(agent.job, signing=Signing(key.path, signers))
     agent.saved()
-    (name,) = agent.member.bytes_of
+    name = next(iter(agent.member.bytes_of))
     sign(run, key.path, str(agent.member.folder / f"{name}.json"))
     near.cut, far.down = (FULL,), True
     agent.ship()
