@@ -203,7 +203,7 @@ def test_a_member_that_was_left_in_a_wrong_state_is_repaired(plain: Hosts, case:
     wait_for_log(plain, m3, words, since)
     if peer_url != m3.peer_url:  # a seat that nobody will take, and that only who made it can give up
         refused = change(plain, **asked)
-        assert refused.rc != 0 and "name it in etcd_member_replace_remove" in refused.text, refused.output
+        assert refused.rc != 0 and "or in etcd_member_replace_remove" in refused.text, refused.output
         asked = {**asked, "remove": [peer_url]}
     done = change(plain, **asked)
     assert done.rc == 0, done.output
