@@ -97,21 +97,20 @@ def _picked_offsite(terms: Terms, asked: Asked, stores: Sequence[Store]) -> List
     sources, problems = look_at(stores, terms.cluster, terms.state_dir)
     if problems:
         raise problems[0]
-    there = _candidates(sources, terms.cluster)
+    there = _candidates(sources, terms.cluster, with_expired=bool(asked.name))
     if asked.name:
-        held = candidates_offsite({source.store.name: source.held.manifests for source in sources}, terms.cluster)
-        found = [one._replace(why="it was named") for one in (*held.first, *held.older) if one.path == asked.name]
+        found = [one._replace(why="it was named") for one in (*there.first, *there.older) if one.path == asked.name]
         if not found:
             raise EtcdError(f"no snapshot {asked.name} is off-site.", "see quorum-etcd list --offsite.")
         return found
     return there.first + ([] if asked.newest_only else drawn(there.older, asked.seed))
 
 
-def _candidates(sources: Sequence[Source], cluster: str) -> Candidates:
-    """Without what a store has let expire, whose rules are its own where ``append_only`` is set: that is no damage."""
+def _candidates(sources: Sequence[Source], cluster: str, with_expired: bool = False) -> Candidates:
+    """What a store has let expire, whose rules are its own where ``append_only`` is set, is no damage."""
     held = {}
     for store, content in sources:
-        gone = expired(content) if store.append_only else set()
+        gone = expired(content) if store.append_only and not with_expired else set()
         held[store.name] = {name: one for name, one in content.manifests.items() if name not in gone}
     return candidates_offsite(held, cluster)
 

@@ -23,7 +23,7 @@ from ..core.errors import EtcdError
 from ..core.trees import remove
 from ..core.values import to_plain
 from ..etcd.commands import Run
-from ..host.made import File, Files, text_file
+from ..host.made import File, Files, removed, text_file
 from ..host.trust import weakness
 from ..snapshot.scratch import make_folder
 from ..snapshot.signature import Signing
@@ -48,7 +48,7 @@ from .schedule import (
     timer_unit,
 )
 from .settings import PASSWORD_PATH, PATH, SIGNING_KEY_PATH, Settings, stores_of
-from .systemd import begin, check_calendar, runs, systemctl
+from .systemd import begin, check_calendar, runs, systemctl, turned
 
 SERVICE = f"{UNIT}.service"
 TIMERS = (TIMER_PATH, DRILL_TIMER_PATH)
@@ -139,10 +139,11 @@ class Installation:
         due = [file for file in files if not self._files.is_as(file)]
         kept = {file.path for file in files} | {metrics_path(wanted.settings.metrics_dir)}
         gone = [path for path in self._present() if path not in kept]
-        changes = [self._files.diff(file) for file in due] + [_removed(path) for path in gone]
+        changes = [self._files.diff(file) for file in due] + [removed(path) for path in gone]
         timers = [path for path in TIMERS if path in kept]
         if self._systemd and not changes:
-            changes = [_begun(path) for path in timers if not runs(self._run, os.path.basename(path))]
+            stopped = [unit for unit in map(os.path.basename, timers) if not runs(self._run, unit)]
+            changes = [turned(unit, True) for unit in stopped]
         if changes and not pretend:
             make_folder(self._files.at(wanted.settings.folder))
             if wanted.settings.drill_dir:
@@ -163,7 +164,7 @@ class Installation:
             self._take_away(gone)
             if self._systemd:
                 systemctl(self._run, "daemon-reload")
-        return [_removed(path) for path in gone]
+        return [removed(path) for path in gone]
 
     def _take_away(self, gone: List[str]) -> None:
         for path in gone if self._systemd else ():
@@ -265,12 +266,3 @@ def _failed_upload(settings: Settings) -> Optional[Upload]:
         newest.setdefault(one.store, one)
     shipped_to = (newest.get(store.name) for store in settings.offsite)
     return next((one for one in shipped_to if one and not one.is_good), None)
-
-
-def _removed(path: str) -> Dict[str, str]:
-    return {"before_header": path, "before": "(it is there)\n", "after_header": path, "after": ""}
-
-
-def _begun(path: str) -> Dict[str, str]:
-    timer = os.path.basename(path)
-    return {"before_header": timer, "before": "stopped\n", "after_header": timer, "after": "running\n"}

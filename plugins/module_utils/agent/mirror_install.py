@@ -19,7 +19,7 @@ from ..core.text import epoch
 from ..core.trees import remove
 from ..core.values import to_plain
 from ..etcd.commands import Command, Run
-from ..host.made import File, Files, text_file
+from ..host.made import File, Files, removed, text_file
 from ..mirror.settings import FOLDER, MirrorSettings, path_of, wrong_in
 from ..mirror.sides import TLS
 from ..mirror.status import FAILED, STARTING, MirrorStatus, last
@@ -44,7 +44,7 @@ from .mirror_units import (
 )
 from .schedule import NEVER, PROGRAM
 from .settings import PATH as AGENT_PATH
-from .systemd import begin, check_calendar, is_at_work, runs, systemctl
+from .systemd import begin, check_calendar, is_at_work, runs, systemctl, turned
 
 _LOOK_AGAIN = 0.5  # seconds
 SIDES = ("source", "destination")
@@ -146,9 +146,9 @@ class Installation:
         due = [file for file in files if not self._files.is_as(file)]
         kept = {file.path for file in files}
         gone = [path for path in paths_of(name) if self._files.has(path) and path not in kept]
-        changes = [self._files.diff(file) for file in due] + [_removed(path) for path in gone]
+        changes = [self._files.diff(file) for file in due] + [removed(path) for path in gone]
         begins = [unit for unit in self._begins(wanted) if changes or not runs(self._run, unit)]
-        changes = changes or [_begun(unit) for unit in begins]
+        changes = changes or [turned(unit, True) for unit in begins]
         if changes and not pretend:
             if not wanted.classic:
                 os.makedirs(self._files.at(wanted.settings.folder), mode=0o700, exist_ok=True)
@@ -165,7 +165,7 @@ class Installation:
         at_work = [unit for unit in there if is_at_work(self._run, unit)]
         for unit in [] if pretend else at_work:
             systemctl(self._run, "stop", unit)
-        return [_stopped(unit) for unit in at_work]
+        return [turned(unit, False) for unit in at_work]
 
     def is_here(self, name: str) -> bool:
         return self._files.has(_unit_path(unit_of(name)))
@@ -182,7 +182,7 @@ class Installation:
                 gone.append(path)
                 if not pretend:
                     remove(self._files.at(path))
-        return [_removed(path) for path in gone]
+        return [removed(path) for path in gone]
 
     def _present(self, name: str) -> List[str]:
         """The mirror's files that are there; with them goes what it has told a monitor, which would else grow old."""
@@ -227,18 +227,6 @@ class Installation:
                 systemctl(self._run, "stop", os.path.basename(path).replace(".timer", ".service"))
         for path in gone:
             remove(self._files.at(path))
-
-
-def _removed(path: str) -> Dict[str, str]:
-    return {"before_header": path, "before": "(it is there)\n", "after_header": path, "after": ""}
-
-
-def _begun(unit: str) -> Dict[str, str]:
-    return {"before_header": unit, "before": "stopped\n", "after_header": unit, "after": "running\n"}
-
-
-def _stopped(unit: str) -> Dict[str, str]:
-    return {"before_header": unit, "before": "running\n", "after_header": unit, "after": "stopped\n"}
 
 
 def in_words(wanted: Mirror, versions: Mapping[str, str]) -> List[str]:

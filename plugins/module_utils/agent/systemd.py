@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import Iterable
+from typing import Dict, Iterable
 
 from ..core.errors import EtcdError
 from ..etcd.commands import Run
@@ -29,6 +29,12 @@ def is_at_work(run: Run, unit: str) -> bool:
     """Now, also where it is only about to begin, as a service that is started again, or one that runs once."""
     result = run(["systemctl", "is-active", unit], {})
     return not result.rc or result.out.strip().endswith("ing")
+
+
+def turned(unit: str, on: bool) -> Dict[str, str]:
+    """How it changes, as a diff shows it."""
+    before, after = ("stopped\n", "running\n") if on else ("running\n", "stopped\n")
+    return {"before_header": unit, "before": before, "after_header": unit, "after": after}
 
 
 def begin(run: Run, units: Iterable[str]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from typing import Callable, Iterator, Optional
+from typing import Callable, ContextManager, Iterator
 
 from .lock import ENDED, Holder, holder, locked
 from .proofs import DRILLS, Drill
@@ -18,12 +18,35 @@ from .records import BACKUPS, FAILED, PRUNES, Attempt, Pruning
 # What a folder's lock is taken for, as a holder says it.
 BACKUP, REMOVAL, DRILL = "backup", "removal of old snapshots", "drill"
 LOOK = "look at what would be removed"  # of which nothing is recorded
-
-
 _AGAIN = "run it again."
 
 
 @contextlib.contextmanager
+def witnessed(
+    folder: str,
+    tell: Callable[[Holder, str], None],
+    work: str,
+    usual: str,
+    cluster: str,
+    patience: float = 0.0,
+    clock: Callable[[], float] = time.time,
+) -> Iterator[None]:
+    """Have the folder's lock for the block. ``tell`` hears who was killed there before, and of this run where it is told to end,
+    each with what became of it in words.
+
+    ``usual`` is what is done in the folder by those that do not say their work. Busy where another run is at work there.
+    """
+    with locked(folder, patience, clock, work=work, cluster=cluster) as left:
+        if left:
+            tell(left, left.ended_in(left.work or usual))
+        own = holder(clock, work, cluster)
+        try:
+            yield
+        except ENDED:
+            tell(own, own.interrupted_in(work))
+            raise
+
+
 def at_work(
     folder: str,
     work: str,
@@ -32,30 +55,16 @@ def at_work(
     cluster: str,
     patience: float = 0.0,
     clock: Callable[[], float] = time.time,
-) -> Iterator[None]:
-    """Have the folder's lock for the block, with a line for who was killed before, and for this run where it is told to end.
-
-    ``usual`` is what is done in the folder by those that do not say their work. Busy where another run is at work there.
-    """
-    with locked(folder, patience, clock, work=work, cluster=cluster) as left:
-        record(left, usual, state_dir, cluster, folder)
-        own = holder(clock, work, cluster)
-        try:
-            yield
-        except ENDED:
-            _note(own, work, own.interrupted_in(work), state_dir, cluster, folder)
-            raise
-
-
-def record(left: Optional[Holder], usual: str, state_dir: str, cluster: str, folder: str) -> None:
-    """A line for the run that has ``left`` its lock, if any. One that does not say its work was ``usual``, of ``cluster``.
+) -> ContextManager[None]:
+    """As ``witnessed``, with a line in the records for each. One that does not say whose it was, was of ``cluster``.
 
     Where nothing can be recorded, the run that comes now says so itself.
     """
-    if left is None:
-        return
-    work = left.work or usual
-    _note(left, work, left.ended_in(work), state_dir, left.cluster or cluster, folder)
+
+    def tell(who: Holder, cause: str) -> None:
+        _note(who, who.work or usual, cause, state_dir, who.cluster or cluster, folder)
+
+    return witnessed(folder, tell, work, usual, cluster, patience, clock)
 
 
 def _note(who: Holder, work: str, cause: str, state_dir: str, whose: str, folder: str) -> None:

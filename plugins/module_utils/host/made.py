@@ -85,3 +85,8 @@ class Files:
         path = self.at(file.path)
         os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
         put(path, file.content, ".quorum-etcd-", prepare=prepare)
+
+
+def removed(path: str) -> Dict[str, str]:
+    """How a file changes that goes, as a diff shows it."""
+    return {"before_header": path, "before": "(it is there)\n", "after_header": path, "after": ""}
