@@ -49,6 +49,10 @@ class Content:
     def remove(self, name: str) -> None:
         del self.manifests[name], self.told[name]
 
+    def become(self, other: "Content") -> None:
+        """What another look has found."""
+        self.sizes, self.manifests, self.told = other.sizes, other.manifests, other.told
+
     def steps(self, name: str) -> List[str]:
         """This snapshot, the one that it starts from, and so on to the full one, as far as they are there."""
         found: Dict[str, None] = {}  # in their order
@@ -97,12 +101,22 @@ def content_of(store: Store, copies: str) -> Content:
     """What the store holds now. ``copies`` is the folder of this host's copies of its manifests."""
     sizes = store.names()
     make_folder(copies)
-    wanted = {name for name in sizes if name.endswith(MANIFEST)}
-    for name in set(os.listdir(copies)) - wanted:
+    try:
+        return _content(store, copies, sizes)
+    except (EtcdError, OSError):
+        now = store.names()
+        if set(sizes) <= set(now):
+            raise
+        return _content(store, copies, now)  # another host has removed some since they were listed
+
+
+def _content(store: Store, copies: str, sizes: Mapping[str, int]) -> Content:
+    for name in set(os.listdir(copies)) - set(sizes):  # all but manifests are marks of what may be abandoned
         forget(os.path.join(copies, name))
-    _copy_missing(store, copies, {name: sizes[name] for name in sorted(wanted)})
+    wanted = sorted(name for name in sizes if name.endswith(MANIFEST))
+    _copy_missing(store, copies, {name: sizes[name] for name in wanted})
     manifests = {}
-    for name in sorted(wanted):
+    for name in wanted:
         path = os.path.join(copies, name)
         with contextlib.suppress(EtcdError):
             manifest = read_manifest(path[: -len(".json")])
@@ -167,21 +181,44 @@ def remove(store: Store, held: Content, names: Sequence[str], copies: str) -> No
         forget(os.path.join(copies, manifest_path(name)))
 
 
-def leftovers(held: Content, cluster: str, cluster_id: str) -> List[str]:
-    """Objects of no snapshot that are older than every one of this etcd cluster's: of an upload or a removal that was killed.
+def abandoned(held: Content, cluster: str, cluster_id: str, copies: str, now: float) -> List[str]:
+    """Objects of no snapshot that are older than every one of this etcd cluster's, and were so a day ago as this host saw: of an
+    upload or a removal that was killed.
 
-    What is younger may be another host's, under way.
+    What is seen for the first time may be another host's, under way: it is marked in ``copies``.
     """
+    found = []
+    candidates = _unclaimed(held, cluster, cluster_id)
+    for name in held.sizes:
+        mark = os.path.join(copies, name)
+        if name.endswith(MANIFEST) or not (name in candidates or os.path.exists(mark)):
+            continue
+        if name not in candidates:
+            forget(mark)
+        elif not os.path.exists(mark):
+            _mark(mark, now)
+        elif os.stat(mark).st_mtime <= now - _DAY:
+            found.append(name)
+    return found
+
+
+def _mark(path: str, now: float) -> None:
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    os.utime(path, (now, now))
+
+
+def _unclaimed(held: Content, cluster: str, cluster_id: str) -> Set[str]:
+    """Objects that were made before every snapshot of this etcd cluster there, and have no manifest."""
     own = [one for one in held.manifests.values() if (one.cluster, one.cluster_id) == (cluster, cluster_id)]
     oldest = min((one.taken_at for one in own if one.taken_at), default="")
-    found = []
+    found = set()
     for name in held.sizes:
         made = _MADE.match(name)
         taken = made and "{}-{}-{}T{}:{}:{}Z".format(*made.groups()[1:7])
         if made and taken and taken < oldest and made.group(1) == safe(cluster):
             snapshot = f"{made.group(0)}.db"
             if manifest_path(snapshot) not in held.sizes:
-                found.append(name)
+                found.add(name)
     return found
 
 

@@ -16,6 +16,7 @@ import shutil
 import socket
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from ..core.errors import EtcdError
@@ -30,14 +31,15 @@ from ..snapshot.signature import UNSIGNED, Signing, believed
 from .copies import copies_folder, names_of
 from .holding import (
     Content,
+    abandoned,
     content_of,
     doomed,
-    leftovers,
     newest_whole,
     remove,
     remove_objects,
 )
-from .lock import ENDED, Holder, holder, locked
+from .killed import witnessed
+from .lock import Holder, locked
 from .records import BACKUPS, FAILED, SHIPPED, UP_TO_DATE, UPLOADS, Upload
 from .retention import Policy
 from .spool import Spooled, base_of, drop, due, forget_base, is_torn, mend, put, rename, sweep, waiting
@@ -85,15 +87,8 @@ def ship(run: Run, job: Shipping, clock: Callable[[], float] = time.time) -> Lis
     lock = os.path.join(job.state_dir, "shipping")
     make_folder(lock)
     make_folder(job.spool)
-    with locked(lock, 0.0, clock, work=_WORK, cluster=job.cluster) as left:
-        if left:
-            _record_ended(job, left, left.ended_in(_WORK))
-        own = holder(clock, _WORK, job.cluster)
-        try:
-            return _ship(run, job, problem, clock)
-        except ENDED:
-            _record_ended(job, own, own.interrupted_in(_WORK))
-            raise
+    with witnessed(lock, partial(_record_ended, job), _WORK, _WORK, job.cluster, clock=clock):
+        return _ship(run, job, problem, clock)
 
 
 def _record_ended(job: Shipping, who: Holder, cause: str) -> None:
@@ -187,7 +182,7 @@ def _to_store(run: Run, job: Shipping, store: Store, clock: Callable[[], float])
         if not store.append_only:
             removed = doomed(held, job.cluster, cluster_id, job.keep, clock())
             remove(store, held, removed, copies)
-            remove_objects(store, held, leftovers(held, job.cluster, cluster_id))
+            remove_objects(store, held, abandoned(held, job.cluster, cluster_id, copies, clock()))
         for problem in done.problems[:1]:
             raise problem
         upload = replace(upload, result=SHIPPED if done.sent else UP_TO_DATE)
@@ -322,14 +317,17 @@ def _is_intact(spool: str, told: Offsite) -> bool:
 
 
 def _look_again(store: Store, held: Content, done: Sent, copies: str) -> None:
-    """What the store has now: what it has compared may be gone already."""
-    given, held.sizes = held.sizes, store.names()
+    """What the store has now: what it has compared may be gone already, and what another host has shipped meanwhile counts in what
+    is kept."""
+    given = held.sizes
+    held.become(content_of(store, copies))
     for one in list(done.sent):
         lost = [name for name in one.files if held.sizes.get(name) != given[name]]
         if lost:
             done.sent.remove(one)
             done.problems.append(differs(store.name, lost[0]))
-            held.remove(one.name)
+            if one.name in held.told:
+                held.remove(one.name)
             forget(os.path.join(copies, one.files[-1]))
 
 

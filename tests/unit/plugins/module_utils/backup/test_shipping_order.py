@@ -189,3 +189,64 @@ def test_the_newest_of_a_store_is_of_this_etcd_cluster_and_by_its_revision(tmp_p
     (upload,) = agent.half_hour(later=DAY)
     assert (upload.newest, upload.whole) == (list(agent.member.bytes_of)[-1], 1)
     assert json.loads((store.folder / f"{upload.newest}.json").read_text())["revision"] == 6
+
+
+@pytest.mark.parametrize("claimed", [False, True])
+def test_what_has_no_manifest_yet_may_be_another_hosts_under_way(tmp_path, claimed):
+    """Two hosts that ship for the first time: the first one's object is older than all that the other one sees, and stays."""
+    store = Shelf(tmp_path / "a")
+    agent = Agent(tmp_path, store)
+    agent.half_hour()
+    (snapshot,) = agent.member.bytes_of
+    first, said = f"{snapshot}.zst", store.folder / f"{snapshot}.json"
+    manifest = said.rename(tmp_path / "its manifest")
+    agent.half_hour(later=86000)
+    assert first in store.names()
+    if claimed:
+        manifest.rename(said)
+    agent.half_hour(later=4000)
+    assert first in store.names()
+    days(agent, 2)
+    assert (first in store.names()) == claimed
+    if claimed:
+        assert put_together(store.folder, snapshot, tmp_path / "result") == agent.member.bytes_of[snapshot]
+
+
+def test_what_another_host_has_shipped_meanwhile_counts_in_what_is_kept(tmp_path):
+    """The chain that it goes on is not removed below it."""
+    store = Shelf(tmp_path / "a")
+    one = Agent(tmp_path, store, keep=Policy(last=1))
+    one.half_hour()
+    (tmp_path / "other").mkdir()
+    other = Agent(tmp_path / "other", store, keep=Policy(last=1))
+    other.member.member_id = "m2"
+    other.saved(later=HALF_HOUR + MINUTE)
+    one.member.now = other.member.now
+    put = store.put
+
+    def meanwhile(path, name):
+        put(path, name)
+        store.put = put
+        (upload,) = one.half_hour()
+        assert upload.result == "shipped"
+
+    store.put = meanwhile
+    (upload,) = other.ship()
+    assert (upload.result, upload.removed) == ("shipped", tuple(other.member.bytes_of))
+    one.check(store, tmp_path)
+
+
+def test_what_another_host_removes_between_the_list_and_the_look_is_no_error(tmp_path):
+    store = Shelf(tmp_path / "a")
+    agent = Agent(tmp_path, store)
+    for _time in range(2):
+        agent.half_hour()
+    gone, names = min(agent.member.bytes_of), store.names
+
+    def listed():
+        found = names()
+        (store.folder / f"{gone}.json").unlink(missing_ok=True)
+        return found
+
+    store.names = listed
+    assert set(content_of(store, str(tmp_path / "copies")).manifests) == {max(agent.member.bytes_of)}
