@@ -49,7 +49,7 @@ class Content:
     def remove(self, name: str) -> None:
         del self.manifests[name], self.told[name]
 
-    def become(self, other: "Content") -> None:
+    def become(self, other: Content) -> None:
         """What another look has found."""
         self.sizes, self.manifests, self.told = other.sizes, other.manifests, other.told
 

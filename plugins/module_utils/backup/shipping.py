@@ -317,8 +317,7 @@ def _is_intact(spool: str, told: Offsite) -> bool:
 
 
 def _look_again(store: Store, held: Content, done: Sent, copies: str) -> None:
-    """What the store has now: what it has compared may be gone already, and what another host has shipped meanwhile counts in what
-    is kept."""
+    """What the store has now: what it has compared may be gone already, and what another host has shipped meanwhile counts."""
     given = held.sizes
     held.become(content_of(store, copies))
     for one in list(done.sent):

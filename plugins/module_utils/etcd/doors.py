@@ -10,6 +10,7 @@ Which endpoint is asked is decided here and not by gRPC, which knows neither lea
 from __future__ import annotations
 
 import atexit
+import os
 import ssl
 import sys
 import threading
@@ -26,6 +27,10 @@ from .refusals import Stopped, Unavailable, error_of
 
 Metadata = Sequence[Tuple[str, str]]
 THREADS_END = 5.0  # seconds
+
+# Older gRPC, as 1.51 of Debian 12 and 13, moves a TLS handshake on only while a call waits for it, or else at these moments. Where
+# one attempt has failed no call waits any more, and by gRPC's own 5 s each further attempt would be over before its next step.
+_POLLS = ("GRPC_CLIENT_CHANNEL_BACKUP_POLL_INTERVAL_MS", "100")
 
 # etcd allows a ping each 5 s where a call is under way, and none otherwise. Older gRPC would send none for five minutes to
 # somebody who says nothing, and newer gRPC has a second limit for the answer, which is a minute.
@@ -176,6 +181,7 @@ class Doors:
 @lru_cache(maxsize=None)
 def _grpcio() -> Any:
     """The module: loaded for the first channel, since only what was read of a mirror says where it is unpacked."""
+    os.environ.setdefault(*_POLLS)
     try:
         import grpc
     except ImportError as error:
