@@ -28,8 +28,8 @@ from .refusals import Stopped, Unavailable, error_of
 Metadata = Sequence[Tuple[str, str]]
 THREADS_END = 5.0  # seconds
 
-# Older gRPC, as 1.51 of Debian 12 and 13, moves a TLS handshake on only while a call waits for it, or else at these moments. Where
-# one attempt has failed no call waits any more, and by gRPC's own 5 s each further attempt would be over before its next step.
+# Older gRPC, as 1.51 of Debian 12 and 13, moves a TLS handshake on only while a call waits for it, and else at this interval.
+# Where one attempt has failed no call waits any more, and by gRPC's own 5 s each further attempt is over before its next step.
 _POLLS = ("GRPC_CLIENT_CHANNEL_BACKUP_POLL_INTERVAL_MS", "100")
 
 # etcd allows a ping each 5 s where a call is under way, and none otherwise. Older gRPC would send none for five minutes to
