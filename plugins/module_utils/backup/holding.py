@@ -187,19 +187,13 @@ def abandoned(held: Content, cluster: str, cluster_id: str, copies: str, now: fl
 
     What is seen for the first time may be another host's, under way: it is marked in ``copies``.
     """
-    found = []
     candidates = _unclaimed(held, cluster, cluster_id)
-    for name in held.sizes:
-        mark = os.path.join(copies, name)
-        if name.endswith(MANIFEST) or not (name in candidates or os.path.exists(mark)):
-            continue
-        if name not in candidates:
-            forget(mark)
-        elif not os.path.exists(mark):
-            _mark(mark, now)
-        elif os.stat(mark).st_mtime <= now - _DAY:
-            found.append(name)
-    return found
+    marked = {name for name in os.listdir(copies) if name in held.sizes and not name.endswith(MANIFEST)}
+    for name in marked - candidates:
+        forget(os.path.join(copies, name))
+    for name in candidates - marked:
+        _mark(os.path.join(copies, name), now)
+    return sorted(name for name in candidates & marked if os.stat(os.path.join(copies, name)).st_mtime <= now - _DAY)
 
 
 def _mark(path: str, now: float) -> None:
@@ -213,7 +207,7 @@ def _unclaimed(held: Content, cluster: str, cluster_id: str) -> Set[str]:
     oldest = min((one.taken_at for one in own if one.taken_at), default="")
     found = set()
     for name in held.sizes:
-        made = _MADE.match(name)
+        made = not name.endswith(MANIFEST) and _MADE.match(name)
         taken = made and "{}-{}-{}T{}:{}:{}Z".format(*made.groups()[1:7])
         if made and taken and taken < oldest and made.group(1) == safe(cluster):
             snapshot = f"{made.group(0)}.db"
